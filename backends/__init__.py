@@ -1,0 +1,33 @@
+"""Where arrays live and what runs on them: devices, their registry, and the primitives.
+
+``base`` defines every primitive over the array-API standard; ``numpy``, ``numba``, ``cupy`` and ``strict`` are devices;
+``registry`` finds them by name, tries them once and falls back. Only this package and ``kernels`` name an array
+library.
+"""
+
+from nnkit.backends.base import PRIMITIVES, Backend
+from nnkit.backends.device import Device
+from nnkit.backends.errors import DeviceUnavailable
+from nnkit.backends.registry import (
+    DeviceFallbackWarning,
+    DeviceRow,
+    devices,
+    fallback_allowed,
+    get,
+    register,
+    set_device_fallback,
+)
+
+__all__ = [
+    "PRIMITIVES",
+    "Backend",
+    "Device",
+    "DeviceFallbackWarning",
+    "DeviceRow",
+    "DeviceUnavailable",
+    "devices",
+    "fallback_allowed",
+    "get",
+    "register",
+    "set_device_fallback",
+]

@@ -1,0 +1,280 @@
+"""What every device can do: memory, and the primitives, each with a reference body in array-API calls.
+
+A namespace of the array-API standard is a working device in ten lines: subclass ``Backend``, name it, give it ``xp``.
+A faster backend replaces primitives, one by one, and changes nothing else; the reference body stays the specification
+that it is tested against. Primitives write into outputs that the caller gives; none allocates its result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends.device import Device
+from nnkit.kernels import arithmetic, formulas, philox, special, updates
+from nnkit.kernels.vocabulary import array_words, bind, element_names, table_of
+
+Array = Any
+Scalar = Any  # a Python float, or a float64 array of one element in device memory
+
+#: name -> plain Python function, for every formula that ``map`` knows.
+FORMULAS = table_of(arithmetic) | table_of(formulas) | table_of(updates)
+
+#: The methods of Backend that are primitives.
+PRIMITIVES = (
+    "map", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "softmax", "softmax_grad",
+    "cross_entropy", "take_rows", "add_rows", "next_key", "uniform", "dropout",
+)  # fmt: skip
+
+
+def keeps_input(activation: str) -> bool:
+    """Whether the activation's gradient reads the input x; otherwise it reads the output y."""
+    return element_names(FORMULAS[f"{formulas.ACTIVATIONS[activation]}_grad"])[1] == "x"
+
+
+class Backend:
+    """A device's memory and primitives over the array-API namespace ``xp``.
+
+    Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``.
+    """
+
+    name = "reference"
+    xp: Any = None
+
+    def __init__(self, index: int = 0) -> None:
+        self.device = Device(self.name, index)
+
+    # ---- memory -------------------------------------------------------------------------------------------
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array whose values are not set."""
+        return self.xp.empty(shape, dtype=self.native(dtype))
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array of zeros."""
+        out = self.empty(shape, dtype)
+        self.fill(0, out)
+        return out
+
+    def asarray(self, values: Any, dtype: Any = None) -> Array:
+        """A new array on this device with the values of a numpy array or nested list."""
+        host = np.array(values, dtype=dtype, order="C")
+        return self.xp.asarray(host, dtype=self.native(host.dtype))
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """The values as a numpy array on the host; may share memory."""
+        return np.asarray(array)
+
+    def native(self, dtype: Any) -> Any:
+        """This namespace's dtype for a numpy dtype."""
+        return getattr(self.xp, np.dtype(dtype).name)
+
+    def dtype_of(self, array: Array) -> np.dtype:
+        """The numpy dtype of an array."""
+        return np.dtype(str(array.dtype).rpartition(".")[2])
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what it was given; at once on a CPU."""
+
+    def versions(self) -> str:
+        """The library that carries this backend and its version, for the device table."""
+        return f"{self.xp.__name__.removeprefix('array_api_compat.')} {getattr(self.xp, '__version__', '')}".strip()
+
+    def quietly(self) -> AbstractContextManager[Any]:
+        """A context in which infinity and NaN come out without the array library's warnings."""
+        return contextlib.nullcontext()
+
+    # ---- views: no data moves unless the memory layout leaves no choice --------------------------------------
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """The same elements in row-major order under another shape; a view where possible."""
+        return self.xp.reshape(x, shape)
+
+    def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """The axes in another order; a view."""
+        return self.xp.permute_dims(x, axes)
+
+    def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """x repeated along axes of size 1 and new leading axes; a view, not to be written."""
+        return self.xp.broadcast_to(x, shape)
+
+    # ---- primitives: elementwise ----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def formulas(self) -> dict[str, Any]:
+        """Every formula over this backend's arrays."""
+        words = array_words(self.xp)
+        return bind({"erf": special.erf} | FORMULAS, words)
+
+    def map(self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()) -> None:
+        """Each element of ``out`` from the elements of ``inputs`` (broadcast) by a formula of ``kernels``.
+
+        ``scalars`` are one value for each keyword-only parameter of the formula, in order. An output may be one of
+        the inputs; it may not overlap one otherwise.
+        """
+        numbers = [self._number(s, inputs[0].dtype) for s in scalars]
+        with self.quietly():
+            values = self.formulas[formula](*inputs, *numbers)
+        for target, value in zip(out, values if len(out) > 1 else (values,), strict=True):
+            self._write(value, target)
+
+    def _number(self, scalar: Scalar, dtype: Any) -> Array:
+        """A scalar as an array of one element of the type that the formula computes in."""
+        if isinstance(scalar, (int, float)):
+            return self.xp.asarray(scalar, dtype=dtype)
+        return self.xp.reshape(self.xp.astype(scalar, dtype), ())
+
+    def _write(self, value: Array, out: Array) -> None:
+        if value.dtype != out.dtype:
+            value = self.xp.astype(value, out.dtype)
+        out[...] = self.xp.broadcast_to(value, out.shape)
+
+    def fill(self, value: float, out: Array) -> None:
+        """Every element becomes ``value``."""
+        out[...] = self.xp.asarray(value, dtype=out.dtype)
+
+    def copy(self, x: Array, out: Array) -> None:
+        """The elements of x (broadcast, cast to the type of ``out``)."""
+        self._write(x, out)
+
+    # ---- primitives: reductions -----------------------------------------------------------------------------
+
+    def reduce(self, kind: str, x: Array, axes: tuple[int, ...], out: Array) -> None:
+        """kind is sum, prod, max, min, any or all, over ``axes``; ``out`` has those axes removed or of size 1."""
+        with self.quietly():
+            result = getattr(self.xp, kind)(x, axis=axes)
+        self._write(self.xp.reshape(result, out.shape), out)
+
+    def arg_reduce(self, kind: str, x: Array, axis: int, out: Array) -> None:
+        """kind is argmax or argmin: the index of the first greatest or least element along ``axis``."""
+        self._write(self.xp.reshape(getattr(self.xp, kind)(x, axis=axis), out.shape), out)
+
+    # ---- primitives: matrix products --------------------------------------------------------------------------
+
+    def matmul(self, x: Array, y: Array, out: Array) -> None:
+        """x (..., M, K) times y (..., K, N), batch axes broadcast."""
+        with self.quietly():
+            self._write(self.xp.matmul(x, y), out)
+
+    def linear(
+        self, x: Array, w: Array, b: Array | None, activation: str, z: Array | None, out: Array,
+        scalars: Sequence[float] = (),
+    ) -> None:  # fmt: skip
+        """activation(x w^T + b): x (M, I), w (O, I), b (O,), out (M, O).
+
+        z (M, O), where given, keeps the value before the activation (see ``keeps_input``).
+        """
+        target = out if z is None else z
+        self.matmul(x, self.permute(w, (1, 0)), target)
+        if b is not None:
+            self.map("add", (target, b), (target,))
+        if activation != "identity" or target is not out:
+            self.map(formulas.ACTIVATIONS[activation], (target,), (out,), scalars)
+
+    def linear_grad(
+        self, x: Array, w: Array, kept: Array, dy: Array, activation: str, dz: Array, dx: Array | None,
+        dw: Array | None, db: Array | None, add: tuple[bool, bool], scalars: Sequence[float] = (),
+    ) -> None:  # fmt: skip
+        """The gradients of ``linear``: dz (M, O) is scratch and may be dy where the activation is identity.
+
+        kept is what the activation's gradient reads, z or the output. dx, dw and db are written where given;
+        ``add`` says whether dw and db are added to what is there instead.
+        """
+        if activation != "identity":
+            self.map(f"{formulas.ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
+        if db is not None:
+            with self.quietly():
+                self._put(self.xp.sum(dz, axis=0), db, add[1])
+        if dw is not None:
+            with self.quietly():
+                self._put(self.xp.matmul(self.permute(dz, (1, 0)), x), dw, add[0])
+        if dx is not None:
+            self.matmul(dz, w, dx)
+
+    def _put(self, value: Array, out: Array, add: bool) -> None:
+        self._write(out + value if add else value, out)
+
+    # ---- primitives: classification ---------------------------------------------------------------------------
+
+    def softmax(self, x: Array, log: bool, out: Array) -> None:
+        """Softmax, or its logarithm, over the last axis."""
+        xp = self.xp
+        with self.quietly():
+            shifted = x - xp.max(x, axis=-1, keepdims=True)
+            e = xp.exp(shifted)
+            total = xp.sum(e, axis=-1, keepdims=True)
+            self._write(shifted - xp.log(total) if log else e / total, out)
+
+    def softmax_grad(self, dy: Array, y: Array, log: bool, out: Array) -> None:
+        """The gradient of ``softmax`` from its output."""
+        xp = self.xp
+        with self.quietly():
+            if log:
+                self._write(dy - xp.exp(y) * xp.sum(dy, axis=-1, keepdims=True), out)
+            else:
+                self._write(y * (dy - xp.sum(dy * y, axis=-1, keepdims=True)), out)
+
+    def cross_entropy(self, z: Array, labels: Array, row_weights: Array | None, loss: Array, dz: Array) -> None:
+        """Per row of logits z (B, C): loss (B,) = w (log sum exp z - z[label]), dz = w (softmax(z) - onehot(label)).
+
+        labels are int64 from 0 to C - 1 (the caller checks); row_weights (B,) are 1 where not given.
+        """
+        xp = self.xp
+        with self.quietly():
+            shifted = z - xp.max(z, axis=-1, keepdims=True)
+            e = xp.exp(shifted)
+            total = xp.sum(e, axis=-1, keepdims=True)
+            classes = xp.arange(z.shape[1], dtype=labels.dtype)
+            right = xp.astype(xp.expand_dims(labels, axis=1) == classes, z.dtype)
+            losses = xp.log(total[:, 0]) - xp.sum(xp.where(right > 0.0, shifted, 0.0), axis=1)
+            gradient = e / total - right
+            if row_weights is not None:
+                losses = losses * row_weights
+                gradient = gradient * xp.expand_dims(row_weights, axis=1)
+        self._write(losses, loss)
+        self._write(gradient, dz)
+
+    # ---- primitives: rows ---------------------------------------------------------------------------------------
+
+    def take_rows(self, x: Array, indices: Array, out: Array) -> None:
+        """out[i] = x[indices[i]]: x (N, ...), indices int64 (M,) from 0 to N - 1, out (M, ...)."""
+        self._write(self.xp.take(x, indices, axis=0), out)
+
+    def add_rows(self, y: Array, indices: Array, out: Array) -> None:
+        """out[indices[i]] += y[i], also where an index comes twice: y (M, ...), out (N, ...)."""
+        xp = self.xp
+        rows, width = out.shape[0], math.prod(out.shape[1:])
+        wanted = xp.arange(rows, dtype=indices.dtype)
+        hits = xp.astype(xp.expand_dims(wanted, axis=1) == indices, out.dtype)
+        total = xp.matmul(hits, xp.reshape(y, (y.shape[0], width)))
+        self._write(out + xp.reshape(total, out.shape), out)
+
+    # ---- primitives: random numbers -------------------------------------------------------------------------------
+
+    def next_key(self, state: Array, key: Array) -> None:
+        """Take the key of the next draw: key becomes (seed, draw number), and the number in ``state`` grows by one.
+
+        Both are int64 (2,) in device memory, so a replayed program draws new numbers every time.
+        """
+        self._write(state, key)
+        state[1:2] = state[1:2] + self.xp.asarray(1, dtype=state.dtype)
+
+    def uniform(self, key: Array, purpose: int, out: Array) -> None:
+        """Numbers in [0, 1), multiples of 2**-24, equal on every backend: see ``kernels.philox``."""
+        xp, count = self.xp, math.prod(out.shape)
+        words = philox.words(xp, count, purpose, key[0:1], key[1:2])
+        self._write(xp.reshape(philox.uniforms(xp, words, out.dtype), out.shape), out)
+
+    def dropout(self, x: Array, p: float, key: Array, out: Array) -> None:
+        """0 with probability p, else x / (1 - p). The same key drops the same elements: so it is its own gradient."""
+        xp = self.xp
+        u = self.empty(out.shape, self.dtype_of(out))
+        self.uniform(key, philox.PURPOSES["dropout"], u)
+        keep = self._number(1.0, out.dtype) / (self._number(1.0, out.dtype) - self._number(p, out.dtype))
+        self._write(xp.where(u >= self._number(p, out.dtype), x * keep, 0.0), out)

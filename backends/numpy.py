@@ -1,0 +1,71 @@
+"""NumPy on the CPU: the reference bodies, with results written in place where NumPy can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from nnkit.backends.base import Array, Backend, Scalar
+
+#: Formulas that are one NumPy function, which writes its result in place.
+UFUNCS = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "square": np.square,
+    "larger": np.maximum, "smaller": np.minimum, "exponential": np.exp, "logarithm": np.log, "square_root": np.sqrt,
+    "absolute_value": np.abs, "sine": np.sin, "cosine": np.cos, "hyperbolic_tangent": np.tanh, "equal": np.equal,
+    "not_equal": np.not_equal, "less": np.less, "less_equal": np.less_equal, "greater": np.greater,
+    "greater_equal": np.greater_equal,
+}  # fmt: skip
+
+
+class NumpyBackend(Backend):
+    """Arrays are ``numpy.ndarray``."""
+
+    name = "numpy"
+    xp = xp
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    def native(self, dtype: Any) -> np.dtype:
+        return np.dtype(dtype)
+
+    def dtype_of(self, array: np.ndarray) -> np.dtype:
+        return array.dtype
+
+    def versions(self) -> str:
+        return f"numpy {np.__version__}"
+
+    def quietly(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
+    def map(self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()) -> None:
+        ufunc = UFUNCS.get(formula)
+        if ufunc is None or inputs[0].dtype.kind == "b":
+            super().map(formula, inputs, out, scalars)
+        else:
+            with np.errstate(all="ignore"):
+                ufunc(*inputs, out=out[0], casting="same_kind")
+
+    def fill(self, value: float, out: np.ndarray) -> None:
+        out.fill(value)
+
+    def copy(self, x: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, x, casting="unsafe")
+
+    def matmul(self, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+        with np.errstate(all="ignore"):
+            np.matmul(x, y, out=out)
+
+    def take_rows(self, x: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
+        # mode="clip" writes straight into out; the caller has checked the indices.
+        np.take(x, indices, axis=0, out=out, mode="clip")
+
+    def add_rows(self, y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
+        np.add.at(out, indices, y)

@@ -1,0 +1,194 @@
+"""Which devices there are, which of them work here, and what happens when one that was asked for does not.
+
+A device counts as usable when it allocated, computed a formula, multiplied two matrices and agreed with NumPy, once.
+Names come from the table below and from the entry-point group ``nnkit.backends``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from nnkit.backends.base import Backend
+from nnkit.backends.device import Device
+from nnkit.backends.errors import DeviceUnavailable
+
+#: name -> "module:class". The order of CPU_ORDER and AUTO_ORDER is the order of preference.
+BUILT_IN = {
+    "numpy": "nnkit.backends.numpy:NumpyBackend",
+    "numba": "nnkit.backends.numba:NumbaBackend",
+    "cuda": "nnkit.backends.cupy:CupyBackend",
+    "strict": "nnkit.backends.strict:StrictBackend",
+}
+CPU_ORDER = ("numba", "numpy")
+AUTO_ORDER = ("cuda", *CPU_ORDER)
+REMEDIES = {
+    "cupy": 'pip install "nnkit[cuda13]" (or "nnkit[cuda12]") on a machine with an NVIDIA GPU',
+    "numba": "pip install numba",
+    "llvmlite": "pip install numba",
+    "scipy": "pip install scipy",
+    "array_api_strict": "pip install array-api-strict",
+}
+_fallback_allowed = True
+_registered: dict[str, type[Backend]] = {}
+_warned: set[str] = set()
+
+
+class DeviceFallbackWarning(UserWarning):
+    """A device that was asked for cannot be used; the CPU runs instead."""
+
+
+class DeviceRow(NamedTuple):
+    """One row of the device table."""
+
+    name: str
+    usable: bool
+    detail: str  # versions when usable, else the reason why not and the remedy
+
+
+def register(backend: type[Backend]) -> type[Backend]:
+    """Make a Backend class known by its ``name``; usable as a decorator."""
+    _registered[backend.name] = backend
+    _instance.cache_clear()
+    failure.cache_clear()
+    return backend
+
+
+def get(device: str | Device) -> Backend:
+    """The backend of a device by name: "numpy", "numba", "cuda", "cuda:1", "cpu" (the best CPU one), "auto" (the best).
+
+    Raises ValueError for an unknown name. A known device that is not usable raises DeviceUnavailable, or, for a GPU
+    while the fallback is allowed, warns once and gives the best CPU backend.
+    """
+    wanted = device if isinstance(device, Device) else Device.parse(device)
+    if wanted.name == "cpu":
+        return _first_usable(CPU_ORDER)
+    if wanted.name == "auto":
+        return _first_usable(AUTO_ORDER)
+    reason = failure(wanted)
+    if reason is None:
+        return _instance(wanted)
+    if wanted.type == "cuda" and fallback_allowed():
+        return _fall_back(wanted, reason)
+    raise DeviceUnavailable(f"device {str(wanted)!r} cannot be used: {reason}")
+
+
+def _first_usable(names: tuple[str, ...]) -> Backend:
+    for name in names:
+        if failure(Device(name)) is None:
+            return _instance(Device(name))
+    raise DeviceUnavailable(f"none of the devices {', '.join(names)} can be used: {failure(Device(names[-1]))}")
+
+
+def _fall_back(wanted: Device, reason: str) -> Backend:
+    backend = _first_usable(CPU_ORDER)
+    if str(wanted) not in _warned:
+        _warned.add(str(wanted))
+        warnings.warn(
+            f"device {str(wanted)!r} cannot be used: {reason}. Running on {str(backend.device)!r} instead. "
+            "To make this an error, set NNKIT_STRICT_DEVICE=1 or call nnkit.set_device_fallback(False).",
+            DeviceFallbackWarning,
+            stacklevel=4,
+        )
+    return backend
+
+
+def fallback_allowed() -> bool:
+    """Whether a GPU that cannot be used is replaced by the CPU."""
+    return _fallback_allowed and os.environ.get("NNKIT_STRICT_DEVICE", "") in ("", "0")
+
+
+def set_device_fallback(allowed: bool) -> None:
+    """Allow (the default) or forbid that the CPU runs where ``device="cuda"`` cannot be used."""
+    global _fallback_allowed
+    _fallback_allowed = allowed
+
+
+@functools.cache
+def _instance(device: Device) -> Backend:
+    return _backend_class(device.name)(device.index)
+
+
+def _backend_class(name: str) -> type[Backend]:
+    if name in _registered:
+        return _registered[name]
+    places = dict(BUILT_IN)
+    if name not in places:
+        from importlib.metadata import entry_points
+
+        places |= {entry.name: entry.value for entry in entry_points(group="nnkit.backends")}
+    if name not in places:
+        raise ValueError(_unknown(name, sorted({*places, *_registered, "cpu", "auto"})))
+    module, _, attribute = places[name].partition(":")
+    found: type[Backend] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"unknown device {name!r}{hint} Known: {', '.join(known)}"
+
+
+@functools.cache
+def failure(device: Device) -> str | None:
+    """None when the device is usable, else the stage that failed, why, and the remedy.
+
+    Raises ValueError for an unknown name.
+    """
+    stage = "importing its library"
+    try:
+        backend_class = _backend_class(device.name)
+        stage = "allocating"
+        backend = backend_class(device.index)
+        host = np.linspace(-2.0, 2.0, 48, dtype=np.float32).reshape(6, 8)
+        x = backend.asarray(host)
+        stage = "running a kernel"
+        y = backend.empty((6, 8), np.float32)
+        backend.map("relu", (x,), (y,))
+        stage = "multiplying two matrices"
+        z = backend.empty((6, 6), np.float32)
+        backend.matmul(y, backend.permute(x, (1, 0)), z)
+        stage = "agreeing with NumPy"
+        expected = np.maximum(host, 0) @ host.T
+        if not np.allclose(backend.to_numpy(z), expected, rtol=1e-4, atol=1e-4):
+            return "it computes wrong numbers (a matrix product differs from NumPy's); check driver and hardware"
+    except ImportError as error:
+        return _missing_module(error)
+    except Exception as error:
+        if _is_unknown_name(device.name, error):
+            raise
+        return f"{stage} failed: {type(error).__name__}: {error}"
+    return None
+
+
+def _is_unknown_name(name: str, error: Exception) -> bool:
+    return isinstance(error, ValueError) and str(error).startswith(f"unknown device {name!r}")
+
+
+def _missing_module(error: ImportError) -> str:
+    missing = (error.name or "").partition(".")[0]
+    remedy = REMEDIES.get(missing)
+    if isinstance(error, ModuleNotFoundError) and remedy:
+        return f"{missing} is not installed: {remedy}"
+    return f"importing {missing or 'its library'} failed: {error}" + (f"; try {remedy}" if remedy else "")
+
+
+def devices() -> list[DeviceRow]:
+    """Every known device, whether it is usable here, and its versions or the reason why not."""
+    from importlib.metadata import entry_points
+
+    plugins = {entry.name for entry in entry_points(group="nnkit.backends")} | _registered.keys()
+    names = [n for n in BUILT_IN if n != "strict"] + sorted(plugins - BUILT_IN.keys())
+    rows = []
+    for name in names:
+        reason = failure(Device(name))
+        rows.append(DeviceRow(name, reason is None, reason or _instance(Device(name)).versions()))
+    return rows

@@ -1,0 +1,328 @@
+"""The scalar mathematics of arithmetic, comparison and elementary functions, each formula written once.
+
+See ``vocabulary`` for the words a formula may use, and ``formulas`` for how a gradient says what it reads. Of a
+formula of two operands, ``_grad`` is the gradient with respect to x and ``_other_grad`` that with respect to y; z
+is the output.
+"""
+
+from __future__ import annotations
+
+from nnkit.kernels.vocabulary import (
+    absolute,
+    cos,
+    erf,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    power,
+    rint,
+    sign,
+    sin,
+    sqrt,
+    where,
+)  # fmt: skip
+
+# ---- arithmetic -------------------------------------------------------------------------------------------
+
+
+def add(x, y):
+    return x + y
+
+
+def sub(x, y):
+    return x - y
+
+
+def mul(x, y):
+    return x * y
+
+
+def div(x, y):
+    return x / y
+
+
+def mul_grad(dz, y):
+    return dz * y
+
+
+def mul_other_grad(dz, x):
+    return dz * x
+
+
+def div_grad(dz, y):
+    return dz / y
+
+
+def div_other_grad(dz, x, y):
+    return -dz * x / (y * y)
+
+
+def neg(x):
+    return -x
+
+
+def neg_grad(dy):
+    return -dy
+
+
+def square(x):
+    return x * x
+
+
+def square_grad(dy, x):
+    return 2.0 * dy * x
+
+
+def reciprocal(x):
+    return 1.0 / x
+
+
+def reciprocal_grad(dy, y):
+    return -dy * y * y
+
+
+def scale(x, *, factor):
+    return x * factor
+
+
+def scale_grad(dy, *, factor):
+    return dy * factor
+
+
+def shift(x, *, offset):
+    return x + offset
+
+
+def shift_grad(dy, *, offset):
+    return dy
+
+
+def shift_from(x, *, start):
+    """start - x."""
+    return start - x
+
+
+def shift_from_grad(dy, *, start):
+    return -dy
+
+
+def divide_by(x, *, divisor):
+    return x / divisor
+
+
+def divide_by_grad(dy, *, divisor):
+    return dy / divisor
+
+
+def divide_into(x, *, numerator):
+    """numerator / x."""
+    return numerator / x
+
+
+def divide_into_grad(dy, x, *, numerator):
+    return -dy * numerator / (x * x)
+
+
+def pow(x, y):
+    return power(x, y)
+
+
+def pow_grad(dz, x, y):
+    """0 where y is 0, also at x = 0."""
+    return where(y == 0.0, 0.0, dz * y * power(x, y - 1.0))
+
+
+def pow_other_grad(dz, x, y, z):
+    """0 where x is 0 and y is not negative, where the logarithm would make it NaN."""
+    return where(x == 0.0, where(y >= 0.0, 0.0, dz * z * log(x)), dz * z * log(x))
+
+
+def power_to(x, *, exponent):
+    return power(x, exponent)
+
+
+def power_to_grad(dy, x, *, exponent):
+    return where(exponent == 0.0, 0.0, dy * exponent * power(x, exponent - 1.0))
+
+
+def select(condition, x, y):
+    return where(condition, x, y)
+
+
+def larger(x, y):
+    return maximum(x, y)
+
+
+def smaller(x, y):
+    return minimum(x, y)
+
+
+def larger_grad(dz, x, y):
+    return where(x > y, dz, where(x == y, 0.5 * dz, 0.0))
+
+
+def larger_other_grad(dz, x, y):
+    return where(x < y, dz, where(x == y, 0.5 * dz, 0.0))
+
+
+def smaller_grad(dz, x, y):
+    return where(x < y, dz, where(x == y, 0.5 * dz, 0.0))
+
+
+def smaller_other_grad(dz, x, y):
+    return where(x > y, dz, where(x == y, 0.5 * dz, 0.0))
+
+
+def clamp(x, *, low, high):
+    return minimum(maximum(x, low), high)
+
+
+def clamp_grad(dy, x, *, low, high):
+    return where(x < low, 0.0, where(x > high, 0.0, dy))
+
+
+def equal(x, y):
+    return x == y
+
+
+def not_equal(x, y):
+    return x != y
+
+
+def less(x, y):
+    return x < y
+
+
+def less_equal(x, y):
+    return x <= y
+
+
+def greater(x, y):
+    return x > y
+
+
+def greater_equal(x, y):
+    return x >= y
+
+
+def both(x, y):
+    return x & y
+
+
+def either(x, y):
+    return x | y
+
+
+def negation(x):
+    return ~x
+
+
+# ---- elementary functions ---------------------------------------------------------------------------------
+
+
+def exponential(x):
+    return exp(x)
+
+
+def exponential_grad(dy, y):
+    return dy * y
+
+
+def logarithm(x):
+    return log(x)
+
+
+def logarithm_grad(dy, x):
+    return dy / x
+
+
+def logarithm1p(x):
+    return log1p(x)
+
+
+def logarithm1p_grad(dy, x):
+    return dy / (1.0 + x)
+
+
+def exponential_minus_1(x):
+    return expm1(x)
+
+
+def exponential_minus_1_grad(dy, y):
+    return dy * (y + 1.0)
+
+
+def square_root(x):
+    return sqrt(x)
+
+
+def square_root_grad(dy, y):
+    return 0.5 * dy / y
+
+
+def absolute_value(x):
+    return absolute(x)
+
+
+def absolute_value_grad(dy, x):
+    return dy * sign(x)
+
+
+def sine(x):
+    return sin(x)
+
+
+def sine_grad(dy, x):
+    return dy * cos(x)
+
+
+def cosine(x):
+    return cos(x)
+
+
+def cosine_grad(dy, x):
+    return -dy * sin(x)
+
+
+def error_function(x):
+    return erf(x)
+
+
+def error_function_grad(dy, x):
+    return dy * 1.1283791670955126 * exp(-x * x)
+
+
+def round_down(x):
+    return floor(x)
+
+
+def round_down_grad(dy):
+    return 0.0 * dy
+
+
+def round_to_even(x):
+    return rint(x)
+
+
+def round_to_even_grad(dy):
+    return 0.0 * dy
+
+
+def sign_of(x):
+    return sign(x)
+
+
+def sign_of_grad(dy):
+    return 0.0 * dy
+
+
+# ---- random numbers ---------------------------------------------------------------------------------------
+
+
+def box_muller(u, v):
+    """A standard normal number from two uniforms in [0, 1): Box and Muller 1958."""
+    return sqrt(-2.0 * log(1.0 - u)) * cos(6.283185307179586 * v)

@@ -1,0 +1,79 @@
+"""Row-wise kernels of classification: softmax, log-softmax, and cross-entropy fused with its gradient."""
+
+from __future__ import annotations
+
+import functools
+
+from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.words import compiled_formulas, memory_words
+
+# Block: [z, labels, weights or 0, loss, dz, B, C]: per row, loss = weight * (log sum exp z - z[label]) and
+# dz = weight * (softmax(z) - onehot(label)). The greatest logit is subtracted first, so exp cannot overflow.
+CROSS_ENTROPY = """
+def kernel(block):
+    z, label, weight = pointer(block[0]), labels(block[1]), pointer(block[2])
+    loss, dz = pointer(block[3]), pointer(block[4])
+    B, C = block[5], block[6]
+    for i in range(B):
+        at = i * C
+        top = z[at]
+        for j in range(1, C):
+            top = larger(top, z[at + j])
+        total = element(0)
+        for j in range(C):
+            dz[at + j] = exponential(z[at + j] - top)
+        for j in range(C):
+            total += dz[at + j]
+        w = element(1)
+        if block[2] != 0:
+            w = weight[i]
+        right = label[i]
+        loss[i] = w * (logarithm(total) + top - z[at + right])
+        factor = w / total
+        for j in range(C):
+            dz[at + j] = dz[at + j] * factor
+        dz[at + right] -= w
+"""
+
+# Block: [x, y, B, C]
+SOFTMAX = """
+def kernel(block):
+    x, y = pointer(block[0]), pointer(block[1])
+    B, C = block[2], block[3]
+    for i in range(B):
+        at = i * C
+        top = x[at]
+        for j in range(1, C):
+            top = larger(top, x[at + j])
+        total = element(0)
+        for j in range(C):
+            y[at + j] = exponential(x[at + j] - top)
+        for j in range(C):
+            total += y[at + j]
+        {finish}
+"""
+FINISH_SOFTMAX = """factor = element(1) / total
+        for j in range(C):
+            y[at + j] = y[at + j] * factor"""
+FINISH_LOG_SOFTMAX = """top = top + logarithm(total)
+        for j in range(C):
+            y[at + j] = x[at + j] - top"""
+
+
+def _load(name: str, dtype: str, text: str) -> Kernel:
+    # Sums over a row may be reordered: that is what lets them use vector registers.
+    source = Source(f"{name}_{dtype}", text, lambda: memory_words(dtype) | compiled_formulas(dtype), reassociate=True)
+    return load(source)
+
+
+@functools.cache
+def cross_entropy_kernel(dtype: str) -> Kernel:
+    """Cross-entropy of logits and labels, with its gradient."""
+    return _load("cross_entropy", dtype, CROSS_ENTROPY)
+
+
+@functools.cache
+def softmax_kernel(dtype: str, log: bool) -> Kernel:
+    """Softmax or log-softmax over rows."""
+    finish = FINISH_LOG_SOFTMAX if log else FINISH_SOFTMAX
+    return _load("log_softmax" if log else "softmax", dtype, SOFTMAX.format(finish=finish))

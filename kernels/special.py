@@ -1,0 +1,124 @@
+"""Mathematics that array libraries lack or that compilers do not vectorise, as formulas.
+
+``erf`` serves arrays and compiled CPU code. ``exp32``, ``log32`` and ``tanh32`` are float32 versions for compiled
+CPU code, where a call of the C library's function would keep a loop from using vector registers.
+Errors are stated in ulp (units in the last place), measured against float64 by ``tests/test_formulas.py``.
+"""
+
+from __future__ import annotations
+
+from nnkit.kernels.vocabulary import absolute, exp, maximum, minimum, rint, where
+
+
+def power_of_two(n: float) -> float:
+    """2.0 ** n for a whole n; compiled code sets the exponent bits instead."""
+    return 2.0**n
+
+
+def exponent(x: float) -> float:
+    """The whole number e with x = m * 2**e and m in [sqrt(1/2), sqrt(2)); compiled code reads the bits."""
+    import math
+
+    mantissa, e = math.frexp(x)
+    return float(e - 1 if mantissa < math.sqrt(0.5) else e)
+
+
+def erf(x: float) -> float:
+    """The error function, to about 1e-15: W. J. Cody, Rational Chebyshev approximations for the error function, 1969.
+
+    >>> round(erf(0.5), 12)
+    0.520499877813
+    """
+    a = minimum(absolute(x), 6.0)
+    s = where(a > 0.46875, 0.0, a * a)
+    p = ((((0.185777706184603153 * s + 3.16112374387056560) * s + 113.864154151050156) * s
+          + 377.485237685302021) * s + 3209.37758913846947)  # fmt: skip
+    q = (((s + 23.6012909523441209) * s + 244.024637934444173) * s + 1282.61652607737228) * s + 2844.23683343917062
+    near = x * (p / q)
+    t = maximum(a, 0.46875)
+    u = ((((2.15311535474403846e-8 * t + 0.564188496988670089) * t + 8.88314979438837594) * t
+          + 66.1191906371416295) * t + 298.635138197400131)  # fmt: skip
+    u = (((u * t + 881.952221241769090) * t + 1712.04761263407058) * t + 2051.07837782607147) * t + 1230.33935479799725
+    v = (((t + 15.7449261107098347) * t + 117.693950891312499) * t + 537.181101862009858) * t + 1621.38957456669019
+    v = (((v * t + 3290.79923573345963) * t + 4362.61909014324716) * t + 3439.36767414372164) * t + 1230.33935480374942
+    far = 1.0 - exp(-t * t) * (u / v)
+    return where(a <= 0.46875, near, where(x < 0.0, -far, far))
+
+
+def exp32(x: float) -> float:
+    """exp in float32, within 2 ulp for results that are normal numbers; 0 below and infinity above.
+
+    x = n log 2 + r with |r| <= log(2)/2, then a polynomial of degree 6 in r, then the exponent bits of 2**n.
+    """
+    t = minimum(maximum(x, -87.0), 88.5)
+    n = rint(t * 1.44269504088896341)
+    r = (t - n * 0.693359375) + n * 2.12194440e-4
+    p = 1.9875691500e-4
+    p = p * r + 1.3981999507e-3
+    p = p * r + 8.3334519073e-3
+    p = p * r + 4.1665795894e-2
+    p = p * r + 1.6666665459e-1
+    p = p * r + 5.0000001201e-1
+    y = (p * r * r + r + 1.0) * power_of_two(n)
+    return where(x > 88.7, x * 1e38 * 1e38, where(x < -87.3, 0.0, y))
+
+
+def expm1_32(x: float) -> float:
+    """exp(x) - 1 in float32, within 3 ulp: the polynomial of ``exp32`` without its 1, so small x keep their digits."""
+    t = minimum(maximum(x, -20.0), 88.5)
+    n = rint(t * 1.44269504088896341)
+    r = (t - n * 0.693359375) + n * 2.12194440e-4
+    p = 1.9875691500e-4
+    p = p * r + 1.3981999507e-3
+    p = p * r + 8.3334519073e-3
+    p = p * r + 4.1665795894e-2
+    p = p * r + 1.6666665459e-1
+    p = p * r + 5.0000001201e-1
+    s = power_of_two(n)
+    return where(x > 88.7, x * 1e38 * 1e38, (p * r * r + r) * s + (s - 1.0))
+
+
+def log32(x: float) -> float:
+    """log in float32, within 2 ulp; minus infinity at 0, NaN below.
+
+    x = m 2**e with m in [sqrt(1/2), sqrt(2)), then a polynomial in m - 1.
+    """
+    e = exponent(x)
+    r = x * power_of_two(-e) - 1.0
+    z = r * r
+    p = 7.0376836292e-2
+    p = p * r - 1.1514610310e-1
+    p = p * r + 1.1676998740e-1
+    p = p * r - 1.2420140846e-1
+    p = p * r + 1.4249322787e-1
+    p = p * r - 1.6668057665e-1
+    p = p * r + 2.0000714765e-1
+    p = p * r - 2.4999993993e-1
+    p = p * r + 3.3333331174e-1
+    y = r + ((p * r * z - e * 2.12194440e-4) - 0.5 * z) + e * 0.693359375
+    # Not log of a clamped x: 0, infinity and NaN must come out as the C library has them.
+    return where(x > 3.4e38, x, where(x > 0.0, y, where(x < 0.0, x - x + NAN, where(x == 0.0, -INFINITY, x))))
+
+
+def log1p_32(x: float) -> float:
+    """log(1 + x) in float32, within 4 ulp: log of the rounded sum, and the rounding error put back."""
+    u = 1.0 + x
+    return where(u > 3.4e38, x, where(u > 0.0, log32(u) - ((u - 1.0) - x) / u, log32(u)))
+
+
+def tanh32(x: float) -> float:
+    """tanh in float32, within 3 ulp: an odd polynomial near 0, 1 - 2 / (exp(2 |x|) + 1) beyond."""
+    a = absolute(x)
+    z = minimum(a * a, 0.5)
+    p = -5.70498872745e-3
+    p = p * z + 2.06390887954e-2
+    p = p * z - 5.37397155531e-2
+    p = p * z + 1.33314422036e-1
+    p = p * z - 3.33332819422e-1
+    near = x + x * z * p
+    far = 1.0 - 2.0 / (exp32(2.0 * minimum(a, 10.0)) + 1.0)
+    return where(a < 0.625, near, where(x < 0.0, -far, where(x > 0.0, far, x)))
+
+
+INFINITY = float("inf")
+NAN = float("nan")

@@ -1,0 +1,220 @@
+"""Making tensors: from values, filled, counted, random. PyTorch's names and arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit import dtypes, random
+from nnkit.errors import DtypeError, ShapeError
+from nnkit.kernels.philox import PURPOSES
+from nnkit.methods import op
+from nnkit.tensor import Tensor, resolve
+
+
+@op
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of ``data``: numbers, nested lists, an array or a tensor.
+
+    Python floats become the default float type (float32), Python ints int64; arrays keep their type. Raises DtypeError
+    for strings, objects, complex numbers and dates, ShapeError for ragged lists.
+
+    >>> tensor([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    host = host_values(data, "data")
+    if dtype is None and not hasattr(data, "dtype") and host.dtype == np.float64:
+        dtype = dtypes.get_default_dtype()
+    backend = resolve(device if device is not None or not isinstance(data, Tensor) else data.device)
+    return Tensor(backend.asarray(host, None if dtype is None else np.dtype(dtype)), backend, requires_grad)
+
+
+def host_values(data: Any, name: str) -> np.ndarray:
+    """``data`` as a numpy array of numbers; ``name`` is the argument that messages speak of."""
+    if isinstance(data, Tensor):
+        return data.detach().numpy()
+    if isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
+        data = [item.tolist() if isinstance(item, Tensor) else item for item in data]
+    try:
+        host = np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected nested lists of equal lengths; {error}") from None
+    if host.dtype.kind not in "fiub":
+        raise DtypeError(f"{name}: expected numbers, got element type {host.dtype}; convert to float32 or int64 first")
+    if host.dtype == np.longdouble and host.dtype != np.float64:
+        raise DtypeError(f"{name}: element type {host.dtype} has no counterpart here; convert to float64")
+    return host.astype(host.dtype.newbyteorder("="), copy=False)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` itself when it is a tensor of that type and device, else a new tensor."""
+    return data.to(device=device, dtype=dtype) if isinstance(data, Tensor) else tensor(data, dtype, device)
+
+
+def from_numpy(array: np.ndarray, device: Any = None) -> Tensor:
+    """A tensor with a copy of a numpy array (PyTorch shares the memory; nnkit never writes to a user's array)."""
+    return tensor(array, device=device)
+
+
+def from_dlpack(source: Any, device: Any = None) -> Tensor:
+    """A tensor over the memory of another library's array, without a copy where the backend allows it."""
+    backend = resolve(device)
+    return Tensor(backend.xp.from_dlpack(source), backend)
+
+
+def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
+    shape = tuple(int(size) for size in given)
+    if any(size < 0 for size in shape):
+        raise ShapeError(f"size: expected sizes of 0 or more, got {shape}")
+    return shape
+
+
+class _Room(threading.local):
+    elements: float = math.inf
+
+
+_room = _Room()
+
+
+@contextlib.contextmanager
+def at_most(elements: int) -> Iterator[None]:
+    """Inside this ``with`` block, tensors made by shape have at most so many elements together.
+
+    For shapes that come from a file: the tensor that is too much raises ShapeError before its memory is taken.
+
+    >>> with at_most(1000):
+    ...     zeros(1 << 40)
+    Traceback (most recent call last):
+    nnkit.errors.ShapeError: size: a tensor of shape (1099511627776,) is larger than expected here
+    """
+    before, _room.elements = _room.elements, elements
+    try:
+        yield
+    finally:
+        _room.elements = before
+
+
+def _make(shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
+    _room.elements -= math.prod(shape)
+    if _room.elements < 0:
+        raise ShapeError(f"size: a tensor of shape {shape} is larger than expected here")
+    backend = resolve(device)
+    return Tensor(backend.empty(shape, dtypes.get_default_dtype() if dtype is None else np.dtype(dtype)), backend)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor whose values are not set."""
+    return _make(_shape(size), dtype, device).requires_grad_(requires_grad)
+
+
+def full(
+    size: Sequence[int], fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Every element is ``fill_value``; its type is that of the value unless ``dtype`` is given."""
+    if dtype is None:
+        dtype = dtypes.bool_ if isinstance(fill_value, bool) else None
+        dtype = dtypes.int64 if isinstance(fill_value, int) and dtype is None else dtype
+    out = _make(_shape((size,)), dtype, device)
+    out.backend.fill(fill_value, out.array)
+    return out.requires_grad_(requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros.
+
+    >>> zeros(2, 3).shape
+    (2, 3)
+    """
+    return full(_shape(size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones."""
+    return full(_shape(size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
+
+
+def zeros_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+    """Zeros of the shape, type and device of ``x``."""
+    return full(x.shape, 0, dtype or x.dtype, device or x.device)
+
+
+def ones_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+    """Ones of the shape, type and device of ``x``."""
+    return full(x.shape, 1, dtype or x.dtype, device or x.device)
+
+
+def full_like(x: Tensor, fill_value: float, dtype: Any = None, device: Any = None) -> Tensor:
+    """``fill_value`` in the shape, type and device of ``x``."""
+    return full(x.shape, fill_value, dtype or x.dtype, device or x.device)
+
+
+def empty_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+    """Values not set, in the shape, type and device of ``x``."""
+    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def arange(*bounds: float, dtype: Any = None, device: Any = None) -> Tensor:
+    """start, start + step, … before end; int64 when every bound is an int.
+
+    >>> arange(3)
+    tensor([0, 1, 2])
+    """
+    return tensor(np.arange(*bounds).tolist() if dtype is None else np.arange(*bounds), dtype, device)
+
+
+def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Tensor:
+    """``steps`` numbers from start to end, both included."""
+    return tensor(np.linspace(start, end, steps), dtype or dtypes.get_default_dtype(), device)
+
+
+def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
+    return tensor(np.eye(n, m), dtype or dtypes.get_default_dtype(), device)
+
+
+def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1), drawn on the device; equal to the bit on every device."""
+    out = _make(_shape(size), dtype, device)
+    out.backend.uniform(random.next_key(out.backend), PURPOSES["sample"], out.array)
+    return out.requires_grad_(requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal numbers, drawn on the device by the Box-Muller transform of two uniforms."""
+    out = _make(_shape(size), dtype, device)
+    u, v = (
+        rand(out.shape, dtype=out.dtype, device=out.device),
+        rand(out.shape, dtype=out.dtype, device=out.device),
+    )
+    out.backend.map("box_muller", (u.array, v.array), (out.array,))
+    return out.requires_grad_(requires_grad)
+
+
+def rand_like(x: Tensor) -> Tensor:
+    """Uniform numbers in the shape, type and device of ``x``."""
+    return rand(x.shape, dtype=x.dtype, device=x.device)
+
+
+def randn_like(x: Tensor) -> Tensor:
+    """Standard normal numbers in the shape, type and device of ``x``."""
+    return randn(x.shape, dtype=x.dtype, device=x.device)
+
+
+def randint(low: int, high: int | None = None, size: Sequence[int] = (), device: Any = None) -> Tensor:
+    """Whole numbers from low to high - 1 (from 0 to low - 1 with one bound), int64, drawn on the host."""
+    low, high = (0, low) if high is None else (low, high)
+    if high <= low:
+        raise ShapeError(f"high: expected more than low = {low}, got {high}")
+    drawn = np.floor(random.host_uniform(tuple(size), low, high)).astype(np.int64)
+    return tensor(np.minimum(drawn, high - 1), device=device)
+
+
+def randperm(n: int, device: Any = None) -> Tensor:
+    """0 … n - 1 in random order, int64."""
+    return tensor(random.permutation(n), device=device)

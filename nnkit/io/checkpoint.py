@@ -1,0 +1,152 @@
+"""Saving and loading: any state with ``save`` and ``load``, a whole training run as a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from nnkit import nn
+from nnkit.creation import tensor
+from nnkit.errors import ModelFileError
+from nnkit.io.document import Document, read_document, write_document
+from nnkit.io.files import PathLike
+from nnkit.io.model import check_fit, describe_model, restore_model, save_model
+from nnkit.io.state import flatten, unflatten
+from nnkit.tensor import Tensor
+
+__all__ = ["Checkpoint", "load", "load_checkpoint", "load_state_dict", "save", "save_checkpoint"]
+
+
+class HasState(Protocol):
+    """An optimizer, a schedule: whatever gives its state and takes it back."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds: the model, the state of its optimizer (or None), and the extra values."""
+
+    model: nn.Module
+    optimizer_state: dict[str, Any] | None
+    extra: Any
+
+
+def save(obj: Any, path: PathLike) -> None:
+    """Writes a Module, a state dict, or nested dicts and lists of Tensors, arrays and plain values.
+
+    A flat state dict keeps its names in the file, so other safetensors programs read it. The file
+    replaces an older one whole or not at all. Raises ``DtypeError`` that names a value which
+    cannot be saved, and ``OSError`` where the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save({"weight": tensor([1.0, 2.0]), "epoch": 3}, f"{folder}/state.safetensors")
+    ...     load(f"{folder}/state.safetensors")
+    {'weight': tensor([1., 2.]), 'epoch': 3}
+    """
+    if isinstance(obj, nn.Module):
+        save_model(obj, path)
+        return
+    arrays, tree = flatten(obj)
+    write_document(path, arrays, {"kind": "state", "tree": tree})
+
+
+def load(path: PathLike, device: Any = None) -> Any:
+    """What ``save`` or ``Module.save`` wrote: a Module, or a state with its Tensors, on ``device``.
+
+    A safetensors file of another program gives a dict of Tensors. Loading calls registered
+    classes with plain values; it imports nothing and runs nothing that the file brings.
+
+    Raises ``ModelFileError`` for a file that is damaged, of another kind, made for classes that
+    are not registered, or at odds with itself; ``OSError`` where it cannot be read.
+    """
+    arrays, document = read_document(path)
+    kind = _kind(document)
+    if kind == "model":
+        return restore_model(arrays, document, device)
+    if kind == "state":
+        return unflatten(arrays, document["tree"], device)
+    return _tensors(arrays, device)
+
+
+def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
+    """The weights in a file by name, for ``model.load_state_dict``; the model itself is not built.
+
+    Takes files of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of
+    its model) and of other programs. Raises ``ModelFileError`` for other states, as ``load`` does.
+    """
+    arrays, document = read_document(path)
+    if _kind(document) == "state":
+        state = unflatten(arrays, document["tree"], device)
+        state = state.get("model", state) if isinstance(state, dict) and "checkpoint" in document else state
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise ModelFileError(f"{str(path)!r} holds a nested state, no flat one; open it with nnkit.load")
+        return state
+    return _tensors(arrays, device)
+
+
+def save_checkpoint(path: PathLike, model: nn.Module, optimizer: HasState | None = None, extra: Any = None) -> None:
+    """Writes a model, the state of its optimizer, and ``extra`` (as for ``save``) into one file, at once.
+
+    The model may have unregistered parts; it must then be given to ``load_checkpoint``.
+    """
+    state = {
+        "model": model.state_dict(),
+        "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "extra": extra,
+    }
+    arrays, tree = flatten(state)
+    write_document(path, arrays, {"kind": "state", "tree": tree, "checkpoint": describe_model(model)})
+
+
+def load_checkpoint(
+    path: PathLike, model: nn.Module | None = None, optimizer: HasState | None = None, device: Any = None
+) -> Checkpoint:
+    """Reads a checkpoint into ``model`` and ``optimizer``; both are left as they were where it does not fit.
+
+    Without ``model`` one is built from the description, on ``device``. The result has the model,
+    the optimizer's state (to be given to an optimizer made for that model), and ``extra``.
+
+    Raises ``ModelFileError`` that lists every mismatch, and as ``load`` does.
+    """
+    arrays, document = read_document(path)
+    state = unflatten(arrays, document["tree"]) if _kind(document) == "state" else None
+    described = document.get("checkpoint")
+    if not _is_checkpoint(state) or not isinstance(described, dict):
+        raise ModelFileError(f"{str(path)!r} is no checkpoint; open it with nnkit.load")
+    weights = {name: np.asarray(value) for name, value in state["model"].items()}
+    if model is None:
+        model = restore_model(weights, described, device)
+    else:
+        check_fit(model, weights)
+    if optimizer is not None:
+        if state["optimizer"] is None:
+            raise ModelFileError(f"{str(path)!r} has no state of an optimizer; leave optimizer out")
+        optimizer.load_state_dict(state["optimizer"])
+    model.load_state_dict(weights)
+    return Checkpoint(model, state["optimizer"], state["extra"])
+
+
+def _kind(document: Document) -> str | None:
+    """Whether a file holds a "model", a "state", or (None) the arrays of another program."""
+    kind = document.get("kind")
+    if document and kind not in ("model", "state"):
+        raise ModelFileError(f"the file holds a {str(kind)[:50]!r}; expected a model or a state")
+    if kind == "state" and "tree" not in document:
+        raise ModelFileError("the file does not say how its state is put together")
+    return kind
+
+
+def _is_checkpoint(state: Any) -> bool:
+    if not isinstance(state, dict) or set(state) != {"model", "optimizer", "extra"}:
+        return False
+    model = state["model"]
+    return isinstance(model, dict) and all(isinstance(value, Tensor) for value in model.values())
+
+
+def _tensors(arrays: Mapping[str, np.ndarray], device: Any) -> dict[str, Tensor]:
+    return {name: tensor(array, device=device) for name, array in arrays.items()}

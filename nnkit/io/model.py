@@ -1,0 +1,156 @@
+"""Models in files: the weights under their plain names, and a description to build the model from."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nnkit import nn, random
+from nnkit.creation import at_most
+from nnkit.errors import ModelFileError
+from nnkit.io.codec import CannotDescribe, Json, dumps
+from nnkit.io.describe import build, describe
+from nnkit.io.document import Document, write_document
+from nnkit.io.files import PathLike
+from nnkit.io.state import host_array
+from nnkit.tensor import Tensor
+
+__all__ = ["check_fit", "describe_model", "restore_model", "save_model"]
+
+Layout = dict[str, tuple[tuple[int, ...], str]]
+
+# Room for tensors that a module makes and does not save, such as a mask.
+UNSAVED_ELEMENTS = 1 << 26
+
+HOW_TO_REGISTER = (
+    "decorate the class with @nnkit.register_module, and save the model again, to have nnkit.load build it"
+)
+
+
+def save_model(model: nn.Module, path: PathLike) -> None:
+    """Writes ``model`` as a safetensors file that ``nnkit.load`` builds it from, without running code.
+
+    Where it has a part that cannot be described (an unregistered class, say), the file holds its
+    weights only, and one warning says why. The file replaces an older one whole or not at all.
+    Hooks, gradients, and regularizers added after construction are not part of it.
+
+    Raises ``OSError`` where the file cannot be written.
+
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(nn.Linear(2, 1), f"{folder}/model.safetensors")
+    ...     os.listdir(folder)
+    ['model.safetensors']
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a Module, got {type(model).__name__}; nnkit.save also takes state dicts")
+    document = describe_model(model)
+    if "reason" in document:
+        warnings.warn(f"{str(path)!r} holds the weights only: {document['reason']}; {HOW_TO_REGISTER}", stacklevel=2)
+    arrays = {name: host_array(value) for name, value in model.state_dict().items()}
+    write_document(path, arrays, document)
+
+
+def describe_model(model: nn.Module) -> Document:
+    """The entries of a file about ``model``: its description, or the reason why it has none."""
+    document: Document = {"kind": "model", "class": type(model).__qualname__}
+    try:
+        description = describe(model)
+        dtype = _common_dtype(model)
+        _check_twin(model, description, dtype)
+    except (CannotDescribe, ModelFileError) as error:
+        return {**document, "reason": str(error)}
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    return {**document, "model": description, "dtype": dtype, "training": model.training, "frozen": frozen}
+
+
+def restore_model(arrays: Mapping[str, np.ndarray], document: Document, device: Any = None) -> nn.Module:
+    """The model that a file describes, with its weights, on ``device``.
+
+    Raises ``ModelFileError`` for a file that holds weights only, a description that cannot be
+    followed, and weights that do not fit the model built from it (every mismatch is listed).
+    """
+    if document.get("model") is None:
+        raise ModelFileError(
+            f"the file holds only the weights of a {document.get('class')}: {document.get('reason')}. "
+            "Build the model in your program, then model.load_state_dict(nnkit.load_state_dict(path))"
+        )
+    model = _build(document["model"], document.get("dtype"), sum(array.size for array in arrays.values()))
+    check_fit(model, arrays)
+    model.load_state_dict(arrays)
+    _restore_modes(model, document)
+    return model if device is None else model.to(device=device)
+
+
+def check_fit(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises ``ModelFileError`` that lists every array missing, left over, or of another shape or type."""
+    own = _layout(model.state_dict())
+    found = _layout(arrays)
+    problems = [f"missing: {name} {own[name]}" for name in own if name not in found]
+    problems += [f"unexpected: {name} {found[name]}" for name in found if name not in own]
+    problems += [
+        f"different: {name} is {own[name]} in the model, {found[name]} in the file"
+        for name in own
+        if name in found and own[name] != found[name]
+    ]
+    if problems:
+        raise ModelFileError(
+            f"the file does not fit {type(model).__name__}; nothing was loaded. "
+            f"{len(problems)} mismatches:\n  " + "\n  ".join(problems)
+        )
+
+
+def _layout(state: Mapping[str, Tensor] | Mapping[str, np.ndarray]) -> Layout:
+    return {name: (tuple(value.shape), value.dtype.name) for name, value in state.items()}
+
+
+def _common_dtype(model: nn.Module) -> str | None:
+    """The one floating type of the model's tensors, or None where it has none or several."""
+    dtypes = {value.dtype.name for value in model.state_dict().values() if value.dtype.kind == "f"}
+    return dtypes.pop() if len(dtypes) == 1 else None
+
+
+def _check_twin(model: nn.Module, description: Json, dtype: str | None) -> None:
+    """Raises ``ModelFileError`` unless a model built from the description has the same tensors.
+
+    It has not where parts were replaced or added after construction. What was found right is
+    noted, so that saving again after every epoch builds no further twin.
+    """
+    layout = _layout(model.state_dict())
+    found_right = (dumps(description), dtype, layout)
+    if model.__dict__.get("_described") == found_right:
+        return
+    elements = sum(math.prod(shape) for shape, _ in layout.values())
+    twin = _layout(_build(description, dtype, elements).state_dict())
+    changed = [name for name in layout.keys() | twin.keys() if layout.get(name) != twin.get(name)]
+    if changed:
+        raise ModelFileError(
+            f"{type(model).__name__} was changed after its construction: built anew from its arguments, "
+            f"it differs in {', '.join(sorted(changed)[:5])}"
+        )
+    model.__dict__["_described"] = found_right
+
+
+def _build(description: Json, dtype: Any, elements: int) -> nn.Module:
+    """A model from its description; the random numbers its initial weights took are given back.
+
+    Sizes that go far beyond the ``elements`` of the file are refused before memory is taken.
+    """
+    if dtype not in (None, "float16", "float32", "float64"):
+        raise ModelFileError(f"the file asks for the unknown floating type {str(dtype)[:50]!r}")
+    with random.preserved(), at_most(4 * elements + UNSAVED_ELEMENTS):
+        model = build(description)
+    return model if dtype is None else model.to(dtype=np.dtype(dtype))
+
+
+def _restore_modes(model: nn.Module, document: Document) -> None:
+    training, frozen = document.get("training"), document.get("frozen")
+    if not isinstance(training, bool) or not isinstance(frozen, list):
+        raise ModelFileError("the file does not say whether the model was training, or what was frozen")
+    model.train(training)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name not in frozen

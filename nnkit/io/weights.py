@@ -1,0 +1,265 @@
+"""Arrays by name in one safetensors file: a JSON header, then the raw numbers.
+
+The format holds no code, so a file can be opened without trusting its author. Every claim of
+the header is still checked against the length of the file before memory is set aside, and a
+file of another kind (a pickle, an HDF5 or zip archive) is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnkit.errors import DtypeError, ModelFileError
+from nnkit.io.files import PathLike, write_file
+
+__all__ = ["Weights", "load_weights", "save_weights"]
+
+LONGEST_HEADER = 16 * 1024 * 1024
+HIGHEST_RANK = 32
+METADATA = "__metadata__"
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(kind)
+    for name, kind in {
+        "BOOL": "?",
+        "U8": "<u1",
+        "I8": "<i1",
+        "U16": "<u2",
+        "I16": "<i2",
+        "F16": "<f2",
+        "U32": "<u4",
+        "I32": "<i4",
+        "F32": "<f4",
+        "U64": "<u8",
+        "I64": "<i8",
+        "F64": "<f8",
+    }.items()
+}
+
+FOREIGN = (
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras's .h5)"),
+    (b"PK\x03\x04", "a zip archive (PyTorch's .pt, Keras's .keras, NumPy's .npz)"),
+    (b"\x93NUMPY", "a NumPy .npy file"),
+    (b"\x1f\x8b", "a gzip archive"),
+    *((bytes([0x80, protocol]), "a pickle (PyTorch's old .pt, joblib, .pkl)") for protocol in range(1, 6)),
+)
+
+
+class Weights(NamedTuple):
+    """What a safetensors file holds."""
+
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+
+
+def save_weights(path: PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes named arrays, and text about them, as the safetensors file ``path``.
+
+    Arrays may have any memory layout and byte order; they are stored row by row, low byte
+    first. The file replaces an older one in one step, or not at all (``OSError``).
+
+    Raises ``DtypeError`` for elements that are not booleans, integers or real numbers, and
+    ``ModelFileError`` for a header of more than 16 MB, which ``load_weights`` would refuse.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(f"{folder}/w.safetensors", {"w": np.arange(6.0).reshape(2, 3).T})
+    ...     load_weights(f"{folder}/w.safetensors").arrays["w"].tolist()
+    [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
+    """
+    import safetensors.numpy
+
+    # safetensors 0.8.0 stores the wrong numbers for arrays that are not C-contiguous.
+    plain = {_checked_name(name): _plain(name, array) for name, array in arrays.items()}
+    content = safetensors.numpy.save(plain, metadata=dict(metadata) if metadata else None)
+    header = int.from_bytes(content[:8], "little")
+    if header > LONGEST_HEADER:
+        raise ModelFileError(
+            f"names and description take {header:,} bytes; a model file has room for {LONGEST_HEADER:,}"
+        )
+    write_file(path, content)
+
+
+def load_weights(path: PathLike) -> Weights:
+    """Reads a safetensors file: its arrays by name, writable, and its metadata.
+
+    Raises ``ModelFileError`` for a file that is truncated, padded, contradicts itself or is of
+    another kind, and ``OSError`` for one that cannot be read. No array is made before the whole
+    header has been found true.
+    """
+    import safetensors
+
+    content, metadata = _read(path)
+    try:
+        entries = safetensors.deserialize(content)
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(f"{_name(path)} is not a valid safetensors file: {error}") from error
+    arrays = {}
+    for name, entry in entries:
+        array = np.frombuffer(bytearray(entry["data"]), DTYPES[entry["dtype"]])
+        arrays[name] = array.reshape(entry["shape"])
+    return Weights(arrays, metadata)
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype.newbyteorder("<") not in DTYPES.values():
+        raise DtypeError(
+            f"array {name!r} has dtype {array.dtype}, which a model file cannot hold; convert it to a "
+            "boolean, integer or floating type of at most 8 bytes"
+        )
+    # ascontiguousarray would turn a scalar into a vector.
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or name == METADATA:
+        raise ModelFileError(f"expected a text other than {METADATA!r} as the name of an array, got {name!r}")
+    return name
+
+
+def _name(path: PathLike) -> str:
+    return repr(os.fspath(path))
+
+
+def _read(path: PathLike) -> tuple[bytes, dict[str, str]]:
+    """The bytes of a file and its metadata; all of them are read only when the header has been found true."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError(f"{_name(path)} is not a regular file; expected a .safetensors file")
+        length = _header_length(file.read(9), status.st_size, path)
+        file.seek(8)
+        metadata = _checked_header(file.read(length), status.st_size, path)
+        file.seek(0)
+        return file.read(status.st_size), metadata
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without O_NONBLOCK a named pipe would make the program wait for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _header_length(start: bytes, size: int, path: PathLike) -> int:
+    """How long the header is, by the first bytes of a file of ``size`` bytes."""
+    if size < 8:
+        raise ModelFileError(f"{_name(path)} is truncated: {size} bytes have no room for the header's length")
+    length = int.from_bytes(start[:8], "little")
+    # A safetensors header can begin with the magic bytes of a pickle, so the brace decides first.
+    if start[8:] != b"{" or length > LONGEST_HEADER:
+        _refuse_foreign(start, path)
+    if length > LONGEST_HEADER:
+        raise ModelFileError(
+            f"{_name(path)} claims a header of {length:,} bytes (the most is {LONGEST_HEADER:,}); "
+            "it is damaged or no safetensors file"
+        )
+    if length > size - 8:
+        raise ModelFileError(
+            f"{_name(path)} is truncated (the header alone says {8 + length:,} bytes, the file has {size:,})"
+        )
+    if start[8:] != b"{":
+        raise ModelFileError(f"{_name(path)} is no safetensors file: its header does not begin with a brace")
+    return length
+
+
+def _checked_header(header: bytes, size: int, path: PathLike) -> dict[str, str]:
+    """Compares what the header says with the ``size`` of the file; returns the metadata."""
+    try:
+        metadata, data_size = _checked_entries(header)
+    except ModelFileError as error:
+        raise ModelFileError(f"{_name(path)}: {error}") from None
+    expected = 8 + len(header) + data_size
+    if size < expected:
+        raise ModelFileError(f"{_name(path)} is truncated (the header says {expected:,} bytes, the file has {size:,})")
+    if size > expected:
+        raise ModelFileError(
+            f"{_name(path)} has {size - expected:,} bytes more than its header describes ({expected:,})"
+        )
+    return metadata
+
+
+def _refuse_foreign(start: bytes, path: PathLike) -> None:
+    for magic, kind in FOREIGN:
+        if start.startswith(magic):
+            raise ModelFileError(
+                f"{_name(path)} is {kind}. nnkit never opens these, because loading them can run code; "
+                "save the weights as .safetensors in the program that made them"
+            )
+
+
+def _checked_entries(header: bytes) -> tuple[dict[str, str], int]:
+    """The metadata, and how many bytes the tensors take; every entry is checked."""
+    try:
+        text = header.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ModelFileError("the header is not UTF-8 text") from None
+    entries = parse_object(text, "the header")
+    metadata = entries.pop(METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ModelFileError("the metadata must map texts to texts")
+    spans = sorted(_checked_entry(name, entry) for name, entry in entries.items())
+    position = 0
+    for begin, end in spans:
+        if begin != position:
+            raise ModelFileError(f"the tensors overlap or leave a hole at byte {min(begin, position):,}")
+        position = end
+    return metadata, position
+
+
+def _checked_entry(name: str, entry: object) -> tuple[int, int]:
+    """Where the data of one tensor begin and end, after checking them against its shape."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise ModelFileError(f"tensor {name!r} must have exactly dtype, shape and data_offsets")
+    dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ModelFileError(
+            f"tensor {name!r} has element type {dtype!r}, which NumPy lacks; known: {', '.join(DTYPES)}"
+        )
+    if not _are_sizes(shape) or len(shape) > HIGHEST_RANK:
+        raise ModelFileError(f"tensor {name!r} has an impossible shape {shape!r}"[:200])
+    if not _are_sizes(span) or len(span) != 2:
+        raise ModelFileError(f"tensor {name!r} has impossible data_offsets {span!r}"[:200])
+    size = math.prod(shape) * DTYPES[dtype].itemsize
+    if span[1] - span[0] != size:
+        raise ModelFileError(
+            f"tensor {name!r} of shape {tuple(shape)} and type {dtype} needs {size:,} bytes, "
+            f"its data_offsets give {span[1] - span[0]:,}"
+        )
+    return span[0], span[1]
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
+
+
+def parse_object(text: str, what: str) -> dict[str, Any]:
+    """Reads a JSON object; refuses repeated keys, NaN, deep nesting and anything but an object."""
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ModelFileError(f"{what} is nested too deeply") from None
+    except ValueError as error:  # also JSONDecodeError, and numbers of 5,000 digits
+        raise ModelFileError(f"{what} is not valid JSON: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{what} must be a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"the name {name[:100]!r} is given twice")
+        result[name] = value
+    return result
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,228 @@
+"""Activation functions under Keras's names and defaults.
+
+Most are the core's own activations, so that a ``Dense`` layer can run them fused with its matrix product;
+:func:`core_form` says under which of the core's names. A name, a function of one Tensor or ``None`` (no
+activation) is accepted wherever Keras takes an activation. Definitions: ``keras.activations``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from nnkit import nn, ops
+from nnkit.errors import UnknownNameError
+from nnkit.tensor import Tensor
+
+__all__ = [
+    "ActivationFunction",
+    "core_form",
+    "deserialize",
+    "elu",
+    "exponential",
+    "gelu",
+    "get",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "swish",
+    "tanh",
+]
+
+ActivationFunction: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def linear(x: Tensor) -> Tensor:
+    """The input itself."""
+    return x
+
+
+def relu(x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``.
+
+    >>> import nnkit
+    >>> relu(nnkit.tensor([-2.0, 0.5, 9.0]), negative_slope=0.5, max_value=6.0).tolist()
+    [-1.0, 0.5, 6.0]
+    """
+    if threshold != 0.0:
+        x = ops.where(x > threshold, x, negative_slope * (x - threshold))
+    elif negative_slope != 0.0:
+        x = ops.activation(x, "leaky_relu", negative_slope=negative_slope)
+    else:
+        x = ops.activation(x, "relu")
+    return x if max_value is None else ops.clamp(x, max=max_value)
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
+    """``x`` where positive, else ``negative_slope * x``. Keras's default slope is 0.2 (PyTorch's is 0.01)."""
+    return ops.activation(x, "leaky_relu", negative_slope=negative_slope)
+
+
+def relu6(x: Tensor) -> Tensor:
+    """``min(max(x, 0), 6)``."""
+    return ops.activation(x, "relu6")
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
+    return ops.activation(x, "elu", alpha=alpha)
+
+
+def selu(x: Tensor) -> Tensor:
+    """The scaled exponential linear unit (Klambauer et al., 2017)."""
+    return ops.activation(x, "selu")
+
+
+def gelu(x: Tensor, approximate: bool = False) -> Tensor:
+    """``x * P(X <= x)`` for a standard normal X; ``approximate`` takes the tanh formula."""
+    return ops.activation(x, "gelu_tanh" if approximate else "gelu")
+
+
+def silu(x: Tensor) -> Tensor:
+    """``x * sigmoid(x)``, also called swish."""
+    return ops.activation(x, "silu")
+
+
+def mish(x: Tensor) -> Tensor:
+    """``x * tanh(softplus(x))``."""
+    return ops.activation(x, "mish")
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """``1 / (1 + exp(-x))``."""
+    return ops.activation(x, "sigmoid")
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """``relu6(x + 3) / 6``, a piecewise linear sigmoid."""
+    return ops.activation(x, "hard_sigmoid")
+
+
+def hard_silu(x: Tensor) -> Tensor:
+    """``x * hard_sigmoid(x)``."""
+    return ops.activation(x, "hardswish")
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return ops.activation(x, "tanh")
+
+
+def softplus(x: Tensor) -> Tensor:
+    """``log(exp(x) + 1)``."""
+    return ops.activation(x, "softplus")
+
+
+def softsign(x: Tensor) -> Tensor:
+    """``x / (abs(x) + 1)``."""
+    return ops.activation(x, "softsign")
+
+
+def exponential(x: Tensor) -> Tensor:
+    """``exp(x)``."""
+    return ops.exp(x)
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Non-negative numbers that sum to 1 along ``axis``.
+
+    >>> import nnkit
+    >>> softmax(nnkit.tensor([[0.0, 0.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    return ops.softmax(x, dim=axis)
+
+
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """The logarithm of :func:`softmax`, computed stably."""
+    return ops.log_softmax(x, dim=axis)
+
+
+swish = silu
+hard_swish = hard_silu
+
+_BY_NAME: dict[str, ActivationFunction] = {
+    "linear": linear,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+    "relu6": relu6,
+    "elu": elu,
+    "selu": selu,
+    "gelu": gelu,
+    "silu": silu,
+    "swish": silu,
+    "mish": mish,
+    "sigmoid": sigmoid,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu,
+    "hard_swish": hard_silu,
+    "tanh": tanh,
+    "softplus": softplus,
+    "softsign": softsign,
+    "exponential": exponential,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+}
+
+#: Function -> what ``nn.Linear`` knows it by, where the two have one formula.
+_CORE: dict[ActivationFunction, str | nn.Module] = {
+    linear: "identity",
+    relu: "relu",
+    leaky_relu: nn.LeakyReLU(0.2),
+    relu6: "relu6",
+    elu: "elu",
+    selu: "selu",
+    gelu: "gelu",
+    silu: "silu",
+    mish: "mish",
+    sigmoid: "sigmoid",
+    hard_sigmoid: "hard_sigmoid",
+    hard_silu: "hardswish",
+    tanh: "tanh",
+    softplus: "softplus",
+    softsign: "softsign",
+}
+
+
+def get(identifier: str | ActivationFunction | None) -> ActivationFunction:
+    """The activation that a name, a function or ``None`` (which is ``linear``) stands for.
+
+    Raises:
+        UnknownNameError: no activation has this name; the message lists the nearest.
+
+    >>> get("relu") is relu, get(None) is linear
+    (True, True)
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, str) and identifier.lower() in _BY_NAME:
+        return _BY_NAME[identifier.lower()]
+    if callable(identifier):
+        return identifier
+    raise UnknownNameError("activation", identifier, _BY_NAME)
+
+
+deserialize = get
+
+
+def serialize(activation: ActivationFunction) -> str | None:
+    """The name of one of the functions above, or None for a function of the user's own."""
+    return next((name for name, function in _BY_NAME.items() if function is activation), None)
+
+
+def core_form(activation: ActivationFunction) -> str | nn.Module | ActivationFunction:
+    """What to give ``nn.Linear`` so that it runs ``activation`` fused with its product where it can."""
+    return _CORE.get(activation, activation)

@@ -1,0 +1,229 @@
+"""Layer: an nnkit module that learns its input's size when it first meets it.
+
+A Keras layer is told how many outputs it has and finds out by itself how many inputs. So it starts without
+weights, and ``build(input_shape)`` makes them: when the layer is added to a model whose input shape is known,
+or at the first call. Shapes are tuples whose first entry, the batch size, is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeAlias, TypedDict
+
+import numpy as np
+
+from nnkit import get_default_dtype, nn
+from nnkit.errors import ShapeError
+from nnkit.keras import initializers, regularizers
+from nnkit.keras.naming import automatic_name
+from nnkit.tape import no_grad
+from nnkit.tensor import Parameter, Tensor, tensor
+
+__all__ = ["Layer", "LayerOptions", "Shape", "assign_weights", "normalized_shape"]
+
+Shape: TypeAlias = tuple[int | None, ...]
+
+
+class LayerOptions(TypedDict, total=False):
+    """The keyword arguments that every layer takes."""
+
+    name: str | None
+    trainable: bool
+    input_shape: Sequence[int | None] | None
+    input_dim: int | None
+
+
+class Layer(nn.Module):
+    """The base class of Keras layers.
+
+    A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
+    it has weights, ``build(self, input_shape)``, which makes them with :meth:`add_weight`. Outside ``fit`` a
+    layer is in inference mode: ``Dropout`` drops only in ``fit`` or under ``layer(x, training=True)``.
+
+    Args:
+        name: a text that is unique in the model; by default made from the class name.
+        trainable: False freezes the weights.
+        input_shape: the shape of one sample; on the first layer of a model it builds the model at once.
+        input_dim: short for ``input_shape=(input_dim,)``.
+    """
+
+    _call_takes_training = False
+
+    def __init__(
+        self,
+        name: str | None = None,
+        trainable: bool = True,
+        input_shape: Sequence[int | None] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        if input_dim is not None:
+            input_shape = (input_dim,)
+        self.training = False
+        self.name = automatic_name(type(self)) if name is None else str(name)
+        self.built = False
+        #: Whether the layer is the last of its model, whose logits the loss may want.
+        self.is_output = False
+        self.sample_shape = None if input_shape is None else tuple(input_shape)
+        self._trainable = trainable
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        code = getattr(cls.call, "__code__", None)
+        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+        cls._call_takes_training = "training" in arguments
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights for inputs of ``input_shape``, batch size first. The base class makes none."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """What the layer computes; a subclass defines this."""
+        raise NotImplementedError(f"{type(self).__name__} must define call(self, inputs)")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the output, batch size first, for inputs of ``input_shape``. By default the same."""
+        return tuple(input_shape)
+
+    def ensure_built(self, input_shape: Sequence[int | None]) -> None:
+        """Build the layer, if it is not built yet."""
+        if not self.built:
+            self.build(tuple(input_shape))
+            self.built = True
+            self.trainable = self._trainable
+
+    def require_built(self) -> None:
+        """Raise ValueError where the layer has not met its input's size yet."""
+        if not self.built:
+            raise ValueError(
+                f"{self.name!r} is not built, so it has no weights yet; state the input's shape "
+                "(input_shape=, or build(input_shape)), or call it on data first"
+            )
+
+    def forward(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors."""
+        x = inputs if isinstance(inputs, Tensor) else _as_input(inputs)
+        if not self.built:
+            self.ensure_built((None, *x.shape[1:]))
+            self.to(device=x.device)
+        if not self._call_takes_training:
+            return self.call(x)
+        mode = self.training if training is None else training
+        return self.call(x, training=mode)  # type: ignore[call-arg]
+
+    # ---- weights ------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = "glorot_uniform",
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        name: str | None = None,
+    ) -> Parameter:
+        """A new weight of this layer, registered under ``name``; for use in ``build``."""
+        make = initializers.get(initializer) or initializers.Zeros()
+        weight = Parameter(make(tuple(shape), dtype=dtype), requires_grad=trainable)
+        name = name or f"weight_{len(self._parameters)}"
+        self.register_parameter(name, weight)
+        penalty = regularizers.get(regularizer)
+        if penalty is not None:
+            self.regularizers[name] = penalty
+        return weight
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weights in Keras's order and layout, trainable ones first; they share memory with the layer."""
+        return [*self.trainable_weights, *self.non_trainable_weights]
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The weights that training changes."""
+        return [self.keras_layout(p) for p in self.parameters() if p.requires_grad]
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """The frozen weights, and the buffers."""
+        frozen = [p for p in self.parameters() if not p.requires_grad]
+        return [self.keras_layout(t) for t in (*frozen, *self.buffers())]
+
+    def keras_layout(self, weight: Tensor) -> Tensor:
+        """A view of one of this layer's tensors with the axes in Keras's order."""
+        return weight.detach()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights. Set it before ``compile``."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        self.requires_grad_(self._trainable)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights as NumPy arrays, in the order and layout of :attr:`weights`."""
+        return [np.array(weight.numpy()) for weight in self.weights]
+
+    def set_weights(self, weights: Iterable[Any]) -> None:
+        """Overwrite the weights with arrays in the order and layout of :attr:`weights`.
+
+        Raises:
+            ShapeError: the number of arrays or a shape differs; nothing is then changed.
+        """
+        assign_weights(self.name, self.weights, weights)
+
+    def count_params(self) -> int:
+        """The number of weights, counted one by one."""
+        self.require_built()
+        return sum(weight.numel() for weight in self.weights)
+
+    # ---- configuration ------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them. A subclass adds its own."""
+        config: dict[str, Any] = {"name": self.name, "trainable": self._trainable}
+        if self.sample_shape is not None:
+            config["input_shape"] = list(self.sample_shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The layer that :meth:`get_config` described, without its weights."""
+        return cls(**config)
+
+
+def assign_weights(owner: str, current: Sequence[Tensor], given: Iterable[Any]) -> None:
+    """Copy the arrays ``given`` into the Tensors ``current``; nothing changes unless all shapes fit."""
+    arrays = [np.asarray(array) for array in given]
+    if len(arrays) != len(current):
+        raise ShapeError(
+            f"set_weights of {owner!r} expects {len(current)} arrays, got {len(arrays)}; "
+            f"the expected shapes are {[tuple(weight.shape) for weight in current]}"
+        )
+    for position, (weight, array) in enumerate(zip(current, arrays, strict=True)):
+        if tuple(weight.shape) != array.shape:
+            raise ShapeError(
+                f"set_weights of {owner!r}: array {position} must have shape {tuple(weight.shape)}, "
+                f"got {array.shape}; nothing was changed"
+            )
+    with no_grad():
+        for weight, array in zip(current, arrays, strict=True):
+            weight.copy_(tensor(array, dtype=weight.dtype, device=weight.device))
+
+
+def normalized_shape(shape: Any) -> Shape:
+    """A shape with batch size, given as a tuple, a list or (of features) one number.
+
+    >>> normalized_shape([None, 4]), normalized_shape((32, 4))
+    ((None, 4), (32, 4))
+    """
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not sizes or not all(size is None or (isinstance(size, int) and size > 0) for size in sizes):
+        raise ShapeError(f"a shape must be a tuple of positive integers and None, batch size first; got {shape!r}")
+    return sizes
+
+
+def _as_input(inputs: Any) -> Tensor:
+    array = np.asarray(inputs)
+    return tensor(array, dtype=get_default_dtype() if array.dtype.kind in "fiub" else None)

@@ -1,0 +1,343 @@
+"""The layers, with Keras's argument names and defaults, over the modules of ``nnkit.nn``.
+
+``Dense`` keeps its matrix as ``nn.Linear`` does, outputs by inputs, and shows it as Keras does, inputs by
+outputs: ``kernel``, ``get_weights`` and ``set_weights``. Definitions: ``keras.layers``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from nnkit import nn, ops
+from nnkit.errors import ShapeError
+from nnkit.keras import activations, initializers, regularizers
+from nnkit.keras.layer import Layer, LayerOptions, Shape
+from nnkit.keras.logits import with_logits
+from nnkit.keras.naming import configured
+from nnkit.tape import no_grad
+from nnkit.tensor import Tensor
+
+__all__ = [
+    "Activation",
+    "Dense",
+    "Dropout",
+    "ELU",
+    "Flatten",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LeakyReLU",
+    "ReLU",
+    "Reshape",
+    "Softmax",
+]
+
+
+class InputLayer(Layer):
+    """States the shape of one sample, at the head of a Sequential model; passes its input on unchanged.
+
+    Args:
+        shape: the shape without the batch size: ``(784,)``, ``(28, 28)``.
+        batch_size: a fixed batch size, or None.
+        name: a text that is unique in the model.
+    """
+
+    def __init__(self, shape: Sequence[int | None], batch_size: int | None = None, name: str | None = None) -> None:
+        super().__init__(name=name, input_shape=shape)
+        self.batch_shape: Shape = (batch_size, *shape)
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {"shape": list(self.batch_shape[1:]), "batch_size": self.batch_shape[0], "name": self.name}
+
+
+def Input(shape: Sequence[int | None], batch_size: int | None = None, name: str | None = None) -> InputLayer:
+    """The :class:`InputLayer` of a Sequential model: ``Sequential([Input(shape=(784,)), Dense(10)])``."""
+    return InputLayer(shape, batch_size, name)
+
+
+class Dense(Layer):
+    """``activation(x @ kernel + bias)``: input (…, features) to output (…, units).
+
+    Args:
+        units: the number of outputs, 1 or more.
+        activation: a name, a function of a Tensor, or None for none.
+        use_bias: whether to add a bias.
+        kernel_initializer, bias_initializer: names or initializers of the first weights.
+        kernel_regularizer, bias_regularizer: names, regularizers, or None.
+        activity_regularizer, kernel_constraint, bias_constraint: not supported; anything but None is refused.
+        options: ``name``, ``trainable``, ``input_shape`` or ``input_dim``.
+
+    >>> layer = Dense(2, kernel_initializer="ones", name="sums")
+    >>> layer([[1.0, 2.0, 3.0]]).tolist(), layer.kernel.shape
+    ([[6.0, 6.0]], (3, 2))
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: None = None,
+        kernel_constraint: None = None,
+        bias_constraint: None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        _refuse(
+            "Dense",
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
+            raise ValueError(f"Dense: units must be a positive integer; got {units!r}")
+        self.units = units
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+
+    def build(self, input_shape: Shape) -> None:
+        features = input_shape[-1] if len(input_shape) > 1 else None
+        if features is None:
+            raise ShapeError(
+                f"Dense layer {self.name!r} needs inputs of shape (batch, …, features) with a known number "
+                f"of features; got {tuple(input_shape)}"
+            )
+        self.linear = nn.Linear(features, self.units, bias=self.use_bias)
+        with no_grad():
+            if self.kernel_initializer is not None:
+                self.linear.weight.copy_(self.kernel_initializer((features, self.units)).T)
+            if self.linear.bias is not None and self.bias_initializer is not None:
+                self.linear.bias.copy_(self.bias_initializer((self.units,)))
+        if self.kernel_regularizer is not None:
+            self.linear.regularizers["weight"] = _of_transposed(self.kernel_regularizer)
+        if self.bias_regularizer is not None and self.use_bias:
+            self.linear.regularizers["bias"] = self.bias_regularizer
+
+    def call(self, inputs: Tensor) -> Tensor:
+        if self.is_output and self.activation in (activations.sigmoid, activations.softmax):
+            logits = self.linear.activated(inputs, None)
+            return with_logits(self.activation(logits), logits)
+        return self.linear.activated(inputs, activations.core_form(self.activation))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (*input_shape[:-1], self.units)
+
+    def keras_layout(self, weight: Tensor) -> Tensor:
+        return weight.detach().T if weight.ndim == 2 else weight.detach()
+
+    @property
+    def kernel(self) -> Tensor:
+        """The matrix, inputs by outputs: a view of the layer's memory."""
+        self.require_built()
+        return self.keras_layout(self.linear.weight)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias, of shape (units,), or None: a view of the layer's memory."""
+        self.require_built()
+        return None if self.linear.bias is None else self.linear.bias.detach()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": configured(self.kernel_initializer),
+            "bias_initializer": configured(self.bias_initializer),
+            "kernel_regularizer": configured(self.kernel_regularizer),
+            "bias_regularizer": configured(self.bias_regularizer),
+        }
+
+
+class Activation(Layer):
+    """An activation as a layer of its own: ``Activation("relu")``."""
+
+    def __init__(self, activation: Any, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.activation = activations.get(activation)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        output = self.activation(inputs)
+        if self.is_output and self.activation in (activations.sigmoid, activations.softmax):
+            return with_logits(output, inputs)
+        return output
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": activations.serialize(self.activation)}
+
+
+class Dropout(Layer):
+    """While training, sets a ``rate`` of the elements to 0 and divides the others by ``1 - rate``.
+
+    Args:
+        rate: the share to drop, from 0 to less than 1.
+        noise_shape: not supported; anything but None is refused.
+        seed: not supported; ``keras.utils.set_random_seed`` makes the whole program repeatable.
+    """
+
+    def __init__(
+        self, rate: float, noise_shape: None = None, seed: None = None, **options: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**options)
+        _refuse("Dropout", noise_shape=noise_shape, seed=seed)
+        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(f"Dropout: rate must be a number from 0 to less than 1; got {rate!r}")
+        self.rate = rate
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        return ops.dropout(inputs, self.rate) if training and self.rate > 0 else inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
+class Flatten(Layer):
+    """Each sample as a vector: (batch, a, b, …) to (batch, a·b·…)."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs.reshape(inputs.shape[0], math.prod(inputs.shape[1:]))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        sizes = input_shape[1:]
+        return (input_shape[0], None if None in sizes else math.prod(s for s in sizes if s is not None))
+
+
+class Reshape(Layer):
+    """Each sample in the shape ``target_shape``, of which one entry may be -1: what is left over.
+
+    >>> Reshape((2, -1)).compute_output_shape((None, 6))
+    (None, 2, 3)
+    """
+
+    def __init__(self, target_shape: Sequence[int], **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.target_shape = tuple(target_shape)
+        if sum(size == -1 for size in self.target_shape) > 1 or any(size < -1 for size in self.target_shape):
+            raise ShapeError(
+                f"Reshape: target_shape may hold positive sizes and at most one -1; got {self.target_shape}"
+            )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs.reshape(*self.compute_output_shape(tuple(inputs.shape)))  # type: ignore[arg-type]
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        sizes = input_shape[1:]
+        if None in sizes:
+            return (input_shape[0], *(None if size == -1 else size for size in self.target_shape))
+        elements = math.prod(size for size in sizes if size is not None)
+        known = math.prod(size for size in self.target_shape if size != -1)
+        if elements % known if -1 in self.target_shape else elements != known:
+            raise ShapeError(
+                f"Reshape layer {self.name!r} cannot make samples of shape {self.target_shape} "
+                f"from samples of shape {tuple(sizes)}: {elements} elements do not fit"
+            )
+        return (input_shape[0], *(elements // known if size == -1 else size for size in self.target_shape))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "target_shape": list(self.target_shape)}
+
+
+class ReLU(Layer):
+    """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``."""
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        if negative_slope < 0 or threshold < 0 or (max_value is not None and max_value < 0):
+            raise ValueError(
+                "ReLU: max_value, negative_slope and threshold must not be negative; "
+                f"got {max_value}, {negative_slope}, {threshold}"
+            )
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("max_value", "negative_slope", "threshold")}
+        return {**super().get_config(), **own}
+
+
+class LeakyReLU(Layer):
+    """``x`` where positive, else ``negative_slope * x``, 0.3 by default (the function of this name: 0.2)."""
+
+    def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.negative_slope = negative_slope
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return activations.leaky_relu(inputs, self.negative_slope)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "negative_slope": self.negative_slope}
+
+
+class ELU(Layer):
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
+
+    def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.alpha = alpha
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return activations.elu(inputs, self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+class Softmax(Layer):
+    """Non-negative numbers that sum to 1 along ``axis``."""
+
+    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.axis = axis
+
+    def call(self, inputs: Tensor) -> Tensor:
+        output = activations.softmax(inputs, self.axis)
+        return with_logits(output, inputs) if self.is_output and self.axis == -1 else output
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
+
+
+class Identity(Layer):
+    """The input itself."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+
+def _refuse(layer: str, **arguments: object) -> None:
+    """Raise for the first argument that Keras has and nnkit has not."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{layer}: {name} is not supported; leave it out (got {name}={value!r})")
+
+
+def _of_transposed(regularizer: regularizers.RegularizerFunction) -> regularizers.RegularizerFunction:
+    """A penalty on Keras's kernel as a penalty on ``nn.Linear``'s weight, its transpose."""
+    if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
+        return regularizer
+    return lambda weight: regularizer(weight.T)

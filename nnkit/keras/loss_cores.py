@@ -1,0 +1,147 @@
+"""The losses that training uses under ``keras.losses``: the core's, told about probabilities and smoothing.
+
+A core is called as ``nnkit.nn`` calls losses, the prediction first. Its class says what targets ``fit``
+accepts: one derived from ``nn.CrossEntropyLoss`` takes class numbers or one-hot rows, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nnkit import nn, ops
+from nnkit.errors import ShapeError
+from nnkit.keras.logits import Probabilities
+from nnkit.nn import functional
+from nnkit.tensor import Tensor
+
+__all__ = [
+    "EPSILON",
+    "BinaryFromLogits",
+    "BinaryFromProbabilities",
+    "Classes",
+    "Divergence",
+    "FunctionCore",
+    "Huber",
+    "Squared",
+    "Absolute",
+]
+
+#: Probabilities are kept this far from 0 and 1 before their logarithm is taken (``keras.config.epsilon``).
+EPSILON = 1e-7
+
+
+class _Core(nn.Loss):
+    """A loss whose sum is the sum over samples; each sample counts the mean over its elements."""
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        if self.reduction == "sum":
+            return self.per_sample(prediction, target).sum()
+        return super().forward(prediction, target)
+
+
+class Squared(_Core, nn.MSELoss):
+    """(prediction - target)²."""
+
+
+class Absolute(_Core, nn.L1Loss):
+    """|prediction - target|."""
+
+
+class Huber(_Core, nn.HuberLoss):
+    """Half the squared error up to ``delta``, linear beyond."""
+
+
+class Classes(_Core, nn.CrossEntropyLoss):
+    """The cross-entropy of class numbers or one-hot rows; the classes are the prediction's last dimension."""
+
+    def __init__(self, from_logits: bool, label_smoothing: float = 0.0, ignore_class: int | None = None) -> None:
+        super().__init__(label_smoothing=label_smoothing, ignore_index=-100 if ignore_class is None else ignore_class)
+        self.from_logits = from_logits
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        scores = prediction
+        if isinstance(prediction, Probabilities) and not self.from_logits:
+            scores = prediction.logits
+        elif not self.from_logits:
+            scores = ops.log(_clipped(prediction))
+        if scores.ndim > 2:
+            raise ShapeError(
+                "a cross-entropy over classes needs predictions (samples, classes), got "
+                f"{tuple(scores.shape)}; put Flatten() before the last Dense, or reshape both"
+            )
+        return super().compute(scores, target, reduction)
+
+
+class BinaryFromLogits(_Core, nn.BCEWithLogitsLoss):
+    """The binary cross-entropy of logits, with targets moved towards 1/2 by ``label_smoothing``."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return super().compute(prediction, _smoothed(target, self.label_smoothing), reduction)
+
+
+class BinaryFromProbabilities(_Core, nn.BCELoss):
+    """The binary cross-entropy of probabilities, with targets moved towards 1/2 by ``label_smoothing``."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        target = _smoothed(target, self.label_smoothing)
+        if isinstance(prediction, Probabilities):
+            return functional.binary_cross_entropy_with_logits(prediction.logits, target, reduction=reduction)
+        return super().compute(_clipped(prediction), target, reduction)
+
+
+class Divergence(_Core):
+    """Kullback and Leibler's divergence, ``sum(t log(t / p))`` over the last dimension."""
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        t, p = (ops.clamp(x, EPSILON, 1.0) for x in (target, prediction))
+        losses = ops.sum(t * ops.log(t / p), dim=-1)
+        if reduction == "none":
+            return losses
+        return losses.mean() if reduction == "mean" else losses.sum()
+
+
+class FunctionCore:
+    """A user's ``function(y_true, y_pred)``, which returns a loss per sample or a number, made a core."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str) -> None:
+        self.function = function
+        self.reduction = "mean"
+        self.__name__ = name
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        if self.reduction == "sum":
+            return self.per_sample(prediction, target).sum()
+        return self._losses(prediction, target).mean()
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each sample (B,)."""
+        losses = self._losses(prediction, target)
+        if losses.ndim == 0 or losses.shape[0] != prediction.shape[0]:
+            raise ShapeError(
+                f"sample weights need one loss per sample; {self.__name__!r} returned shape "
+                f"{tuple(losses.shape)} for {prediction.shape[0]} samples: end it with a mean over the last axis"
+            )
+        return losses.reshape(losses.shape[0], -1).mean(dim=1)
+
+    def _losses(self, prediction: Tensor, target: Tensor) -> Tensor:
+        losses: Any = self.function(target.to(prediction.dtype), prediction)
+        if not isinstance(losses, Tensor):
+            raise TypeError(f"loss {self.__name__!r} must return a Tensor, got {type(losses).__name__}")
+        return losses
+
+
+def _clipped(probabilities: Tensor) -> Tensor:
+    return ops.clamp(probabilities, EPSILON, 1.0 - EPSILON)
+
+
+def _smoothed(target: Tensor, smoothing: float) -> Tensor:
+    return target * (1.0 - smoothing) + 0.5 * smoothing if smoothing else target

@@ -1,0 +1,82 @@
+"""Names: how a string finds its class, and how an unnamed layer gets one.
+
+Keras lets nearly every argument be an object or a name. Each family (activations, losses, …) keeps a table
+from names to classes; :func:`resolve` looks a name up and, where it is unknown, names the nearest ones.
+An unnamed layer is called after its class, with a number from the second on: ``dense``, ``dense_1``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nnkit.errors import UnknownNameError
+
+__all__ = ["automatic_name", "clear_session", "configured", "resolve", "snake_case"]
+
+_names_given: Counter[str] = Counter()
+
+
+def resolve(kind: str, identifier: object, table: Mapping[str, Callable[..., Any]]) -> Any:
+    """The object that ``identifier`` names in ``table``, or the one that a config dict describes.
+
+    Args:
+        kind: what is looked up, for the error message ("loss", "optimizer").
+        identifier: a name (upper and lower case are alike) or ``{"class_name": …, "config": …}``.
+        table: names to classes or factories; a hit is called without arguments.
+
+    Raises:
+        UnknownNameError: the name is not in the table; the message lists the nearest.
+
+    >>> resolve("number", "ONE", {"one": lambda: 1})
+    1
+    """
+    settings: Mapping[str, Any] = {}
+    name = identifier
+    if isinstance(identifier, Mapping):
+        name, settings = identifier.get("class_name"), identifier.get("config") or {}
+    folded = {known.lower(): factory for known, factory in table.items()}
+    if not isinstance(name, str) or name.lower() not in folded:
+        raise UnknownNameError(kind, name, table)
+    return folded[name.lower()](**settings)
+
+
+def configured(part: Any) -> dict[str, Any] | None:
+    """The ``{"class_name", "config"}`` from which :func:`resolve` makes ``part`` again; None for None.
+
+    Raises:
+        ValueError: ``part`` is a function, which a file of names and numbers cannot hold.
+    """
+    if part is None:
+        return None
+    if not hasattr(part, "get_config"):
+        raise ValueError(
+            f"{getattr(part, '__name__', part)!r} is a function of your own, which a model file cannot "
+            "describe; make it a class with get_config, or save the weights only: model.save_weights(path)"
+        )
+    return {"class_name": type(part).__name__, "config": part.get_config()}
+
+
+def snake_case(name: str) -> str:
+    """``LeakyReLU`` as ``leaky_re_lu``, which is how Keras writes it.
+
+    >>> snake_case("LeakyReLU"), snake_case("Dense")
+    ('leaky_re_lu', 'dense')
+    """
+    parted = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", parted).lower()
+
+
+def automatic_name(cls: type) -> str:
+    """The next free name for an instance of ``cls``: ``dense``, then ``dense_1``, …"""
+    name = snake_case(cls.__name__)
+    _names_given[name] += 1
+    repeats = _names_given[name] - 1
+    return f"{name}_{repeats}" if repeats else name
+
+
+def clear_session() -> None:
+    """Start numbering unnamed layers and models afresh (``keras.utils.clear_session``)."""
+    _names_given.clear()

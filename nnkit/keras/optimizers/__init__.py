@@ -1,0 +1,191 @@
+"""The optimizers, with Keras's names, defaults and formulas, over ``nnkit.optim``.
+
+Where Keras and PyTorch differ, these follow Keras: the learning rate is a part of the momentum, epsilon stands
+under the root (RMSprop, Adagrad) or is added before bias correction (Adam's "epsilon-hat"), and weight decay is
+decoupled from the gradient. The formulas are in ``nnkit.kernels.updates``. Definitions: ``keras.optimizers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
+
+from nnkit import optim
+from nnkit.keras.naming import resolve
+from nnkit.keras.optimizers import schedules
+from nnkit.keras.optimizers.base import Optimizer, OptimizerOptions, Rate
+from nnkit.kernels import updates
+from nnkit.kernels.vocabulary import Formula
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+
+
+class SGD(Optimizer):
+    """Gradient descent: ``v = momentum * v - rate * g; w += v``, with Nesterov ``w += momentum * v - rate * g``.
+
+    Args:
+        learning_rate: a number, a schedule, or a function without arguments.
+        momentum: from 0 to 1; 0 keeps no velocity.
+        nesterov: whether to look ahead along the velocity (Nesterov, 1983).
+        options: see :class:`Optimizer`.
+
+    >>> SGD(lr=0.1, decay=1.0, momentum=0.9, nesterov=True).learning_rate
+    0.1
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"SGD: momentum must be a number from 0 to 1; got {momentum!r}")
+        self.momentum, self.nesterov = momentum, nesterov
+        super().__init__(learning_rate, {"momentum": momentum, "nesterov": nesterov}, options)
+
+    def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
+        if options["momentum"] == 0:
+            return updates.sgd_rates, updates.sgd
+        return updates.keras_sgd_rates, updates.keras_sgd_nesterov if options["nesterov"] else updates.keras_sgd
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(Optimizer):
+    """Kingma and Ba, Adam, 2015, with their epsilon-hat: ``w -= rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + e)``.
+
+    Args:
+        learning_rate: a number, a schedule, or a function without arguments.
+        beta_1, beta_2: what is kept of the averages of the gradient and of its square.
+        epsilon: added to the root of the second average.
+        amsgrad: divide by the largest second average so far (Reddi et al., 2018).
+        options: see :class:`Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
+        settings = {"betas": (beta_1, beta_2), "eps": epsilon, "amsgrad": amsgrad}
+        super().__init__(learning_rate, settings, options)
+
+    def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
+        return updates.keras_adam_rates, updates.adam_amsgrad if options["amsgrad"] else updates.adam
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("beta_1", "beta_2", "epsilon", "amsgrad")}
+        return {**super().get_config(), **own}
+
+
+class AdamW(Adam):
+    """:class:`Adam` with a weight decay of 0.004 by default (Loshchilov and Hutter, 2019)."""
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        weight_decay: float | None = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        options["weight_decay"] = weight_decay
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options)
+
+
+class RMSprop(Optimizer):
+    """Tieleman and Hinton, 2012: ``v = rho * v + (1 - rho) * g²; w -= rate * g / sqrt(v + epsilon)``.
+
+    Args:
+        learning_rate: a number, a schedule, or a function without arguments.
+        rho: what is kept of the average of the squared gradient.
+        momentum: what is kept of the last step.
+        epsilon: added to the average under the root.
+        centered: subtract the squared average of the gradient from ``v``.
+        options: see :class:`Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+        settings = {"alpha": rho, "momentum": momentum, "eps": epsilon, "centered": centered}
+        super().__init__(learning_rate, settings, options)
+
+    def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
+        if options["momentum"] == 0 and not options["centered"]:
+            return updates.keras_rmsprop_rates, updates.keras_rmsprop
+        return updates.keras_rmsprop_full_rates, updates.keras_rmsprop_full
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("rho", "momentum", "epsilon", "centered")}
+        return {**super().get_config(), **own}
+
+
+class Adagrad(Optimizer):
+    """Duchi, Hazan and Singer, 2011: ``s += g²; w -= rate * g / sqrt(s + epsilon)``.
+
+    Args:
+        learning_rate: a number, a schedule, or a function without arguments.
+        initial_accumulator_value: what ``s`` starts from.
+        epsilon: added to the sum under the root.
+        options: see :class:`Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
+        settings = {"initial_accumulator_value": initial_accumulator_value, "eps": epsilon}
+        super().__init__(learning_rate, settings, options)
+
+    def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
+        return updates.keras_adagrad_rates, updates.keras_adagrad
+
+    def initial_state(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"sum": options["initial_accumulator_value"]}
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("initial_accumulator_value", "epsilon")}
+        return {**super().get_config(), **own}
+
+
+_BY_NAME: Mapping[str, Callable[..., Optimizer]] = {
+    cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad)
+}
+
+
+def get(identifier: str | Mapping[str, Any] | optim.Optimizer | type[Optimizer]) -> optim.Optimizer:
+    """The optimizer that a name, a class, a config or an optimizer stands for.
+
+    Raises:
+        UnknownNameError: no optimizer has this name; the message lists the nearest.
+
+    >>> get("rmsprop").learning_rate
+    0.001
+    """
+    if isinstance(identifier, optim.Optimizer):
+        return identifier
+    if isinstance(identifier, type):
+        return identifier()
+    return resolve("optimizer", identifier, _BY_NAME)

@@ -1,0 +1,172 @@
+"""What Keras's optimizers share: they are made without parameters, and meet them when training begins.
+
+So ``SGD(learning_rate=0.1)`` first only keeps its settings; ``build(parameters)``, which ``fit`` calls, makes it an
+optimizer of ``nnkit.optim``. A learning rate may be a number, a schedule (a function of the number of updates made
+so far) or a function without arguments. Before an update come, in Keras's order, clipping and weight decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypedDict
+
+from nnkit import optim
+from nnkit.errors import nearest_names
+from nnkit.keras.naming import configured, snake_case
+from nnkit.keras.optimizers.schedules import LearningRateSchedule, deserialize
+from nnkit.tensor import Tensor
+
+__all__ = ["Optimizer", "OptimizerOptions", "Rate"]
+
+Rate: TypeAlias = float | LearningRateSchedule | Callable[[], float]
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """The keyword arguments that every optimizer takes."""
+
+    weight_decay: float | None
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    name: str | None
+    lr: float | None
+    decay: float | None
+
+
+class Optimizer(optim.Optimizer):
+    """The base class of Keras optimizers.
+
+    Args:
+        learning_rate: a number, a schedule, or a function without arguments.
+        settings: the options of the update formulas, by the names of ``nnkit.optim``.
+        options: ``weight_decay`` (decoupled: the weights shrink by ``rate * weight_decay`` of themselves);
+            at most one of ``clipnorm`` (bounds the norm of each weight's gradient), ``clipvalue`` (bounds each
+            element) and ``global_clipnorm`` (bounds the norm of all gradients together); ``name``; and from
+            older versions of Keras ``lr`` for ``learning_rate``, and ``decay``, which makes the rate
+            ``learning_rate / (1 + decay * updates)``.
+
+    Raises:
+        TypeError: an unknown argument. ValueError: one out of range, or two that exclude each other.
+    """
+
+    def __init__(
+        self, learning_rate: Any, settings: Mapping[str, Any], options: OptimizerOptions
+    ) -> None:  # The base class is initialised by build, which knows the parameters.
+        _refuse_unknown(type(self).__name__, options)
+        if options.get("lr") is not None:
+            learning_rate = options["lr"]
+        if isinstance(learning_rate, Mapping):
+            learning_rate = deserialize(learning_rate)
+        self.name = options.get("name") or snake_case(type(self).__name__)
+        self.weight_decay = options.get("weight_decay")
+        self.clipnorm = options.get("clipnorm")
+        self.clipvalue = options.get("clipvalue")
+        self.global_clipnorm = options.get("global_clipnorm")
+        self.decay = options.get("decay") or 0.0
+        self.built = False
+        #: The number of updates made so far.
+        self.iterations = 0
+        self._rate: Rate = learning_rate
+        self._settings = {**settings, "weight_decay": self.weight_decay or 0.0, "maximize": False}
+        self._check()
+
+    def _check(self) -> None:
+        kind = type(self).__name__
+        if not callable(self._rate) and not (isinstance(self._rate, (int, float)) and 0 <= self._rate < float("inf")):
+            raise ValueError(f"{kind}: learning_rate must be a number, 0 or larger, or a schedule; got {self._rate!r}")
+        if self.decay and callable(self._rate):
+            raise ValueError(f"{kind}: decay and a learning-rate schedule exclude each other; leave decay out")
+        clips = {name: getattr(self, name) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
+        given = {name: value for name, value in clips.items() if value is not None}
+        if len(given) > 1:
+            raise ValueError(f"{kind}: only one of clipnorm, clipvalue and global_clipnorm can be set; got {given}")
+        for name, value in given.items() | {("decay", self.decay)}:
+            if not isinstance(value, (int, float)) or value < 0:
+                raise ValueError(f"{kind}: {name} must be a number, 0 or larger; got {value!r}")
+
+    def build(self, parameters: Iterable[Tensor]) -> None:
+        """Take the parameters on; called by ``fit``. Later calls check that they are the same ones."""
+        parameters = list(parameters)
+        if not self.built:
+            super().__init__(parameters, {"lr": self._current_rate(), **self._settings})
+            self.built = True
+        elif [id(p) for p in parameters] != [id(p) for group in self.param_groups for p in group["params"]]:
+            raise ValueError(
+                f"the optimizer {self.name!r} was built for other weights; "
+                "compile with a new optimizer after changing the layers, and use one for each model"
+            )
+
+    # ---- the learning rate --------------------------------------------------------------------------------
+
+    @property
+    def follows_schedule(self) -> bool:
+        """Whether the learning rate is computed anew before each update, so that setting it is no use."""
+        return callable(self._rate) or self.decay > 0
+
+    def _current_rate(self) -> float:
+        if isinstance(self._rate, LearningRateSchedule):
+            return float(self._rate(self.iterations))
+        if callable(self._rate):
+            return float(self._rate())
+        return self._rate / (1 + self.decay * self.iterations)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next update. It can be set, unless it follows a schedule."""
+        if self.built and not self.follows_schedule:
+            return float(self.param_groups[0]["lr"])
+        return self._current_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if callable(self._rate):
+            raise TypeError(
+                f"the optimizer {self.name!r} follows a learning-rate schedule, so its learning rate cannot be "
+                "set; make it with a number if you want to set it"
+            )
+        self._rate = float(value)
+        self._set_rate()
+
+    lr = learning_rate
+
+    def _set_rate(self) -> None:
+        if self.built:
+            for group in self.param_groups:
+                group["lr"] = self._current_rate()
+
+    # ---- the update ---------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Clip the gradients, set the scheduled rate, update, and count the update."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        if self.clipvalue:
+            optim.clip_grad_value_(parameters, self.clipvalue)
+        elif self.global_clipnorm:
+            optim.clip_grad_norm_(parameters, self.global_clipnorm)
+        elif self.clipnorm:
+            for parameter in parameters:
+                optim.clip_grad_norm_([parameter], self.clipnorm)
+        if self.follows_schedule:
+            self._set_rate()
+        result = super().step(closure)
+        self.iterations += 1
+        return result
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild this optimizer, without what it remembers of the training."""
+        config: dict[str, Any] = {
+            "name": self.name,
+            "learning_rate": self._rate if isinstance(self._rate, (int, float)) else configured(self._rate),
+        }
+        for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+            config[name] = getattr(self, name)
+        return {**config, "decay": self.decay} if self.decay else config
+
+
+def _refuse_unknown(kind: str, options: Mapping[str, Any]) -> None:
+    known = OptimizerOptions.__annotations__
+    for name in options:
+        if name not in known:
+            near = nearest_names(name, known)
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(sorted(known))}"
+            raise TypeError(f"{kind} has no argument {name!r}{hint}")

@@ -1,0 +1,175 @@
+"""Learning-rate schedules: functions from the number of updates made so far to a learning rate.
+
+Give one to an optimizer in place of a number, ``SGD(learning_rate=ExponentialDecay(0.1, 1000, 0.9))``: the
+rate is then computed anew before every update. Definitions: ``keras.optimizers.schedules``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nnkit.keras.naming import resolve
+
+__all__ = [
+    "CosineDecay",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "deserialize",
+]
+
+
+class LearningRateSchedule:
+    """The base class. A schedule defines ``__call__(step)``; ``step`` counts updates from 0."""
+
+    def __call__(self, step: int) -> float:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, step)")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild this schedule."""
+        return dict(vars(self))
+
+
+class ExponentialDecay(LearningRateSchedule):
+    """``initial_learning_rate * decay_rate ** (step / decay_steps)``; in whole steps with ``staircase``.
+
+    >>> ExponentialDecay(0.5, decay_steps=10, decay_rate=0.25)(5)
+    0.25
+    """
+
+    def __init__(
+        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive("decay_steps", decay_steps)
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+
+    def __call__(self, step: int) -> float:
+        return self.initial_learning_rate * self.decay_rate ** _periods(self, step)
+
+
+class InverseTimeDecay(LearningRateSchedule):
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
+
+    >>> InverseTimeDecay(0.5, decay_steps=1, decay_rate=1.0)(4)
+    0.1
+    """
+
+    def __init__(
+        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive("decay_steps", decay_steps)
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+
+    def __call__(self, step: int) -> float:
+        return self.initial_learning_rate / (1 + self.decay_rate * _periods(self, step))
+
+
+class PolynomialDecay(LearningRateSchedule):
+    """From ``initial_learning_rate`` to ``end_learning_rate`` in ``decay_steps``, by a power of the rest.
+
+    >>> PolynomialDecay(1.0, decay_steps=4, end_learning_rate=0.0)(1)
+    0.75
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        end_learning_rate: float = 0.0001,
+        power: float = 1.0,
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive("decay_steps", decay_steps)
+        self.end_learning_rate = end_learning_rate
+        self.power = power
+
+    def __call__(self, step: int) -> float:
+        rest = 1 - min(step, self.decay_steps) / self.decay_steps
+        return (self.initial_learning_rate - self.end_learning_rate) * rest**self.power + (self.end_learning_rate)
+
+
+class CosineDecay(LearningRateSchedule):
+    """Half a cosine wave from the initial rate down to ``alpha`` times it (Loshchilov & Hutter, 2016).
+
+    With ``warmup_target`` the rate first climbs linearly from ``initial_learning_rate`` to that target in
+    ``warmup_steps`` updates, and decays from there.
+
+    >>> CosineDecay(0.5, decay_steps=2)(1)
+    0.25
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        alpha: float = 0.0,
+        warmup_target: float | None = None,
+        warmup_steps: int = 0,
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive("decay_steps", decay_steps)
+        self.alpha = alpha
+        self.warmup_target = warmup_target
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: int) -> float:
+        top = self.initial_learning_rate
+        if self.warmup_target is not None:
+            if step < self.warmup_steps:
+                return top + (self.warmup_target - top) * step / self.warmup_steps
+            top, step = self.warmup_target, step - self.warmup_steps
+        wave = (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps)) / 2
+        return top * ((1 - self.alpha) * wave + self.alpha)
+
+
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """``values[i]`` up to and including step ``boundaries[i]``, the last value after that.
+
+    >>> schedule = PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.1])
+    >>> [schedule(step) for step in (10, 11, 20, 21)]
+    [1.0, 0.5, 0.5, 0.1]
+    """
+
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float]) -> None:
+        if len(boundaries) != len(values) - 1:
+            raise ValueError(
+                "values must have one entry more than boundaries; "
+                f"got {len(values)} values and {len(boundaries)} boundaries"
+            )
+        self.boundaries = list(boundaries)
+        self.values = list(values)
+
+    def __call__(self, step: int) -> float:
+        return self.values[bisect_left(self.boundaries, step)]
+
+
+_BY_NAME: Mapping[str, Callable[..., LearningRateSchedule]] = {
+    cls.__name__: cls
+    for cls in (ExponentialDecay, InverseTimeDecay, PolynomialDecay, CosineDecay, PiecewiseConstantDecay)
+}
+
+
+def deserialize(config: Mapping[str, Any]) -> LearningRateSchedule:
+    """The schedule that ``{"class_name": …, "config": …}`` describes; UnknownNameError for another class."""
+    return resolve("learning-rate schedule", config, _BY_NAME)
+
+
+def _periods(schedule: ExponentialDecay | InverseTimeDecay, step: int) -> float:
+    """How many decay periods have passed: a fraction, or the whole number below it for a staircase."""
+    periods = step / schedule.decay_steps
+    return math.floor(periods) if schedule.staircase else periods
+
+
+def _positive(name: str, value: int) -> int:
+    if value <= 0:
+        raise ValueError(f"{name} must be larger than 0; got {value}")
+    return value

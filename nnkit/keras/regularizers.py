@@ -1,0 +1,84 @@
+"""Penalties on large weights: L1, L2 and both, with Keras's names and defaults.
+
+A regularizer is a function of a weight Tensor that returns a scalar, which training adds to the loss:
+``l1 * sum(|w|) + l2 * sum(w²)``. Note that Keras's L2 has no factor 1/2, so its gradient is ``2 * l2 * w``.
+Definitions: ``keras.regularizers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from nnkit import nn
+from nnkit.keras.naming import resolve
+from nnkit.tensor import Tensor
+
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
+
+RegularizerFunction: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class Regularizer:
+    """The base class of regularizers: a callable from a weight Tensor to a scalar Tensor."""
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, weight)")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild this regularizer."""
+        return dict(vars(self))
+
+
+class L1L2(nn.L1L2, Regularizer):
+    """``l1 * sum(|w|) + l2 * sum(w²)``; the factors are finite and not negative, else ValueError.
+
+    >>> import nnkit
+    >>> L1L2(l1=0.5, l2=0.25)(nnkit.tensor([1.0, -2.0])).item()
+    2.75
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l1": self.l1, "l2": self.l2}
+
+
+class L1(L1L2):
+    """``l1 * sum(|w|)``, with 0.01 for ``l1`` by default."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l1": self.l1}
+
+
+class L2(L1L2):
+    """``l2 * sum(w²)``, with 0.01 for ``l2`` by default."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l2": self.l2}
+
+
+def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
+    """The older spelling of :class:`L1L2`, with its own defaults."""
+    return L1L2(l1=l1, l2=l2)
+
+
+l1 = L1
+l2 = L2
+
+_BY_NAME: Mapping[str, Callable[..., Regularizer]] = {"l1": L1, "l2": L2, "l1l2": L1L2, "l1_l2": l1_l2}
+
+
+def get(identifier: str | Mapping[str, Any] | RegularizerFunction | None) -> RegularizerFunction | None:
+    """The regularizer that a name, a config, a function of a Tensor or ``None`` stands for.
+
+    Raises:
+        UnknownNameError: no regularizer has this name; the message lists the nearest.
+    """
+    if identifier is None or callable(identifier):
+        return identifier
+    return resolve("regularizer", identifier, _BY_NAME)

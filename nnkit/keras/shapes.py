@@ -1,0 +1,40 @@
+"""How Keras pairs targets with outputs: a last dimension of size 1 may be there or not.
+
+``y`` of shape (n,) goes with an output of shape (n, 1), class numbers of shape (n, 1) with an output of (n,
+C). nnkit's core is strict about shapes; these functions do the reshaping explicitly before the core sees
+the data. They take NumPy arrays and Tensors alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+__all__ = ["as_labels", "like_output"]
+
+Array = TypeVar("Array", bound=Any)
+
+
+def like_output(y: Array, output_shape: tuple[int | None, ...]) -> Array:
+    """``y`` with a last dimension of size 1 added or dropped, if that gives it the rank of ``output_shape``.
+
+    >>> import numpy as np
+    >>> like_output(np.zeros(4), (None, 1)).shape, like_output(np.zeros((4, 1)), (None,)).shape
+    ((4, 1), (4,))
+    """
+    if y.ndim == len(output_shape) - 1 and output_shape[-1] == 1:
+        return y.reshape(*y.shape, 1)
+    if y.ndim == len(output_shape) + 1 and y.shape[-1] == 1:
+        return y.reshape(*y.shape[:-1])
+    return y
+
+
+def as_labels(y: Array, output_shape: tuple[int | None, ...]) -> Array:
+    """Class numbers without a last dimension of size 1 beside an output (n, C).
+
+    >>> import numpy as np
+    >>> as_labels(np.zeros((4, 1)), (None, 10)).shape
+    (4,)
+    """
+    if y.ndim == len(output_shape) and y.shape[-1] == 1:
+        return y.reshape(*y.shape[:-1])
+    return y

@@ -1,0 +1,52 @@
+"""Small helpers: one-hot labels, the random seed, automatic names. Definitions: ``keras.utils``."""
+
+from __future__ import annotations
+
+import random as python_random
+from typing import Any
+
+import numpy as np
+
+from nnkit import manual_seed
+from nnkit.errors import LabelError
+from nnkit.keras.naming import clear_session
+
+__all__ = ["clear_session", "set_random_seed", "to_categorical"]
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
+    """Class numbers as one-hot rows of float32: shape (…) or (…, 1) to shape (…, num_classes).
+
+    Args:
+        x: integers from 0 to ``num_classes - 1``, of any shape.
+        num_classes: the number of classes; by default the largest number in ``x`` plus 1.
+
+    Raises:
+        LabelError: ``x`` is empty without ``num_classes``, not made of whole numbers, or out of range.
+
+    >>> to_categorical([0, 2]).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    given = np.asarray(x)
+    labels = given.astype(np.int64)
+    if given.dtype.kind not in "biuf" or not np.array_equal(labels, given):
+        raise LabelError(f"to_categorical expects whole numbers; got {given.dtype} values that are none")
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if num_classes is None:
+        if labels.size == 0:
+            raise LabelError("to_categorical cannot tell the number of classes of no labels; pass num_classes")
+        num_classes = int(labels.max()) + 1
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+        raise LabelError(
+            f"to_categorical: labels must be from 0 to {num_classes - 1} (num_classes={num_classes}); "
+            f"got values from {labels.min()} to {labels.max()}"
+        )
+    return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed every source of random numbers: nnkit's, NumPy's global one and Python's."""
+    python_random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    manual_seed(seed)

@@ -1,0 +1,246 @@
+"""Activations: the functions between linear layers, as modules and by name.
+
+Each class names a formula (``nnkit.kernels.formulas``) and the numbers it takes. PyTorch's arguments and
+defaults; ``inplace`` is accepted and has no effect. A new formula is known by its name at once; give it a
+class here if it should have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from nnkit import ops
+from nnkit.errors import UnknownNameError
+from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.nn import functional
+from nnkit.nn.module import Module
+from nnkit.tensor import Tensor
+
+# fmt: off
+__all__ = [
+    "Activation", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSoftmax", "Mish",
+    "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh", "fused_formula",
+    "get",
+]
+
+#: Name -> formula: every formula under its own name, and under the names of other libraries.
+FORMULAS = {name: name for name in ACTIVATIONS} | {
+    "linear": "identity", "swish": "silu", "hardsigmoid": "hard_sigmoid", "hard_swish": "hardswish",
+    "hard_tanh": "hardtanh",
+}
+# fmt: on
+
+#: Name -> function, for activations that look at a whole row.
+ROW_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": partial(functional.softmax, dim=-1),
+    "log_softmax": partial(functional.log_softmax, dim=-1),
+}
+
+
+class Activation(Module):
+    """An elementwise activation: a formula, and the attributes that are its scalars."""
+
+    formula: str
+    #: Attribute of the module -> scalar of the formula.
+    scalar_names: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The formula's scalars by name."""
+        return {scalar: getattr(self, attribute) for attribute, scalar in self.scalar_names.items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.activation(x, self.formula, **self.scalars)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{attribute}={getattr(self, attribute)}" for attribute in self.scalar_names)
+
+
+class ReLU(Activation):
+    """max(x, 0).
+
+    >>> import nnkit
+    >>> ReLU()(nnkit.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    formula = "relu"
+
+
+class LeakyReLU(Activation):
+    """x where x > 0, else negative_slope x (Maas et al. 2013)."""
+
+    formula = "leaky_relu"
+    scalar_names: ClassVar[dict[str, str]] = {"negative_slope": "negative_slope"}
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+
+
+class ELU(Activation):
+    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2015)."""
+
+    formula = "elu"
+    scalar_names: ClassVar[dict[str, str]] = {"alpha": "alpha"}
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+
+class SELU(Activation):
+    """ELU scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
+
+    formula = "selu"
+
+
+class GELU(Activation):
+    """x Phi(x); ``approximate="tanh"`` is the tanh formula (Hendrycks and Gimpel 2016)."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.formula = functional.gelu_formula(approximate)
+        self.approximate = approximate
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Activation):
+    """x sigmoid(x), also called swish (Elfwing et al. 2017)."""
+
+    formula = "silu"
+
+
+class Mish(Activation):
+    """x tanh(softplus(x)) (Misra 2019)."""
+
+    formula = "mish"
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x))."""
+
+    formula = "sigmoid"
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    formula = "tanh"
+
+
+class Softplus(Activation):
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+
+    formula = "softplus"
+    scalar_names: ClassVar[dict[str, str]] = {"beta": "beta", "threshold": "threshold"}
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+
+class Softsign(Activation):
+    """x / (1 + abs(x))."""
+
+    formula = "softsign"
+
+
+class Hardtanh(Activation):
+    """x held between min_val and max_val."""
+
+    formula = "hardtanh"
+    scalar_names: ClassVar[dict[str, str]] = {"min_val": "low", "max_val": "high"}
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if not min_val < max_val:
+            raise ValueError(f"min_val must be smaller than max_val, got {min_val} and {max_val}")
+        self.min_val, self.max_val = min_val, max_val
+
+
+class ReLU6(Activation):
+    """x held between 0 and 6 (Howard et al. 2017)."""
+
+    formula = "relu6"
+
+
+class Hardsigmoid(Activation):
+    """x / 6 + 1/2 held between 0 and 1."""
+
+    formula = "hard_sigmoid"
+
+
+class Hardswish(Activation):
+    """x hardsigmoid(x) (Howard et al. 2019)."""
+
+    formula = "hardswish"
+
+
+class Softmax(Module):
+    """exp(x) over its sum along ``dim``: numbers in [0, 1] that sum to 1.
+
+    >>> import nnkit
+    >>> Softmax(dim=1)(nnkit.zeros(1, 4)).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.softmax(x, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """The logarithm of softmax along ``dim``, without overflow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.log_softmax(x, self.dim)
+
+
+def fused_formula(activation: object) -> tuple[str, dict[str, float]] | None:
+    """The formula and scalars by which ``ops.linear`` applies ``activation``, or None where it cannot.
+
+    A module counts only as nnkit wrote it: with no forward of its own, and no hooks that must see its output.
+
+    >>> fused_formula(LeakyReLU(0.2)), fused_formula("swish"), fused_formula("softmax")
+    (('leaky_relu', {'negative_slope': 0.2}), ('silu', {}), None)
+    """
+    if isinstance(activation, str):
+        return (FORMULAS[activation], {}) if activation in FORMULAS else None
+    if isinstance(activation, Activation):
+        as_written = type(activation).forward is Activation.forward and not activation._forward_hooks
+        return (activation.formula, activation.scalars) if as_written else None
+    return None
+
+
+def get(activation: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function of an activation's name; a function or Module is returned as it is.
+
+    Raises UnknownNameError, which lists the nearest names.
+
+    >>> import nnkit
+    >>> get("relu")(nnkit.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if isinstance(activation, type):
+        raise TypeError(f"activation must be a name, a function or a Module instance: write {activation.__name__}()")
+    if callable(activation):
+        return activation
+    if isinstance(activation, str) and activation in FORMULAS:
+        return partial(ops.activation, name=FORMULAS[activation])
+    if isinstance(activation, str) and activation in ROW_FUNCTIONS:
+        return ROW_FUNCTIONS[activation]
+    raise UnknownNameError("activation", activation, [*FORMULAS, *ROW_FUNCTIONS])

@@ -1,0 +1,196 @@
+"""Modules that hold modules: in a row that runs (Sequential), in a list, or by name."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, Self, overload
+
+from nnkit.nn.activations import fused_formula
+from nnkit.nn.linear import Linear
+from nnkit.nn.module import Module
+from nnkit.tensor import Tensor
+
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+
+
+class _Row(Module):
+    """Modules in order, named "0", "1", ...: what Sequential and ModuleList share."""
+
+    def _row(self) -> list[Module]:
+        return list(self._modules.values())  # type: ignore[arg-type]
+
+    def _renumber(self, modules: Iterable[Module]) -> None:
+        self._modules.clear()
+        self.extend(modules)
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        _require_module(type(self).__name__, len(self), module)
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before place ``index``; those behind it are renumbered."""
+        row = self._row()
+        row.insert(index, module)
+        self._renumber(row)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._row())
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        if isinstance(index, slice):
+            return type(self)(OrderedDict(list(self._modules.items())[index]))  # type: ignore[call-arg]
+        return self._row()[self._place(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        _require_module(type(self).__name__, index, module)
+        self.add_module(list(self._modules)[self._place(index)], module)
+
+    def __delitem__(self, index: int) -> None:
+        row = self._row()
+        del row[self._place(index)]
+        self._renumber(row)
+
+    def _place(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {type(self).__name__} of {len(self)} modules")
+        return index % len(self)
+
+
+class Sequential(_Row):
+    """Modules that run one after another: ``Sequential(a, b)``, ``Sequential([a, b])`` or an OrderedDict of
+    names.
+
+    A Linear directly followed by an elementwise activation runs as one fused op, with the same result.
+
+    >>> import nnkit
+    >>> model = Sequential(Linear(4, 3), nnkit.nn.ReLU())
+    >>> model(nnkit.zeros(2, 4)).shape, len(model), model[1]
+    ((2, 3), 2, ReLU())
+    """
+
+    def __init__(self, *modules: Any) -> None:
+        super().__init__()
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            for name, module in modules[0].items():
+                _require_module("Sequential", name, module)
+                self.add_module(name, module)
+        elif len(modules) == 1 and isinstance(modules[0], (list, tuple)):
+            self.extend(modules[0])
+        else:
+            self.extend(modules)
+
+    def forward(self, x: Tensor) -> Any:
+        """Run every module on the output of the one before it."""
+        row = self._row()
+        index = 0
+        while index < len(row):
+            layer, following = row[index], row[index + 1 : index + 2]
+            if following and _fuses(layer, following[0]):
+                x = layer.activated(x, following[0])
+                index += 2
+            else:
+                x = layer(x)
+                index += 1
+        return x
+
+
+def _fuses(layer: Module, following: Module) -> bool:
+    """Whether ``following`` can be applied inside the product of ``layer`` and nobody sees a difference."""
+    return (
+        type(layer) is Linear
+        and layer.activation is None
+        and not layer._forward_hooks
+        and fused_formula(following) is not None
+    )
+
+
+class ModuleList(_Row):
+    """A list of modules whose parameters are found; it has no forward of its own.
+
+    >>> layers = ModuleList([Linear(2, 2), Linear(2, 1)])
+    >>> [name for name, _ in layers.named_parameters()]
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
+
+    def __init__(self, modules: Iterable[Module] | Mapping[str, Module] = ()) -> None:
+        super().__init__()
+        self.extend(modules.values() if isinstance(modules, Mapping) else modules)
+
+
+class ModuleDict(Module):
+    """Modules by name, in the order they were added.
+
+    >>> heads = ModuleDict({"mean": Linear(2, 1), "scale": Linear(2, 1)})
+    >>> heads["mean"].out_features, list(heads)
+    (1, ['mean', 'scale'])
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+        super().__init__()
+        self.update(modules)
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace modules by name."""
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def pop(self, name: str) -> Module:
+        """Remove the module called ``name`` and return it."""
+        module = self[name]
+        del self[name]
+        return module
+
+    def __getitem__(self, name: str) -> Module:
+        return self._modules[name]  # type: ignore[return-value]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        _require_module("ModuleDict", name, module)
+        self.add_module(name, module)
+
+    def __delitem__(self, name: str) -> None:
+        del self._modules[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> ValuesView[Module | None]:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> ItemsView[str, Module | None]:
+        """Names and modules."""
+        return self._modules.items()
+
+
+def _require_module(container: str, place: object, module: object) -> None:
+    if not isinstance(module, Module):
+        hint = ": make an instance, with parentheses" if isinstance(module, type) else ""
+        name = module.__name__ if isinstance(module, type) else type(module).__name__
+        raise TypeError(f"{container} item {place!r} must be a Module, got {name}{hint}")

@@ -1,0 +1,252 @@
+"""Layers and losses as plain functions, by PyTorch's names and arguments.
+
+``import nnkit.nn.functional as F``: what a module does without holding parameters. ``inplace`` is accepted
+and has no effect.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from nnkit import ops
+from nnkit.creation import arange
+from nnkit.errors import LabelError, UnknownNameError
+from nnkit.nn.loss_functions import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from nnkit.tensor import Tensor
+
+# fmt: off
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu", "gelu",
+    "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "l1_loss", "leaky_relu", "linear", "log_softmax",
+    "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "relu", "relu6", "selu", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",
+]
+# fmt: on
+
+
+# ---- layers -----------------------------------------------------------------------------------------------
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: (..., I), (O, I), (O,) -> (..., O).
+
+    >>> import nnkit
+    >>> linear(nnkit.tensor([1.0, 2.0]), nnkit.tensor([[3.0, 4.0]]), nnkit.tensor([5.0])).tolist()
+    [16.0]
+    """
+    return ops.linear(input, weight, bias)
+
+
+def check_probability(p: float) -> float:
+    """``p``, if it is from 0 to 1."""
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"the dropout probability p must be from 0 to 1, got {p!r}")
+    return p
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each element with probability ``p``, and multiply the rest by 1/(1-p); nothing unless
+    ``training``.
+
+    >>> import nnkit
+    >>> dropout(nnkit.ones(2), p=1.0).tolist(), dropout(nnkit.ones(2), training=False).tolist()
+    ([0.0, 0.0], [1.0, 1.0])
+    """
+    check_probability(p)
+    if not training or p == 0.0:
+        return input
+    return ops.dropout(input, p) if p < 1.0 else input * 0.0
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Integer labels (...) -> int64 (..., num_classes) of 0 and 1; -1 takes one class more than the largest
+    label.
+
+    Raises LabelError for labels that are not integers from 0 to num_classes - 1.
+
+    >>> import nnkit
+    >>> one_hot(nnkit.tensor([2, 0]), 3).tolist()
+    [[0, 0, 1], [1, 0, 0]]
+    """
+    if tensor.dtype.kind not in "iu":
+        raise LabelError(f"one_hot expects integer labels, got {tensor.dtype}: convert whole numbers with y.long()")
+    if tensor.numel() == 0 and num_classes < 0:
+        raise LabelError("one_hot of no labels needs num_classes, the number of classes")
+    low, high = (int(tensor.min().item()), int(tensor.max().item())) if tensor.numel() else (0, -1)
+    classes = num_classes if num_classes >= 0 else high + 1
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        index = tensor.reshape(-1).tolist().index(wrong)
+        raise LabelError(f"label {wrong} at index {index} is out of range: one_hot expects 0 to {classes - 1}")
+    columns = arange(classes, device=tensor.device)
+    return ops.eq(tensor.long().unsqueeze(-1), columns).long()
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """``input`` over its p-norm along ``dim``; a norm below ``eps`` counts as ``eps``.
+
+    >>> import nnkit
+    >>> [round(x, 4) for x in normalize(nnkit.tensor([[3.0, 4.0]])).tolist()[0]]
+    [0.6, 0.8]
+    """
+    if p == 2.0:
+        norm = ops.sqrt(ops.sum(ops.square(input), dim=dim, keepdim=True))
+    else:
+        norm = ops.pow(ops.sum(ops.pow(ops.abs(input), p), dim=dim, keepdim=True), 1.0 / p)
+    return input / ops.clamp(norm, eps, None)
+
+
+# ---- activations: one number in, one number out -----------------------------------------------------------
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0).
+
+    >>> import nnkit
+    >>> relu(nnkit.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    return ops.activation(input, "relu")
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where x > 0, else negative_slope x.
+
+    >>> import nnkit
+    >>> leaky_relu(nnkit.tensor([-1.0, 2.0]), 0.5).tolist()
+    [-0.5, 2.0]
+    """
+    return ops.activation(input, "leaky_relu", negative_slope=negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where x > 0, else alpha (exp(x) - 1)."""
+    return ops.activation(input, "elu", alpha=alpha)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """1.0507 times elu with alpha = 1.6733: keeps mean 0 and variance 1."""
+    return ops.activation(input, "selu")
+
+
+def gelu_formula(approximate: str) -> str:
+    """The formula of PyTorch's ``approximate`` argument."""
+    formulas = {"none": "gelu", "tanh": "gelu_tanh"}
+    if approximate not in formulas:
+        raise UnknownNameError("approximation of gelu", approximate, formulas)
+    return formulas[approximate]
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x Phi(x); with ``approximate="tanh"`` by the tanh formula.
+
+    >>> import nnkit
+    >>> round(gelu(nnkit.tensor([1.0])).item(), 4)
+    0.8413
+    """
+    return ops.activation(input, gelu_formula(approximate))
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x sigmoid(x)."""
+    return ops.activation(input, "silu")
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x tanh(softplus(x))."""
+    return ops.activation(input, "mish")
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)).
+
+    >>> import nnkit
+    >>> sigmoid(nnkit.tensor([0.0])).tolist()
+    [0.5]
+    """
+    return ops.activation(input, "sigmoid")
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return ops.activation(input, "tanh")
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    return ops.activation(input, "softplus", beta=beta, threshold=threshold)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + abs(x)).
+
+    >>> import nnkit
+    >>> softsign(nnkit.tensor([-1.0, 3.0])).tolist()
+    [-0.5, 0.75]
+    """
+    return ops.activation(input, "softsign")
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x held between min_val and max_val.
+
+    >>> import nnkit
+    >>> hardtanh(nnkit.tensor([-2.0, 0.5])).tolist()
+    [-1.0, 0.5]
+    """
+    return ops.activation(input, "hardtanh", low=min_val, high=max_val)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """x held between 0 and 6."""
+    return ops.activation(input, "relu6")
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """x / 6 + 1/2 held between 0 and 1."""
+    return ops.activation(input, "hard_sigmoid")
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x hardsigmoid(x)."""
+    return ops.activation(input, "hardswish")
+
+
+# ---- activations of a whole row ---------------------------------------------------------------------------
+
+
+def softmax(input: Tensor, dim: int | None = None) -> Tensor:
+    """exp(x) over its sum along ``dim``. Without ``dim``: PyTorch's choice, after a warning.
+
+    >>> import nnkit
+    >>> softmax(nnkit.zeros(1, 4), dim=1).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    return ops.softmax(input, dim=_chosen_dim("softmax", input, dim))
+
+
+def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
+    """The logarithm of softmax along ``dim``, without overflow.
+
+    >>> import nnkit
+    >>> [round(x, 4) for x in log_softmax(nnkit.zeros(2), dim=0).tolist()]
+    [-0.6931, -0.6931]
+    """
+    return ops.log_softmax(input, dim=_chosen_dim("log_softmax", input, dim))
+
+
+def _chosen_dim(name: str, input: Tensor, dim: int | None) -> int:
+    if dim is not None:
+        return dim
+    chosen = 0 if input.ndim in (0, 1, 3) else 1
+    warnings.warn(f"{name} without dim takes dim={chosen} for {input.ndim} dimensions: pass dim", stacklevel=3)
+    return chosen

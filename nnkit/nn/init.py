@@ -1,0 +1,190 @@
+"""Initial values: fill a parameter in place with numbers of a chosen spread.
+
+The spread decides whether signals grow or die on their way through many layers; the formulas keep their
+variance, forward (fan_in: inputs of a unit) or backward (fan_out). Numbers are drawn on the host from nnkit's
+own streams and copied, so they are the same to the bit on every device, and ``nnkit.manual_seed`` repeats
+them. Names and arguments are PyTorch's; every function returns the tensor it filled.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nnkit.creation import as_tensor
+from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.random import host_normal, host_uniform
+from nnkit.tape import no_grad
+from nnkit.tensor import Tensor
+
+# fmt: off
+__all__ = [
+    "calculate_gain", "constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "lecun_normal_",
+    "lecun_uniform_", "normal_", "ones_", "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_",
+    "xavier_uniform_", "zeros_",
+]
+
+#: Nonlinearity -> gain: by how much a layer before it must amplify to keep the variance.
+GAINS = {
+    "linear": 1.0, "identity": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "sigmoid": 1.0,
+    "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75,
+}
+# fmt: on
+
+
+def _write(tensor: Tensor, values: Any) -> Tensor:
+    """Copy host numbers into ``tensor``, outside the tape."""
+    with no_grad():
+        tensor.copy_(as_tensor(values, device=tensor.device, dtype=tensor.dtype))
+    return tensor
+
+
+def _fill(tensor: Tensor, value: float) -> Tensor:
+    with no_grad():
+        tensor.fill_(value)
+    return tensor
+
+
+# ---- plain distributions ----------------------------------------------------------------------------------
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Numbers from ``a`` to ``b``, all equally likely.
+
+    >>> import nnkit
+    >>> weight = uniform_(nnkit.empty(100), -1.0, 1.0)
+    >>> weight.min().item() >= -1.0 and weight.max().item() <= 1.0
+    True
+    """
+    return _write(tensor, host_uniform(tensor.shape, a, b))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Numbers of the normal distribution."""
+    return _write(tensor, host_normal(tensor.shape, mean, std))
+
+
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+    """Numbers of the normal distribution given that they lie between ``a`` and ``b``."""
+    if not (a < b and std > 0.0):
+        raise ValueError(f"trunc_normal_ expects a < b and std > 0, got a={a}, b={b}, std={std}")
+    from scipy.special import ndtr, ndtri  # Slow to import.
+
+    # The inverse of the distribution function turns uniform numbers into these.
+    low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
+    values = ndtri(host_uniform(tensor.shape, low, high)) * std + mean
+    return _write(tensor, np.clip(values, a, b))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """``val`` everywhere."""
+    return _fill(tensor, val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """0 everywhere."""
+    return _fill(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """1 everywhere."""
+    return _fill(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """1 on the diagonal and 0 elsewhere, for a matrix.
+
+    >>> import nnkit
+    >>> eye_(nnkit.empty(2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(f"eye_ fills matrices, got shape {tensor.shape}")
+    return _write(tensor, np.eye(*tensor.shape))
+
+
+# ---- spreads that keep the variance -----------------------------------------------------------------------
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """PyTorch's gain of a nonlinearity; ``param`` is the negative slope of leaky_relu (0.01).
+
+    >>> calculate_gain("tanh")
+    1.6666666666666667
+    """
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1.0 + (0.01 if param is None else param) ** 2))
+    if nonlinearity not in GAINS:
+        raise UnknownNameError("nonlinearity", nonlinearity, [*GAINS, "leaky_relu"])
+    return GAINS[nonlinearity]
+
+
+def _fans(tensor: Tensor) -> tuple[int, int]:
+    """Inputs and outputs of one unit of a weight (outputs, inputs, *kernel)."""
+    if tensor.ndim < 2:
+        raise ShapeError(f"fan_in and fan_out need at least 2 dimensions, got shape {tensor.shape}")
+    kernel = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * kernel, tensor.shape[0] * kernel
+
+
+def _fan(tensor: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise UnknownNameError("fan mode", mode, ["fan_in", "fan_out"])
+    return _fans(tensor)[mode == "fan_out"]
+
+
+def _uniform_of_std(tensor: Tensor, std: float) -> Tensor:
+    bound = math.sqrt(3.0) * std
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Uniform, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    return _uniform_of_std(tensor, gain * math.sqrt(2.0 / sum(_fans(tensor))))
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Normal, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
+
+
+def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """Uniform, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015)."""
+    return _uniform_of_std(tensor, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)))
+
+
+def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """Normal, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015)."""
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)))
+
+
+def lecun_uniform_(tensor: Tensor) -> Tensor:
+    """Uniform, variance 1 / fan_in (LeCun et al., Efficient BackProp, 1998)."""
+    return _uniform_of_std(tensor, 1.0 / math.sqrt(_fan(tensor, "fan_in")))
+
+
+def lecun_normal_(tensor: Tensor) -> Tensor:
+    """Normal, variance 1 / fan_in (LeCun et al. 1998; for selu, Klambauer et al. 2017)."""
+    return normal_(tensor, 0.0, 1.0 / math.sqrt(_fan(tensor, "fan_in")))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """``gain`` times a random matrix whose rows (or columns, if fewer) are orthonormal (Saxe et al. 2013).
+
+    More than two dimensions count as a matrix of the first by all others.
+
+    >>> import nnkit
+    >>> weight = orthogonal_(nnkit.empty(2, 3, dtype=nnkit.float64))
+    >>> nnkit.nn.functional.mse_loss(weight @ weight.T, nnkit.eye(2, dtype=nnkit.float64)).item() < 1e-12
+    True
+    """
+    if tensor.ndim < 2:
+        raise ShapeError(f"orthogonal_ needs at least 2 dimensions, got shape {tensor.shape}")
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    # On the host, so that every device gets the same. The signs of R's diagonal make Q unique.
+    q, r = np.linalg.qr(host_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diagonal(r))
+    matrix = q if rows >= columns else q.T
+    return _write(tensor, (gain * matrix).reshape(tensor.shape))

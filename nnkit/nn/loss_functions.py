@@ -1,0 +1,344 @@
+"""The losses as functions: PyTorch's definitions, names and defaults. The classes in ``losses`` call them.
+
+Every loss is computed per element (or per row of class scores) and then reduced: "mean", "sum", or "none" for
+no reduction. Shapes must be equal: a prediction (n, 1) beside a target (n,) would broadcast to n x n numbers
+and train on nonsense, so it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from nnkit import ops
+from nnkit.errors import DtypeError, LabelError, ShapeError, UnknownNameError
+from nnkit.tensor import Tensor
+
+# fmt: off
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "check_beta", "check_delta",
+    "check_reduction", "check_smoothing", "cross_entropy", "huber_loss", "l1_loss", "mse_loss", "nll_loss",
+    "smooth_l1_loss",
+]
+# fmt: on
+
+RowLoss = Callable[..., Tensor]
+
+
+def check_reduction(reduction: str) -> str:
+    """``reduction``, if it is one of the three."""
+    if reduction not in ("mean", "sum", "none"):
+        raise UnknownNameError("reduction", reduction, ["mean", "sum", "none"])
+    return reduction
+
+
+def check_smoothing(label_smoothing: float) -> float:
+    """``label_smoothing``, if it is from 0 to 1."""
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}")
+    return label_smoothing
+
+
+def check_delta(delta: float) -> float:
+    """``delta``, if it is greater than 0."""
+    if not delta > 0.0:
+        raise ValueError(f"delta must be greater than 0, got {delta!r}")
+    return delta
+
+
+def check_beta(beta: float) -> float:
+    """``beta``, if it is at least 0."""
+    if not beta >= 0.0:
+        raise ValueError(f"beta must be at least 0, got {beta!r}")
+    return beta
+
+
+def _reduced(losses: Tensor, reduction: str) -> Tensor:
+    check_reduction(reduction)
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+# ---- one loss per element ---------------------------------------------------------------------------------
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(input - target)**2: the mean squared error.
+
+    >>> import nnkit
+    >>> mse_loss(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).item()
+    2.0
+    """
+    return _elementwise("squared_error", input, target, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """|input - target|: the mean absolute error.
+
+    >>> import nnkit
+    >>> l1_loss(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).item()
+    1.0
+    """
+    return _elementwise("absolute_error", input, target, reduction)
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """Half the squared error up to ``delta``, linear beyond (Huber 1964).
+
+    >>> import nnkit
+    >>> huber_loss(nnkit.tensor([0.0]), nnkit.tensor([3.0])).item()
+    2.5
+    """
+    return _elementwise("huber", input, target, reduction, delta=check_delta(delta))
+
+
+def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """Huber's loss with delta = beta, divided by beta; the absolute error where beta is 0.
+
+    >>> import nnkit
+    >>> smooth_l1_loss(nnkit.tensor([0.0]), nnkit.tensor([3.0]), beta=2.0).item()
+    2.0
+    """
+    return _elementwise("smooth_l1", input, target, reduction, beta=check_beta(beta))
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
+    """-(t log p + (1-t) log(1-p)) for probabilities p, targets t in [0, 1]; logarithms held at -100.
+
+    ``weight`` multiplies the loss of each element, with broadcasting.
+
+    >>> import nnkit
+    >>> round(binary_cross_entropy(nnkit.tensor([0.5]), nnkit.tensor([1.0])).item(), 4)
+    0.6931
+    """
+    return _elementwise("binary_cross_entropy", input, target, reduction, weight)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """``binary_cross_entropy`` of sigmoid(input), computed from the logits without overflow.
+
+    ``weight`` multiplies the loss of each element, ``pos_weight`` its t log p term; both broadcast.
+
+    >>> import nnkit
+    >>> round(binary_cross_entropy_with_logits(nnkit.tensor([0.0]), nnkit.tensor([1.0])).item(), 4)
+    0.6931
+    """
+    formula = "binary_cross_entropy_with_logits"
+    if pos_weight is None:
+        return _elementwise(formula, input, target, reduction, weight)
+    target = _like(formula, input, target)
+    positive = ops.elementwise_loss(input, ops.add(ops.mul(target, 0.0), 1.0), formula)
+    losses = ops.elementwise_loss(input, target, formula) + (pos_weight - 1.0) * target * positive
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def _elementwise(
+    formula: str,
+    input: Tensor,
+    target: Tensor,
+    reduction: str,
+    weight: Tensor | None = None,
+    **scalars: float,
+) -> Tensor:
+    losses = ops.elementwise_loss(input, _like(formula, input, target), formula, **scalars)
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def _like(loss: str, input: Tensor, target: Tensor) -> Tensor:
+    """``target`` in the dtype of ``input``; ShapeError unless their shapes are equal."""
+    for name, value in (("prediction", input), ("target", target)):
+        if not isinstance(value, Tensor):
+            raise DtypeError(f"{loss}: {name} must be a Tensor, got {type(value).__name__}: use nnkit.as_tensor")
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"{loss}: prediction has shape {input.shape} and target has shape {target.shape}; they must be "
+            f"equal{_reshape_hint(input, target)}"
+        )
+    return target if target.dtype == input.dtype else target.to(input.dtype)
+
+
+def _reshape_hint(input: Tensor, target: Tensor) -> str:
+    if input.numel() != target.numel():
+        return ": give one target for each predicted number"
+    if input.ndim == 1:
+        return ": reshape target with y.reshape(-1)"
+    if input.ndim == 2 and input.shape[1] == 1:
+        return ": reshape target with y.reshape(-1, 1)"
+    return f": reshape target with y.reshape({', '.join(map(str, input.shape))})"
+
+
+# ---- one loss per row of class scores ---------------------------------------------------------------------
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-log softmax(input)[target] for logits (B, C), or (B, C, ...) or (C,).
+
+    ``target``: integer labels (B,), or (B, ...) or (); or probabilities of the shape of ``input``. ``weight``
+    (C,) multiplies the loss of each class, and the mean is then over the weights, as PyTorch's. Rows labelled
+    ``ignore_index`` count nothing. ``label_smoothing`` moves that share of each target to all classes alike.
+    Raises LabelError for labels that are not integers from 0 to C - 1, ShapeError for shapes that do not
+    match.
+
+    >>> import nnkit
+    >>> round(cross_entropy(nnkit.zeros(2, 10), nnkit.tensor([3, 4])).item(), 4)
+    2.3026
+    """
+    check_smoothing(label_smoothing)
+    if _are_probabilities(input, target):
+        return _probability_cross_entropy(input, target, weight, reduction, label_smoothing)
+    return _label_loss(
+        ops.cross_entropy, input, target, weight, ignore_index, reduction, label_smoothing=label_smoothing
+    )
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input[target] for log-probabilities (B, C), as from ``log_softmax``; otherwise like ``cross_entropy``.
+
+    >>> import nnkit
+    >>> nll_loss(nnkit.tensor([[-1.0, -2.0]]), nnkit.tensor([1])).item()
+    2.0
+    """
+    return _label_loss(ops.nll, input, target, weight, ignore_index, reduction)
+
+
+def _label_loss(
+    row_loss: RowLoss,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    *,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    rows, labels = _class_rows(input, target)
+    if weight is None and label_smoothing == 0.0 and not 0 <= ignore_index < rows.shape[1]:
+        try:
+            return _reduced(_in_shape(row_loss(rows, labels), target), reduction)
+        except LabelError:
+            # An ignored label is no class: only where one occurs are rows masked, by a few more ops.
+            if not ops.eq(labels, ignore_index).any():
+                raise
+    losses, row_weights = _weighted_rows(row_loss, rows, labels, weight, ignore_index, label_smoothing)
+    if reduction == "mean":
+        return losses.sum() / row_weights.sum()
+    return _reduced(_in_shape(losses, target), reduction)
+
+
+def _in_shape(losses: Tensor, target: Tensor) -> Tensor:
+    return losses if losses.shape == target.shape else losses.reshape(target.shape)
+
+
+def _weighted_rows(
+    row_loss: RowLoss,
+    rows: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+) -> tuple[Tensor, Tensor]:
+    """Weighted losses (N,), 0 where ignored, and the weights (N,) by which a mean divides."""
+    kept = ops.ne(labels, ignore_index)
+    safe = ops.where(kept, labels, ops.mul(labels, 0))
+    losses = row_loss(rows, safe)  # Refuses labels that are out of range, before they index anything.
+    row_weights = kept.to(rows.dtype)
+    if weight is not None:
+        weight = _class_weight(rows, weight)
+        row_weights = row_weights * ops.take_rows(weight, safe)
+    losses = losses * row_weights
+    if label_smoothing > 0.0:
+        scores = ops.log_softmax(rows, dim=1)
+        scores = scores if weight is None else scores * weight
+        uniform = ops.sum(scores, dim=1) * kept.to(rows.dtype)
+        losses = losses * (1.0 - label_smoothing) - uniform * (label_smoothing / rows.shape[1])
+    return losses, row_weights
+
+
+def _are_probabilities(input: Tensor, target: Tensor) -> bool:
+    return isinstance(target, Tensor) and target.shape == input.shape and target.dtype.kind == "f"
+
+
+def _probability_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    class_dim = min(1, input.ndim - 1)
+    classes = input.shape[class_dim]
+    target = target.to(input.dtype)
+    if label_smoothing > 0.0:
+        target = target * (1.0 - label_smoothing) + label_smoothing / classes
+    scores = ops.log_softmax(input, dim=class_dim)
+    if weight is not None:
+        weight = _class_weight(input, weight)
+        scores = scores * weight.reshape(classes, *(1,) * (input.ndim - class_dim - 1))
+    return _reduced(-ops.sum(scores * target, dim=class_dim), reduction)
+
+
+def _class_rows(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (N, C) and int64 labels (N,), one row per label."""
+    if not isinstance(target, Tensor):
+        raise LabelError(
+            f"labels must be a Tensor of integers from 0 to C - 1, got {type(target).__name__}: "
+            "use nnkit.as_tensor (class names become integers by numpy.unique(names, return_inverse=True)[1])"
+        )
+    if input.ndim == 0:
+        raise ShapeError("class scores must have shape (B, C), got a single number")
+    class_dim = min(1, input.ndim - 1)
+    expected = input.shape[:class_dim] + input.shape[class_dim + 1 :]
+    if target.shape != expected:
+        raise ShapeError(
+            f"class scores have shape {input.shape}, so labels must have shape {expected}, "
+            f"got {target.shape}{_label_hint(input, target, expected)}"
+        )
+    if target.dtype.kind not in "iub":
+        raise LabelError(_float_label_message(target, input.shape[class_dim]))
+    labels = target.reshape(-1).long()
+    if input.ndim > 2:
+        input = input.permute(0, *range(2, input.ndim), 1)
+    return input.reshape(-1, input.shape[-1]) if input.ndim != 2 else input, labels
+
+
+def _label_hint(input: Tensor, target: Tensor, expected: tuple[int, ...]) -> str:
+    if target.shape == input.shape:
+        return ": one-hot labels must be floating point (y.float()), or class numbers (y.argmax(dim=1))"
+    if target.numel() == math.prod(expected):
+        return f": reshape labels with y.reshape({', '.join(map(str, expected)) if len(expected) > 1 else -1})"
+    return ": give one label for each row of scores"
+
+
+def _float_label_message(target: Tensor, classes: int) -> str:
+    values = target.detach().reshape(-1).tolist()
+    index = next((i for i, value in enumerate(values) if value != value // 1), 0)
+    example = f", such as {values[index]} at index {index}" if values else ""
+    return (
+        f"labels must be integers from 0 to {classes - 1}, got {target.dtype}{example}: convert whole "
+        "numbers with y.long(), or use a regression loss for measurements"
+    )
+
+
+def _class_weight(input: Tensor, weight: Tensor) -> Tensor:
+    classes = input.shape[min(1, input.ndim - 1)]
+    if weight.shape != (classes,):
+        raise ShapeError(f"weight must have one number for each of {classes} classes, got shape {weight.shape}")
+    return weight.to(input.dtype)

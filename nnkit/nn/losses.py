@@ -1,0 +1,190 @@
+"""Losses as modules: ``loss(prediction, target)`` is the number that training makes small.
+
+PyTorch's definitions and defaults. A loss class holds options and names one function of ``loss_functions``,
+where the mathematics is. Training also asks for ``per_sample``: the loss of each sample, before weights and
+the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nnkit.creation import as_tensor
+from nnkit.errors import UnknownNameError
+from nnkit.nn import loss_functions as functions
+from nnkit.nn.module import Module
+from nnkit.tensor import Tensor
+
+# fmt: off
+__all__ = [
+    "BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "Loss", "MSELoss", "NLLLoss",
+    "SmoothL1Loss", "get",
+]
+# fmt: on
+
+
+class Loss(Module):
+    """The base of the losses: a subclass writes ``compute``; ``reduction`` is "mean", "sum" or "none"."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = functions.check_reduction(reduction)
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        """The loss under ``reduction``."""
+        raise NotImplementedError(f"{type(self).__name__} has no compute method")
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.compute(prediction, target, self.reduction)
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each sample (B,): the mean over whatever else the prediction has."""
+        losses = self.compute(prediction, target, "none")
+        return losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1).mean(dim=1)
+
+
+class MSELoss(Loss):
+    """(prediction - target)**2.
+
+    >>> import nnkit
+    >>> MSELoss()(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).item()
+    2.0
+    """
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.mse_loss(prediction, target, reduction)
+
+
+class L1Loss(Loss):
+    """|prediction - target|."""
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.l1_loss(prediction, target, reduction)
+
+
+class HuberLoss(Loss):
+    """Half the squared error up to ``delta``, linear beyond (Huber 1964)."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = functions.check_delta(delta)
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.huber_loss(prediction, target, reduction, self.delta)
+
+
+class SmoothL1Loss(Loss):
+    """Huber's loss with delta = beta, divided by beta (Girshick 2015)."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = functions.check_beta(beta)
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.smooth_l1_loss(prediction, target, reduction, self.beta)
+
+
+class _WeightedLoss(Loss):
+    """A loss with weights, kept as buffers so that they move with the loss."""
+
+    def __init__(self, reduction: str, **weights: Any) -> None:
+        super().__init__(reduction)
+        for name, weight in weights.items():
+            self.register_buffer(name, None if weight is None else as_tensor(weight))
+
+
+class BCELoss(_WeightedLoss):
+    """-(t log p + (1-t) log(1-p)) of probabilities p; ``weight`` multiplies elements, with broadcasting."""
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction, weight=weight)
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.binary_cross_entropy(prediction, target, self.weight, reduction)
+
+
+class BCEWithLogitsLoss(_WeightedLoss):
+    """BCELoss of sigmoid(prediction), without overflow; ``pos_weight`` multiplies the loss of positive
+    targets.
+
+    >>> import nnkit
+    >>> round(BCEWithLogitsLoss()(nnkit.tensor([0.0]), nnkit.tensor([1.0])).item(), 4)
+    0.6931
+    """
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction, weight=weight, pos_weight=pos_weight)
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.binary_cross_entropy_with_logits(prediction, target, self.weight, reduction, self.pos_weight)
+
+
+class NLLLoss(_WeightedLoss):
+    """-prediction[label] of log-probabilities (B, C) or (B, C, ...); the mean is over the weights."""
+
+    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__(reduction, weight=weight)
+        self.ignore_index = ignore_index
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.nll_loss(prediction, target, self.weight, self.ignore_index, reduction)
+
+
+class CrossEntropyLoss(_WeightedLoss):
+    """-log softmax(logits)[label]; logits (B, C) or (B, C, ...), integer labels (B,) or probabilities (B, C).
+
+    Raises LabelError for labels that are not integers from 0 to C - 1.
+
+    >>> import nnkit
+    >>> round(CrossEntropyLoss()(nnkit.zeros(2, 10), nnkit.tensor([3, 4])).item(), 4)
+    2.3026
+    """
+
+    def __init__(
+        self,
+        weight: Any = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction, weight=weight)
+        self.ignore_index = ignore_index
+        self.label_smoothing = functions.check_smoothing(label_smoothing)
+
+    def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return functions.cross_entropy(
+            prediction, target, self.weight, self.ignore_index, reduction, self.label_smoothing
+        )
+
+
+# fmt: off
+#: Name -> class, for ``get``.
+NAMES: dict[str, type[Loss]] = {
+    "mse": MSELoss, "mean_squared_error": MSELoss,
+    "l1": L1Loss, "mae": L1Loss, "mean_absolute_error": L1Loss,
+    "huber": HuberLoss, "smooth_l1": SmoothL1Loss,
+    "cross_entropy": CrossEntropyLoss, "nll": NLLLoss,
+    "bce": BCELoss, "binary_cross_entropy": BCELoss,
+    "bce_with_logits": BCEWithLogitsLoss, "binary_cross_entropy_with_logits": BCEWithLogitsLoss,
+}
+# fmt: on
+
+
+def get(loss: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The loss of a name, with its defaults; a function (prediction, target) -> Tensor or a Module passes
+    through.
+
+    Raises UnknownNameError, which lists the nearest names.
+
+    >>> get("mse"), get(max) is max
+    (MSELoss(), True)
+    """
+    if isinstance(loss, type):
+        raise TypeError(f"loss must be a name, a function or a Module instance: write {loss.__name__}()")
+    if callable(loss):
+        return loss
+    if not isinstance(loss, str) or loss not in NAMES:
+        raise UnknownNameError("loss", loss, NAMES)
+    return NAMES[loss]()

@@ -1,0 +1,375 @@
+"""Module: parameters, and the ops that use them, under one name.
+
+Whatever a module is given as an attribute is sorted by what it is: a ``Parameter`` is learned, a ``Module``
+is a part of this one, a buffer (``register_buffer``) is kept beside the parameters but not learned, and
+anything else is an ordinary attribute. From that follow the lists of parameters for an optimizer, the names
+in a file (``"0.weight"``), and the moves from one device to another. The interface is PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+from nnkit.creation import as_tensor
+from nnkit.dtypes import float32, float64
+from nnkit.errors import ModelFileError
+from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
+from nnkit.nn.placement import converter, replace
+from nnkit.tape import no_grad
+from nnkit.tensor import Parameter, Tensor
+
+__all__ = ["Module", "IncompatibleKeys"]
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict(strict=False)`` found to differ."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
+    function.
+
+    >>> class Scale(Module):
+    ...     def __init__(self) -> None:
+    ...         super().__init__()
+    ...         self.factor = Parameter(as_tensor([2.0]))
+    ...
+    ...     def forward(self, x: Tensor) -> Tensor:
+    ...         return x * self.factor
+    >>> Scale()(as_tensor([1.0, 3.0])).tolist()
+    [2.0, 6.0]
+    """
+
+    training: bool
+    regularizers: dict[str, Callable[[Tensor], Tensor]]
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _transient_buffers: set[str]
+    _forward_hooks: dict[int, ForwardHook]
+
+    # Attached when nnkit is imported: the first three by nnkit.training, save by nnkit.io.
+    fit: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    predict: Callable[..., Any]
+    save: Callable[..., Any]
+
+    def __init__(self) -> None:
+        self.training = True
+        #: Name of a parameter of this module -> a function of it, whose value ``penalty`` adds.
+        self.regularizers = {}
+        self._parameters = {}
+        self._buffers = {}
+        self._modules = {}
+        self._transient_buffers = set()
+        self._forward_hooks = {}
+
+    # ---- calling ------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; a subclass writes it, and callers call the module itself."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method: define forward(self, x)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        output = self.forward(*args, **kwargs)
+        if self._forward_hooks:
+            for hook in list(self._forward_hooks.values()):
+                changed = hook(self, args, output)
+                output = output if changed is None else changed
+        return output
+
+    def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
+        """Call ``hook(module, args, output)`` after every forward; what it returns, unless None, is the
+        output.
+
+        >>> module, seen = Module(), []
+        >>> module.forward = lambda x: x + 1
+        >>> handle = module.register_forward_hook(lambda module, args, output: seen.append(output))
+        >>> module(1), handle.remove(), module(2), seen
+        (2, None, 3, [2])
+        """
+        return add_hook(self._forward_hooks, hook)
+
+    # ---- registration by attribute ------------------------------------------------------------------------
+
+    def _registries(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if "_forward_hooks" not in self.__dict__:
+            name = type(self).__name__
+            raise AttributeError(
+                f"{name} was not initialised as a Module: call super().__init__() first in {name}.__init__"
+            )
+        return self._parameters, self._buffers, self._modules
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self.register_parameter(name, value)
+            return
+        if isinstance(value, Module):
+            self.add_module(name, value)
+            return
+        if "_forward_hooks" in self.__dict__:
+            for registry, kind in (
+                (self._parameters, Parameter),
+                (self._modules, Module),
+                (self._buffers, Tensor),
+            ):
+                if name in registry:
+                    if value is not None and not isinstance(value, kind):
+                        raise TypeError(
+                            f"{type(self).__name__}.{name} is a registered {kind.__name__}: it can be set to "
+                            f"a {kind.__name__} or None, got {type(value).__name__}"
+                        )
+                    registry[name] = value  # type: ignore[assignment]
+                    return
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Python calls this only for what is no ordinary attribute.
+        if not (name.startswith("__") and name.endswith("__")):
+            for registry in self._registries():
+                if name in registry:
+                    return registry[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for registry in self._registries():
+            if name in registry:
+                del registry[name]
+                return
+        object.__delattr__(self, name)
+
+    def _register(self, registry: dict[str, Any], name: str, value: Any, kind: type) -> None:
+        """Put ``value`` under ``name`` into one registry, and out of every other place."""
+        registries = self._registries()
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"the name of a {kind.__name__} must be text without dots, got {name!r}")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name!r} must be a {kind.__name__} or None, got {type(value).__name__}")
+        if name not in registry and hasattr(type(self), name):
+            raise KeyError(f"{type(self).__name__} already has an attribute {name!r}: choose another name")
+        for other in (*registries, self.__dict__):
+            if other is not registry:
+                other.pop(name, None)
+        registry[name] = value
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Add a parameter under ``name``; None reserves the name (a layer without bias)."""
+        self._register(self._parameters, name, parameter, Parameter)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that moves and, where ``persistent``, is saved with the module, but is not learned."""
+        self._register(self._buffers, name, tensor, Tensor)
+        (self._transient_buffers.discard if persistent else self._transient_buffers.add)(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add ``module`` as the part called ``name``."""
+        self._register(self._modules, name, module, Module)
+
+    # ---- walking ------------------------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all its parts, with dotted names; a shared part once."""
+        return self._walk(prefix, set() if remove_duplicate else None)
+
+    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+        if seen is not None:
+            if id(self) in seen:
+                return
+            seen.add(id(self))
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module._walk(f"{prefix}.{name}" if prefix else name, seen)
+
+    def _named_members(self, kind: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        owners = self.named_modules(prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
+        for owner_name, owner in owners:
+            for name, member in getattr(owner, kind).items():
+                if member is None or (unique and id(member) in seen):
+                    continue
+                seen.add(id(member))
+                yield f"{owner_name}.{name}" if owner_name else name, member
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Dotted names and parameters; a shared parameter once, under its first name."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Dotted names and buffers; a shared buffer once."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct parts and their names; a shared part once."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct parts."""
+        return (module for _, module in self.named_children())
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all its parts."""
+        return (module for _, module in self.named_modules())
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function`` on every part, then on this module; returns the module."""
+        for module in self.children():
+            module.apply(function)
+        function(self)
+        return self
+
+    # ---- modes and gradients ------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode (dropout drops) here and in every part."""
+        if not isinstance(mode, bool):
+            raise TypeError(f"train(mode) expects True or False, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Learn every parameter (True) or freeze them (False)."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of every parameter."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def penalty(self) -> Tensor | None:
+        """The sum of every regularizer in this module and its parts, a scalar; None where there is none."""
+        total: Tensor | None = None
+        for module in self.modules():
+            for name, regularizer in module.regularizers.items():
+                value = regularizer(getattr(module, name))
+                total = value if total is None else total + value
+        return total
+
+    # ---- state --------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> OrderedDict[str, Tensor]:
+        """Dotted name -> detached tensor, of the parameters and persistent buffers; they share memory with
+        them.
+
+        A shared parameter stands under each of its names, as in PyTorch.
+        """
+        state: OrderedDict[str, Tensor] = OrderedDict()
+        for prefix, module in self.named_modules(remove_duplicate=False):
+            saved = module._parameters | {
+                name: buffer for name, buffer in module._buffers.items() if name not in module._transient_buffers
+            }
+            for name, tensor in saved.items():
+                if tensor is not None:
+                    state[f"{prefix}.{name}" if prefix else name] = tensor.detach()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy the tensors (or arrays) of ``state_dict`` into the parameters and buffers of the same names.
+
+        The copy is in place: parameters stay the same objects in the same memory. Everything is checked
+        before anything is copied. Returns (missing_keys, unexpected_keys); with ``strict`` both are empty.
+
+        Raises ModelFileError that lists every mismatch: missing and unexpected names (where ``strict``),
+        wrong shapes.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict must be a mapping of names to tensors, got {type(state_dict).__name__}")
+        own = self.state_dict()
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        values = {
+            name: as_tensor(state_dict[name], device=tensor.device)
+            for name, tensor in own.items()
+            if name in state_dict
+        }
+        problems = [f"missing: {name} {own[name].shape}" for name in missing if strict]
+        problems += [f"unexpected: {name}" for name in unexpected if strict]
+        problems += [
+            f"wrong shape: {name} is {own[name].shape} in the model, {value.shape} in the state"
+            for name, value in values.items()
+            if value.shape != own[name].shape
+        ]
+        if problems:
+            raise ModelFileError(
+                f"the state does not fit {type(self).__name__}; nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        with no_grad():
+            for name, value in values.items():
+                own[name].copy_(value)
+        return IncompatibleKeys(missing, unexpected)
+
+    # ---- device and dtype ---------------------------------------------------------------------------------
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Move to a device, a dtype, or both: ``to("cuda")``, ``to(nnkit.float64)``, ``to(device, dtype)``.
+
+        Parameters stay the same objects, with their gradients moved; a dtype applies to floating-point
+        tensors. Move a model before you make its optimizer. Raises DtypeError for a dtype that is not
+        floating point.
+        """
+        return self._replace_tensors(converter(args, device, dtype))
+
+    def _replace_tensors(self, convert: Callable[[Tensor], Tensor]) -> Self:
+        for module in self.modules():
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None:
+                    replace(tensor, convert)
+        return self
+
+    def float(self) -> Self:
+        """Make floating-point tensors float32."""
+        return self.to(dtype=float32)
+
+    def double(self) -> Self:
+        """Make floating-point tensors float64."""
+        return self.to(dtype=float64)
+
+    def cpu(self) -> Self:
+        """Move to the best CPU device; what is on a CPU stays where it is."""
+        return self._replace_tensors(Tensor.cpu)
+
+    def cuda(self, index: int | None = None) -> Self:
+        """Move to the NVIDIA GPU (number ``index``)."""
+        return self.to(device="cuda" if index is None else f"cuda:{index}")
+
+    # ---- text ---------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of this module's own line."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        parts = [f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()]
+        if not parts:
+            return f"{type(self).__name__}({extra})"
+        lines = ([extra] if extra else []) + parts
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"

@@ -1,0 +1,50 @@
+"""Where a module's tensors live, and of what type: the arguments of ``to``, and moving a tensor in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends import Device
+from nnkit.dtypes import is_float
+from nnkit.errors import DtypeError
+from nnkit.tensor import Tensor, resolve
+
+__all__ = ["converter", "replace"]
+
+Convert = Callable[[Tensor], Tensor]
+
+_FLOAT_NAMES = ("float16", "float32", "float64")
+
+
+def converter(targets: tuple[Any, ...], device: Any, dtype: Any) -> Convert:
+    """The move that ``to(*targets, device=, dtype=)`` asks for; a dtype is for floating tensors only."""
+    for target in targets:
+        if isinstance(target, Tensor):
+            device, dtype = target.device, target.dtype
+        elif isinstance(target, Device) or (isinstance(target, str) and target not in _FLOAT_NAMES):
+            device = target
+        elif target is not None:
+            dtype = target
+    if dtype is not None and not is_float(np.dtype(dtype)):
+        raise DtypeError(f"dtype: a module holds floating-point numbers, got {np.dtype(dtype)}; use float32 or float64")
+    if device is not None:
+        device = resolve(device).device
+
+    def convert(tensor: Tensor) -> Tensor:
+        return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+    return convert
+
+
+def replace(tensor: Tensor, convert: Convert) -> None:
+    """Convert ``tensor`` and its gradient in place: the same object afterwards, in other memory."""
+    moved = convert(tensor.detach())
+    if moved.array is tensor.array:
+        return
+    gradient = tensor.grad
+    tensor.data = moved
+    if gradient is not None:
+        tensor.grad = convert(gradient)

@@ -1,0 +1,150 @@
+"""Softmax, cross-entropy and the negative log-likelihood; and dropout, the one op that draws random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit import dtypes, random
+from nnkit.errors import DtypeError, LabelError, ShapeError
+from nnkit.methods import op
+from nnkit.ops.indexing import take_rows
+from nnkit.ops.reductions import axes_of
+from nnkit.ops.shape import reshape, transpose
+from nnkit.tape import Gradient
+from nnkit.tensor import Tensor, result, same_backend
+
+
+def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
+    name = "log_softmax" if log else "softmax"
+    if not x.is_floating_point():
+        raise DtypeError(f"{name}: expected a float tensor, got {x.dtype}; convert it with .float()")
+    axes = axes_of(x, dim, name)
+    if x.numel() == 0:
+        raise ShapeError(f"{name}: expected at least one element, got shape {x.shape}")
+    if axes and axes[0] != x.ndim - 1:
+        return transpose(_softmax(transpose(x, axes[0], -1), -1, log), axes[0], -1)
+    if x.ndim == 0:
+        return reshape(_softmax(reshape(x, (1,)), -1, log), ())
+    backend = x.backend
+    y = backend.empty(x.shape, x.dtype)
+    backend.softmax(x.array, log, y)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty(x.shape, x.dtype)
+        backend.softmax_grad(dy, y, log, dx)
+        return (dx,)
+
+    return result(name, y, backend, (x,), pullback)
+
+
+@op
+def softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along an axis.
+
+    >>> import nnkit
+    >>> softmax(nnkit.zeros(2))
+    tensor([0.5, 0.5])
+    """
+    return _softmax(x, dim, log=False)
+
+
+@op
+def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
+    """x - log(sum(exp(x))) along an axis."""
+    return _softmax(x, dim, log=True)
+
+
+def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: int | None = None) -> None:
+    """Labels must be integers of shape ``rows`` from 0 to classes - 1, or ``ignore``. Raises LabelError or ShapeError.
+
+    Reads the labels on the host, so that a wrong one is found before any kernel runs.
+    """
+    if labels.shape != rows:
+        raise ShapeError(f"labels: expected shape {rows}, one class number for each row, got {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise LabelError(f"labels: expected integers, got {labels.dtype}; convert them with .long()")
+    host = labels.detach().numpy()
+    wrong = (host < 0) | (host >= classes)
+    if ignore is not None:
+        wrong &= host != ignore
+    if wrong.any():
+        first = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = first[0] if len(first) == 1 else first
+        raise LabelError(
+            f"labels: expected integers from 0 to {classes - 1}, got {host[first]} at index {at}; "
+            f"the prediction has {classes} classes"
+        )
+
+
+@op
+def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = None) -> Tensor:
+    """Per row, log(sum(exp(logits))) - logits[label], fused with its gradient: logits (B, C), labels int (B,),
+    result (B,).
+
+    Each row's loss is multiplied by ``row_weights`` (B,) where given. Raises LabelError for labels out of range.
+
+    >>> import nnkit
+    >>> cross_entropy(nnkit.zeros(1, 2), nnkit.tensor([1]))
+    tensor([0.6931])
+    """
+    if logits.ndim != 2 or logits.shape[1] == 0:
+        raise ShapeError(f"logits: expected shape (rows, classes), got {logits.shape}")
+    B, C = logits.shape
+    weights = [] if row_weights is None else [row_weights]
+    backend = same_backend("cross_entropy", logits, labels, *weights)
+    check_labels(labels, (B,), C)
+    if row_weights is not None and row_weights.shape != (B,):
+        raise ShapeError(f"row_weights: expected shape {(B,)}, got {row_weights.shape}")
+    loss, dz = backend.empty((B,), logits.dtype), backend.empty((B, C), logits.dtype)
+    scale = None if row_weights is None else row_weights.to(logits.dtype).array
+    backend.cross_entropy(logits.array, labels.to(dtypes.int64).array, scale, loss, dz)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty((B, C), logits.dtype)
+        backend.map("mul", (dz, backend.reshape(dy, (B, 1))), (dx,))
+        return (dx,)
+
+    return result("cross_entropy", loss, backend, (logits,), pullback)
+
+
+@op
+def nll(log_probabilities: Tensor, labels: Tensor, row_weights: Tensor | None = None) -> Tensor:
+    """Per row, -log_probabilities[label]: (B, C), labels int (B,), result (B,)."""
+    if log_probabilities.ndim != 2:
+        raise ShapeError(f"log_probabilities: expected shape (rows, classes), got {log_probabilities.shape}")
+    B, C = log_probabilities.shape
+    backend = same_backend("nll", log_probabilities, labels)
+    check_labels(labels, (B,), C)
+    positions = backend.empty((B,), dtypes.int64)
+    first = backend.asarray(np.arange(B, dtype=np.int64) * C)
+    backend.map("add", (first, labels.to(dtypes.int64).array), (positions,))
+    picked = -take_rows(reshape(log_probabilities, (-1,)), Tensor(positions, backend), checked=True)
+    return picked if row_weights is None else picked * row_weights
+
+
+@op
+def dropout(x: Tensor, p: float = 0.5) -> Tensor:
+    """0 with probability p, else x / (1 - p): Srivastava et al., Dropout, 2014. A new mask every call.
+
+    The mask is a function of the seed and a draw number, the same on every device. Raises ShapeError for p outside
+    [0, 1].
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ShapeError(f"p: expected a probability from 0 to 1, got {p}")
+    if p == 0.0:
+        return x
+    if p == 1.0:
+        return x * 0.0
+    backend, key = x.backend, random.next_key(x.backend)
+    y = backend.empty(x.shape, x.dtype)
+    backend.dropout(x.array, p, key, y)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty(x.shape, x.dtype)
+        backend.dropout(dy, p, key, dx)
+        return (dx,)
+
+    return result("dropout", y, backend, (x,), pullback)

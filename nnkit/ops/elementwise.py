@@ -1,0 +1,405 @@
+"""Functions of each element by itself: arithmetic, elementary functions, activations, losses per element.
+
+The mathematics is in ``nnkit.kernels.formulas``. A gradient formula's parameters say what it reads: ``dy`` and any
+of the function's own inputs by name, or, under another name, the function's output; ``elementwise`` keeps just those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit import dtypes
+from nnkit.backends import Backend
+from nnkit.backends.base import FORMULAS
+from nnkit.creation import tensor
+from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.vocabulary import element_names, scalar_names
+from nnkit.methods import op
+from nnkit.tape import Gradient
+from nnkit.tensor import Tensor, result, same_backend
+
+Number = (int, float, bool, np.number, np.bool_)
+
+
+def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = ()) -> Tensor:
+    """A formula of one tensor, and its gradient formula."""
+    backend = x.backend
+    if not x.is_floating_point():
+        x = x.to(dtypes.get_default_dtype())
+    y = backend.empty(x.shape, x.dtype)
+    backend.map(formula, (x.array,), (y,), scalars)
+    keeps_input = "x" in element_names(FORMULAS[f"{formula}_grad"])
+    kept = x.array if keeps_input else y
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty(tuple(y.shape), x.dtype)
+        reads = (dy, kept) if len(element_names(FORMULAS[f"{formula}_grad"])) == 2 else (dy,)
+        backend.map(f"{formula}_grad", reads, (dx,), scalars)
+        return (dx,)
+
+    return result(name, y, backend, (x,), pullback)
+
+
+def _unary(name: str, formula: str, says: str) -> Callable[[Tensor], Tensor]:
+    def function(x: Tensor) -> Tensor:
+        return elementwise(name, formula, x)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = says
+    return op(function)
+
+
+exp = _unary("exp", "exponential", "e to the power x.")
+log = _unary("log", "logarithm", "The natural logarithm; minus infinity at 0, NaN below.")
+log1p = _unary("log1p", "logarithm1p", "log(1 + x), exact for small x.")
+expm1 = _unary("expm1", "exponential_minus_1", "exp(x) - 1, exact for small x.")
+sqrt = _unary("sqrt", "square_root", "The square root; NaN below 0.")
+sin = _unary("sin", "sine", "The sine of x radians.")
+cos = _unary("cos", "cosine", "The cosine of x radians.")
+erf = _unary("erf", "error_function", "The error function.")
+reciprocal = _unary("reciprocal", "reciprocal", "1 / x.")
+relu = _unary("relu", "relu", "max(x, 0).")
+sigmoid = _unary("sigmoid", "sigmoid", "1 / (1 + exp(-x)).")
+tanh = _unary("tanh", "hyperbolic_tangent", "The hyperbolic tangent.")
+
+
+@op
+def activation(x: Tensor, name: str, **scalars: float) -> Tensor:
+    """The activation ``name`` of ``kernels.formulas.ACTIVATIONS``, with its scalars by name.
+
+    Raises UnknownNameError for an unknown name or scalar.
+
+    >>> activation(tensor([-1.0, 2.0]), "leaky_relu", negative_slope=0.5)
+    tensor([-0.5,  2. ])
+    """
+    return elementwise(name, ACTIVATIONS[name], x, activation_scalars(name, scalars))
+
+
+def activation_scalars(name: str, given: dict[str, float]) -> tuple[float, ...]:
+    """The scalars of an activation in the order of its formula; defaults where they are not given."""
+    if name not in ACTIVATIONS:
+        raise UnknownNameError("activation", name, ACTIVATIONS)
+    return formula_scalars(ACTIVATIONS[name], given)
+
+
+def formula_scalars(formula: str, given: dict[str, float]) -> tuple[float, ...]:
+    """The keyword-only parameters of a formula in order, from ``given`` and the formula's defaults."""
+    function = FORMULAS[formula]
+    names = scalar_names(function)
+    for name in given:
+        if name not in names:
+            raise UnknownNameError(f"option of {formula}", name, names)
+    defaults = function.__kwdefaults__ or {}
+    return tuple(float(given.get(name, defaults.get(name, math.nan))) for name in names)
+
+
+# ---- two operands -------------------------------------------------------------------------------------------
+
+
+def operand(value: Any, other: Tensor) -> Tensor:
+    """``value`` as a tensor beside ``other``: a Python number takes its type, where that loses nothing of its kind."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Number):
+        dtype = other.dtype
+        if isinstance(value, (float, np.floating)) and not dtypes.is_float(dtype):
+            dtype = dtypes.get_default_dtype()
+        if dtype == dtypes.bool_ and not isinstance(value, (bool, np.bool_)):
+            dtype = dtypes.int64
+        return tensor(value, dtype=dtype, device=other.device)
+    return tensor(value, device=other.device)
+
+
+def pair(name: str, x: Any, y: Any) -> tuple[Tensor, Tensor, Backend, tuple[int, ...]]:
+    """Two operands as tensors of one type and device, and the shape they broadcast to."""
+    first = x if isinstance(x, Tensor) else operand(x, y)
+    second = operand(y, first)
+    backend = same_backend(name, first, second)
+    dtype = dtypes.promote(first.dtype, second.dtype)
+    return first.to(dtype), second.to(dtype), backend, broadcast_shape(name, first, second)
+
+
+def broadcast_shape(name: str, *tensors: Tensor) -> tuple[int, ...]:
+    """The shape that tensors broadcast to. Raises ShapeError when they do not."""
+    try:
+        return np.broadcast_shapes(*(t.shape for t in tensors))
+    except ValueError:
+        shapes = " and ".join(str(t.shape) for t in tensors)
+        raise ShapeError(
+            f"{name}: shapes {shapes} do not broadcast: from the right, sizes must be equal or 1"
+        ) from None
+
+
+def unbroadcast(backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Any:
+    """The sum of a gradient over the axes that broadcasting added or repeated."""
+    if tuple(gradient.shape) == shape:
+        return gradient
+    lead = len(gradient.shape) - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, size in enumerate(shape) if size == 1 and gradient.shape[lead + i] != 1
+    )
+    out = backend.empty(shape, backend.dtype_of(gradient))
+    backend.reduce("sum", gradient, axes, out)
+    return out
+
+
+def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None]) -> Tensor:
+    """A formula of two tensors with broadcasting; ``grads`` are the formulas of its two gradients.
+
+    None: the gradient passes unchanged.
+    """
+    x, y, backend, shape = pair(name, x, y)
+    z = backend.empty(shape, x.dtype)
+    backend.map(formula, (x.array, y.array), (z,))
+    reads = {"x": x.array, "y": y.array, "z": z}
+
+    def one(dz: Any, gradient: str | None, shape: tuple[int, ...]) -> Any:
+        out = dz
+        if gradient is not None:
+            out = backend.empty(tuple(dz.shape), backend.dtype_of(dz))
+            backend.map(gradient, [dz, *(reads[n] for n in element_names(FORMULAS[gradient])[1:])], (out,))
+        return unbroadcast(backend, out, shape)
+
+    def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        return (
+            one(dz, grads[0], x.shape) if into[0] is not None else None,
+            one(dz, grads[1], y.shape) if into[1] is not None else None,
+        )
+
+    return result(name, z, backend, (x, y), pullback)
+
+
+def _with_number(name: str, formula: str, x: Tensor, number: Any) -> Tensor | None:
+    """The formula of a tensor and one Python number, or None where the general way is needed."""
+    if not isinstance(number, Number) or not isinstance(x, Tensor) or not x.is_floating_point():
+        return None
+    return elementwise(name, formula, x, (float(number),))
+
+
+@op
+def add(x: Any, y: Any) -> Tensor:
+    """x + y, with broadcasting."""
+    out = _with_number("add", "shift", x, y)
+    return out if out is not None else binary("add", "add", x, y, (None, None))
+
+
+@op
+def sub(x: Any, y: Any) -> Tensor:
+    """x - y, with broadcasting."""
+    out = _with_number("sub", "shift", x, -float(y)) if isinstance(y, Number) else None
+    out = _with_number("sub", "shift_from", y, x) if isinstance(x, Number) else out
+    return out if out is not None else binary("sub", "sub", x, y, (None, "neg_grad"))
+
+
+@op
+def mul(x: Any, y: Any) -> Tensor:
+    """x y, with broadcasting."""
+    out = _with_number("mul", "scale", x, y)
+    return out if out is not None else binary("mul", "mul", x, y, ("mul_grad", "mul_other_grad"))
+
+
+@op
+def div(x: Any, y: Any) -> Tensor:
+    """x / y, with broadcasting; integers are converted to the default float type."""
+    out = _with_number("div", "divide_by", x, y)
+    out = _with_number("div", "divide_into", y, x) if isinstance(x, Number) else out
+    if out is not None:
+        return out
+    x, y, _, _ = pair("div", x, y)
+    if not x.is_floating_point():
+        x, y = x.to(dtypes.get_default_dtype()), y.to(dtypes.get_default_dtype())
+    return binary("div", "div", x, y, ("div_grad", "div_other_grad"))
+
+
+@op
+def pow(x: Any, y: Any) -> Tensor:
+    """x to the power y, with broadcasting."""
+    if isinstance(y, Number) and y == 2 and isinstance(x, Tensor):
+        return square(x)
+    out = _with_number("pow", "power_to", x, y)
+    return out if out is not None else binary("pow", "pow", x, y, ("pow_grad", "pow_other_grad"))
+
+
+@op
+def maximum(x: Any, y: Any) -> Tensor:
+    """The larger of two elements; at a tie each gets half the gradient."""
+    return binary("maximum", "larger", x, y, ("larger_grad", "larger_other_grad"))
+
+
+@op
+def minimum(x: Any, y: Any) -> Tensor:
+    """The smaller of two elements; at a tie each gets half the gradient."""
+    return binary("minimum", "smaller", x, y, ("smaller_grad", "smaller_other_grad"))
+
+
+# ---- one operand, of any number type --------------------------------------------------------------------------
+
+
+def _any_type(name: str, formula: str, x: Tensor) -> Tensor:
+    if x.is_floating_point():
+        return elementwise(name, formula, x)
+    y = x.backend.empty(x.shape, x.dtype)
+    x.backend.map(formula, (x.array,), (y,))
+    return Tensor(y, x.backend)
+
+
+@op
+def neg(x: Tensor) -> Tensor:
+    """-x."""
+    return _any_type("neg", "neg", x)
+
+
+@op
+def square(x: Tensor) -> Tensor:
+    """x x."""
+    return _any_type("square", "square", x)
+
+
+@op
+def abs(x: Tensor) -> Tensor:
+    """|x|; the gradient at 0 is 0."""
+    return _any_type("abs", "absolute_value", x)
+
+
+@op
+def sign(x: Tensor) -> Tensor:
+    """-1, 0 or 1."""
+    return _any_type("sign", "sign_of", x)
+
+
+@op
+def floor(x: Tensor) -> Tensor:
+    """The greatest whole number not above x."""
+    return _any_type("floor", "round_down", x)
+
+
+@op
+def round(x: Tensor) -> Tensor:
+    """The nearest whole number, ties to even."""
+    return _any_type("round", "round_to_even", x)
+
+
+@op
+def clamp(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """x limited to [min, max]; either bound may be left out."""
+    if min is None and max is None:
+        raise ShapeError("clamp: expected min, max or both, got neither")
+    low, high = -math.inf if min is None else float(min), math.inf if max is None else float(max)
+    if x.is_floating_point():
+        return elementwise("clamp", "clamp", x, (low, high))
+    return (
+        minimum(maximum(x, int(low)) if min is not None else x, int(high)) if max is not None else maximum(x, int(low))
+    )
+
+
+# ---- choice, comparison, logic ----------------------------------------------------------------------------------
+
+
+def where(condition: Tensor, x: Any, y: Any) -> Tensor:
+    """x where the condition holds, else y, with broadcasting.
+
+    >>> where(tensor([True, False]), 1.0, tensor([5.0, 6.0]))
+    tensor([1., 6.])
+    """
+    x, y, backend, _ = pair("where", x, y) if isinstance(x, Tensor) or isinstance(y, Tensor) else pair(
+        "where", operand(x, tensor(0.0, device=condition.device)), y
+    )  # fmt: skip
+    same_backend("where", condition, x)
+    out = backend.empty(broadcast_shape("where", condition, x, y), x.dtype)
+    backend.map("select", (condition.array, x.array, y.array), (out,))
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, ...]:
+        nothing = backend.zeros((), x.dtype)
+        chosen = []
+        for place, t, reads in ((into[1], x, (dy, nothing)), (into[2], y, (nothing, dy))):
+            dx = None
+            if place is not None:
+                dx = backend.empty(tuple(dy.shape), x.dtype)
+                backend.map("select", (condition.array, *reads), (dx,))
+                dx = unbroadcast(backend, dx, t.shape)
+            chosen.append(dx)
+        return (None, *chosen)
+
+    return result("where", out, backend, (condition.detach(), x, y), pullback)
+
+
+@op
+def where_self(x: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """x where the condition holds, else other."""
+    return where(condition, x, other)
+
+
+def _compared(name: str, formula: str, says: str) -> Callable[[Any, Any], Tensor]:
+    def function(x: Any, y: Any) -> Tensor:
+        x, y, backend, shape = pair(name, x, y)
+        out = backend.empty(shape, dtypes.bool_)
+        backend.map(formula, (x.array, y.array), (out,))
+        return Tensor(out, backend)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = says
+    return op(function)
+
+
+eq = _compared("eq", "equal", "Whether elements are equal.")
+ne = _compared("ne", "not_equal", "Whether elements differ.")
+lt = _compared("lt", "less", "Whether x is less than y.")
+le = _compared("le", "less_equal", "Whether x is at most y.")
+gt = _compared("gt", "greater", "Whether x is greater than y.")
+ge = _compared("ge", "greater_equal", "Whether x is at least y.")
+logical_and = _compared("logical_and", "both", "Whether both of two booleans hold.")
+logical_or = _compared("logical_or", "either", "Whether one of two booleans holds.")
+
+
+@op
+def logical_not(x: Tensor) -> Tensor:
+    """Whether a boolean does not hold."""
+    out = x.backend.empty(x.shape, dtypes.bool_)
+    x.backend.map("negation", (x.bool().array,), (out,))
+    return Tensor(out, x.backend)
+
+
+# ---- losses per element -------------------------------------------------------------------------------------------
+
+
+def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: float) -> Tensor:
+    """The loss of each element by a formula of ``kernels.formulas``, no broadcasting.
+
+    Shapes must be equal, else ShapeError. The gradient reaches the prediction and, where the loss depends on the
+    difference alone, the target.
+    """
+    if prediction.shape != target.shape:
+        raise ShapeError(shapes_differ(prediction.shape, target.shape))
+    backend = same_backend(name, prediction, target)
+    target = target.to(prediction.dtype)
+    numbers = formula_scalars(name, scalars)
+    loss = backend.empty(prediction.shape, prediction.dtype)
+    backend.map(name, (prediction.array, target.array), (loss,), numbers)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        dx = backend.empty(prediction.shape, prediction.dtype)
+        backend.map(f"{name}_grad", (dy, prediction.array, target.array), (dx,), numbers)
+        dt = None
+        if into[1] is not None:
+            dt = backend.empty(prediction.shape, prediction.dtype)
+            backend.map("neg", (dx,), (dt,))
+        return (dx if into[0] is not None else None, dt)
+
+    if name.startswith("binary"):
+        target = target.detach()
+    return result(name, loss, backend, (prediction, target), pullback)
+
+
+def shapes_differ(prediction: tuple[int, ...], target: tuple[int, ...]) -> str:
+    """The message for a loss whose prediction and target have different shapes, with the fix."""
+    fix = f"reshape one of them, e.g. target.reshape{prediction}".replace(",)", ", )")
+    if prediction[-1:] == (1,) and target == prediction[:-1]:
+        fix = "reshape the target with y.reshape(-1, 1)"
+    elif target[-1:] == (1,) and prediction == target[:-1]:
+        fix = "reshape the target with y.reshape(-1)"
+    return f"target: expected shape {prediction} like the prediction's, got {target}; {fix}"

@@ -1,0 +1,175 @@
+"""Parts of tensors: slices, rows by number, any numpy index; and writing in place.
+
+Slices and whole numbers give views. Whatever else numpy allows as an index is turned, on the host, into the
+positions of the chosen elements, and those are gathered as rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit import dtypes
+from nnkit.creation import tensor
+from nnkit.errors import DtypeError, GradientError, ShapeError
+from nnkit.methods import OPS, op
+from nnkit.ops import shape
+from nnkit.ops.elementwise import operand
+from nnkit.tape import Gradient, is_grad_enabled
+from nnkit.tensor import Tensor, result, same_backend
+
+
+def _is_basic(item: Any) -> bool:
+    if isinstance(item, (Tensor, np.ndarray, list)):
+        return False
+    return item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice))
+
+
+@op
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """The part of x at a numpy index. Raises IndexError when it is out of range.
+
+    >>> import nnkit
+    >>> getitem(nnkit.arange(5), slice(1, 3))
+    tensor([1, 2])
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    if all(_is_basic(item) for item in items) and not any(isinstance(item, bool) for item in items):
+        return _slice(x, items)
+    if len(items) == 1 and isinstance(items[0], Tensor) and items[0].dtype.kind in "iu" and x.ndim:
+        return take_rows(x, items[0])
+    positions = _positions(x.shape, items)
+    flat = shape.reshape(x, (-1,))
+    return shape.reshape(take_rows(flat, tensor(positions.reshape(-1), device=x.device)), positions.shape)
+
+
+def _slice(x: Tensor, items: tuple[Any, ...]) -> Tensor:
+    backend = x.backend
+    # The standard wants every axis named; numpy fills up with an ellipsis.
+    if Ellipsis not in items:
+        items = (*items, Ellipsis)
+    try:
+        part = x.array[items]
+    except IndexError as error:
+        raise IndexError(f"index {items[:-1]} does not fit a tensor of shape {x.shape}: {error}") from None
+    part = part if hasattr(part, "__array_namespace__") or hasattr(part, "shape") else backend.asarray(part)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.zeros(x.shape, x.dtype)
+        dx[items] = dy
+        return (dx,)
+
+    return result("getitem", part, backend, (x,), pullback)
+
+
+def _positions(sizes: tuple[int, ...], items: tuple[Any, ...]) -> np.ndarray:
+    """The flat positions of the elements that a numpy index chooses."""
+    host = tuple(item.detach().numpy() if isinstance(item, Tensor) else item for item in items)
+    for item in host:
+        if isinstance(item, np.ndarray) and item.dtype.kind not in "iub":
+            raise DtypeError(f"index: expected integers or booleans, got {item.dtype}")
+    return np.arange(math.prod(sizes), dtype=np.int64).reshape(sizes)[host]
+
+
+@op
+def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
+    """x[indices] along the first axis: x (N, ...), indices of integers (any shape), result indices.shape + (...).
+
+    Negative indices count from the end. Raises IndexError for one out of range, unless ``checked`` says that the
+    caller knows them to lie from 0 to N - 1.
+
+    >>> import nnkit
+    >>> take_rows(nnkit.tensor([10.0, 20.0]), nnkit.tensor([1, 1, 0]))
+    tensor([20., 20., 10.])
+    """
+    backend = same_backend("take_rows", x, indices)
+    rows = shape.reshape(indices if checked else _checked(indices, x.shape[0]), (-1,)).array
+    out = backend.empty((*indices.shape, *x.shape[1:]), x.dtype)
+    flat = (math.prod(indices.shape), *x.shape[1:])
+    backend.take_rows(x.array, rows, backend.reshape(out, flat))
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.zeros(x.shape, x.dtype)
+        backend.add_rows(backend.reshape(dy, flat), rows, dx)
+        return (dx,)
+
+    return result("take_rows", out, backend, (x,), pullback)
+
+
+def _checked(indices: Tensor, count: int) -> Tensor:
+    """Indices from 0 to count - 1 as int64."""
+    host = indices.detach().numpy()
+    if host.dtype.kind not in "iu":
+        raise DtypeError(f"indices: expected integers, got {host.dtype}")
+    if host.size and (host.min() < -count or host.max() >= count):
+        wrong = host[(host < -count) | (host >= count)][0]
+        raise IndexError(f"indices: {wrong} is out of range for {count} rows")
+    if host.size and host.min() < 0:
+        return tensor(np.where(host < 0, host + count, host).astype(np.int64), device=indices.device)
+    return indices.to(dtypes.int64)
+
+
+# ---- in place ---------------------------------------------------------------------------------------------------
+
+
+def _writable(x: Tensor) -> None:
+    if x.node is not None:
+        raise GradientError("a tensor on the tape cannot be changed in place: compute a new one, or use .detach()")
+    if x.requires_grad and is_grad_enabled():
+        raise GradientError(
+            "a leaf that requires grad cannot be changed in place on the tape: do it under nnkit.no_grad()"
+        )
+
+
+@op
+def assign(x: Tensor, name: str, other: Any) -> Tensor:
+    """x becomes the op ``name`` of x and other; the shape must stay. Returns x."""
+    _writable(x)
+    value = OPS[name](x.detach(), other.detach() if isinstance(other, Tensor) else other)
+    return copy_into(x, value)
+
+
+@op
+def copy_into(x: Tensor, source: Any) -> Tensor:
+    """x takes the values of ``source``, broadcast and cast, from any device. Returns x."""
+    _writable(x)
+    source = operand(source, x).detach() if not isinstance(source, Tensor) else source.detach()
+    if source.backend is not x.backend:
+        source = source.to(x.device)
+    if source.shape != x.shape:
+        source = shape.expand(source, x.shape)
+    x.backend.copy(source.array, x.array)
+    return x
+
+
+@op
+def fill_in(x: Tensor, value: float) -> Tensor:
+    """Every element of x becomes ``value``. Returns x."""
+    _writable(x)
+    x.backend.fill(value, x.array)
+    return x
+
+
+@op
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """The part of x at a numpy index takes the values of ``value``, broadcast and cast."""
+    _writable(x)
+    items = index if isinstance(index, tuple) else (index,)
+    if all(_is_basic(item) for item in items) and not any(isinstance(item, bool) for item in items):
+        part = x.array[(*items, Ellipsis)] if Ellipsis not in items else x.array[items]
+        source = operand(value, x).to(x.device, x.dtype)
+        if source.shape != tuple(part.shape):
+            source = shape.expand(source, tuple(part.shape))
+        x.array[(*items, Ellipsis) if Ellipsis not in items else items] = source.array
+        return
+    positions = _positions(x.shape, items)
+    host = np.array(x.detach().numpy()).reshape(-1)
+    try:
+        values = np.broadcast_to(operand(value, x).detach().numpy(), positions.shape)
+    except ValueError:
+        raise ShapeError(f"value: expected a shape that broadcasts to {positions.shape}") from None
+    host[positions] = values
+    x.backend.copy(x.backend.asarray(host.reshape(x.shape)), x.array)

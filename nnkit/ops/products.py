@@ -1,0 +1,129 @@
+"""Matrix products, and the linear layer fused with its activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnkit import dtypes
+from nnkit.backends.base import keeps_input
+from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.methods import op
+from nnkit.ops.elementwise import activation_scalars, operand, unbroadcast
+from nnkit.ops.shape import reshape
+from nnkit.tape import Gradient
+from nnkit.tensor import Tensor, result, same_backend
+
+
+@op
+def matmul(x: Any, y: Any) -> Tensor:
+    """x (..., M, K) times y (..., K, N), batch axes broadcast; vectors are rows on the left, columns on the right.
+
+    >>> import nnkit
+    >>> matmul(nnkit.ones(2, 3), nnkit.ones(3))
+    tensor([3., 3.])
+    """
+    x = x if isinstance(x, Tensor) else operand(x, y)
+    y = operand(y, x)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ShapeError(f"matmul: expected at least one axis on both sides, got shapes {x.shape} and {y.shape}")
+    if x.ndim == 1 or y.ndim == 1:
+        left = reshape(x, (1, -1)) if x.ndim == 1 else x
+        right = reshape(y, (-1, 1)) if y.ndim == 1 else y
+        z = matmul(left, right)
+        keep = z.shape[:-2] + (() if x.ndim == 1 else z.shape[-2:-1]) + (() if y.ndim == 1 else z.shape[-1:])
+        return reshape(z, keep)
+    return _matmul(x, y)
+
+
+def _matmul(x: Tensor, y: Tensor) -> Tensor:
+    backend = same_backend("matmul", x, y)
+    if x.shape[-1] != y.shape[-2]:
+        raise ShapeError(
+            f"matmul: the last axis of {x.shape} and the one before the last of {y.shape} must be equal, "
+            f"got {x.shape[-1]} and {y.shape[-2]}"
+        )
+    dtype = dtypes.promote(x.dtype, y.dtype)
+    x, y = x.to(dtype), y.to(dtype)
+    batch = _batch(x, y)
+    z = backend.empty((*batch, x.shape[-2], y.shape[-1]), dtype)
+    backend.matmul(x.array, y.array, z)
+
+    def product(a: Any, b: Any, shape: tuple[int, ...]) -> Any:
+        out = backend.empty((*batch, a.shape[-2], b.shape[-1]), dtype)
+        backend.matmul(a, b, out)
+        return unbroadcast(backend, out, shape)
+
+    def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        return (
+            product(dz, _transposed(y), x.shape) if into[0] is not None else None,
+            product(_transposed(x), dz, y.shape) if into[1] is not None else None,
+        )
+
+    return result("matmul", z, backend, (x, y), pullback)
+
+
+def _transposed(x: Tensor) -> Any:
+    return x.backend.permute(x.array, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _batch(x: Tensor, y: Tensor) -> tuple[int, ...]:
+    import numpy as np
+
+    try:
+        return np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise ShapeError(f"matmul: batch axes of {x.shape} and {y.shape} do not broadcast") from None
+
+
+@op
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None, **scalars: float) -> Tensor:
+    """activation(x w^T + b) as one fused primitive: x (..., I), w (O, I), b (O,), result (..., O).
+
+    ``activation`` is a name of ``kernels.formulas.ACTIVATIONS``, its scalars come by name. Weight gradients are written
+    straight into their place in the optimizer's flat buffer. Raises ShapeError when sizes do not match.
+
+    >>> import nnkit
+    >>> linear(nnkit.ones(1, 2), nnkit.ones(3, 2), activation="relu")
+    tensor([[2., 2., 2.]])
+    """
+    name = activation or "identity"
+    if name not in ACTIVATIONS:
+        raise UnknownNameError("activation", name, ACTIVATIONS)
+    backend = same_backend("linear", x, w, *([] if b is None else [b]))
+    _check_linear(x, w, b)
+    numbers = activation_scalars(name, scalars)
+    lead, (O, I) = x.shape[:-1], w.shape
+    dtype = dtypes.promote(x.dtype, w.dtype)
+    x2, w, b = reshape(x.to(dtype), (-1, I)), w.to(dtype), b if b is None else b.to(dtype)
+    M = x2.shape[0]
+    y = backend.empty((M, O), dtype)
+    z = backend.empty((M, O), dtype) if keeps_input(name) else None
+    backend.linear(x2.array, w.array, None if b is None else b.array, name, z, y, numbers)
+    kept = y if z is None else z
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
+        dz = dy if name == "identity" else backend.empty((M, O), dtype)
+        dx = backend.empty((M, I), dtype) if into[0] is not None else None
+        dw, add_w = into[1].place(backend, (O, I), dtype) if into[1] is not None else (None, False)
+        bias = into[2] if b is not None else None
+        db, add_b = bias.place(backend, (O,), dtype) if bias is not None else (None, False)
+        backend.linear_grad(x2.array, w.array, kept, dy, name, dz, dx, dw, db, (add_w, add_b), numbers)
+        return [dx, None] if b is None else [dx, None, None]
+
+    inputs = (x2, w) if b is None else (x2, w, b)
+    return reshape(result("linear", y, backend, inputs, pullback), (*lead, O))
+
+
+def _check_linear(x: Tensor, w: Tensor, b: Tensor | None) -> None:
+    if w.ndim != 2:
+        raise ShapeError(f"linear: expected w of shape (out, in), got {w.shape}")
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        raise ShapeError(
+            f"linear: x has shape {x.shape}, but w of shape {w.shape} expects {w.shape[1]} features in the last axis"
+        )
+    if b is not None and b.shape != w.shape[:1]:
+        raise ShapeError(f"linear: expected b of shape {w.shape[:1]}, got {b.shape}")
+    if not w.is_floating_point():
+        raise ShapeError(f"linear: expected w of a float type, got {w.dtype}")

@@ -1,0 +1,26 @@
+"""Optimizers, learning-rate schedules, gradient clipping, and the flat arena that parameters live in.
+
+The surface is PyTorch's ``torch.optim``. To follow one step: ``Optimizer.step`` finds the flat runs of
+parameters that have a gradient (``arena``), the group computes its scalars on the device (``groups``), and
+one kernel runs the update formula (``nnkit.kernels.updates``) over each run.
+"""
+
+from nnkit.optim import lr_scheduler
+from nnkit.optim.arena import Arena
+from nnkit.optim.clipping import clip_grad_norm_, clip_grad_value_
+from nnkit.optim.optimizer import Optimizer
+from nnkit.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, get
+
+__all__ = [
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Arena",
+    "Optimizer",
+    "RMSprop",
+    "SGD",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "get",
+    "lr_scheduler",
+]

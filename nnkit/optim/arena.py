@@ -1,0 +1,191 @@
+"""The arena: all parameters of an optimizer side by side in one flat buffer, their gradients in another.
+
+A module keeps its parameters as before; only their memory moves. Each parameter becomes a view of the flat
+buffer, and backward writes its gradient straight into its place in the other. An optimizer step is then one
+kernel over flat memory, and so is clipping. Views start at multiples of 256 bytes; the padding between them
+is zero and stays zero, because every update leaves a zero with a zero gradient alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from nnkit.backends.base import Backend
+from nnkit.tape import Gradient
+from nnkit.tensor import Tensor
+
+ALIGNMENT = 256  # bytes
+
+
+class Block:
+    """Two flat arrays of one length, on one backend and in one dtype: values and gradients."""
+
+    __slots__ = ("backend", "dtype", "gradients", "values")
+
+    def __init__(self, backend: Backend, dtype: Any, length: int) -> None:
+        self.backend, self.dtype = backend, dtype
+        self.values = backend.zeros((length,), dtype)
+        self.gradients = backend.zeros((length,), dtype)
+
+    @classmethod
+    def of(cls, parameters: list[Tensor]) -> Block:
+        """A new block with a seat for each of ``parameters``, which share a backend and a dtype."""
+        step = max(1, ALIGNMENT // parameters[0].dtype.itemsize)
+        starts, length = [], 0
+        for parameter in parameters:
+            starts.append(length)
+            length += -(-parameter.numel() // step) * step
+        block = cls(parameters[0].backend, parameters[0].dtype, length)
+        ends = [*starts[1:], length]
+        for parameter, start, end in zip(parameters, starts, ends, strict=True):
+            Slot(block, start, end, tuple(parameter.shape)).seat(parameter)
+        return block
+
+
+class Slot(Gradient):
+    """One parameter's place in a block. It is the ``gradient`` of the parameter that sits there.
+
+    start, stop: the elements of the parameter; end: where the next slot starts, after the padding.
+    value, home: views of them, in the parameter's shape, in the block's values and gradients.
+    """
+
+    def __init__(self, block: Block, start: int, end: int, shape: tuple[int, ...]) -> None:
+        self.block, self.start, self.stop, self.end = block, start, start + math.prod(shape), end
+        reshape = block.backend.reshape
+        self.value = reshape(block.values[start : self.stop], shape)
+        self.home = reshape(block.gradients[start : self.stop], shape)
+        super().__init__(array=self.home)
+
+    def holds(self, parameter: Tensor) -> bool:
+        """Whether the parameter's value and gradient are in this place now."""
+        return parameter.gradient is self and parameter.array is self.value and self.array is self.home
+
+    def fits(self, parameter: Tensor) -> bool:
+        """Whether the parameter, which sat here, can come back: same backend, dtype and shape."""
+        return (
+            parameter.backend is self.block.backend
+            and parameter.dtype == self.block.dtype
+            and tuple(parameter.shape) == tuple(self.value.shape)
+        )
+
+    def seat(self, parameter: Tensor) -> None:
+        """Move the parameter in: its value, and its gradient if it has one, are copied."""
+        old = parameter.gradient
+        if old.filled and old.array is not self.home:
+            self.block.backend.copy(old.array, self.home)
+        if parameter.array is not self.value:
+            self.block.backend.copy(parameter.array, self.value)
+            parameter.array = self.value
+        self.array, self.filled = self.home, old.filled
+        parameter.gradient = self
+
+
+class Run(NamedTuple):
+    """Neighbouring parameters of a block, padding between them included: elements start to stop."""
+
+    block: Block
+    start: int
+    stop: int
+
+
+class Entry(NamedTuple):
+    """A row of the arena's table: where a parameter is. ``offset`` counts elements."""
+
+    name: str
+    block: int
+    offset: int
+    shape: tuple[int, ...]
+
+
+def filled_runs(parameters: Iterable[Tensor]) -> Iterator[Run]:
+    """The runs of the seated parameters that are to be learned and have a gradient.
+
+    Usually one: everything. A parameter that is frozen or got no gradient interrupts it.
+    """
+    slots = [p.gradient for p in parameters if p.requires_grad and isinstance(p.gradient, Slot) and p.gradient.filled]
+    slots.sort(key=lambda slot: (id(slot.block), slot.start))
+    pending: list[Slot] = []
+    for slot in slots:
+        if pending and (slot.block is not pending[-1].block or slot.start != pending[-1].end):
+            yield Run(pending[0].block, pending[0].start, pending[-1].stop)
+            pending = []
+        pending.append(slot)
+    if pending:
+        yield Run(pending[0].block, pending[0].start, pending[-1].stop)
+
+
+class Arena:
+    """Gives parameters places side by side, one block for each backend and dtype.
+
+    A parameter that already sits in a block, because an earlier optimizer put it there, stays: both
+    optimizers then work on the same memory. Frozen parameters stay where they are until they are to be
+    learned.
+
+    Args:
+        parameters: leaf Tensors; one that comes twice counts once.
+        names: their names in the table; "0", "1", … if not given.
+        also: the ids of frozen parameters that get a place nevertheless.
+
+    >>> import nnkit
+    >>> w, b = nnkit.Parameter(nnkit.zeros(2, 3)), nnkit.Parameter(nnkit.zeros(3))
+    >>> [tuple(entry) for entry in Arena([w, b], ["w", "b"]).table()]
+    [('w', 0, 0, (2, 3)), ('b', 0, 64, (3,))]
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], names: Iterable[str] | None = None, also: Container[int] = ()
+    ) -> None:
+        self.parameters = list({id(parameter): parameter for parameter in parameters}.values())
+        self.names = [str(i) for i in range(len(self.parameters))] if names is None else list(names)
+        self._settle(also)
+
+    def _settle(self, also: Container[int]) -> None:
+        strangers: dict[tuple[int, str], list[Tensor]] = {}
+        for parameter in self.parameters:
+            slot = parameter.gradient
+            if isinstance(slot, Slot) and slot.fits(parameter):
+                slot.seat(parameter)
+            elif parameter.requires_grad or id(parameter) in also:
+                strangers.setdefault((id(parameter.backend), str(parameter.dtype)), []).append(parameter)
+        for members in strangers.values():
+            Block.of(members)
+        #: Where each parameter sits, by ``id(parameter)``.
+        self.slots: dict[int, Slot] = {
+            id(p): p.gradient for p in self.parameters if isinstance(p.gradient, Slot) and p.gradient.fits(p)
+        }
+
+    def is_current(self) -> bool:
+        """Whether every parameter still lives where it was put; cheap.
+
+        False after ``model.to(...)``, ``parameter.data = ...`` or when a frozen parameter is to be learned.
+        """
+        for parameter in self.parameters:
+            slot = self.slots.get(id(parameter))
+            if not (slot.holds(parameter) if slot is not None else not parameter.requires_grad):
+                return False
+        return True
+
+    def blocks(self) -> list[Block]:
+        """The blocks in use, in the order of the parameters. Usually one."""
+        return list({id(slot.block): slot.block for slot in self.slots.values()}.values())
+
+    def window(self, block: Block) -> tuple[int, int]:
+        """The first element and the end of what this arena's parameters occupy in ``block``."""
+        mine = [slot for slot in self.slots.values() if slot.block is block]
+        return min(slot.start for slot in mine), max(slot.end for slot in mine)
+
+    def table(self) -> list[Entry]:
+        """Name, block, offset and shape of each parameter that has a place."""
+        numbers = {id(block): number for number, block in enumerate(self.blocks())}
+        named = [(n, self.slots.get(id(p))) for n, p in zip(self.names, self.parameters, strict=True)]
+        return [
+            Entry(name, numbers[id(slot.block)], slot.start, tuple(slot.value.shape))
+            for name, slot in named
+            if slot is not None
+        ]
+
+    def runs(self, parameters: Iterable[Tensor] | None = None) -> list[Run]:
+        """The contiguous ranges of (some of) the parameters that have a gradient and are not frozen."""
+        return list(filled_runs(self.parameters if parameters is None else parameters))

@@ -1,0 +1,184 @@
+"""Parameter groups: options that a person reads and sets, mirrored in device memory where kernels read them.
+
+``group["lr"] = 0.01`` looks like a dict, and also writes one number on the device. The step count and the
+numbers that follow from it (bias corrections and the like) live beside it and are computed there: nothing
+that changes from step to step is ever inside a kernel's code or in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from numbers import Real
+from typing import Any
+
+from nnkit.backends.base import Array, Backend
+from nnkit.errors import DeviceError
+from nnkit.kernels.vocabulary import Formula, scalar_names
+from nnkit.tensor import Tensor
+
+
+class Rates:
+    """The numbers of one group in one float64 vector on its device: step, the update's scalars, the options.
+
+    Args:
+        rates: the formula from (step; options) to (next step, the update's scalars).
+        update: the formula that those scalars are for.
+        options: a value for each scalar of ``rates``, by name.
+        step: how many steps were taken.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        rates: Formula,
+        update: Formula,
+        options: Mapping[str, float],
+        step: float = 0.0,
+    ) -> None:
+        self.backend, self.rates, self.update, self.formulas = backend, rates, update, (rates, update)
+        self.options = {name: options[name] for name in scalar_names(rates)}
+        derived = len(scalar_names(update))
+        self.vector = backend.asarray([step, *[0.0] * derived, *self.options.values()], "float64")
+        views = [self.vector[i : i + 1] for i in range(1 + derived + len(self.options))]
+        self._outputs, self._inputs = tuple(views[: 1 + derived]), tuple(views[1 + derived :])
+        self._places = dict(zip(self.options, self._inputs, strict=True))
+        #: One-element views: the scalars of the update, in the order of its formula.
+        self.scalars: tuple[Array, ...] = self._outputs[1:]
+
+    @property
+    def step(self) -> int:
+        """How many steps were taken; read from the device."""
+        return int(self.backend.to_numpy(self.vector)[0])
+
+    def set(self, options: Mapping[str, float]) -> None:
+        """Write the options that changed."""
+        for name, place in self._places.items():
+            if options[name] != self.options[name]:
+                self.options[name] = options[name]
+                self.backend.fill(options[name], place)
+
+    def set_step(self, step: int) -> None:
+        """Write the step count."""
+        self.backend.fill(float(step), self._outputs[0])
+
+    def advance(self) -> None:
+        """Count one step and compute its scalars, on the device."""
+        self.backend.map(self.rates.__name__, self._outputs[:1], self._outputs, self._inputs)
+
+
+def scalar_options(options: Mapping[str, Any]) -> dict[str, float]:
+    """The options as the numbers that rates formulas take.
+
+    A pair such as ``betas`` becomes ``beta1`` and ``beta2``; ``maximize`` becomes ``direction``; True is 1.
+
+    >>> scalar_options({"lr": 1, "betas": (0.9, 0.999), "maximize": True, "params": []})
+    {'lr': 1.0, 'beta1': 0.9, 'beta2': 0.999, 'direction': -1.0}
+    """
+    numbers: dict[str, float] = {}
+    for name, value in options.items():
+        if name == "maximize":
+            numbers["direction"] = -1.0 if value else 1.0
+        elif name == "betas":
+            numbers["beta1"], numbers["beta2"] = map(float, value)
+        elif name != "params" and isinstance(value, Real):
+            numbers[name] = float(value)
+    return numbers
+
+
+class ParameterGroup(MutableMapping[str, Any]):
+    """Some parameters with their options: ``group["params"]``, ``group["lr"]``, as in PyTorch.
+
+    Setting an option checks it, and reaches the device at once. Further keys of your own are kept.
+    """
+
+    def __init__(self, options: dict[str, Any], check: Callable[[Mapping[str, Any]], None]) -> None:
+        check(options)
+        self._options, self._check, self._required = options, check, frozenset(options)
+        self.rates: Rates | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._options[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.assign({name: value})
+
+    def assign(self, options: Mapping[str, Any]) -> None:
+        """Set several options at once; all or, if their check fails, none."""
+        if "params" in options:
+            raise ValueError("a group's parameters are fixed: use optimizer.add_param_group, or make a new optimizer")
+        options = {**self._options, **options}
+        self._check(options)
+        self._options = options
+        if self.rates is not None:
+            self.rates.set(scalar_options(options))
+
+    def __delitem__(self, name: str) -> None:
+        if name in self._required:
+            raise KeyError(f"{name!r} is an option of this optimizer and cannot be deleted; set it instead")
+        del self._options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __repr__(self) -> str:
+        return repr(self._options)
+
+    def names(self, first: int) -> list[str]:
+        """The parameters' names; where none were given their numbers, from ``first`` on."""
+        count = len(self["params"])
+        return self.get("param_names") or [str(first + i) for i in range(count)]
+
+    def backend(self) -> Backend:
+        """Where the group's parameters live. Raises DeviceError when they live on several devices."""
+        first = self["params"][0]
+        for tensor in self["params"]:
+            if tensor.backend is not first.backend:
+                raise DeviceError(
+                    "the parameters of a group must be on one device, got "
+                    f"{str(first.device)!r} and {str(tensor.device)!r}: "
+                    "move the model with .to(...), or make a group for each device"
+                )
+        backend: Backend = first.backend
+        return backend
+
+    @property
+    def step(self) -> int:
+        """How many steps this group has taken. PyTorch counts them for each parameter instead."""
+        return 0 if self.rates is None else self.rates.step
+
+    def bind(self, backend: Backend, formulas: tuple[Formula, Formula]) -> Rates:
+        """The group's numbers on ``backend`` for (rates, update); the step count moves along."""
+        if self.rates is None or self.rates.backend is not backend or self.rates.formulas != formulas:
+            self.rates = Rates(backend, *formulas, scalar_options(self._options), float(self.step))
+        return self.rates
+
+
+def named_tensors(params: Any) -> tuple[list[str], list[Tensor]]:
+    """A group's "params" as names (none, or one for each) and leaf Tensors.
+
+    params: a Tensor, or an iterable of Tensors or of (name, Tensor) pairs, but no set: a set has no order.
+    Raises TypeError for anything else in it, ValueError for a Tensor that is a result, not a leaf.
+    """
+    if isinstance(params, (set, frozenset)):
+        raise TypeError("params must be in a fixed order, but a set has none: use a list")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"params must be Tensors, got {type(params).__name__}")
+    given = [params] if isinstance(params, Tensor) else list(params)
+    pairs: list[tuple[str, Any]] = [
+        item if isinstance(item, tuple) and len(item) == 2 else ("", item) for item in given
+    ]
+    for _, tensor in pairs:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"params must be Tensors, but one of them is {type(tensor).__name__}")
+        if not tensor.is_leaf:
+            raise ValueError(
+                f"params: a Tensor of shape {tensor.shape} is the result of an operation and cannot be "
+                "optimized; only leaves can, such as nnkit.Parameter"
+            )
+    names = [name for name, _ in pairs]
+    if any(names) and not all(names):
+        raise ValueError("params: give every parameter a name, or none")
+    return (names if any(names) else []), [tensor for _, tensor in pairs]

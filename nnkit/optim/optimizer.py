@@ -1,0 +1,263 @@
+"""The base of all optimizers: parameters in an arena, options in groups, one kernel a step for each group.
+
+A subclass gives its options with their defaults and says which formulas of ``nnkit.kernels.updates`` a group
+uses; everything else, from memory to checkpoints, is here and is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from numbers import Real
+from typing import Any
+
+from nnkit.backends.base import Array
+from nnkit.kernels.vocabulary import Formula, element_names
+from nnkit.optim.arena import Arena, Run
+from nnkit.optim.checkpoint import GroupPlan, plan_load
+from nnkit.optim.groups import ParameterGroup, named_tensors
+from nnkit.optim.state import State, transfer
+from nnkit.tape import enable_grad
+from nnkit.tensor import Tensor
+
+Parameters = Iterable[Any]
+
+#: Options that may not be negative, in every optimizer that has them.
+NOT_NEGATIVE = frozenset(("lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value"))
+
+
+class Optimizer:
+    """Changes parameters along their gradients.
+
+    To write one, subclass it: ``__init__`` passes the options and their defaults on, ``formulas`` names the
+    mathematics. What it keeps of each parameter follows from the formula's own parameter names.
+
+    Args:
+        params: leaf Tensors, or (name, Tensor) pairs, or dicts ``{"params": [...], "lr": ...}`` with the
+            options
+            of one group each; any iterable, also a generator.
+        defaults: the options of a group that does not set them.
+
+    Steps are counted for each group; PyTorch counts them for each parameter. This differs only where a
+    parameter gets its first gradient later than others of its group. A frozen parameter, and one without
+    gradient, is left alone.
+
+    Raises TypeError for what is no Tensor, ValueError for an empty list, a non-leaf Tensor, a parameter that
+    comes twice, or an option out of range.
+    """
+
+    def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.param_groups: list[ParameterGroup] = []
+        self.arena = Arena([])
+        self._state = State(self.arena, {})
+        self._launches: dict[tuple[int, int, int, str], tuple[tuple[Array, ...], tuple[Array, ...]]] = {}
+        self._adopt(params)
+
+    def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
+        """The rates formula and the update formula of a group with these options."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its formulas")
+
+    def initial_state(self, options: Mapping[str, Any]) -> dict[str, float]:
+        """What a state starts from where that is not 0: name -> value."""
+        return {}
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise ValueError or TypeError when an option of a group is out of range."""
+        for name in NOT_NEGATIVE & self.defaults.keys():
+            check_not_negative(name, options[name])
+        if "betas" in self.defaults:
+            check_betas(options["betas"])
+
+    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """What is kept of each parameter: the update's elements after parameter and gradient."""
+        return element_names(self.formulas(options)[1])[2:]
+
+    # ---- groups -------------------------------------------------------------------------------------------
+
+    def _adopt(self, params: Parameters) -> None:
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise TypeError(
+                f"params must be an iterable of Tensors or of dicts, got {type(params).__name__}: "
+                "write [tensor], or model.parameters()"
+            )
+        given = list(params)
+        if not given:
+            raise ValueError("params is an empty list: an optimizer needs at least one parameter")
+        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+            self._append_group(group)
+        self._prepare()
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own: ``{"params": [...], "lr": 0.01}``."""
+        self._append_group(param_group)
+        self._prepare()
+
+    def _append_group(self, param_group: Mapping[str, Any]) -> None:
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(f"a parameter group must be a dict with the key 'params', got {type(param_group).__name__}")
+        names, tensors = named_tensors(param_group["params"])
+        seen = {id(tensor) for group in self.param_groups for tensor in group["params"]}
+        for tensor in tensors:
+            if id(tensor) in seen:
+                raise ValueError(f"a parameter of shape {tuple(tensor.shape)} comes twice; give each once")
+            seen.add(id(tensor))
+        options = {**self.defaults, **param_group, "params": tuple(tensors)}
+        if names:
+            options["param_names"] = names
+        self.param_groups.append(ParameterGroup(options, self.check))
+
+    def _all_parameters(self) -> Iterator[Tensor]:
+        return (tensor for group in self.param_groups for tensor in group["params"])
+
+    # ---- memory -------------------------------------------------------------------------------------------
+
+    def _is_prepared(self) -> bool:
+        return self.arena.is_current() and all(
+            group.rates is None or group.rates.formulas == self.formulas(group) for group in self.param_groups
+        )
+
+    def _prepare(self, also: Set[int] = frozenset()) -> None:
+        """Give each parameter its place and state, each group its numbers on the device; what is there moves
+        along.
+
+        also: the ids of frozen parameters that need a place nevertheless.
+        """
+        names: list[str] = []
+        wanted: dict[int, dict[str, float]] = {}
+        for group in self.param_groups:
+            names += group.names(len(names))
+            initial = self.initial_state(group)
+            for tensor in group["params"]:
+                wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group)}
+            if group["params"]:
+                group.bind(group.backend(), self.formulas(group))
+        self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
+        self._state = State(self.arena, wanted, self._state)
+        self._launches.clear()
+
+    def _arrays(self, run: Run, update: Formula) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """The inputs and outputs of an update over a run; the same objects every step."""
+        key = (id(run.block), run.start, run.stop, update.__name__)
+        if key not in self._launches:
+            values = run.block.values[run.start : run.stop]
+            gradients = run.block.gradients[run.start : run.stop]
+            states = tuple(self._state.flat(run, name) for name in element_names(update)[2:])
+            self._launches[key] = (values, gradients, *states), (values, *states)
+        return self._launches[key]
+
+    # ---- use ----------------------------------------------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients; ``set_to_none=False`` makes them zeros instead, where there are any."""
+        for parameter in self._all_parameters():
+            gradient = parameter.gradient
+            if gradient is None or not gradient.filled:
+                continue
+            if set_to_none:
+                gradient.filled = False
+            else:
+                parameter.backend.fill(0.0, gradient.array)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. Returns what ``closure``, called first, returns."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        if not self._is_prepared():
+            self._prepare()
+        for group in self.param_groups:
+            runs, rates = self.arena.runs(group["params"]), group.rates
+            if not runs or rates is None:
+                continue
+            rates.advance()
+            for run in runs:
+                inputs, outputs = self._arrays(run, rates.update)
+                rates.backend.map(rates.update.__name__, inputs, outputs, rates.scalars)
+        return loss
+
+    # ---- checkpoints --------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Tensor]]:
+        """What is kept of each parameter, as views: ``optimizer.state[parameter]["exp_avg"]``."""
+        return {parameter: self._state_tensors(parameter) for parameter in self._all_parameters()}
+
+    def _state_tensors(self, parameter: Tensor) -> dict[str, Tensor]:
+        arrays = self._state.of(parameter)
+        return {name: Tensor(array, parameter.backend) for name, array in arrays.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on later: ``{"state": {index: {name: Tensor}}, "param_groups":
+        [options]}``.
+
+        As PyTorch's, but the Tensors are copies, and "step" stands with the group.
+        """
+        state: dict[int, dict[str, Tensor]] = {}
+        groups: list[dict[str, Any]] = []
+        first = 0
+        for group in self.param_groups:
+            step, indices = group.step, list(range(first, first + len(group["params"])))
+            first += len(indices)
+            groups.append({**group, "step": step, "params": indices})
+            for index, parameter in zip(indices, group["params"], strict=True):
+                kept = self._state_tensors(parameter)
+                if step and kept:
+                    state[index] = {name: tensor.clone() for name, tensor in kept.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned, here or in PyTorch; the parameters themselves are not in
+        it.
+
+        Raises ModelFileError that lists everything that does not fit; then nothing is changed.
+        """
+        plans = plan_load(self, state_dict)
+        for plan in plans:
+            plan.group.assign(plan.options)
+        self._prepare(frozenset(id(parameter) for plan in plans for parameter, _ in plan.entries))
+        for plan in plans:
+            self._load_group(plan)
+
+    def _load_group(self, plan: GroupPlan) -> None:
+        initial = self.initial_state(plan.group)
+        for parameter in plan.group["params"]:
+            for name, array in self._state.of(parameter).items():
+                parameter.backend.fill(initial.get(name, 0.0), array)
+        for parameter, entry in plan.entries:
+            for name, array in self._state.of(parameter).items():
+                transfer(entry[name].array, entry[name].backend, array, parameter.backend)
+        if plan.group.rates is not None:
+            plan.group.rates.set_step(plan.step)
+
+    def __getstate__(self) -> dict[str, Any]:
+        groups = [dict(group) for group in self.param_groups]
+        return {"defaults": self.defaults, "groups": groups, "state": self.state_dict()}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        Optimizer.__init__(self, saved["groups"], saved["defaults"])
+        self.load_state_dict(saved["state"])
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Raise ValueError when an option is below 0 or NaN, TypeError when it is no number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    if not float(value) >= 0.0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+
+
+def check_betas(betas: Any) -> None:
+    """Raise ValueError unless these are two numbers from 0 up to, but not including, 1."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"betas must be two numbers, got {betas!r}")
+    for index, beta in enumerate(betas):
+        if not (isinstance(beta, Real) and 0.0 <= float(beta) < 1.0):
+            raise ValueError(f"betas[{index}] must be at least 0 and less than 1, got {beta!r}")

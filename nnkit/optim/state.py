@@ -1,0 +1,76 @@
+"""What an optimizer remembers of each parameter (momenta, averages), laid out as the arena lays out the
+parameters.
+
+One flat buffer for each block and each name: an update kernel walks values, gradients and state side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nnkit.backends.base import Array, Backend
+from nnkit.optim.arena import Arena, Block, Run
+from nnkit.tensor import Tensor
+
+#: For each parameter (by ``id``): the names of its state, each with the value it starts from.
+Wanted = Mapping[int, Mapping[str, float]]
+
+
+def transfer(array: Array, source: Backend, out: Array, target: Backend) -> None:
+    """Copy an array of the backend ``source`` into ``out`` of ``target``, cast to its dtype."""
+    if source is not target:
+        array = target.asarray(source.to_numpy(array))
+    target.copy(array, out)
+
+
+class State:
+    """The flat state buffers beside an arena.
+
+    Args:
+        previous: the state before the parameters moved or the options changed; what it holds moves along.
+    """
+
+    def __init__(self, arena: Arena, wanted: Wanted, previous: State | None = None) -> None:
+        self.slots, self.wanted = arena.slots, wanted
+        self.windows = {id(block): arena.window(block) for block in arena.blocks()}
+        self.buffers: dict[tuple[int, str], Array] = {}
+        for key, slot in self.slots.items():
+            for name in wanted[key]:
+                if (id(slot.block), name) not in self.buffers:
+                    self.buffers[id(slot.block), name] = self._buffer(slot.block, name, previous)
+        for key in self.slots:
+            for name, initial in wanted[key].items():
+                self._start(key, name, initial, previous)
+
+    def _buffer(self, block: Block, name: str, previous: State | None) -> Array:
+        start, end = window = self.windows[id(block)]
+        if previous is not None and previous.windows.get(id(block)) == window:
+            kept = previous.buffers.get((id(block), name))
+            if kept is not None:
+                return kept
+        return block.backend.zeros((end - start,), block.dtype)
+
+    def _start(self, key: int, name: str, initial: float, previous: State | None) -> None:
+        backend = self.slots[key].block.backend
+        if previous is None or key not in previous.slots or name not in previous.wanted[key]:
+            backend.fill(initial, self._view(key, name))
+            return
+        old_block = previous.slots[key].block
+        if previous.buffers[id(old_block), name] is not self.buffers[id(self.slots[key].block), name]:
+            transfer(previous._view(key, name), old_block.backend, self._view(key, name), backend)
+
+    def _view(self, key: int, name: str) -> Array:
+        slot = self.slots[key]
+        start = self.windows[id(slot.block)][0]
+        flat = self.buffers[id(slot.block), name][slot.start - start : slot.stop - start]
+        return slot.block.backend.reshape(flat, tuple(slot.value.shape))
+
+    def of(self, parameter: Tensor) -> dict[str, Array]:
+        """One parameter's state by name, in its shape; empty while it has no place in the arena."""
+        key = id(parameter)
+        return {name: self._view(key, name) for name in self.wanted[key]} if key in self.slots else {}
+
+    def flat(self, run: Run, name: str) -> Array:
+        """The state beside a run of parameters, one-dimensional."""
+        start = self.windows[id(run.block)][0]
+        return self.buffers[id(run.block), name][run.start - start : run.stop - start]

@@ -1,0 +1,107 @@
+"""Random numbers that do not depend on the device: one seed, and a draw number that grows by one.
+
+Everything comes from the counter-based generator of ``kernels.philox``. Initial weights and shuffles are drawn on
+the host and copied, dropout masks and samples are drawn on the device from its own draw counter; with the same
+seed and the same sequence of calls they are the same on every device, uniforms and masks to the bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends import Backend
+from nnkit.kernels import philox
+
+_host = {"seed": 0, "draw": 0}
+_device_states: dict[Backend, Any] = {}
+
+
+def manual_seed(seed: int) -> None:
+    """Start every stream anew, on the host and on every device. ``seed`` is any int of 64 bits.
+
+    >>> manual_seed(0); a = host_uniform((2,)); manual_seed(0); bool((a == host_uniform((2,))).all())
+    True
+    """
+    _host["seed"], _host["draw"] = _signed(seed), 0
+    for backend, state in _device_states.items():
+        backend.copy(backend.asarray(np.array([_host["seed"], 0], np.int64)), state)
+
+
+def initial_seed() -> int:
+    """The seed in use."""
+    return _host["seed"]
+
+
+def _signed(seed: int) -> int:
+    """The same 64 bits as a signed number."""
+    return (int(seed) + 2**63) % 2**64 - 2**63
+
+
+def next_key(backend: Backend) -> Any:
+    """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
+    state = _device_states.get(backend)
+    if state is None:
+        state = _device_states[backend] = backend.asarray(np.array([_host["seed"], 0], np.int64))
+    key = backend.empty((2,), np.int64)
+    backend.next_key(state, key)
+    return key
+
+
+def _host_words(count: int, purpose: str, seed: int | None = None, draw: int | None = None) -> np.ndarray:
+    if draw is None:
+        draw = _host["draw"]
+        _host["draw"] += 1
+    seed = _host["seed"] if seed is None else _signed(seed)
+    key = np.array([seed, draw], np.int64)
+    return philox.words(np, count, philox.PURPOSES[purpose], key[:1], key[1:])
+
+
+def host_uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Float64 numbers in [low, high) on the host, of 24 random bits each: the source of initial weights."""
+    u = philox.uniforms(np, _host_words(math.prod(shape), "initialize"), np.float64)
+    return (low + (high - low) * u).reshape(shape)
+
+
+def host_normal(shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0) -> np.ndarray:
+    """Float64 normal numbers on the host, by the Box-Muller transform of 32-bit uniforms."""
+    count = math.prod(shape)
+    words = _host_words(2 * count, "initialize")
+    u = (words.astype(np.float64) + 0.5) * 2.0**-32
+    radius, angle = np.sqrt(-2.0 * np.log(u[:count])), 2.0 * np.pi * u[count:]
+    return (mean + std * radius * np.cos(angle)).reshape(shape)
+
+
+def permutation(count: int, seed: int | None = None, draw: int | None = None) -> np.ndarray:
+    """0 … count - 1 in random order, int64, on the host.
+
+    With ``draw`` (an epoch's number, say) it is a function of (seed, draw) alone, so that a resumed run needs no state.
+    """
+    words = _host_words(2 * count, "shuffle", seed, draw)
+    keys = (words[:count] << np.uint64(32)) | words[count:]
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+@contextlib.contextmanager
+def preserved() -> Iterator[None]:
+    """Draws inside this ``with`` block leave those after it as they would have been without, on every device.
+
+    >>> manual_seed(0); a = host_uniform((2,)); manual_seed(0)
+    >>> with preserved():
+    ...     b = host_uniform((2,))
+    >>> bool((a == host_uniform((2,))).all())
+    True
+    """
+    host = dict(_host)
+    states = {backend: np.array(backend.to_numpy(state)) for backend, state in _device_states.items()}
+    try:
+        yield
+    finally:
+        _host.update(host)
+        for backend, state in _device_states.items():
+            before = states.get(backend, np.array([_host["seed"], 0], np.int64))
+            backend.copy(backend.asarray(before), state)

@@ -1,0 +1,213 @@
+"""The tape: what was computed, so that gradients can be found by walking back.
+
+An op computes an array and says, as its *pullback*, how a gradient of its output becomes gradients of its inputs. The
+output's ``Node`` keeps the pullback and points to the nodes of the inputs. ``backward`` visits the nodes from the
+loss on, each after all that use it, and ends at the leaves: tensors that were made by hand, such as parameters.
+
+A pullback is called as ``pullback(dy, into)``. ``into`` has one entry for each input: None where no gradient is wanted,
+else a ``Gradient``, the place where it may be written. It returns one array (or None) for each input; an input whose
+gradient was written into its place is None.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+from nnkit.errors import GradientError
+
+if TYPE_CHECKING:
+    from nnkit.backends import Backend
+
+Array = Any
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Gradient:
+    """The place of a leaf's gradient: memory that may be a view of a flat buffer, and whether it holds a value.
+
+    The first gradient after ``zero_grad`` overwrites the memory, the next ones are added to it; emptying is a flag.
+    """
+
+    __slots__ = ("array", "filled")
+
+    def __init__(self, array: Array = None, filled: bool = False) -> None:
+        self.array = array
+        self.filled = filled
+
+    def place(self, backend: Backend, shape: tuple[int, ...], dtype: Any) -> tuple[Array, bool]:
+        """The memory to write to, made if need be, and whether to add to it; afterwards it counts as filled."""
+        if self.array is None:
+            self.array = backend.empty(shape, dtype)
+        add, self.filled = self.filled, True
+        return self.array, add
+
+    def accumulate(self, backend: Backend, value: Array) -> None:
+        """Write or add a gradient that was computed elsewhere."""
+        array, add = self.place(backend, tuple(value.shape), backend.dtype_of(value))
+        if add:
+            backend.map("add", (array, value), (array,))
+        else:
+            backend.copy(value, array)
+
+
+class Leaf(Protocol):
+    """A tensor that gradients end at."""
+
+    backend: Backend
+    gradient: Gradient
+
+
+Pullback = Callable[[Array, Sequence[Gradient | None]], Sequence[Array | None]]
+Edge = Any  # Node, Leaf or None; a Protocol cannot be told from a class by isinstance at a reasonable price
+
+
+class Node:
+    """One op's part of the tape."""
+
+    __slots__ = ("backend", "edges", "name", "pullback")
+
+    def __init__(self, name: str, backend: Backend, edges: tuple[Edge, ...], pullback: Pullback) -> None:
+        self.name = name
+        self.backend = backend
+        self.edges = edges
+        self.pullback: Pullback | None = pullback
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are put on the tape in this thread."""
+    return _mode.enabled
+
+
+class set_grad_enabled:
+    """Switch the tape on or off in this thread, for a ``with`` block, or for a function as a decorator."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_mode.enabled)
+        _mode.enabled = self.enabled
+
+    def __exit__(self, *exception: object) -> None:
+        _mode.enabled = self._before.pop()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            with type(self)(self.enabled) if type(self) is set_grad_enabled else type(self)():  # type: ignore[call-arg]
+                return function(*args, **options)
+
+        return call
+
+
+class no_grad(set_grad_enabled):
+    """Nothing inside is put on the tape: ``with nnkit.no_grad():``."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(set_grad_enabled):
+    """Ops inside are put on the tape, also within ``no_grad``."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+def _order(root: Node) -> list[Node]:
+    """The nodes that root depends on, each before the nodes that use it."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(root, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((edge, False) for edge in node.edges if isinstance(edge, Node))
+    return order
+
+
+def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequence[Edge] | None) -> list[Array | None]:
+    """Walk back from ``root``, whose gradient is ``seed``.
+
+    Without ``wanted``, gradients go into the leaves' own places. With it, they are returned, one for each wanted node
+    or leaf (None where root does not depend on it), and the leaves' own gradients stay as they are.
+    """
+    asked = None if wanted is None else {id(edge): Gradient() for edge in wanted}
+    arriving: dict[int, Array] = {id(root): seed}
+    order = _order(root) if isinstance(root, Node) else []
+    if not isinstance(root, Node):
+        _arrive(root, seed, asked)
+    for node in reversed(order):
+        dy = arriving.pop(id(node), None)
+        if dy is None:
+            continue
+        if asked is not None and id(node) in asked:
+            asked[id(node)].accumulate(node.backend, dy)
+        if node.pullback is None:
+            raise GradientError(
+                f"backward through {node.name!r} a second time: its saved values were freed by the first. "
+                "Compute the loss again, or call the first backward with retain_graph=True"
+            )
+        _step_back(node, dy, arriving, asked)
+        if not retain_graph:
+            node.pullback = None
+    if wanted is None or asked is None:
+        return []
+    return [asked[id(edge)].array for edge in wanted]
+
+
+def _step_back(node: Node, dy: Array, arriving: dict[int, Array], asked: dict[int, Gradient] | None) -> None:
+    """Call one node's pullback and send its gradients to the inputs."""
+    into = [_place_for(edge, asked) for edge in node.edges]
+    assert node.pullback is not None
+    gradients = node.pullback(dy, into)
+    for edge, place, gradient in zip(node.edges, into, gradients, strict=True):
+        if place is None:
+            continue
+        if isinstance(edge, Node):
+            value = place.array if gradient is None and place.filled else gradient
+            if value is not None:
+                before = arriving.get(id(edge))
+                arriving[id(edge)] = value if before is None else _sum(edge.backend, before, value)
+        elif gradient is not None:
+            _arrive(edge, gradient, asked)
+
+
+def _place_for(edge: Edge, asked: dict[int, Gradient] | None) -> Gradient | None:
+    if edge is None:
+        return None
+    if isinstance(edge, Node):
+        return Gradient()
+    if asked is None:
+        place: Gradient = edge.gradient
+        return place
+    return asked.get(id(edge))
+
+
+def _arrive(leaf: Leaf, gradient: Array, asked: dict[int, Gradient] | None) -> None:
+    place = leaf.gradient if asked is None else asked.get(id(leaf))
+    if place is not None:
+        place.accumulate(leaf.backend, gradient)
+
+
+def _sum(backend: Backend, x: Array, y: Array) -> Array:
+    # Never in place: a pullback may have handed the same array to two inputs.
+    out = backend.empty(tuple(x.shape), backend.dtype_of(x))
+    backend.map("add", (x, y), (out,))
+    return out

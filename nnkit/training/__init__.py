@@ -1,0 +1,49 @@
+"""Training: ``fit``, ``evaluate`` and ``predict`` of every Module, and what they are made of.
+
+From outside to inside: ``api`` (the three functions), ``door`` and ``inputs`` (is the data usable?), ``sources`` and
+``batches`` (where batches come from), ``trainer`` (the loop), ``steps`` (one step), ``callbacks`` (what happens in
+between).
+"""
+
+from __future__ import annotations
+
+from nnkit.nn.module import Module
+from nnkit.training.api import evaluate, fit, last_history, predict
+from nnkit.training.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+    TimeBudget,
+)
+from nnkit.training.checkpoints import ModelCheckpoint
+from nnkit.training.history import History
+from nnkit.training.metrics import (
+    F1,
+    MAE,
+    MSE,
+    R2,
+    RMSE,
+    Accuracy,
+    FunctionMetric,
+    Metric,
+    Precision,
+    Recall,
+    TopKAccuracy,
+)
+from nnkit.training.progress import ProgressBar
+from nnkit.training.trainer import Trainer
+
+__all__ = [
+    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "CSVLogger", "Callback", "EarlyStopping", "FunctionMetric", "History",
+    "LambdaCallback", "LearningRateScheduler", "Metric", "ModelCheckpoint", "Precision", "ProgressBar", "Recall",
+    "ReduceLROnPlateau", "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit", "last_history",
+    "predict",
+]  # fmt: skip
+
+Module.fit = fit
+Module.evaluate = evaluate
+Module.predict = predict

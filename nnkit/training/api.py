@@ -1,0 +1,221 @@
+"""``fit``, ``evaluate`` and ``predict``: the three things people do with a model. Every Module has them as methods."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit import optim
+from nnkit.nn import losses
+from nnkit.nn.module import Module
+from nnkit.optim import Optimizer
+from nnkit.random import manual_seed
+from nnkit.training import metrics as metric_table
+from nnkit.training.callbacks import Callback
+from nnkit.training.door import Door
+from nnkit.training.evaluation import Evaluation, predictions
+from nnkit.training.history import History
+from nnkit.training.inputs import positive_integer
+from nnkit.training.metrics import Metric
+from nnkit.training.objective import Objective
+from nnkit.training.progress import ProgressBar, line, style_of
+from nnkit.training.sources import DEFAULT_BATCH_SIZE, Plan, evaluation_source, input_batches, training_sources
+from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
+from nnkit.training.trainer import Trainer
+
+__all__ = ["evaluate", "fit", "last_history", "predict"]
+
+
+class _LastFit:
+    """What the last ``fit`` of a model used, kept with the model; copies and pickles of the model begin without it."""
+
+    def __init__(self) -> None:
+        self.loss: Callable[..., Any] | None = None
+        self.optimizer: Optimizer | None = None
+        self.metrics: list[Metric] = []
+        self.history: History | None = None
+
+    def __reduce__(self) -> tuple[type[_LastFit], tuple[()]]:
+        return _LastFit, ()
+
+
+def fit(
+    model: Module,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: str | Callable[..., Any],
+    optimizer: str | Optimizer | None = "adam",
+    epochs: int = 1,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    metrics: Sequence[Any] = (),
+    callbacks: Sequence[Callback] = (),
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    shuffle: bool = True,
+    verbose: str | int = "auto",
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    seed: int | None = None,
+) -> History:
+    """Train ``model`` and return the History of the epochs.
+
+    Data: ``x`` and ``y`` are arrays, Tensors or lists with one row per sample; or ``x`` alone is a DataLoader, a
+    Dataset, a list of batches or a generator of (x, y) or (x, y, sample_weight), with ``steps_per_epoch`` where it
+    does not end. They are checked, moved to the model's device once, and never changed.
+
+    - ``loss``: a name ("mse", "cross_entropy", "bce_with_logits", ...), a Module, or a function (prediction, target) ->
+      scalar Tensor; ``model.penalty()`` is added
+    - ``optimizer``: a name, an optimizer of the model's parameters, or None for the one of the last ``fit``
+    - ``epochs``, ``initial_epoch``: epochs ``initial_epoch`` to ``epochs`` - 1 are run
+    - ``validation_data``: (x, y), (x, y, sample_weight) or a loader; ``validation_split``: or the last share of x and y
+    - ``metrics``: names, Metrics or functions, computed while training, and in validation
+    - ``sample_weight`` (n,), ``class_weight`` {label: weight}: a batch's loss is sum(w_i * l_i) / B, as in Keras
+    - ``clip_norm``, ``clip_value``: bounds of the gradients' common norm, and of each of their elements
+    - ``verbose``: "auto" or 1 (a bar on a terminal, else one line per epoch), 2 (lines), 0 (silence)
+    - ``seed``: calls ``nnkit.manual_seed``, and makes each epoch's order a function of the seed and its number
+
+    Bad data raise DataError, LabelError, ShapeError or DtypeError before anything is trained. A loss that turns NaN or
+    infinite raises DivergenceError and leaves the weights of at most 64 steps before. Ctrl-C finishes the step,
+    leaves the model usable and raises KeyboardInterrupt; ``last_history(model)`` has the record then.
+
+    >>> import nnkit
+    >>> nnkit.manual_seed(0)
+    >>> model = nnkit.nn.Linear(1, 1)
+    >>> history = model.fit([[0.0], [1.0]], [[1.0], [3.0]], loss="mse", epochs=500, optimizer="adam", verbose=0)
+    >>> len(history.history["loss"])
+    500
+    """
+    plan = Plan(batch_size, shuffle, seed, epochs, steps_per_epoch, validation_data, validation_split)
+    run = range(positive_integer(initial_epoch, "initial_epoch", 0), positive_integer(epochs, "epochs"))
+    shown = _with_progress(callbacks, verbose)
+    objective = Objective(model, losses.get(loss))
+    measured = _metrics(metrics, objective.loss)
+    if seed is not None:
+        manual_seed(seed)
+    source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
+    chosen = _optimizer(model, optimizer)
+    step = TrainingStep(model, objective, chosen, Totals(measured), clip_norm, clip_value)
+    validate = None
+    if validation is not None:
+        validate = Evaluation(EvaluationStep(model, objective, Totals(measured)), validation)
+    trainer = Trainer(step, source, validate, shown, run)
+    last = _last_fit(model)
+    last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
+    return trainer.run()
+
+
+def evaluate(
+    model: Module,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: str | Callable[..., Any] | None = None,
+    metrics: Sequence[Any] | None = None,
+    batch_size: int = 256,
+    sample_weight: Any = None,
+    verbose: str | int = 0,
+) -> dict[str, float]:
+    """The loss and metrics of ``model`` on data, exact over unequal batches: {"loss": ..., "accuracy": ...}.
+
+    Takes data as ``fit`` does, in evaluation mode, and changes nothing. ``loss`` and ``metrics`` left out are those of
+    the model's last ``fit``; without any loss only the metrics are computed.
+
+    >>> import nnkit
+    >>> nnkit.nn.Identity().evaluate([1.0, 2.0], [1.0, 4.0], loss="mse", metrics=["mae"])
+    {'loss': 2.0, 'mae': 1.0}
+    """
+    style = style_of(verbose)
+    last = _last_fit(model)
+    chosen = last.loss if loss is None else losses.get(loss)
+    measured = last.metrics if metrics is None else _metrics(metrics, chosen)
+    if chosen is None and not measured:
+        raise ValueError("evaluate needs a loss or metrics: the model has had no fit that named them")
+    started = time.monotonic()
+    source = evaluation_source(Door(model, chosen), x, y, sample_weight, batch_size)
+    objective = None if chosen is None else Objective(model, chosen)
+    step = EvaluationStep(model, objective, Totals(measured, has_loss=chosen is not None))
+    results = Evaluation(step, source).run()
+    if style is not None:
+        print(line("evaluation", time.monotonic() - started, results), flush=True)
+    return results
+
+
+def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
+    """The outputs of ``model`` for all samples of ``x``, as a numpy array; in evaluation mode, without gradients.
+
+    ``x`` is an array, a Tensor or a list; or a DataLoader, Dataset or generator, of whose batches the first part
+    counts. NaN in ``x`` is not refused: it comes out as NaN.
+
+    >>> import nnkit
+    >>> nnkit.nn.ReLU().predict([-1.0, 2.0])
+    array([0., 2.], dtype=float32)
+    """
+    return predictions(model, input_batches(Door(model, None), x, batch_size))
+
+
+def last_history(model: Module) -> History | None:
+    """The History of the model's last ``fit``, also where that ended with an exception; None before any."""
+    return _last_fit(model).history
+
+
+def _last_fit(model: Module) -> _LastFit:
+    found = model.__dict__.get("_last_fit")
+    if found is None:
+        found = model.__dict__["_last_fit"] = _LastFit()
+    return found
+
+
+def _optimizer(model: Module, optimizer: str | Optimizer | None) -> Optimizer:
+    """The optimizer by name, by object, or of the last fit."""
+    if optimizer is None:
+        last = _last_fit(model).optimizer
+        if last is None:
+            raise ValueError(
+                "optimizer=None goes on with the optimizer of the model's last fit, and it has had none: "
+                "pass a name such as 'adam' or an optimizer"
+            )
+        return last
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError(f"{type(model).__name__} has no parameters to train: all are frozen or there are none")
+    if isinstance(optimizer, Optimizer):
+        own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        if own.isdisjoint(map(id, parameters)):
+            raise ValueError(
+                "optimizer was made for other parameters: make it of this model's, "
+                f"{type(optimizer).__name__}(model.parameters())"
+            )
+        return optimizer
+    return optim.get(optimizer, model.parameters())
+
+
+def _metrics(metrics: Iterable[Any], loss: Callable[..., Any] | None) -> list[Metric]:
+    """The metrics, each with a name of its own."""
+    if isinstance(metrics, str):
+        raise TypeError(f"metrics must be a list: write metrics=[{metrics!r}]")
+    found = [metric_table.get(metric, loss) for metric in metrics]
+    names = ["loss", *(metric.name for metric in found)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two results would have the name {name!r}: give a metric another, Metric(name=...)")
+    return found
+
+
+def _with_progress(callbacks: Sequence[Callback], verbose: str | int) -> list[Callback]:
+    """The callbacks, and the progress that ``verbose`` asks for, unless one of them is a ProgressBar."""
+    style = style_of(verbose)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            name = callback.__name__ if isinstance(callback, type) else type(callback).__name__
+            raise TypeError(f"callbacks must be Callback instances, got {name}")
+    if style is None or any(isinstance(callback, ProgressBar) for callback in callbacks):
+        return list(callbacks)
+    return [*callbacks, ProgressBar(style)]

@@ -1,0 +1,338 @@
+"""Callbacks: what happens between the steps of ``fit``.
+
+A callback is an object whose methods are called at the beginning and end of the training, of each epoch and of
+each batch. It reads ``self.model`` and ``self.trainer``; ``self.trainer.stop_training = True`` stops the training.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from inspect import Parameter as SignatureParameter
+from inspect import signature
+from typing import TYPE_CHECKING, Any, TextIO
+
+from nnkit.errors import UnknownNameError
+from nnkit.nn.module import Module
+from nnkit.training.weights import WeightSnapshot
+
+if TYPE_CHECKING:
+    from nnkit.training.trainer import Trainer
+
+__all__ = [
+    "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau",
+    "TerminateOnNaN", "TimeBudget",
+]  # fmt: skip
+
+Logs = Mapping[str, float]
+
+
+class Callback:
+    """The base of callbacks: override what you need. ``logs`` maps names to the numbers of the epoch.
+
+    The batch methods are called only where a class overrides them, for they cost time at every step; their ``logs``
+    are the means so far, and reading one waits for the device. ``on_read`` brings the same means, at least every
+    64 steps and about twenty times a second.
+    """
+
+    trainer: Trainer
+    model: Module
+
+    def set_trainer(self, trainer: Trainer) -> None:
+        """Called once before the training: remember whose callback this is."""
+        self.trainer = trainer
+        self.model = trainer.model
+
+    def on_train_begin(self) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self) -> None:
+        """At the end; also after Ctrl-C and after an error."""
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Before an epoch; the first is 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """After an epoch and its validation."""
+
+    def on_batch_begin(self, step: int) -> None:
+        """Before a step; the epoch's first is 0."""
+
+    def on_batch_end(self, step: int, logs: Logs) -> None:
+        """After a step."""
+
+    def on_read(self, step: int, logs: Logs) -> None:
+        """After the loop has looked at the device, ``step`` steps into the epoch."""
+
+    def on_divergence(self, message: str) -> bool:
+        """The loss turned NaN or infinite, ``message`` says where; True: stop in peace instead of DivergenceError."""
+        return False
+
+    @property
+    def wants_batches(self) -> bool:
+        """Whether the batch methods are called: where the class overrides one of them."""
+        own = type(self)
+        return own.on_batch_begin is not Callback.on_batch_begin or own.on_batch_end is not Callback.on_batch_end
+
+
+class Monitor:
+    """Follows one number of the logs and says whether it got better than ever by more than ``min_delta``.
+
+    ``mode``: "min", "max", or "auto": max for accuracy, precision, recall, F1 and R2, else min. NaN is never better.
+
+    >>> monitor = Monitor("val_loss")
+    >>> monitor.improved({"val_loss": 0.5}), monitor.improved({"val_loss": 0.6}), monitor.best
+    (True, False, 0.5)
+    """
+
+    def __init__(self, name: str, mode: str = "auto", min_delta: float = 0.0) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise UnknownNameError("mode", mode, ["auto", "min", "max"])
+        larger = any(part in name for part in ("acc", "precision", "recall", "f1", "r2", "auc"))
+        self.name = name
+        self.sign = 1.0 if mode == "max" or (mode == "auto" and larger) else -1.0
+        self.min_delta = abs(min_delta)
+        self.best: float | None = None
+
+    def check(self, trainer: Trainer) -> None:
+        """Raise UnknownNameError where the training will not have that number."""
+        self.best = None
+        if self.name not in trainer.log_names:
+            if self.name.startswith("val_") and not any(n.startswith("val_") for n in trainer.log_names):
+                raise ValueError(
+                    f"monitor={self.name!r} needs validation: pass validation_data or validation_split to fit, "
+                    f"or monitor one of {', '.join(trainer.log_names)}"
+                )
+            raise UnknownNameError("monitor", self.name, trainer.log_names)
+
+    def improved(self, logs: Logs) -> bool:
+        """Look at the logs of one epoch."""
+        value = logs[self.name]
+        better = not math.isnan(value) and (self.best is None or self.sign * (value - self.best) > self.min_delta)
+        if better:
+            self.best = value
+        return better
+
+
+class EarlyStopping(Callback):
+    """Stops when ``monitor`` has not improved for ``patience`` epochs, and puts the best weights back at the end.
+
+    After the training ``best`` and ``best_epoch`` say what was best, ``stopped_epoch`` where it stopped (or None). The
+    definition, but for the default of ``restore_best_weights``, is Keras's. Costs one copy of the weights per
+    improvement. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        mode: str = "auto",
+        restore_best_weights: bool = True,
+    ) -> None:
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = patience
+        self.restore_best_weights = restore_best_weights
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self._waited = 0
+        self._snapshot: WeightSnapshot | None = None
+
+    @property
+    def best(self) -> float | None:
+        """The best value so far."""
+        return self.monitor.best
+
+    def on_train_begin(self) -> None:
+        self.monitor.check(self.trainer)
+        self.best_epoch = self.stopped_epoch = self._snapshot = None
+        self._waited = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self._waited += 1
+        if self.monitor.improved(logs):
+            self._waited, self.best_epoch = 0, epoch
+            if self.restore_best_weights:
+                self._snapshot = WeightSnapshot(self.model)
+        elif self._waited >= self.patience:
+            self.stopped_epoch = epoch
+            self.trainer.stop_training = True
+
+    def on_train_end(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.restore()
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiplies the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
+
+    After a reduction ``cooldown`` epochs do not count; the rate does not fall below ``min_lr``. Keras's definition.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        mode: str = "auto",
+        *,
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        if not 0.0 < factor < 1.0:
+            raise ValueError(f"factor must be between 0 and 1, got {factor!r}")
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+        self._waited = self._cooling = 0
+
+    def on_train_begin(self) -> None:
+        self.monitor.check(self.trainer)
+        self._waited = self._cooling = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self._cooling:
+            self._cooling -= 1
+            self._waited = 0
+        if self.monitor.improved(logs):
+            self._waited = 0
+        elif not self._cooling:
+            self._waited += 1
+            if self._waited >= self.patience:
+                for group in self.trainer.optimizer.param_groups:
+                    group["lr"] = max(group["lr"] * self.factor, self.min_lr)
+                self._waited, self._cooling = 0, self.cooldown
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate by a function, or steps a schedule of ``nnkit.optim.lr_scheduler``.
+
+    A function gets the number of the epoch (with ``by="batch"``: of the step since the start) and, if it takes two
+    arguments, the present rate; it returns the new one, which holds from that epoch on. A schedule object is stepped
+    after each epoch or batch; one that follows a number (plateau) is given ``logs[monitor]``.
+    """
+
+    def __init__(self, schedule: Any, by: str = "epoch", monitor: str | None = None) -> None:
+        if by not in ("epoch", "batch"):
+            raise UnknownNameError("by", by, ["epoch", "batch"])
+        self.schedule = schedule
+        self.by = by
+        self.monitor = monitor
+        self._steps = 0
+        self._function = None if hasattr(schedule, "step") else _of_two(schedule)
+
+    @property
+    def wants_batches(self) -> bool:
+        return self.by == "batch"
+
+    def on_train_begin(self) -> None:
+        self._steps = 0
+        if self.monitor is not None:
+            Monitor(self.monitor).check(self.trainer)
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        if self.by == "epoch":
+            self._set(epoch)
+
+    def on_batch_begin(self, step: int) -> None:
+        self._set(self._steps)
+        self._steps += 1
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.by == "epoch":
+            self._step(logs)
+
+    def on_batch_end(self, step: int, logs: Logs) -> None:
+        self._step(logs)
+
+    def _set(self, number: int) -> None:
+        if self._function is not None:
+            for group in self.trainer.optimizer.param_groups:
+                group["lr"] = float(self._function(number, group["lr"]))
+
+    def _step(self, logs: Logs) -> None:
+        if self._function is None:
+            self.schedule.step(*() if self.monitor is None else (logs[self.monitor],))
+
+
+class CSVLogger(Callback):
+    """Writes one row per epoch to a file as the training goes; ``append=True`` goes on in a file that is there."""
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path = path
+        self.append = append
+        self._file: TextIO | None = None
+
+    def on_train_begin(self) -> None:
+        continues = self.append and os.path.exists(self.path) and os.path.getsize(self.path) > 0
+        self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")
+        if not continues:
+            self._write(["epoch", *self.trainer.log_names])
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self._write([epoch, *(logs[name] for name in self.trainer.log_names)])
+
+    def on_train_end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, row: list[Any]) -> None:
+        assert self._file is not None
+        csv.writer(self._file).writerow(row)
+        self._file.flush()
+
+
+class TerminateOnNaN(Callback):
+    """Ends the training with a warning, in place of a DivergenceError, when the loss turns NaN or infinite."""
+
+    def on_divergence(self, message: str) -> bool:
+        warnings.warn(message, stacklevel=2)
+        return True
+
+
+class TimeBudget(Callback):
+    """Stops after ``seconds``: the step that runs is finished, and the epoch ends there with its validation."""
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ValueError(f"seconds must be greater than 0, got {seconds!r}")
+        self.seconds = seconds
+        self._end = math.inf
+
+    def on_train_begin(self) -> None:
+        self._end = time.monotonic() + self.seconds
+
+    def on_batch_end(self, step: int, logs: Logs) -> None:
+        if time.monotonic() >= self._end:
+            self.trainer.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """A callback from functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))``.
+
+    Raises UnknownNameError for a method that callbacks do not have.
+    """
+
+    def __init__(self, **functions: Callable[..., Any]) -> None:
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        for name, function in functions.items():
+            if name not in known:
+                raise UnknownNameError("callback method", name, known)
+            setattr(self, name, function)
+        self._wants_batches = not {"on_batch_begin", "on_batch_end"}.isdisjoint(functions)
+
+    @property
+    def wants_batches(self) -> bool:
+        return self._wants_batches
+
+
+def _of_two(function: Callable[..., float]) -> Callable[[int, float], float]:
+    """``function(number)`` or ``function(number, rate)``, as a function of both."""
+    positional = (SignatureParameter.POSITIONAL_ONLY, SignatureParameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in signature(function).parameters.values() if p.kind in positional and p.default is p.empty]
+    return function if len(required) >= 2 else lambda number, rate: function(number)

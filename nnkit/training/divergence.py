@@ -1,0 +1,70 @@
+"""What to say when the loss turns NaN or infinite: when, at which learning rate, and where it began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnkit.nn.module import Module
+from nnkit.tape import no_grad
+from nnkit.tensor import Tensor
+from nnkit.training.batches import Batch
+from nnkit.training.weights import WeightSnapshot, first_not_finite, is_finite
+
+__all__ = ["broken_loss", "broken_weights"]
+
+
+ADVICE = (
+    "The last finite weights were put back. Lower the learning rate, clip gradients (clip_norm=1.0), or scale the data"
+)
+
+
+def broken_loss(model: Module, snapshot: WeightSnapshot, batch: Batch, when: str, rate: float) -> str:
+    """The message where a loss is not finite; afterwards the model has the weights of ``snapshot``.
+
+    The batch runs through the model twice: with the last finite weights (does the model break on it?), then
+    with the weights as they were found (did the updates break them?).
+    """
+    found = WeightSnapshot(model)
+    snapshot.restore()
+    cause = _first_bad_module(model, batch)
+    if cause is not None:
+        cause += ", already with the last finite weights"
+    else:
+        found.restore()
+        parameter = first_not_finite(model)
+        cause = _first_bad_module(model, batch)
+        if cause is not None and parameter is not None:
+            cause += f", after an update made {parameter!r} NaN or infinite"
+    snapshot.restore()
+    cause = cause or "every module's output is finite, so the loss itself overflowed or divided by zero"
+    return f"the loss turned NaN or infinite at {when} (learning rate {rate:g}): {cause}. {ADVICE}"
+
+
+def broken_weights(parameter: str, when: str, rate: float) -> str:
+    """The message where the loss is still finite, but the weights are not."""
+    return (
+        f"parameter {parameter!r} is NaN or infinite after {when} (learning rate {rate:g}), although the loss was "
+        f"finite: its gradient was not. {ADVICE}"
+    )
+
+
+def _first_bad_module(model: Module, batch: Batch) -> str | None:
+    """The first module, in the order in which they finish, whose output is not finite."""
+    bad: list[Module] = []
+
+    def look(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not bad and isinstance(output, Tensor) and not is_finite(output):
+            bad.append(module)
+
+    handles = [module.register_forward_hook(look) for module in model.modules()]
+    try:
+        with no_grad():
+            model(batch.x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not bad:
+        return None
+    name = next((name for name, module in model.named_modules() if module is bad[0]), "")
+    place = f" {name!r}" if name else ""
+    return f"the first module whose output went bad is{place} ({type(bad[0]).__name__})"

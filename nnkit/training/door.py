@@ -1,0 +1,203 @@
+"""The door of ``fit``, ``evaluate`` and ``predict``: raw data in, checked data on the model's device out.
+
+The door looks at the model's first Linear and runs the model once on a row or two, in evaluation mode, to learn
+the shape of its output; with it the targets are checked before any training. One door serves the training data, the
+validation data and every batch of a loader, so all are held to the same rules.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnkit.creation import as_tensor, empty
+from nnkit.errors import DataError, ShapeError
+from nnkit.nn import Dropout, Flatten, Identity, Linear, Sequential
+from nnkit.nn.module import Module
+from nnkit.tensor import Tensor
+from nnkit.training.batches import Batch, IterableSource
+from nnkit.training.inputs import check_lengths, features, sample_weights, variable
+from nnkit.training.modes import evaluating
+from nnkit.training.targets import Targets, class_weights
+
+__all__ = ["Door", "HostData", "home"]
+
+
+@dataclass(frozen=True)
+class HostData:
+    """Checked arrays on the host, and the objects they came from (a Tensor already in place is not moved again)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+    originals: tuple[Any, Any]
+
+    def part(self, chosen: slice) -> HostData:
+        """The chosen samples."""
+        weight = None if self.weight is None else self.weight[chosen]
+        return HostData(self.x[chosen], self.y[chosen], weight, (None, None))
+
+
+class Door:
+    """Checks data for ``model`` and ``loss`` (None where there is none), and moves them to the model's device.
+
+    ``class_weight`` applies to the training data only: ``checked(..., by_class=True)``.
+    """
+
+    def __init__(self, model: Module, loss: Callable[..., Any] | None, class_weight: Any = None) -> None:
+        self.model = model
+        self.loss = loss
+        self.class_weight = class_weight
+        self.device, self.dtype = home(model)
+        self._targets: Targets | None = None
+
+    # ---- arrays -------------------------------------------------------------------------------------------
+
+    def checked(self, x: Any, y: Any, weight: Any = None, where: str = "", by_class: bool = False) -> HostData:
+        """Arrays checked against the model, the loss and one another; ``where`` is put behind their names."""
+        x_name, y_name, weight_name = (name + where for name in ("x", "y", "sample_weight"))
+        x_host = self.inputs(x, x_name)
+        if has_rows(y):
+            check_lengths(**{x_name: len(x_host), y_name: len(y)})
+        y_host = self._targets_for(x_host, x_name).convert(y, y_name)
+        weights = None
+        if weight is not None:
+            weights = sample_weights(weight, weight_name, self.dtype)
+            check_lengths(**{x_name: len(x_host), weight_name: len(weights)})
+        if by_class and self.class_weight is not None:
+            by_label = class_weights(self.class_weight, y_host, self.dtype)
+            weights = by_label if weights is None else weights * by_label
+        return HostData(x_host, y_host, weights, (x, y))
+
+    def inputs(self, x: Any, name: str = "x", finite: bool = True) -> np.ndarray:
+        """x checked by itself and against the model's first Linear."""
+        x_host = features(x, name, self.dtype, finite)
+        check_first_layer(self.model, x_host.shape, name)
+        return x_host
+
+    def move(self, data: HostData) -> Batch:
+        """The data on the model's device."""
+        weight = None if data.weight is None else as_tensor(data.weight, device=self.device)
+        return Batch(self.moved(data.x, data.originals[0]), self.moved(data.y, data.originals[1]), weight)
+
+    def moved(self, array: np.ndarray, original: Any = None) -> Tensor:
+        """``array`` on the device, or the Tensor it came from where that is there already."""
+        in_place = isinstance(original, Tensor) and original.device == self.device
+        if in_place and original.dtype == array.dtype:
+            return original.detach()
+        return as_tensor(array, device=self.device)
+
+    def _targets_for(self, x: np.ndarray, name: str) -> Targets:
+        if self._targets is None:
+            self._targets = Targets(self.loss, self._output_shape(x, name), self.dtype)
+        return self._targets
+
+    def _output_shape(self, x: np.ndarray, name: str) -> tuple[int, ...]:
+        """The shape of one sample's output: the model runs once, on at most two rows."""
+        few = x[:2]
+        try:
+            with evaluating(self.model):
+                output = self.model(self.moved(few))
+        except ShapeError as error:
+            raise ShapeError(f"{name} of shape {x.shape} does not fit the model: {error}") from error
+        if not isinstance(output, Tensor):
+            raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
+        if output.ndim == 0 or output.shape[0] != len(few):
+            raise ShapeError(
+                f"the model returned shape {tuple(output.shape)} for {len(few)} samples; "
+                "its first dimension must be the samples"
+            )
+        return tuple(output.shape[1:])
+
+    # ---- batches ------------------------------------------------------------------------------------------
+
+    def loader(
+        self, batches: Iterable[Any], limit: int | None, where: str = "", by_class: bool = False
+    ) -> IterableSource:
+        """A source of batches that are checked as they come; all must have rows of one shape."""
+        first: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+
+        def convert(item: Any, number: int) -> Batch | None:
+            place = f" of batch {number}{where}"
+            x, y, weight = unpack(item, place)
+            rows = _row_shape(x), _row_shape(y)
+            if len(x) == 0:
+                warnings.warn(f"batch {number}{where} is empty and was skipped", stacklevel=2)
+                return None
+            first[:] = first or [rows]
+            for name, shape, expected in zip("xy", rows, first[0], strict=True):
+                if shape != expected:
+                    raise ShapeError(
+                        f"{name}{place} has rows of shape {shape}, those before had {expected}; "
+                        "all batches must have rows of one shape"
+                    )
+            return self.move(self.checked(x, y, weight, place, by_class))
+
+        return IterableSource(batches, convert, limit)
+
+
+def home(model: Module) -> tuple[Any, np.dtype[Any]]:
+    """The device and floating-point dtype of the model: its first parameter's, or the defaults."""
+    tensor = next((p for p in model.parameters() if p.dtype.kind == "f"), None)
+    tensor = empty((0,)) if tensor is None else tensor
+    return tensor.device, np.dtype(tensor.dtype)
+
+
+def has_rows(value: Any) -> bool:
+    """Whether ``value`` has a first dimension."""
+    return hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
+
+
+def unpack(item: Any, where: str) -> tuple[Any, Any, Any]:
+    """One batch as (x, y, weight or None); raises DataError for anything but a pair or a triple."""
+    if isinstance(item, (tuple, list)) and len(item) in (2, 3):
+        x, y, *weight = item
+        if has_rows(x) and has_rows(y):
+            return x, y, weight[0] if weight else None
+    kind = type(item).__name__ + (f" of {len(item)}" if isinstance(item, (tuple, list)) else "")
+    raise DataError(f"the item{where} is a {kind}; expected (x, y) or (x, y, sample_weight) of arrays")
+
+
+def check_first_layer(model: Module, shape: tuple[int, ...], name: str) -> None:
+    """Refuse inputs that the Linear at the front of the model cannot take; other models speak for themselves."""
+    first, flattened = _first_linear(model, False)
+    if first is None:
+        return
+    wanted = first.in_features
+    given = math.prod(shape[1:]) if flattened else shape[-1]
+    if len(shape) > 1 and given == wanted:
+        return
+    fix = ""
+    if len(shape) == 1:
+        fix = f": write {variable(name)}.reshape({'-1, 1' if wanted == 1 else '1, -1'})"
+        fix = fix if wanted in (1, shape[0]) else ""
+    elif math.prod(shape[1:]) == wanted:
+        fix = f": write {variable(name)}.reshape(len({variable(name)}), -1), or put nn.Flatten() first"
+    raise ShapeError(
+        f"{name} has shape {tuple(shape)}; the model's first layer, {first!r}, expects {wanted} "
+        f"feature{'' if wanted == 1 else 's'} per sample, shape {(shape[0], wanted)}{fix}"
+    )
+
+
+def _first_linear(module: Module, flattened: bool) -> tuple[Linear | None, bool]:
+    """The Linear that sees the model's input, and whether a Flatten stands before it; None where that is not plain."""
+    if isinstance(module, Linear):
+        return module, flattened
+    if type(module) is Sequential:
+        for child in module:
+            if isinstance(child, Flatten):
+                flattened = True
+            elif not isinstance(child, (Dropout, Identity)):
+                return _first_linear(child, flattened)
+    return None, flattened
+
+
+def _row_shape(values: Any) -> tuple[int, ...]:
+    """The shape of one entry of ``values``."""
+    shape = values.shape if hasattr(values, "shape") else np.shape(values)
+    return tuple(int(size) for size in shape[1:])

@@ -1,0 +1,63 @@
+"""Running a model over data without changing it: the validation of ``fit``, ``evaluate`` and ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from nnkit.errors import DataError, ShapeError
+from nnkit.nn.module import Module
+from nnkit.tensor import Tensor
+from nnkit.training.batches import Source
+from nnkit.training.modes import evaluating
+from nnkit.training.steps import EvaluationStep
+
+__all__ = ["Evaluation", "predictions"]
+
+
+class Evaluation:
+    """The loss and metrics of ``step`` over all batches of ``source``, as often as asked.
+
+    ``between`` is called after each batch; it may raise (Ctrl-C) and so end the evaluation.
+    """
+
+    def __init__(self, step: EvaluationStep, source: Source) -> None:
+        self.step = step
+        self.source = source
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the results."""
+        return self.step.totals.names
+
+    def run(self, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Evaluate once; raises DataError where the source yields no batch."""
+        self.step.totals.reset()
+        with evaluating(self.step.model):
+            for number, batch in enumerate(self.source.epoch(0)):
+                self.step(batch)
+                self.source.forget(number + 1)
+                between()
+        if not self.step.totals.samples:
+            raise DataError("the data to evaluate on yielded no batch; expected at least one (x, y)")
+        return self.step.totals.read().values
+
+
+def predictions(model: Module, batches: Iterable[Tensor]) -> np.ndarray:
+    """The model's outputs for all batches of inputs, one after another, on the host."""
+    found: list[np.ndarray] = []
+    with evaluating(model):
+        for batch in batches:
+            output = model(batch)
+            if not isinstance(output, Tensor):
+                raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
+            if output.ndim == 0 or output.shape[0] != batch.shape[0]:
+                raise ShapeError(
+                    f"the model returned shape {tuple(output.shape)} for {batch.shape[0]} samples; "
+                    "its first dimension must be the samples"
+                )
+            found.append(output.numpy())
+    if not found:
+        raise DataError("the data to predict yielded no batch; expected at least one")
+    return np.concatenate(found)

@@ -1,0 +1,374 @@
+"""Metrics: how good predictions are, in numbers that people read.
+
+A metric is a few sums over samples, added up batch after batch in the device's memory (float64), and one result
+computed from them at the end. So a metric over unequal batches is exactly the metric over all the data, which the
+mean of the batches' metrics is not. Definitions are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnkit import ops
+from nnkit.creation import arange, full
+from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.nn import losses
+from nnkit.tensor import Tensor
+
+__all__ = [
+    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "FunctionMetric", "Metric", "Precision", "Recall", "TopKAccuracy",
+    "get",
+]  # fmt: skip
+
+
+class Metric:
+    """The base of the metrics: ``sums`` of a batch on the device, and the ``result`` of all sums on the host.
+
+    ``weighted``: whether ``sums`` is given the sample weights; as in Keras, a metric by name is not.
+    """
+
+    name = "metric"
+
+    def __init__(self, name: str | None = None, weighted: bool = False) -> None:
+        self.name = name or self.name
+        self.weighted = weighted
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """float64 (k,): what this batch adds. prediction (B, ...), target (B, ...), weight (B,) or None."""
+        raise NotImplementedError(f"{type(self).__name__} has no sums method")
+
+    def result(self, sums: np.ndarray) -> float:
+        """The metric, from the total of all batches' sums."""
+        raise NotImplementedError(f"{type(self).__name__} has no result method")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+
+class FunctionMetric(Metric):
+    """Any function (prediction, target) -> scalar Tensor, its mean over batches weighted by their samples."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str | None = None) -> None:
+        super().__init__(name or getattr(function, "__name__", None) or type(function).__name__)
+        self.function = function
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        rows = prediction.shape[0]
+        value = self.function(prediction, target)
+        if value.numel() != 1:
+            raise ShapeError(f"metric {self.name!r} must return a scalar Tensor, got shape {tuple(value.shape)}")
+        value = value.double().reshape(1) * rows
+        return ops.cat([value, full((1,), rows, dtype="float64", device=prediction.device)])
+
+    def result(self, sums: np.ndarray) -> float:
+        return _ratio(sums[0], sums[1])
+
+
+# ---- regression -------------------------------------------------------------------------------------------
+
+
+class _MeanError(Metric):
+    """The mean over samples, and over whatever else the prediction has, of an elementwise error."""
+
+    def error(self, difference: Tensor) -> Tensor:
+        """The error of each element."""
+        raise NotImplementedError
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        p, t = _columns(self.name, prediction, target)
+        errors = self.error(p - t).mean(dim=1, keepdim=True)
+        return _weighted_sum(ops.cat([errors, _ones(errors)], dim=1), weight)
+
+    def result(self, sums: np.ndarray) -> float:
+        return _ratio(sums[0], sums[1])
+
+
+class MSE(_MeanError):
+    """The mean squared error.
+
+    >>> import nnkit
+    >>> MSE().sums(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).tolist()
+    [4.0, 2.0]
+    """
+
+    name = "mse"
+
+    def error(self, difference: Tensor) -> Tensor:
+        return difference * difference
+
+
+class RMSE(MSE):
+    """The square root of the mean squared error over all elements."""
+
+    name = "rmse"
+
+    def result(self, sums: np.ndarray) -> float:
+        return math.sqrt(super().result(sums))
+
+
+class MAE(_MeanError):
+    """The mean absolute error."""
+
+    name = "mae"
+
+    def error(self, difference: Tensor) -> Tensor:
+        return ops.abs(difference)
+
+
+class R2(Metric):
+    """1 - (residual sum of squares) / (total sum of squares), the mean over output columns."""
+
+    name = "r2"
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        p, t = _columns(self.name, prediction, target)
+        return _weighted_sum(ops.cat([_ones(p[:, :1]), t, t * t, (t - p) * (t - p)], dim=1), weight)
+
+    def result(self, sums: np.ndarray) -> float:
+        count = sums[0]
+        total, squares, residual = sums[1:].reshape(3, -1)
+        spread = squares - total * total / count if count else squares
+        constant = spread <= 1e-14 * squares  # Nothing but rounding is left.
+        scores = 1.0 - residual / np.where(constant, 1.0, spread)
+        return float(np.where(constant, np.where(residual > 0, 0.0, 1.0), scores).mean())
+
+
+# ---- classification ---------------------------------------------------------------------------------------
+
+
+class _Decision(Metric):
+    """A metric of decisions. Which decision a prediction stands for follows from its shape:
+
+    - (B,) or (B, 1), or any shape where ``threshold`` is given: yes where the value exceeds the threshold (0.5 for
+      probabilities; 0 for logits, which a metric by name uses under the loss "bce_with_logits")
+    - (B, C): the column with the largest value; the target holds labels (B,) or one-hot rows (B, C)
+    """
+
+    def __init__(self, name: str | None = None, weighted: bool = False, *, threshold: float | None = None) -> None:
+        super().__init__(name, weighted)
+        self.threshold = threshold
+
+    def _is_binary(self, prediction: Tensor) -> bool:
+        return self.threshold is not None or prediction.ndim == 1 or prediction.shape[-1] == 1
+
+    def _binary(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted and true yes, boolean (B, L)."""
+        p, t = _columns(self.name, prediction, target)
+        return ops.gt(p, 0.5 if self.threshold is None else self.threshold), ops.gt(t, 0.5)
+
+
+class Accuracy(_Decision):
+    """The share of correct decisions; with a threshold and several outputs, of all outputs' decisions.
+
+    >>> import nnkit
+    >>> Accuracy().sums(nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 0])).tolist()
+    [1.0, 2.0]
+    """
+
+    name = "accuracy"
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        if self._is_binary(prediction):
+            yes, true = self._binary(prediction, target)
+            correct = ops.eq(yes, true).double().mean(dim=1, keepdim=True)
+        else:
+            labels = _labels(self.name, prediction, target)
+            correct = ops.eq(prediction.argmax(dim=-1), labels).double().unsqueeze(1)
+        return _weighted_sum(ops.cat([correct, _ones(correct)], dim=1), weight)
+
+    def result(self, sums: np.ndarray) -> float:
+        return _ratio(sums[0], sums[1])
+
+
+class TopKAccuracy(Metric):
+    """The share of samples whose true class is among the ``k`` with the largest scores; ties count as among them.
+
+    prediction (B, C), target labels (B,) or one-hot (B, C).
+    """
+
+    def __init__(self, k: int = 5, name: str | None = None, weighted: bool = False) -> None:
+        super().__init__(name or f"top_{k}_accuracy", weighted)
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        self.k = k
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        labels = _labels(self.name, prediction, target)
+        own = (prediction * _one_hot(labels, prediction).to(prediction.dtype)).sum(dim=1, keepdim=True)
+        larger = ops.gt(prediction, own).double().sum(dim=1, keepdim=True)
+        hit = ops.lt(larger, float(self.k)).double()
+        return _weighted_sum(ops.cat([hit, _ones(hit)], dim=1), weight)
+
+    def result(self, sums: np.ndarray) -> float:
+        return _ratio(sums[0], sums[1])
+
+
+class _Counts(_Decision):
+    """A metric of true positives, predicted positives and actual positives of each class.
+
+    ``average``: "binary" (class 1 of two), "macro" (mean over the classes that occur), "micro" (all counts
+    together); "auto" is "binary" for one output and "macro" for several. Where a share is 0 / 0 it is 0.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        weighted: bool = False,
+        *,
+        average: str = "auto",
+        threshold: float | None = None,
+    ) -> None:
+        super().__init__(name, weighted, threshold=threshold)
+        if average not in _AVERAGES:
+            raise UnknownNameError("average", average, _AVERAGES)
+        self.average = average
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        if self._is_binary(prediction):
+            guess, true = (positive.double() for positive in self._binary(prediction, target))
+        else:
+            labels = _labels(self.name, prediction, target)
+            guess = _one_hot(prediction.argmax(dim=-1), prediction).double()
+            true = _one_hot(labels, prediction).double()
+        return _weighted_sum(ops.cat([guess * true, guess, true], dim=1), weight)
+
+    def result(self, sums: np.ndarray) -> float:
+        counts = sums.reshape(3, -1)
+        classes = counts.shape[1]
+        if self.average == "binary" and classes > 1:
+            if classes > 2:
+                raise ShapeError(f"metric {self.name!r}: average='binary' needs 1 or 2 outputs, got {classes}")
+            counts = counts[:, 1:]
+        elif self.average == "micro":
+            counts = counts.sum(axis=1, keepdims=True)
+        elif self.threshold is None and classes > 1:
+            counts = counts[:, (counts[1] + counts[2]) > 0]
+        scores = self.score(*counts)
+        return float(scores.mean()) if scores.size else math.nan
+
+    def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        """The metric of each class from its counts."""
+        raise NotImplementedError
+
+
+class Precision(_Counts):
+    """Of the samples called positive, the share that are."""
+
+    name = "precision"
+
+    def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        return _ratios(hits, guessed)
+
+
+class Recall(_Counts):
+    """Of the samples that are positive, the share called so."""
+
+    name = "recall"
+
+    def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        return _ratios(hits, actual)
+
+
+class F1(_Counts):
+    """The harmonic mean of precision and recall: 2 hits / (called positive + positive)."""
+
+    name = "f1"
+
+    def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        return _ratios(2.0 * hits, guessed + actual)
+
+
+# ---- by name ----------------------------------------------------------------------------------------------
+
+_AVERAGES = ("auto", "binary", "macro", "micro")
+
+#: Name -> class, for ``get``; "top_<k>_accuracy" besides.
+NAMES: dict[str, type[Metric]] = {
+    "accuracy": Accuracy, "acc": Accuracy, "precision": Precision, "recall": Recall, "f1": F1,
+    "mse": MSE, "mean_squared_error": MSE, "rmse": RMSE, "mae": MAE, "mean_absolute_error": MAE, "r2": R2,
+}  # fmt: skip
+
+
+def get(metric: Any, loss: Callable[..., Any] | None = None) -> Metric:
+    """A metric by name (its name in the results), a Metric, or a function (prediction, target) -> scalar Tensor.
+
+    ``loss`` tells a metric by name what predictions are: under BCEWithLogitsLoss each output is a logit, decided at
+    0, and under BCELoss a probability, decided at 0.5. Raises UnknownNameError, which lists the nearest names.
+
+    >>> get("acc"), get("top_3_accuracy").k
+    (Accuracy(name='acc'), 3)
+    """
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, type):
+        raise TypeError(f"metric must be a name, a Metric or a function: write {metric.__name__}()")
+    if callable(metric):
+        return FunctionMetric(metric)
+    top = re.fullmatch(r"top_(\d+)_accuracy", str(metric))
+    if top:
+        return TopKAccuracy(int(top[1]))
+    if metric not in NAMES:
+        raise UnknownNameError("metric", metric, [*NAMES, "top_5_accuracy"])
+    found = NAMES[metric](metric)
+    if isinstance(found, _Decision):
+        logits, probabilities = isinstance(loss, losses.BCEWithLogitsLoss), isinstance(loss, losses.BCELoss)
+        found.threshold = 0.0 if logits else 0.5 if probabilities else None
+    return found
+
+
+# ---- on the device ----------------------------------------------------------------------------------------
+
+
+def _columns(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as float64 (B, k)."""
+    if prediction.shape != target.shape:
+        raise ShapeError(
+            f"metric {name!r} needs prediction and target of one shape, got {tuple(prediction.shape)} and "
+            f"{tuple(target.shape)}"
+        )
+    rows = prediction.shape[0]
+    return prediction.double().reshape(rows, -1), target.double().reshape(rows, -1)
+
+
+def _labels(name: str, prediction: Tensor, target: Tensor) -> Tensor:
+    """The true classes (B,), from labels (B,) or (B, 1) or one-hot rows (B, C), for predictions (B, C)."""
+    if prediction.ndim == 2:
+        if target.shape == prediction.shape:
+            return target.argmax(dim=-1)
+        if target.shape in (prediction.shape[:1], (prediction.shape[0], 1)):
+            return target.reshape(-1).long()
+    raise ShapeError(
+        f"metric {name!r} needs scores (B, C) and labels (B,) or one-hot rows (B, C), got {tuple(prediction.shape)} "
+        f"and {tuple(target.shape)}"
+    )
+
+
+def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:
+    """Boolean (B, C): whether the label is the column's number."""
+    return ops.eq(labels.unsqueeze(1), arange(scores.shape[1], device=scores.device))
+
+
+def _ones(like: Tensor) -> Tensor:
+    return full(like.shape, 1.0, dtype="float64", device=like.device)
+
+
+def _weighted_sum(columns: Tensor, weight: Tensor | None) -> Tensor:
+    """The sum over samples of float64 columns (B, k), each row times its weight: (k,)."""
+    return (columns if weight is None else columns * weight.double().unsqueeze(1)).sum(dim=0)
+
+
+# ---- on the host ------------------------------------------------------------------------------------------
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part) / float(whole) if whole else math.nan
+
+
+def _ratios(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, 0 where whole is 0."""
+    return np.where(whole > 0, part, 0.0) / np.where(whole > 0, whole, 1.0)

@@ -1,0 +1,85 @@
+"""What ``fit`` shows: a bar on a terminal, one plain line per epoch anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from nnkit.errors import UnknownNameError
+from nnkit.training.callbacks import Callback, Logs
+
+__all__ = ["ProgressBar", "line", "style_of"]
+
+_STYLES = ("auto", "bar", "lines")
+
+
+class ProgressBar(Callback):
+    """Shows the progress on standard output; ``style`` is "bar" (tqdm), "lines", or "auto": a bar on a terminal."""
+
+    def __init__(self, style: str = "auto") -> None:
+        if style not in _STYLES:
+            raise UnknownNameError("style", style, _STYLES)
+        self.style = style
+        self._bar: Any = None
+        self._started = 0.0
+
+    def on_train_begin(self) -> None:
+        if self.style == "auto":
+            self.style = "bar" if sys.stdout.isatty() else "lines"
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        self._started = time.monotonic()
+        if self.style == "bar":
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self.trainer.steps, desc=self._title(epoch), file=sys.stdout, leave=False, dynamic_ncols=True
+            )
+
+    def on_read(self, step: int, logs: Logs) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(" - ".join(_shown(logs)), refresh=False)
+            self._bar.update(step - self._bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self._close()
+        print(line(self._title(epoch), time.monotonic() - self._started, logs), flush=True)
+
+    def on_train_end(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _title(self, epoch: int) -> str:
+        return f"epoch {epoch + 1}/{self.trainer.epochs}"
+
+
+def style_of(verbose: Any) -> str | None:
+    """The style that ``verbose`` asks for: "auto", 1 and True (bar or lines), 2 (lines), 0 and False (None: silence).
+
+    >>> style_of("auto"), style_of(2), style_of(False)
+    ('auto', 'lines', None)
+    """
+    styles = {"auto": "auto", 1: "auto", 2: "lines", 0: None}
+    if not isinstance(verbose, (str, int)) or verbose not in styles:
+        raise ValueError(
+            f"verbose must be 'auto', 0 (silent), 1 (progress bar) or 2 (one line per epoch), got {verbose!r}"
+        )
+    return styles[verbose]
+
+
+def line(title: str, seconds: float, logs: Logs) -> str:
+    """One line of results.
+
+    >>> line("epoch 1/5", 0.25, {"loss": 0.123456, "accuracy": 0.97})
+    'epoch 1/5 - 0.2s - loss 0.1235 - accuracy 0.9700'
+    """
+    return " - ".join([title, f"{seconds:.1f}s", *_shown(logs)])
+
+
+def _shown(logs: Logs) -> list[str]:
+    return [f"{name} {value:.4g}" if abs(value) < 1e-3 else f"{name} {value:.4f}" for name, value in logs.items()]

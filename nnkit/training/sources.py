@@ -1,0 +1,188 @@
+"""From the arguments of ``fit`` and its sisters to sources of batches: arrays, datasets, loaders or generators."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnkit.errors import DataError
+from nnkit.tensor import Tensor
+from nnkit.training.batches import ArraySource, Source
+from nnkit.training.door import Door, HostData, has_rows
+from nnkit.training.inputs import positive_integer
+from nnkit.utils.data import DataLoader, Dataset, TensorDataset
+
+__all__ = ["DEFAULT_BATCH_SIZE", "Plan", "evaluation_source", "input_batches", "training_sources"]
+
+#: Where it is larger than the data, it is cut without a warning.
+DEFAULT_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the training data are cut into batches and what is kept for validation."""
+
+    batch_size: int = DEFAULT_BATCH_SIZE
+    shuffle: bool = True
+    seed: int | None = None
+    epochs: int = 1
+    steps_per_epoch: int | None = None
+    validation_data: Any = None
+    validation_split: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive_integer(self.batch_size, "batch_size")
+        if self.steps_per_epoch is not None:
+            positive_integer(self.steps_per_epoch, "steps_per_epoch")
+        if not isinstance(self.validation_split, (int, float)) or not 0.0 <= self.validation_split < 1.0:
+            raise ValueError(
+                f"validation_split must be at least 0 and less than 1, got {self.validation_split!r}: "
+                "it is the share of the samples to keep for validation"
+            )
+        if self.validation_split and self.validation_data is not None:
+            raise ValueError("validation_split and validation_data were both given; pass one of them")
+
+
+def training_sources(door: Door, x: Any, y: Any, weight: Any, plan: Plan) -> tuple[Source, Source | None]:
+    """The sources of training and validation batches; all arrays are checked, and moved to the device, here."""
+    x, y = _arrays_of(x, y)
+    source: Source
+    if yields_batches(x, y):
+        _refuse_for_loaders(weight, plan, x)
+        source = door.loader(_loader_of(x, plan.batch_size, plan.shuffle), plan.steps_per_epoch, by_class=True)
+    else:
+        _require_targets(x, y)
+        data = door.checked(x, y, weight, by_class=True)
+        kept = None
+        if plan.validation_split:
+            data, kept = _split(door, data, x, y, weight, plan.validation_split)
+        size = _fitting_batch_size(plan.batch_size, len(data.x))
+        source = ArraySource(door.move(data), size, plan.shuffle, plan.seed)
+        if kept is not None:
+            return source, ArraySource(door.move(kept), min(plan.batch_size, len(kept.x)))
+    if plan.validation_data is None:
+        return source, None
+    return source, _validation_source(door, plan)
+
+
+def evaluation_source(
+    door: Door, x: Any, y: Any, weight: Any, batch_size: int, where: str = "", limit: int | None = None
+) -> Source:
+    """The source of batches to evaluate on, in order."""
+    size = positive_integer(batch_size, "batch_size")
+    x, y = _arrays_of(x, y)
+    if yields_batches(x, y):
+        if weight is not None:
+            raise DataError("sample_weight goes with arrays; a loader yields (x, y, sample_weight) instead")
+        return door.loader(_loader_of(x, size, False), limit, where)
+    _require_targets(x, y)
+    data = door.checked(x, y, weight, where)
+    return ArraySource(door.move(data), min(size, len(data.x)))
+
+
+def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
+    """Batches of inputs on the device, for ``predict``: of an array, or of what an iterable yields first."""
+    size = positive_integer(batch_size, "batch_size")
+    if isinstance(x, TensorDataset):
+        x = x.tensors[0]
+    if not isinstance(x, (Dataset, DataLoader, Iterator)):
+        moved = door.moved(door.inputs(x, finite=False), x)
+        yield from (moved[start : start + size] for start in range(0, len(moved), size))
+        return
+    for number, item in enumerate(_loader_of(x, size, False)):
+        first = item[0] if isinstance(item, (tuple, list)) else item
+        yield door.moved(door.inputs(first, f"x of batch {number}", finite=False), first)
+
+
+def yields_batches(x: Any, y: Any) -> bool:
+    """Whether ``x`` is not data but yields it; raises DataError where targets were given besides."""
+    by_kind = isinstance(x, (Dataset, DataLoader, Iterator))
+    pairs = y is None and isinstance(x, (list, tuple)) and len(x) > 0 and _is_pair(x[0])
+    other = not isinstance(x, (list, tuple, str, bytes)) and isinstance(x, Iterable)
+    other = other and not hasattr(x, "__array__") and not isinstance(x, Tensor)
+    if not (by_kind or pairs or other):
+        return False
+    if y is not None:
+        raise DataError(f"y was given although x is a {type(x).__name__}, which yields (x, y) itself; leave y out")
+    return True
+
+
+def _is_pair(item: Any) -> bool:
+    """Whether an item of a list looks like a batch (x, y), both with rows, rather than like a row of numbers."""
+    return isinstance(item, (tuple, list)) and len(item) in (2, 3) and all(map(has_rows, item[:2]))
+
+
+def _arrays_of(x: Any, y: Any) -> tuple[Any, Any]:
+    """A TensorDataset of two tensors is arrays already."""
+    if y is None and isinstance(x, TensorDataset) and len(x.tensors) == 2:
+        return x.tensors
+    return x, y
+
+
+def _loader_of(x: Any, batch_size: int, shuffle: bool) -> Iterable[Any]:
+    return DataLoader(x, batch_size=batch_size, shuffle=shuffle) if isinstance(x, Dataset) else x
+
+
+def _require_targets(x: Any, y: Any) -> None:
+    if y is None:
+        raise TypeError(
+            f"y is missing: x is of type {type(x).__name__}, so the targets must be given too, "
+            "or x must yield batches (x, y)"
+        )
+
+
+def _refuse_for_loaders(weight: Any, plan: Plan, x: Any) -> None:
+    if weight is not None:
+        raise DataError("sample_weight goes with arrays; a loader yields (x, y, sample_weight) instead")
+    if plan.validation_split:
+        raise ValueError("validation_split goes with arrays; with a loader pass validation_data")
+    if isinstance(x, Iterator) and plan.epochs > 1 and plan.steps_per_epoch is None:
+        raise ValueError(
+            f"x is a {type(x).__name__}, which can be read only once, and epochs={plan.epochs}: pass "
+            "steps_per_epoch, or a DataLoader or list of batches, which can be read again"
+        )
+
+
+def _split(door: Door, data: HostData, x: Any, y: Any, weight: Any, share: float) -> tuple[HostData, HostData]:
+    """The last ``share`` of the samples for validation, as in Keras; class weights do not count there."""
+    count = len(data.x)
+    first = math.floor(count * (1.0 - share))
+    if not 0 < first < count:
+        raise ValueError(
+            f"validation_split={share} of {count} samples leaves {first} for training and {count - first} for "
+            "validation; each needs at least one"
+        )
+    own = None if weight is None else np.asarray(weight, dtype=door.dtype)[first:]
+    kept = HostData(data.x[first:], data.y[first:], own)
+    return data.part(slice(0, first)), kept
+
+
+def _fitting_batch_size(batch_size: int, samples: int) -> int:
+    if batch_size > samples and batch_size != DEFAULT_BATCH_SIZE:
+        warnings.warn(
+            f"batch_size {batch_size} is larger than the {samples} training samples; using {samples}", stacklevel=4
+        )
+    return min(batch_size, samples)
+
+
+def _validation_source(door: Door, plan: Plan) -> Source:
+    data = plan.validation_data
+    where = " of validation_data"
+    if isinstance(data, Iterator):
+        raise DataError(
+            f"validation_data is a {type(data).__name__}, which can be read only once, but is needed after each epoch: "
+            "pass arrays (x, y), a DataLoader or a list of batches"
+        )
+    if isinstance(data, tuple) and len(data) in (2, 3):
+        x, y, *weight = data
+        return evaluation_source(door, x, y, weight[0] if weight else None, plan.batch_size, where)
+    if not yields_batches(data, None):
+        raise DataError(
+            f"validation_data is a {type(data).__name__}; expected (x, y), (x, y, sample_weight) or a DataLoader"
+        )
+    return evaluation_source(door, data, None, None, plan.batch_size, where)

@@ -1,0 +1,169 @@
+"""The door for targets: does y fit the loss and what the model puts out?
+
+A classification loss wants integer labels from 0 to C - 1; an elementwise loss wants y in exactly the shape of the
+model's output, for a silent broadcast of (n,) with (n, 1) trains on nonsense. A function of the user's own gets y as
+it is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nnkit.errors import DataError, DtypeError, LabelError, ShapeError
+from nnkit.nn import losses
+from nnkit.training.inputs import first_bad, floats, host_array, variable
+
+__all__ = ["Targets", "class_weights"]
+
+_LABELS = (losses.CrossEntropyLoss, losses.NLLLoss)
+_BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
+
+
+class Targets:
+    """What y must be, from the loss and the shape of one sample's output; ``convert`` checks and converts.
+
+    ``output`` is the model's output shape without the samples: (C,) for C scores.
+    """
+
+    def __init__(self, loss: Callable[..., Any] | None, output: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.loss = loss
+        self.output = output
+        self.dtype = dtype
+
+    def convert(self, value: Any, name: str) -> np.ndarray:
+        """y as an array that the loss accepts: int64 labels, or numbers of the model's dtype.
+
+        Raises LabelError, ShapeError, DataError or DtypeError with the fix.
+        """
+        if isinstance(self.loss, _LABELS):
+            return self._for_labels(value, name)
+        array = _with_samples(host_array(value, name), name)
+        if not isinstance(self.loss, losses.Loss):
+            self._warn_of_broadcast(array, name)
+            return array.astype(np.int64) if array.dtype.kind in "biu" else floats(array, name, self.dtype)
+        self._refuse_other_shape(array, name)
+        if isinstance(self.loss, _BINARY):
+            _check_range(array, name, type(self.loss).__name__)
+        return floats(array, name, self.dtype)
+
+    def _for_labels(self, value: Any, name: str) -> np.ndarray:
+        try:
+            array = _with_samples(host_array(value, name), name)
+        except DtypeError as error:
+            if np.asarray(value).dtype.kind not in "UST":
+                raise
+            raise LabelError(
+                f"{name} holds text; class labels are integers from 0: "
+                f"{variable(name)} = numpy.unique({variable(name)}, return_inverse=True)[1]"
+            ) from error
+        classes, kind = self.output[0] if self.output else 1, type(self.loss).__name__
+        if array.shape[1:] == self.output and classes > 1 and isinstance(self.loss, losses.CrossEntropyLoss):
+            _check_range(array, name, kind)
+            return floats(array, name, self.dtype)
+        if array.shape[1:] != self.output[1:]:
+            column = array.shape[1:] == (1, *self.output[1:])
+            fix = f": write {variable(name)}.reshape(-1)" if column and array.ndim == 2 else ""
+            raise ShapeError(
+                f"{name} has shape {_shape(array)}; {kind} expects one class label per sample, "
+                f"shape {_shape_of(len(array), self.output[1:])}{fix}"
+            )
+        if array.dtype.kind == "f":
+            raise LabelError(
+                f"{name} holds {array.dtype} numbers; class labels are integers: "
+                f"write {variable(name)}.astype('int64'), or use a regression loss such as 'mse'"
+            )
+        return self._labels(array.astype(np.int64), classes, name, kind)
+
+    def _labels(self, labels: np.ndarray, classes: int, name: str, kind: str) -> np.ndarray:
+        """Refuse labels outside 0 .. classes - 1."""
+        if classes == 1:
+            raise ShapeError(
+                f"the model puts out 1 score per sample; {kind} needs one for each class, at least 2. "
+                "For yes or no with one output use 'bce_with_logits'"
+            )
+        bad = ((labels < 0) | (labels >= classes)) & (labels != getattr(self.loss, "ignore_index", -1))
+        if bad.any():
+            count, where, place = first_bad(bad)
+            fix = f"; subtract 1 from {variable(name)}, or" if labels.min() == 1 and labels.max() == classes else ";"
+            raise LabelError(
+                f"{name} holds {count} label{'s' if count > 1 else ''} outside 0 to {classes - 1}: the first, "
+                f"{labels[place]}, is in {where}. The model puts out {classes} scores{fix} give it one for each class"
+            )
+        return labels
+
+    def _refuse_other_shape(self, array: np.ndarray, name: str) -> None:
+        if array.shape[1:] == self.output:
+            return
+        fix = _reshape_fix(array.shape[1:], self.output, name)
+        raise ShapeError(
+            f"{name} has shape {_shape(array)} but the model's output for it has shape "
+            f"{_shape_of(len(array), self.output)}; {type(self.loss).__name__} needs equal shapes{fix}"
+        )
+
+    def _warn_of_broadcast(self, array: np.ndarray, name: str) -> None:
+        fix = _reshape_fix(array.shape[1:], self.output, name)
+        if fix and array.dtype.kind == "f" and self.loss is not None:
+            warnings.warn(
+                f"{name} has shape {_shape(array)} but the model's output for it has shape "
+                f"{_shape_of(len(array), self.output)}; a loss function that subtracts them broadcasts both to a "
+                f"matrix{fix}",
+                stacklevel=2,
+            )
+
+
+def class_weights(weights: Mapping[int, float] | Any, labels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """The weight of each sample, (n,), by its class: from {label: weight} (others weigh 1) or one number per class.
+
+    ``labels``: (n,) or (n, 1) class numbers, or (n, C) one-hot rows.
+    Raises DataError for a class without a label or a negative weight, ShapeError for other targets.
+    """
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels = labels.argmax(axis=1)
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape[1] != 1 or (labels != np.rint(labels)).any():
+        raise ShapeError("class_weight needs targets that are class labels: (n,), (n, 1) or one-hot (n, C)")
+    table = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(host_array(weights, "class_weight")))
+    chosen = np.ones(len(labels), dtype=dtype)
+    for label, weight in table.items():
+        if not np.isfinite(weight) or weight < 0:
+            raise DataError(f"class_weight[{label!r}] must be a finite number >= 0, got {weight!r}")
+        chosen[labels[:, 0] == label] = weight
+    return chosen
+
+
+def _with_samples(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim == 0:
+        raise ShapeError(f"{name} is a single number; expected one entry per sample")
+    return array
+
+
+def _check_range(array: np.ndarray, name: str, loss: str) -> None:
+    """Probabilities lie between 0 and 1; NaN is left to ``floats``, which says where it is."""
+    bad = (array < 0) | (array > 1)
+    if bad.any():
+        count, where, place = first_bad(bad)
+        fix = f": for labels -1 and 1 write ({variable(name)} + 1) / 2" if set(np.unique(array)) <= {-1, 1} else ""
+        raise LabelError(
+            f"{name} holds {count} value{'s' if count > 1 else ''} outside 0 to 1: the first, {array[place]}, is in "
+            f"{where}. {loss} expects probabilities or labels 0 and 1{fix}"
+        )
+
+
+def _reshape_fix(given: tuple[int, ...], wanted: tuple[int, ...], name: str) -> str:
+    if given == () and wanted == (1,):
+        return f": write {variable(name)}.reshape(-1, 1)"
+    if given == (1,) and wanted == ():
+        return f": write {variable(name)}.reshape(-1)"
+    return ""
+
+
+def _shape(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(size) for size in array.shape)
+
+
+def _shape_of(samples: int, rest: tuple[int, ...]) -> tuple[int, ...]:
+    return (samples, *rest)

@@ -1,0 +1,245 @@
+"""The loop of ``fit``: epochs of steps, and between the steps what people want to see and to decide.
+
+The steps leave their sums in device memory. Every 0.05 seconds or 64 steps the loop reads them (progress, a loss that
+turned NaN), and every 64 steps it keeps a copy of the weights, to which it goes back when the training diverges. The
+copy costs one write of the weights per 64 steps and as much memory as the model; what is lost by going back is at
+most the last 64 steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nnkit.errors import DataError, DivergenceError
+from nnkit.nn.module import Module
+from nnkit.optim import Optimizer
+from nnkit.training.batches import Source
+from nnkit.training.callbacks import Callback
+from nnkit.training.divergence import broken_loss, broken_weights
+from nnkit.training.evaluation import Evaluation
+from nnkit.training.history import History
+from nnkit.training.interrupt import Interrupts
+from nnkit.training.modes import training
+from nnkit.training.steps import Reading, TrainingStep
+from nnkit.training.weights import WeightSnapshot, first_not_finite
+
+__all__ = ["Trainer"]
+
+LOOK_SECONDS = 0.05
+SNAPSHOT_STEPS = 64
+
+
+class RunningLogs(Mapping[str, float]):
+    """The means over the epoch so far; the first look at them reads the device."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._values: dict[str, float] | None = None
+
+    def _read(self) -> dict[str, float]:
+        if self._values is None:
+            self._values = self._trainer.step.totals.read().values
+        return self._values
+
+    def __getitem__(self, name: str) -> float:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
+class Trainer:
+    """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
+
+    ``steps`` is the number of batches per epoch (None where nobody knows), ``log_names`` the names in the logs.
+    """
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        source: Source,
+        validation: Evaluation | None,
+        callbacks: Sequence[Callback],
+        epochs: range,
+    ) -> None:
+        self.step = step
+        self.source = source
+        self.validation = validation
+        self.callbacks = list(callbacks)
+        self.history = History()
+        self.stop_training = False
+        self._epochs = epochs
+        self._interrupts = Interrupts()
+        self._snapshot = WeightSnapshot(step.model)
+        self._since_snapshot = 0
+        for callback in self.callbacks:
+            callback.set_trainer(self)
+        self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
+        self._reading = Reading()
+        self._moment = "the start"
+
+    @property
+    def model(self) -> Module:
+        """The model that learns."""
+        return self.step.model
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What changes the weights."""
+        return self.step.optimizer
+
+    @property
+    def epochs(self) -> int:
+        """The number of the last epoch, counted from 1."""
+        return self._epochs.stop
+
+    @property
+    def steps(self) -> int | None:
+        """Batches per epoch."""
+        return self.source.steps
+
+    @property
+    def log_names(self) -> list[str]:
+        """The names in the logs of an epoch."""
+        validation = [] if self.validation is None else [f"val_{name}" for name in self.validation.names]
+        return [*self.step.totals.names, *validation, "lr"]
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    # ---- the whole ----------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train; whatever ends it, every callback's ``on_train_end`` runs."""
+        with training(self.model), self._interrupts:
+            try:
+                self._run_epochs()
+            except BaseException as error:
+                self._note(error)
+                self._finish(failed=True)
+                if self._forgiven(error):
+                    return self.history
+                raise
+            self._finish(failed=False)
+        return self.history
+
+    def _run_epochs(self) -> None:
+        self._call("on_train_begin")
+        for epoch in self._epochs:
+            if self.stop_training:
+                break
+            done = self._run_epoch(epoch)
+            self._interrupts.check()
+            if not done or (self.source.exhausted and epoch + 1 < self.epochs):
+                self.history.stopped_by = self.history.stopped_by or "end of data"
+                break
+        self._check_weights()
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.history.interrupted = True
+        self.history.stopped_by = type(error).__name__
+
+    def _forgiven(self, error: BaseException) -> bool:
+        """Whether a callback takes a divergence upon itself."""
+        if isinstance(error, DivergenceError):
+            for callback in self.callbacks:
+                if callback.on_divergence(str(error)):
+                    self.history.stopped_by = type(callback).__name__
+                    return True
+        return False
+
+    def _finish(self, failed: bool) -> None:
+        """End every callback; where several ends fail, or the training did before, the first error counts."""
+        first: BaseException | None = None
+        for callback in self.callbacks:
+            try:
+                callback.on_train_end()
+            except BaseException as error:
+                first = first or error
+        if first is not None and not failed:
+            raise first
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        batch_method = method.startswith("on_batch")
+        for callback in self._at_batches if batch_method else self.callbacks:
+            getattr(callback, method)(*arguments)
+            if self.stop_training and self.history.stopped_by is None:
+                self.history.stopped_by = type(callback).__name__
+
+    # ---- an epoch -----------------------------------------------------------------------------------------
+
+    def _run_epoch(self, epoch: int) -> bool:
+        """One epoch; False where the data had no batch left for it."""
+        self._call("on_epoch_begin", epoch)
+        self.step.totals.reset()
+        if not self._run_steps(epoch):
+            if epoch == self._epochs.start:
+                raise DataError("the training data yielded no batch; expected at least one (x, y)")
+            return False
+        logs = dict(self._reading.values)
+        if self.validation is not None:
+            results = self.validation.run(between=self._interrupts.check)
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        logs["lr"] = self.learning_rate
+        self.history.add(epoch, logs)
+        self._call("on_epoch_end", epoch, logs)
+        return True
+
+    def _run_steps(self, epoch: int) -> int:
+        """The steps of an epoch, and how many there were."""
+        done = 0
+        last_look = time.perf_counter()
+        for batch in self.source.epoch(epoch):
+            if self._at_batches:
+                self._call("on_batch_begin", done)
+            self.step(batch)
+            done += 1
+            self._since_snapshot += 1
+            if self._at_batches:
+                self._call("on_batch_end", done - 1, RunningLogs(self))
+            now = time.perf_counter()
+            if now - last_look >= LOOK_SECONDS or self._since_snapshot >= SNAPSHOT_STEPS:
+                self._look(epoch, done)
+                last_look = now
+            self._interrupts.check()
+            if self.stop_training:
+                break
+        if done:
+            self._look(epoch, done)
+        return done
+
+    def _look(self, epoch: int, done: int) -> None:
+        """Read the totals after ``done`` steps: still finite? Then keep the weights if it is time, and tell."""
+        self._moment = _when(epoch, done)
+        self._reading = self.step.totals.read()
+        good = self._reading.good_steps
+        if good < done:
+            batch = self.source.recall(good)
+            raise DivergenceError(
+                broken_loss(self.model, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate)
+            )
+        if self._since_snapshot >= SNAPSHOT_STEPS:
+            self._check_weights()
+            self._snapshot.take()
+            self._since_snapshot = 0
+        self.source.forget(done)
+        self._call("on_read", done, self._reading.values)
+
+    def _check_weights(self) -> None:
+        parameter = first_not_finite(self.model)
+        if parameter is not None:
+            self._snapshot.restore()
+            raise DivergenceError(broken_weights(parameter, self._moment, self.learning_rate))
+
+
+def _when(epoch: int, step: int) -> str:
+    """A moment as people count: from 1."""
+    return f"epoch {epoch + 1}, step {step}"

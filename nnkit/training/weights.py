@@ -1,0 +1,73 @@
+"""A copy of a model's weights, kept on its device: to go back to the last good ones, or to the best ones."""
+
+from __future__ import annotations
+
+from nnkit import ops
+from nnkit.nn.module import Module
+from nnkit.tape import no_grad
+from nnkit.tensor import Tensor
+
+__all__ = ["WeightSnapshot"]
+
+#: The largest finite value by dtype name; anything beyond, or NaN, fails the comparison without a warning.
+LARGEST = {"float16": 65504.0, "float32": 3.4028234663852886e38, "float64": 1.7976931348623157e308}
+
+
+class WeightSnapshot:
+    """The parameters and buffers of ``model`` as they were at the last ``take``.
+
+    Taking and restoring copy memory once, on the device; a snapshot costs as much memory as the model.
+
+    >>> import nnkit
+    >>> model = nnkit.nn.Linear(1, 1)
+    >>> snapshot = WeightSnapshot(model)
+    >>> before = model.weight.item()
+    >>> with nnkit.no_grad():
+    ...     _ = model.weight.fill_(5.0)
+    >>> snapshot.restore()
+    >>> model.weight.item() == before
+    True
+    """
+
+    def __init__(self, model: Module) -> None:
+        self._model = model
+        self._saved = [tensor.detach().clone() for tensor in self._tensors()]
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self._model.parameters(), *self._model.buffers()]
+
+    def take(self) -> None:
+        """Copy the model's present weights."""
+        with no_grad():
+            for saved, tensor in zip(self._saved, self._tensors(), strict=True):
+                saved.copy_(tensor.detach())
+
+    def restore(self) -> None:
+        """Copy the weights back into the model, in place."""
+        with no_grad():
+            for saved, tensor in zip(self._saved, self._tensors(), strict=True):
+                tensor.copy_(saved)
+
+
+def first_not_finite(model: Module) -> str | None:
+    """The name of the first parameter or buffer that holds NaN or infinity; None where all are finite."""
+    with no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if not is_finite(tensor):
+                return name
+    return None
+
+
+def finite(tensor: Tensor) -> Tensor:
+    """Whether each element is neither NaN nor infinite: a boolean tensor of the same shape.
+
+    >>> import nnkit
+    >>> finite(nnkit.tensor([1.0, float("inf"), float("nan")])).tolist()
+    [True, False, False]
+    """
+    return ops.le(ops.abs(tensor), LARGEST[str(tensor.dtype)])
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all elements are finite, read on the host; integers always are."""
+    return str(tensor.dtype) not in LARGEST or bool(finite(tensor).all().item())

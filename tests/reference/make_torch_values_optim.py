@@ -1,0 +1,220 @@
+"""What PyTorch computes for ``nnkit.optim``, stored in ``optim_values.npz``.
+
+Every case is run by one function for both libraries, whose names are the same, so the two cannot drift apart:
+``trajectory(torch, ...)`` made the stored values, ``trajectory(nnkit, ...)`` must give them again.
+Run it where PyTorch is installed: ``python tests/reference/make_torch_values_optim.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VALUES = Path(__file__).with_name("optim_values.npz")
+STEPS = 12
+KEPT = (1, 2, 5, 12)  # the steps after which the parameters are stored
+SHAPES = ((3, 5), (35,), (), (1, 2, 2))
+
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {}),
+    "sgd lr": ("SGD", {"lr": 0.1}),
+    "sgd decay": ("SGD", {"lr": 0.1, "weight_decay": 0.2}),
+    "sgd maximize": ("SGD", {"lr": 0.02, "weight_decay": 0.2, "maximize": True}),
+    "sgd momentum": ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    "sgd momentum decay": ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.2}),
+    "sgd dampening": ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3}),
+    "sgd nesterov": ("SGD", {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+    "sgd momentum maximize": ("SGD", {"lr": 0.01, "momentum": 0.9, "maximize": True}),
+    "adam": ("Adam", {}),
+    "adam lr": ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3}),
+    "adam betas 0": ("Adam", {"lr": 0.01, "betas": (0.0, 0.0)}),
+    "adam decay": ("Adam", {"lr": 0.05, "weight_decay": 0.3}),
+    "adam amsgrad": ("Adam", {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True}),
+    "adam maximize": ("Adam", {"lr": 0.05, "maximize": True, "weight_decay": 0.1}),
+    "adam decoupled": ("Adam", {"lr": 0.05, "weight_decay": 0.3, "decoupled_weight_decay": True}),
+    "adamw": ("AdamW", {}),
+    "adamw decay": ("AdamW", {"lr": 0.05, "weight_decay": 0.3}),
+    "adamw amsgrad": ("AdamW", {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True, "weight_decay": 0.1}),
+    "adamw maximize": ("AdamW", {"lr": 0.05, "maximize": True, "weight_decay": 0.1}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop decay": ("RMSprop", {"lr": 0.02, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.2}),
+    "rmsprop momentum": ("RMSprop", {"lr": 0.01, "alpha": 0.9, "momentum": 0.7}),
+    "rmsprop centered": ("RMSprop", {"lr": 0.01, "alpha": 0.9, "centered": True, "eps": 1e-2}),
+    "rmsprop both": ("RMSprop", {"lr": 0.01, "alpha": 0.9, "centered": True, "momentum": 0.5, "eps": 1e-2}),
+    "rmsprop maximize": ("RMSprop", {"lr": 0.01, "maximize": True}),
+    "adagrad": ("Adagrad", {}),
+    "adagrad decay": ("Adagrad", {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.2}),
+    "adagrad initial": ("Adagrad", {"lr": 0.3, "initial_accumulator_value": 0.5, "eps": 1e-3}),
+    "adagrad maximize": ("Adagrad", {"lr": 0.1, "maximize": True}),
+}
+
+#: The options of the second of two groups; the first group has its optimizer's "lr" case above.
+SECOND_GROUPS: dict[str, dict[str, Any]] = {
+    "sgd lr": {"lr": 0.01, "momentum": 0.9, "nesterov": True},
+    "adam lr": {"lr": 0.02, "betas": (0.9, 0.99), "amsgrad": True},
+    "rmsprop decay": {"lr": 0.005, "weight_decay": 0.0, "centered": True, "eps": 0.1},
+}
+
+
+def warm_up(step: int) -> float:
+    """A rule for LambdaLR."""
+    return min(1.0, (step + 1) / 6)
+
+
+def decline(step: int) -> float:
+    """Another one."""
+    return 0.9**step
+
+
+METRICS = (
+    5.0,
+    4.0,
+    4.0,
+    4.1,
+    3.9,
+    3.9,
+    3.9,
+    3.9,
+    3.9,
+    3.0,
+    3.0,
+    3.0,
+    3.0,
+    3.0,
+    2.9999,
+    3.0,
+    3.0,
+    9.0,
+    9.0,
+    9.0,
+)
+
+SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "step": ("StepLR", {"step_size": 3}),
+    "step gamma": ("StepLR", {"step_size": 4, "gamma": 0.7}),
+    "multistep": ("MultiStepLR", {"milestones": [9, 2, 5], "gamma": 0.5}),
+    "multistep repeated": ("MultiStepLR", {"milestones": [4, 4]}),
+    "exponential": ("ExponentialLR", {"gamma": 0.9}),
+    "constant": ("ConstantLR", {}),
+    "constant factor": ("ConstantLR", {"factor": 0.25, "total_iters": 3}),
+    "linear": ("LinearLR", {}),
+    "linear down": ("LinearLR", {"start_factor": 1.0, "end_factor": 0.1, "total_iters": 8}),
+    "polynomial": ("PolynomialLR", {}),
+    "polynomial power": ("PolynomialLR", {"total_iters": 12, "power": 2.0}),
+    "cosine": ("CosineAnnealingLR", {"T_max": 10}),
+    "cosine eta_min": ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
+    "lambda": ("LambdaLR", {"lr_lambda": warm_up}),
+    "lambda each": ("LambdaLR", {"lr_lambda": [warm_up, decline]}),
+    "one cycle": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20}),
+    "one cycle linear": ("OneCycleLR", {
+        "max_lr": [0.5, 0.2], "epochs": 4, "steps_per_epoch": 6, "pct_start": 0.4,
+        "anneal_strategy": "linear",
+    }),
+    "one cycle three": ("OneCycleLR", {
+        "max_lr": 0.5, "total_steps": 20, "three_phase": True, "div_factor": 5.0,
+    }),
+    "plateau": ("ReduceLROnPlateau", {"patience": 2}),
+    "plateau all": ("ReduceLROnPlateau", {
+        "factor": 0.5, "patience": 1, "cooldown": 2, "threshold": 0.05, "threshold_mode": "abs",
+        "min_lr": 0.02,
+    }),
+    "plateau max": ("ReduceLROnPlateau", {
+        "mode": "max", "patience": 1, "factor": 0.3, "min_lr": [0.01, 0.0],
+    }),
+    "plateau max abs": ("ReduceLROnPlateau", {
+        "mode": "max", "patience": 1, "factor": 0.3, "threshold": 1.0, "threshold_mode": "abs",
+    }),
+}  # fmt: skip
+
+CLIPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "norm": ("clip_grad_norm_", {"max_norm": 1.0}),
+    "norm large": ("clip_grad_norm_", {"max_norm": 1e4}),
+    "norm 0": ("clip_grad_norm_", {"max_norm": 0.0}),
+    "norm of order 1": ("clip_grad_norm_", {"max_norm": 2.0, "norm_type": 1}),
+    "norm of order 3": ("clip_grad_norm_", {"max_norm": 2.0, "norm_type": 3.0}),
+    "norm of order infinity": ("clip_grad_norm_", {"max_norm": 0.5, "norm_type": float("inf")}),
+    "value": ("clip_grad_value_", {"clip_value": 0.7}),
+}
+
+
+def start(library: Any, dtype: str, **place: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Parameters, and for each the target and the curvature of its quadratic loss."""
+    random = np.random.default_rng(7)
+    kind = getattr(library, dtype)
+
+    def draw(low: float, high: float) -> list[Any]:
+        return [library.tensor(random.uniform(low, high, s).tolist(), dtype=kind, **place) for s in SHAPES]
+
+    values, targets, curvatures = draw(-1, 1), draw(-2, 2), draw(0.2, 3)
+    return [library.nn.Parameter(value) for value in values], targets, curvatures
+
+
+def loss_of(parameters: list[Any], targets: list[Any], curvatures: list[Any]) -> Any:
+    """A quadratic whose gradient changes along the way."""
+    terms = [(c * (p - t) * (p - t)).sum() for p, t, c in zip(parameters, targets, curvatures, strict=True)]
+    return sum(terms[1:], terms[0])
+
+
+def flatten(tensors: list[Any]) -> np.ndarray:
+    """All elements, one after another, as float64."""
+    return np.concatenate([np.asarray(t.detach().tolist(), np.float64).reshape(-1) for t in tensors])
+
+
+def trajectory(
+    library: Any, name: str, dtype: str = "float64", second: dict[str, Any] | None = None, **place: Any
+) -> np.ndarray:
+    """All parameters after each of the steps KEPT: (4, elements). second: a group of the last two."""
+    parameters, targets, curvatures = start(library, dtype, **place)
+    kind, options = OPTIMIZERS[name]
+    groups = parameters if second is None else [{"params": parameters[:2]}, {"params": parameters[2:], **second}]
+    optimizer = getattr(library.optim, kind)(groups, **options)
+    rows = []
+    for step in range(1, STEPS + 1):
+        optimizer.zero_grad()
+        loss_of(parameters, targets, curvatures).backward()
+        optimizer.step()
+        if step in KEPT:
+            rows.append(flatten(parameters))
+    return np.stack(rows)
+
+
+def rates(library: Any, name: str, **place: Any) -> np.ndarray:
+    """Rate and momentum of two groups, at the start and after each of 20 steps: (21, 4)."""
+    parameters, _, _ = start(library, "float64", **place)
+    for parameter in parameters:
+        (parameter * 0.0).sum().backward()
+    groups = [{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.25}]
+    optimizer = library.optim.SGD(groups, lr=0.1, momentum=0.5)
+    kind, options = SCHEDULES[name]
+    scheduler = getattr(library.optim.lr_scheduler, kind)(optimizer, **options)
+    rows = [[group[key] for group in optimizer.param_groups for key in ("lr", "momentum")]]
+    for metric in METRICS:
+        optimizer.step()
+        scheduler.step(*([metric] if kind == "ReduceLROnPlateau" else []))
+        rows.append([group[key] for group in optimizer.param_groups for key in ("lr", "momentum")])
+    return np.array(rows)
+
+
+def clipped(library: Any, utils: Any, name: str, dtype: str = "float64", **place: Any) -> np.ndarray:
+    """The gradients after clipping, and the norm before (0 where none is returned)."""
+    parameters, targets, curvatures = start(library, dtype, **place)
+    loss_of(parameters, targets, curvatures).backward()
+    function, options = CLIPPINGS[name]
+    norm = getattr(utils, function)(parameters, **options)
+    return np.append(flatten([p.grad for p in parameters]), 0.0 if norm is None else norm.item())
+
+
+def compute(torch: Any) -> dict[str, np.ndarray]:
+    """Everything that is stored."""
+    values = {f"trajectory {name}": trajectory(torch, name) for name in OPTIMIZERS}
+    values |= {f"groups {name}": trajectory(torch, name, second=two) for name, two in SECOND_GROUPS.items()}
+    values |= {f"rates {name}": rates(torch, name) for name in SCHEDULES}
+    return values | {f"clipped {name}": clipped(torch, torch.nn.utils, name) for name in CLIPPINGS}
+
+
+if __name__ == "__main__":
+    import torch
+
+    np.savez_compressed(VALUES, **compute(torch))
