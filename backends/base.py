@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends.device import Device
+from nnkit.backends.recording import note_host_read, primitive
 from nnkit.kernels import arithmetic, formulas, philox, special, updates
 from nnkit.kernels.vocabulary import array_words, bind, element_names, table_of
 
@@ -50,6 +51,14 @@ class Backend:
     def __init__(self, index: int = 0) -> None:
         self.device = Device(self.name, index)
 
+    def __init_subclass__(cls) -> None:
+        """An override of a primitive is a primitive."""
+        super().__init_subclass__()
+        for name in PRIMITIVES:
+            body = vars(cls).get(name)
+            if body is not None and not hasattr(body, "__wrapped__"):
+                setattr(cls, name, primitive(body))
+
     # ---- memory -------------------------------------------------------------------------------------------
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -68,7 +77,8 @@ class Backend:
         return self.xp.asarray(host, dtype=self.native(host.dtype))
 
     def to_numpy(self, array: Array) -> np.ndarray:
-        """The values as a numpy array on the host; may share memory."""
+        """The values as a numpy array on the host; may share memory. A step that does this cannot be replayed."""
+        note_host_read()
         return np.asarray(array)
 
     def native(self, dtype: Any) -> Any:
@@ -112,6 +122,7 @@ class Backend:
         words = array_words(self.xp)
         return bind({"erf": special.erf} | FORMULAS, words)
 
+    @primitive
     def map(self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()) -> None:
         """Each element of ``out`` from the elements of ``inputs`` (broadcast) by a formula of ``kernels``.
 
@@ -122,7 +133,10 @@ class Backend:
         with self.quietly():
             values = self.formulas[formula](*inputs, *numbers)
         for target, value in zip(out, values if len(out) > 1 else (values,), strict=True):
-            self._write(value, target)
+            if isinstance(value, float):  # a literal that the formula returns as it is
+                self.fill(value, target)
+            else:
+                self._write(value, target)
 
     def _number(self, scalar: Scalar, dtype: Any) -> Array:
         """A scalar as an array of one element of the type that the formula computes in."""
@@ -135,33 +149,39 @@ class Backend:
             value = self.xp.astype(value, out.dtype)
         out[...] = self.xp.broadcast_to(value, out.shape)
 
+    @primitive
     def fill(self, value: float, out: Array) -> None:
         """Every element becomes ``value``."""
         out[...] = self.xp.asarray(value, dtype=out.dtype)
 
+    @primitive
     def copy(self, x: Array, out: Array) -> None:
         """The elements of x (broadcast, cast to the type of ``out``)."""
         self._write(x, out)
 
     # ---- primitives: reductions -----------------------------------------------------------------------------
 
+    @primitive
     def reduce(self, kind: str, x: Array, axes: tuple[int, ...], out: Array) -> None:
         """kind is sum, prod, max, min, any or all, over ``axes``; ``out`` has those axes removed or of size 1."""
         with self.quietly():
             result = getattr(self.xp, kind)(x, axis=axes)
         self._write(self.xp.reshape(result, out.shape), out)
 
+    @primitive
     def arg_reduce(self, kind: str, x: Array, axis: int, out: Array) -> None:
         """kind is argmax or argmin: the index of the first greatest or least element along ``axis``."""
         self._write(self.xp.reshape(getattr(self.xp, kind)(x, axis=axis), out.shape), out)
 
     # ---- primitives: matrix products --------------------------------------------------------------------------
 
+    @primitive
     def matmul(self, x: Array, y: Array, out: Array) -> None:
         """x (..., M, K) times y (..., K, N), batch axes broadcast."""
         with self.quietly():
             self._write(self.xp.matmul(x, y), out)
 
+    @primitive
     def linear(
         self, x: Array, w: Array, b: Array | None, activation: str, z: Array | None, out: Array,
         scalars: Sequence[float] = (),
@@ -177,6 +197,7 @@ class Backend:
         if activation != "identity" or target is not out:
             self.map(formulas.ACTIVATIONS[activation], (target,), (out,), scalars)
 
+    @primitive
     def linear_grad(
         self, x: Array, w: Array, kept: Array, dy: Array, activation: str, dz: Array, dx: Array | None,
         dw: Array | None, db: Array | None, add: tuple[bool, bool], scalars: Sequence[float] = (),
@@ -202,6 +223,7 @@ class Backend:
 
     # ---- primitives: classification ---------------------------------------------------------------------------
 
+    @primitive
     def softmax(self, x: Array, log: bool, out: Array) -> None:
         """Softmax, or its logarithm, over the last axis."""
         xp = self.xp
@@ -211,6 +233,7 @@ class Backend:
             total = xp.sum(e, axis=-1, keepdims=True)
             self._write(shifted - xp.log(total) if log else e / total, out)
 
+    @primitive
     def softmax_grad(self, dy: Array, y: Array, log: bool, out: Array) -> None:
         """The gradient of ``softmax`` from its output."""
         xp = self.xp
@@ -220,6 +243,7 @@ class Backend:
             else:
                 self._write(y * (dy - xp.sum(dy * y, axis=-1, keepdims=True)), out)
 
+    @primitive
     def cross_entropy(self, z: Array, labels: Array, row_weights: Array | None, loss: Array, dz: Array) -> None:
         """Per row of logits z (B, C): loss (B,) = w (log sum exp z - z[label]), dz = w (softmax(z) - onehot(label)).
 
@@ -242,10 +266,12 @@ class Backend:
 
     # ---- primitives: rows ---------------------------------------------------------------------------------------
 
+    @primitive
     def take_rows(self, x: Array, indices: Array, out: Array) -> None:
         """out[i] = x[indices[i]]: x (N, ...), indices int64 (M,) from 0 to N - 1, out (M, ...)."""
         self._write(self.xp.take(x, indices, axis=0), out)
 
+    @primitive
     def add_rows(self, y: Array, indices: Array, out: Array) -> None:
         """out[indices[i]] += y[i], also where an index comes twice: y (M, ...), out (N, ...)."""
         xp = self.xp
@@ -257,6 +283,7 @@ class Backend:
 
     # ---- primitives: random numbers -------------------------------------------------------------------------------
 
+    @primitive
     def next_key(self, state: Array, key: Array) -> None:
         """Take the key of the next draw: key becomes (seed, draw number), and the number in ``state`` grows by one.
 
@@ -265,12 +292,14 @@ class Backend:
         self._write(state, key)
         state[1:2] = state[1:2] + self.xp.asarray(1, dtype=state.dtype)
 
+    @primitive
     def uniform(self, key: Array, purpose: int, out: Array) -> None:
         """Numbers in [0, 1), multiples of 2**-24, equal on every backend: see ``kernels.philox``."""
         xp, count = self.xp, math.prod(out.shape)
         words = philox.words(xp, count, purpose, key[0:1], key[1:2])
         self._write(xp.reshape(philox.uniforms(xp, words, out.dtype), out.shape), out)
 
+    @primitive
     def dropout(self, x: Array, p: float, key: Array, out: Array) -> None:
         """0 with probability p, else x / (1 - p). The same key drops the same elements: so it is its own gradient."""
         xp = self.xp

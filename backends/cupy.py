@@ -9,6 +9,7 @@ import cupy
 import numpy as np
 
 from nnkit.backends.base import Array, Backend
+from nnkit.backends.recording import note_host_read
 
 
 class CupyBackend(Backend):
@@ -26,6 +27,7 @@ class CupyBackend(Backend):
             return cupy.asarray(np.array(values, dtype=dtype, order="C"))
 
     def to_numpy(self, array: Array) -> np.ndarray:
+        note_host_read()
         return cupy.asnumpy(array)
 
     def synchronize(self) -> None:

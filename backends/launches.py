@@ -1,4 +1,4 @@
-"""From a primitive's arguments to a kernel and its argument block, or None where no kernel fits.
+"""From a primitive's arguments to a kernel and its argument block, or to the reason why no kernel fits.
 
 Each function has the signature of the primitive that it is named after. A kernel takes contiguous arrays of one
 type, float32 or float64; whatever else comes (other types, strides, broadcasting) is for the reference body.
@@ -7,19 +7,26 @@ type, float32 or float64; whatever else comes (other types, strides, broadcastin
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnkit.backends.base import Scalar
-from nnkit.kernels.cpu import classification, elementwise, random
+from nnkit.kernels.cpu import classification, elementwise, memory, random, reductions
 from nnkit.kernels.cpu import linear as linear_kernels
 from nnkit.kernels.cpu.compiler import Kernel
 from nnkit.kernels.philox import PURPOSES
 
 FLOATS = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 INT64 = np.dtype(np.int64)
+TYPES = FLOATS | {INT64: "int64", np.dtype(np.bool_): "bool"}
+#: Formulas that on whole numbers are exact: the others are computed in floats, by NumPy's rules.
+WHOLE = frozenset({
+    "add", "sub", "mul", "neg", "square", "identity", "select", "equal", "not_equal", "less", "less_equal", "greater",
+    "greater_equal",
+})  # fmt: skip
 
 
 class Launch(NamedTuple):
@@ -61,6 +68,14 @@ def _common_type(*arrays: np.ndarray) -> str | None:
     return FLOATS.get(dtype)
 
 
+def _why_not(*arrays: np.ndarray) -> str:
+    """Why ``_common_type`` found none, in words."""
+    types = sorted({str(a.dtype) for a in arrays})
+    if len(types) > 1 or types[0] not in FLOATS.values():
+        return f"element types {', '.join(types)}"
+    return "an array is not contiguous" if not all(a.flags.c_contiguous for a in arrays) else "an array is empty"
+
+
 def _address_or_0(array: np.ndarray | None) -> int:
     return 0 if array is None else address(array)
 
@@ -71,31 +86,145 @@ def _numbers(scalars: Sequence[Scalar]) -> tuple[list[int], list[Any]]:
     return [address(b) if isinstance(b, np.ndarray) else ctypes.addressof(b) for b in boxes], boxes
 
 
+def _layout(x: np.ndarray, shape: tuple[int, ...]) -> tuple[str, int] | None:
+    """How x, broadcast to ``shape``, lies in memory: a letter of ``kernels.cpu.elementwise`` and C for r, R for c."""
+    if x.shape == shape and x.flags.c_contiguous:
+        return "f", 0
+    lead = len(shape) - x.ndim
+    steps = [0] * lead + [0 if n == 1 else s // x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
+    whole, size = [], 1
+    for n in reversed(shape):
+        whole.append(size)
+        size *= n
+    whole.reverse()
+    axes = [i for i, n in enumerate(shape) if n > 1]
+    varying = [i for i in axes if steps[i]]
+    if not varying:
+        return "1", 0
+    first, last = varying[0], varying[-1]
+    if all(steps[i] == whole[i] for i in axes if i >= first):
+        return "r", math.prod(shape[first:])
+    columns = whole[last]  # elements behind one of the column
+    if all(steps[i] * columns == whole[i] for i in axes if i <= last):
+        return "c", size // columns
+    return None
+
+
 def map(
     formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar] = ()
-) -> Launch | None:
-    """Arrays of one shape; device scalars in float64."""
-    dtype = _common_type(*inputs, *out)
-    shape = out[0].shape
-    if dtype is None or any(a.shape != shape for a in inputs) or any(a.shape != shape for a in out):
-        return None
+) -> Launch | str:
+    """Outputs contiguous and of one shape; inputs that are full, or repeat a row, a column or an element."""
+    shape, size = out[0].shape, out[0].size
+    if any(a.dtype not in TYPES for a in inputs) or any(a.dtype not in TYPES for a in out):
+        return _why_not(*inputs, *out)
+    if any(a.shape != shape or not a.flags.c_contiguous for a in out) or not size:
+        return "an output is not contiguous, or empty"
+    types = {a.dtype for a in inputs if a.dtype.kind != "b"}
+    if len(types) > 1 or (INT64 in types and formula not in WHOLE):
+        return _why_not(*inputs)
     if any(isinstance(s, np.ndarray) and (s.dtype != np.float64 or s.size != 1) for s in scalars):
-        return None
+        return "a scalar is not one float64"
+    kinds = [_layout(a, shape) for a in inputs]
+    sizes = {size // n if k == "r" else n for k, n in filter(None, kinds) if k in "rc"}
+    if None in kinds or len(sizes) > 1:
+        return "an input is strided"
+    R = sizes.pop() if sizes else 1
     sources, targets = [address(a) for a in inputs], [address(a) for a in out]
     aliases = tuple(sources.index(t) if t in sources else -1 for t in targets)
     numbers, boxes = _numbers(scalars)
-    kernel = elementwise.map_kernel(formula, dtype, aliases)
-    return _launch(kernel, [out[0].size, *sources, *numbers, *targets], boxes)
+    layout = "".join(kind[0] for kind in kinds if kind)
+    names = tuple(TYPES[a.dtype] for a in inputs), tuple(TYPES[a.dtype] for a in out)
+    kernel = elementwise.map_kernel(formula, elementwise.Shape(*names, layout, aliases))
+    return _launch(kernel, [R, size // R, *sources, *numbers, *targets], boxes)
+
+
+def fill(value: float, out: np.ndarray) -> Launch | str:
+    """A contiguous array of floats or int64."""
+    if out.dtype not in TYPES or not out.flags.c_contiguous:
+        return _why_not(out)
+    numbers, boxes = _numbers([float(value)])
+    return _launch(memory.fill_kernel(TYPES[out.dtype]), [out.size, *numbers, address(out)], boxes)
+
+
+def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
+    """A copy that may change the type or repeat x."""
+    if out.dtype.kind == "b" and x.dtype.kind != "b":
+        return "a conversion to booleans"
+    return map("identity", (x,), (out,))
+
+
+def reduce(kind: str, x: np.ndarray, axes: tuple[int, ...], out: np.ndarray) -> Launch | str:
+    """Contiguous arrays of one type, reduced over neighbouring axes."""
+    if x.dtype not in TYPES or x.dtype != out.dtype or not (x.flags.c_contiguous and out.flags.c_contiguous):
+        return _why_not(x, out)
+    if not x.size or (kind in ("any", "all")) != (x.dtype.kind == "b"):
+        return "an array is empty, or of another kind"
+    if not axes:
+        return map("identity", (x,), (out.reshape(x.shape),))
+    if axes != tuple(range(axes[0], axes[-1] + 1)):
+        return "the reduced axes are not neighbours"
+    A, K, B = (math.prod(x.shape[i] for i in r) for r in _around(axes, x.ndim))
+    kernel = reductions.reduce_kernel(kind, TYPES[x.dtype], B == 1)
+    return _launch(kernel, [A, K, B, address(x), address(out)])
+
+
+def _around(axes: tuple[int, ...], ndim: int) -> tuple[range, tuple[int, ...], range]:
+    return range(axes[0]), axes, range(axes[-1] + 1, ndim)
+
+
+def arg_reduce(kind: str, x: np.ndarray, axis: int, out: np.ndarray) -> Launch | str:
+    """Along the last axis of a contiguous array; the result in int64."""
+    if x.dtype not in TYPES or x.dtype.kind == "b" or not x.flags.c_contiguous or not out.flags.c_contiguous:
+        return _why_not(x)
+    if axis not in (-1, x.ndim - 1) or out.dtype != INT64 or not x.size:
+        return "not along the last axis"
+    K = x.shape[-1]
+    return _launch(reductions.position_kernel(kind, TYPES[x.dtype]), [x.size // K, K, address(x), address(out)])
+
+
+def take_rows(x: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | str:
+    """Contiguous rows of a multiple of 4 bytes; indices int64."""
+    width = out.nbytes // max(len(indices), 1)
+    if width % 4 or x.dtype != out.dtype or indices.dtype != INT64 or not out.size:
+        return "a row is not a multiple of 4 bytes, or an array is empty"
+    if not (x.flags.c_contiguous and indices.flags.c_contiguous and out.flags.c_contiguous):
+        return "an array is not contiguous"
+    arrays = [address(x), address(indices), address(out)]
+    return _launch(memory.take_rows_kernel(), [*arrays, len(indices), width // 4])
+
+
+def add_rows(y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | str:
+    """Contiguous floats; indices int64."""
+    dtype = _common_type(y, out)
+    if dtype is None or indices.dtype != INT64 or not indices.flags.c_contiguous or not y.size:
+        return _why_not(y, out)
+    arrays = [address(y), address(indices), address(out)]
+    return _launch(memory.add_rows_kernel(dtype), [*arrays, len(indices), y.size // len(indices)])
+
+
+def next_key(state: np.ndarray, key: np.ndarray) -> Launch | str:
+    """Always."""
+    return _launch(memory.next_key_kernel(), [address(state), address(key)])
+
+
+def softmax_grad(dy: np.ndarray, y: np.ndarray, log: bool, out: np.ndarray) -> Launch | str:
+    """Contiguous floats."""
+    dtype = _common_type(dy, y, out)
+    if dtype is None or not y.size:
+        return _why_not(dy, y, out)
+    C = y.shape[-1]
+    kernel = classification.softmax_grad_kernel(dtype, log)
+    return _launch(kernel, [address(dy), address(y), address(out), y.size // C, C])
 
 
 def linear(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, activation: str, z: np.ndarray | None, out: np.ndarray,
     scalars: Sequence[float] = (),
-) -> Launch | None:  # fmt: skip
+) -> Launch | str:  # fmt: skip
     """Every array contiguous and of one type."""
     dtype = _common_type(*(a for a in (x, w, b, z, out) if a is not None))
     if dtype is None or out.size == 0 or w.shape[1] == 0:
-        return None
+        return _why_not(*(a for a in (x, w, b, z, out) if a is not None))
     numbers, boxes = _numbers(scalars)
     sizes = [x.shape[0], x.shape[1], w.shape[0]]
     arrays = [address(x), address(w), _address_or_0(b), _address_or_0(z), address(out)]
@@ -107,11 +236,11 @@ def linear_grad(
     x: np.ndarray, w: np.ndarray, kept: np.ndarray, dy: np.ndarray, activation: str, dz: np.ndarray,
     dx: np.ndarray | None, dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
     scalars: Sequence[float] = (),
-) -> Launch | None:  # fmt: skip
+) -> Launch | str:  # fmt: skip
     """Every array contiguous and of one type."""
     dtype = _common_type(*(a for a in (x, w, kept, dy, dz, dx, dw, db) if a is not None))
     if dtype is None or dz.size == 0 or w.shape[1] == 0:
-        return None
+        return _why_not(*(a for a in (x, w, kept, dy, dz, dx, dw, db) if a is not None))
     numbers, boxes = _numbers(scalars)
     arrays = [address(x), address(w), address(kept), address(dy), address(dz)]
     gradients = [_address_or_0(dx), _address_or_0(dw), _address_or_0(db)]
@@ -130,52 +259,52 @@ def _matrix(x: np.ndarray) -> tuple[np.ndarray, int] | None:
     return (x.T, 1) if x.flags.f_contiguous else None
 
 
-def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | None:
+def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | str:
     """Two matrices, contiguous or transposed; batches are for NumPy."""
     left, right = _matrix(x), _matrix(y)
     if left is None or right is None or _common_type(left[0], right[0], out) is None:
-        return None
+        return "not two matrices of one float type, contiguous or transposed"
     (M, N), K = out.shape, x.shape[1]
     if 0 in (M, N, K):
-        return None
+        return "an array is empty"
     dtype = FLOATS[out.dtype]
     arrays = [linear_kernels.gemm_address(dtype), address(left[0]), address(right[0]), address(out)]
-    return _launch(linear_kernels.matmul_kernel(dtype), [*arrays, M, N, K, left[1], right[1]], left, right)
+    return _launch(linear_kernels.matmul_kernel(dtype), [*arrays, M, N, K, left[1], right[1]])
 
 
-def softmax(x: np.ndarray, log: bool, out: np.ndarray) -> Launch | None:
+def softmax(x: np.ndarray, log: bool, out: np.ndarray) -> Launch | str:
     """Contiguous arrays of at least one element a row."""
     dtype = _common_type(x, out)
     if dtype is None or x.size == 0 or x.ndim == 0:
-        return None
+        return _why_not(x, out)
     C = x.shape[-1]
     return _launch(classification.softmax_kernel(dtype, log), [address(x), address(out), x.size // C, C])
 
 
 def cross_entropy(
     z: np.ndarray, labels: np.ndarray, row_weights: np.ndarray | None, loss: np.ndarray, dz: np.ndarray
-) -> Launch | None:
+) -> Launch | str:
     """Contiguous arrays; labels int64."""
     dtype = _common_type(*(a for a in (z, row_weights, loss, dz) if a is not None))
     if dtype is None or z.size == 0 or labels.dtype != INT64 or not labels.flags.c_contiguous:
-        return None
+        return _why_not(z, loss, dz)
     arrays = [address(z), address(labels), _address_or_0(row_weights), address(loss), address(dz)]
     return _launch(classification.cross_entropy_kernel(dtype), [*arrays, *z.shape])
 
 
-def uniform(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | None:
+def uniform(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:
     """A contiguous float array."""
     dtype = _common_type(out)
     if dtype is None:
-        return None
+        return _why_not(out)
     return _launch(random.uniform_kernel(dtype), [out.size, address(key), purpose, address(out)])
 
 
-def dropout(x: np.ndarray, p: float, key: np.ndarray, out: np.ndarray) -> Launch | None:
+def dropout(x: np.ndarray, p: float, key: np.ndarray, out: np.ndarray) -> Launch | str:
     """Contiguous float arrays."""
     dtype = _common_type(x, out)
     if dtype is None:
-        return None
+        return _why_not(x, out)
     numbers, boxes = _numbers([p])
     block = [out.size, address(key), PURPOSES["dropout"], address(x), *numbers, address(out)]
     return _launch(random.dropout_kernel(dtype), block, boxes)

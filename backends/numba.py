@@ -1,7 +1,8 @@
 """The CPU with compiled kernels: NumPy, and where a kernel fits the arrays at hand, the kernel.
 
 ``launches`` prepares the kernels; here is the one place that picks. For each primitive a ``prepare`` function
-looks at the arrays and returns the kernel and its argument block, or None, and then NumPy's body runs.
+looks at the arrays and returns the kernel and its argument block, or the reason why none fits, and then NumPy's
+body runs.
 """
 
 from __future__ import annotations
@@ -13,22 +14,30 @@ from typing import Any
 import numba
 import numpy as np
 
-from nnkit.backends import launches
+from nnkit.backends import launches, recording
 from nnkit.backends.launches import Launch
 from nnkit.backends.numpy import NumpyBackend
 
 
-def picks(prepare: Callable[..., Launch | None]) -> Callable[..., None]:
+def picks(prepare: Callable[..., Launch | str]) -> Callable[..., None]:
     """The primitive named like ``prepare``: its kernel where ``prepare`` says so, else NumPy's body."""
     body = getattr(NumpyBackend, prepare.__name__)
 
     @functools.wraps(body)
     def primitive(self: NumpyBackend, *args: Any, **options: Any) -> None:
         launch = prepare(*args, **options)
-        if launch is None:
-            body(self, *args, **options)
-        else:
-            launch.run()
+        at_work = recording.recorder()
+        if isinstance(launch, str):
+            if at_work is None:
+                body(self, *args, **options)
+            else:
+                recording.note_call(body.__wrapped__, launch, self, args, options)
+            return
+        launch.run()
+        if at_work is not None:
+            arrays = recording.arrays_in([*args, *options.values()])
+            name = launch.kernel.name
+            at_work.note(recording.describe(prepare.__name__, launch, launch.run, name, arrays), arrays)
 
     return primitive
 
@@ -39,11 +48,19 @@ class NumbaBackend(NumpyBackend):
     name = "numba"
 
     map = picks(launches.map)
+    fill = picks(launches.fill)
+    copy = picks(launches.copy)
+    reduce = picks(launches.reduce)
+    arg_reduce = picks(launches.arg_reduce)
+    matmul = picks(launches.matmul)
     linear = picks(launches.linear)
     linear_grad = picks(launches.linear_grad)
-    matmul = picks(launches.matmul)
     softmax = picks(launches.softmax)
+    softmax_grad = picks(launches.softmax_grad)
     cross_entropy = picks(launches.cross_entropy)
+    take_rows = picks(launches.take_rows)
+    add_rows = picks(launches.add_rows)
+    next_key = picks(launches.next_key)
     uniform = picks(launches.uniform)
     dropout = picks(launches.dropout)
 

@@ -10,6 +10,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from nnkit.backends.base import Array, Backend, Scalar
+from nnkit.backends.recording import recorder
 
 #: Formulas that are one NumPy function, which writes its result in place.
 UFUNCS = {
@@ -28,10 +29,20 @@ class NumpyBackend(Backend):
     xp = xp
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        return np.empty(shape, dtype)
+        at_work = recorder()
+        return np.empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        return np.zeros(shape, dtype)
+        # While recording, zeroing has to be an instruction.
+        return np.zeros(shape, dtype) if recorder() is None else super().zeros(shape, dtype)
+
+    def reshape(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        if recorder() is None or x.flags.c_contiguous:
+            return x.reshape(shape)
+        # numpy may copy here; while recording, a copy has to be an instruction.
+        out = self.empty(x.shape, x.dtype)
+        self.copy(x, out)
+        return out.reshape(shape)
 
     def native(self, dtype: Any) -> np.dtype:
         return np.dtype(dtype)

@@ -61,9 +61,7 @@ def test_idx_files_hold_arrays(tmp_path: Path, dtype: str, shape: tuple[int, ...
     assert back.dtype == array.dtype.newbyteorder("=") and back.flags.writeable and back.dtype.isnative
 
 
-def idx(
-    code: int = 8, sizes: tuple[int, ...] = (2, 3), content: bytes = b"123456", first: bytes = b"\0\0"
-) -> bytes:
+def idx(code: int = 8, sizes: tuple[int, ...] = (2, 3), content: bytes = b"123456", first: bytes = b"\0\0") -> bytes:
     return first + bytes([code, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + content
 
 
@@ -180,9 +178,7 @@ def test_a_folder_without_the_files_is_refused_with_their_names(tmp_path: Path) 
         ("t10k-labels-idx1-ubyte.gz", np.full(4, 10, np.uint8), "from 0 to 9"),
     ],
 )
-def test_files_that_are_not_mnist_are_refused(
-    tmp_path: Path, file: str, array: np.ndarray, message: str
-) -> None:
+def test_files_that_are_not_mnist_are_refused(tmp_path: Path, file: str, array: np.ndarray, message: str) -> None:
     write_idx(write_mnist(tmp_path) / file, array)
     with pytest.raises(DataError, match=message):
         mnist.load_data(tmp_path)
@@ -246,9 +242,7 @@ def test_offline_the_error_says_which_files_to_put_where(
         locate(SOURCE, downloader=Network("wrong.example"))
     message = str(caught.value)
     wanted = "put these files, gzipped or not, into some/folder/pages: one.gz, two.gz"
-    assert (
-        wanted if setting else "into <folder>/pages and set NNKIT_DATA=<folder>: one.gz, two.gz"
-    ) in message
+    assert (wanted if setting else "into <folder>/pages and set NNKIT_DATA=<folder>: one.gz, two.gz") in message
     assert "https://down.example/one.gz: cannot reach down.example" in message
     assert "https://wrong.example/one.gz: SHA256 hash" in message
     assert not list(cache.glob("*"))

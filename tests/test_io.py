@@ -153,7 +153,7 @@ def test_sha256(tmp_path: Path) -> None:
 # ---- arrays ---------------------------------------------------------------------------------------
 
 TABLE = np.arange(24.0, dtype=np.float32).reshape(4, 6)
-LAYOUTS = {
+LAYOUTS: dict[str, np.ndarray] = {
     "plain": TABLE,
     "fortran": np.asfortranarray(TABLE),
     "transposed": TABLE.T,
@@ -161,7 +161,7 @@ LAYOUTS = {
     "reversed": TABLE[::-1, ::-1],
     "broadcast": np.broadcast_to(TABLE[0], (3, 6)),
     "byte-swapped": TABLE.astype(">f4"),
-    "scalar": np.float32(3.0).reshape(()),
+    "scalar": np.array(3.0, np.float32),
     "empty": np.zeros((0, 3), np.float32),
     "empty too": np.zeros((3, 0), np.float32),
 }
@@ -190,7 +190,9 @@ def test_other_programs_read_our_files_and_we_read_theirs(tmp_path: Path) -> Non
     assert metadata == {"format": "pt"}
 
 
-@pytest.mark.parametrize("array", [np.array([1j]), np.array(["a"]), np.array([None]), np.longdouble([1])], ids=str)
+@pytest.mark.parametrize(
+    "array", [np.array([1j]), np.array(["a"]), np.array([None]), np.array([1], np.longdouble)], ids=str
+)
 def test_save_weights_refuses_other_types(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(DtypeError, match="array 'w' has dtype"):
         save_weights(tmp_path / "w", {"w": array})

@@ -12,7 +12,6 @@ import pytest
 import nnkit
 from nnkit import nn
 from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.nn import activations
 
 
 def features(device: str, rows: int = 5, columns: int = 3) -> nnkit.Tensor:
@@ -67,6 +66,23 @@ def test_linear_takes_any_form_of_activation(activation: Any, function: Callable
         np.testing.assert_allclose(mine.grad.numpy(), theirs.grad.numpy(), 1e-4, 1e-5)
 
 
+def test_an_activation_of_the_user_may_have_parameters(device: str) -> None:
+    class PReLU(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slope = nn.Parameter(nnkit.full((1,), 0.25))
+
+        def forward(self, x: nnkit.Tensor) -> nnkit.Tensor:
+            return nnkit.where(x > 0, x, x * self.slope)
+
+    layer = nn.Linear(3, 1, bias=False, activation=PReLU())
+    nn.init.constant_(layer.weight, -1.0)
+    assert list(layer.state_dict()) == ["weight", "activation.slope"]
+    y = layer(nnkit.ones(1, 3))
+    y.sum().backward()
+    assert y.tolist() == [[-0.75]] and layer.activation.slope.grad.tolist() == [-3.0]
+
+
 BAD_LINEAR: list[tuple[Callable[[str], Any], type[Exception], str]] = [
     (
         lambda device: nn.Linear(4, 3, device=device)(features(device)),
@@ -115,6 +131,13 @@ class Doubled(nn.ReLU):
         return x.relu() * 2.0
 
 
+class Negated(nn.Linear):
+    """A linear layer with a forward of its own."""
+
+    def forward(self, x: nnkit.Tensor) -> nnkit.Tensor:
+        return -super().forward(x)
+
+
 @pytest.fixture
 def product_calls(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """The activation of every call of ``ops.linear``."""
@@ -135,6 +158,7 @@ FUSING: list[tuple[Callable[[str], list[nn.Module]], list[str | None]]] = [
     (lambda device: [nn.Linear(3, 3, device=device), nn.Linear(3, 3, device=device), nn.ELU(2.0)], [None, "elu"]),
     (lambda device: [nn.Linear(3, 3, device=device), nn.Softmax(dim=1)], [None]),
     (lambda device: [nn.Linear(3, 3, device=device), Doubled()], [None]),
+    (lambda device: [Negated(3, 3, device=device), nn.ReLU()], [None]),
     (lambda device: [nn.Linear(3, 3, device=device, activation="tanh"), nn.ReLU()], ["tanh"]),
     (lambda device: [nn.ReLU(), nn.Linear(3, 3, device=device), nn.Dropout(0.0), nn.ReLU()], [None]),
 ]
@@ -181,7 +205,7 @@ def test_sequential_is_a_list(make: Callable[[Any, Any], nn.Sequential]) -> None
     assert len(model) == 2 and list(model) == [a, b] and model[0] is a and model[-1] is b
     assert list(model.state_dict()) == ["0.weight", "0.bias"]
     tail = model[1:]
-    assert type(tail) is nn.Sequential and list(tail) == [b]
+    assert type(tail) is nn.Sequential and list(tail) == [b] and list(tail.append(a)) == [b, a]
     model[1] = nn.Tanh()
     assert repr(model[1]) == "Tanh()"
     del model[0]
@@ -282,107 +306,3 @@ def test_dropout_rests_in_evaluation_and_at_the_ends(device: str) -> None:
 def test_dropout_refuses_what_is_no_probability(p: float) -> None:
     with pytest.raises(ValueError, match="must be from 0 to 1, got"):
         nn.Dropout(p)
-
-
-# ---- activations by name --------------------------------------------------------------------------------------
-
-
-def test_every_formula_has_a_name_and_a_function(device: str) -> None:
-    x = features(device)
-    for name, formula in activations.FORMULAS.items():
-        expected = nnkit.ops.activation(x, formula)
-        assert activations.get(name)(x).tolist() == expected.tolist(), name
-
-
-@pytest.mark.parametrize("name", nn.functional.__all__)
-def test_functional_names_stand_in_the_package(name: str) -> None:
-    assert callable(getattr(nn.functional, name))
-
-
-@pytest.mark.parametrize(
-    ("function", "module"),
-    [
-        ("relu", nn.ReLU()),
-        ("gelu", nn.GELU()),
-        ("silu", nn.SiLU()),
-        ("elu", nn.ELU()),
-        ("leaky_relu", nn.LeakyReLU()),
-        ("selu", nn.SELU()),
-        ("mish", nn.Mish()),
-        ("sigmoid", nn.Sigmoid()),
-        ("tanh", nn.Tanh()),
-        ("softplus", nn.Softplus()),
-        ("softsign", nn.Softsign()),
-        ("hardtanh", nn.Hardtanh()),
-        ("relu6", nn.ReLU6()),
-        ("hardsigmoid", nn.Hardsigmoid()),
-        ("hardswish", nn.Hardswish()),
-    ],
-)
-def test_functions_equal_modules_and_both_equal_the_name(function: str, module: nn.Module, device: str) -> None:
-    x = features(device)
-    expected = module(x).tolist()
-    assert getattr(nn.functional, function)(x).tolist() == expected
-    assert activations.get(function)(x).tolist() == expected
-
-
-def test_functions_and_modules_pass_through_get() -> None:
-    module = nn.Tanh()
-    assert activations.get(module) is module and activations.get(abs) is abs
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "words"),
-    [
-        ("softmaxx", UnknownNameError, "did you mean 'softmax'"),
-        (3, UnknownNameError, "unknown activation 3"),
-        (["relu"], UnknownNameError, "unknown activation ['relu']"),
-        (None, UnknownNameError, "unknown activation None"),
-        (nn.ReLU, TypeError, "write ReLU()"),
-    ],
-)
-def test_unknown_activations(name: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error) as raised:
-        activations.get(name)
-    assert words in str(raised.value)
-
-
-@pytest.mark.parametrize(("ndim", "dim"), [(1, 0), (2, 1), (3, 0), (4, 1)])
-def test_softmax_without_dim_warns_and_takes_pytorchs(ndim: int, dim: int, device: str) -> None:
-    x = nnkit.tensor(np.arange(2.0**ndim).reshape((2,) * ndim), device=device)
-    with pytest.warns(UserWarning, match=f"takes dim={dim} for {ndim} dimensions: pass dim"):
-        found = nn.Softmax()(x)
-    assert found.tolist() == nn.functional.softmax(x, dim=dim).tolist()
-
-
-# ---- one_hot and normalize ------------------------------------------------------------------------------------
-
-
-def test_one_hot(device: str) -> None:
-    labels = nnkit.tensor([[2], [0]], device=device)
-    expected = [[[0, 0, 1]], [[1, 0, 0]]]
-    assert nn.functional.one_hot(labels).tolist() == expected
-    assert nn.functional.one_hot(labels, 4).shape == (2, 1, 4)
-    assert nn.functional.one_hot(labels, 3).dtype == nnkit.int64
-
-
-@pytest.mark.parametrize(
-    ("labels", "classes", "words"),
-    [
-        ([0, 3], 3, "label 3 at index 1 is out of range: one_hot expects 0 to 2"),
-        ([0, -1], -1, "label -1 at index 1 is out of range"),
-        ([0.0], 2, "expects integer labels, got float32"),
-    ],
-)
-def test_one_hot_refuses_labels_out_of_range(labels: list[Any], classes: int, words: str, device: str) -> None:
-    with pytest.raises(nnkit.errors.LabelError) as raised:
-        nn.functional.one_hot(nnkit.tensor(labels, device=device), classes)
-    assert words in str(raised.value)
-
-
-@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
-def test_normalize_makes_the_norm_one(p: float, device: str) -> None:
-    x = features(device).double()
-    y = nn.functional.normalize(x, p=p).numpy()
-    np.testing.assert_allclose((abs(y) ** p).sum(axis=1), np.ones(5), 1e-12)
-    assert nn.functional.normalize(nnkit.zeros(1, 2, device=device)).tolist() == [[0.0, 0.0]]

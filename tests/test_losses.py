@@ -143,24 +143,38 @@ def test_bad_options(make: Callable[[], Any], error: type[Exception], words: str
 @pytest.mark.parametrize(
     ("prediction", "target", "hint"),
     [
-        ((4, 1), (4,), "reshape target with y.reshape(-1, 1)"),
-        ((4,), (4, 1), "reshape target with y.reshape(-1)"),
-        ((2, 6), (3, 4), "reshape target with y.reshape(2, 6)"),
-        ((4, 2), (4,), "give one target for each predicted number"),
-        ((4,), (), "give one target for each predicted number"),
+        ((4, 1), (4,), "y.reshape(-1, 1)"),
+        ((4,), (4, 1), "y.reshape(-1)"),
+        ((2, 6), (3, 4), "expected shape (2, 6) like the prediction's, got (3, 4)"),
+        ((4, 2), (4,), "expected shape (4, 2) like the prediction's, got (4,)"),
+        ((4,), (), "expected shape (4,) like the prediction's, got ()"),
     ],
 )
 def test_shapes_must_be_equal(
-    kind: type[losses.Loss],
-    prediction: tuple[int, ...],
-    target: tuple[int, ...],
-    hint: str,
-    device: str,
+    kind: type[losses.Loss], prediction: tuple[int, ...], target: tuple[int, ...], hint: str, device: str
 ) -> None:
-    with pytest.raises(ShapeError) as raised:
-        kind()(numbers(device, *prediction), numbers(device, *target))
-    expected = f"prediction has shape {prediction} and target has shape {target}; they must be equal: {hint}"
-    assert str(raised.value).endswith(expected)
+    for learned in (False, True):
+        y = numbers(device, *target).requires_grad_(learned)
+        with pytest.raises(ShapeError) as raised:
+            kind()(numbers(device, *prediction), y)
+        assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "slope"),
+    [
+        (nn.MSELoss, lambda x, t: 2 * (t - x)),
+        (nn.L1Loss, lambda x, t: np.sign(t - x)),
+        (nn.BCELoss, lambda x, t: np.log(1 - x) - np.log(x)),
+        (nn.BCEWithLogitsLoss, lambda x, t: -x),
+    ],
+)
+def test_gradients_reach_a_learned_target(kind: type[losses.Loss], slope: Callable[..., Any], device: str) -> None:
+    x, t = numbers(device, 5).double(), numbers(device, 5, seed=1).double().requires_grad_()
+    loss = kind(reduction="sum")
+    assert loss(x, t).item() == pytest.approx(loss(x, t.detach()).item(), rel=1e-12)
+    loss(x, t).backward()
+    np.testing.assert_allclose(t.grad.numpy(), slope(x.numpy(), t.detach().numpy()), 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -255,9 +269,12 @@ def test_the_target_takes_the_type_of_the_prediction(kind: type[losses.Loss], dt
 
 
 def test_weights_move_with_the_loss(device: str) -> None:
-    loss = nn.BCEWithLogitsLoss(pos_weight=[2.0, 3.0]).to(device, nnkit.float64)
-    assert list(loss.state_dict()) == ["pos_weight"] and str(loss.pos_weight.device) == device
-    assert loss.pos_weight.dtype == nnkit.float64
+    weight = nnkit.tensor([2.0, 3.0], device="numpy")
+    loss = nn.BCEWithLogitsLoss([1.0, 1.0], pos_weight=weight).to(device, nnkit.float64)
+    assert list(loss.state_dict()) == ["weight", "pos_weight"]
+    for moved in loss.buffers():
+        assert str(moved.device) == device and moved.dtype == nnkit.float64
+    assert weight.dtype == nnkit.float32 and str(weight.device) == "numpy"
 
 
 @pytest.mark.parametrize(

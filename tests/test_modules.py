@@ -170,6 +170,8 @@ def test_requires_grad_and_zero_grad(device: str) -> None:
     model.first.requires_grad_(False)
     model(nnkit.ones(2, 3, device=device)).sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is not None] == ["scale", "second.weight"]
+    model.zero_grad(set_to_none=False)
+    assert model.scale.grad.tolist() == [0.0] * 4 and model.first.bias.grad is None
     model.zero_grad()
     assert all(parameter.grad is None for parameter in model.parameters())
 

@@ -19,6 +19,7 @@ from reference import make_torch_values_optim as reference
 import nnkit
 from nnkit import optim
 from nnkit.backends.base import PRIMITIVES
+from nnkit.backends.recording import recording
 from nnkit.errors import DeviceError, DivergenceError, ModelFileError, UnknownNameError
 from nnkit.kernels import updates
 from nnkit.nn import Parameter
@@ -342,6 +343,63 @@ def test_replaying_the_primitives_of_a_step_goes_on_as_python_does(
     assert snapshot([p]) == snapshot([q])
 
 
+class Notes:
+    """A recorder that only counts."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.refusals = 0
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        raise AssertionError("a step of an optimizer needs no memory")
+
+    def note(self, instruction: Any, arrays: list[Any]) -> None:
+        self.names.append(instruction.name)
+
+    def host_read(self) -> None:
+        self.refusals += 1
+
+    def check(self, array: Any, test: Callable[[], None]) -> None:
+        raise AssertionError("a step of an optimizer has nothing to check")
+
+
+def step(optimizer: Any, p: Any) -> None:
+    optimizer.step()
+
+
+def step_with_new_rate(optimizer: Any, p: Any) -> None:
+    optimizer.param_groups[0]["lr"] = 0.25
+    optimizer.step()
+
+
+def step_after_a_move(optimizer: Any, p: Any) -> None:
+    with recording(None):
+        p.data = p.data.clone()
+    optimizer.step()
+
+
+def step_after_a_move_and_prepare(optimizer: Any, p: Any) -> None:
+    with recording(None):
+        p.data = p.data.clone()
+        optimizer.prepare()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("act", "replayable"),
+    [(step, True), (step_with_new_rate, False), (step_after_a_move, False), (step_after_a_move_and_prepare, True)],
+)
+def test_a_recorded_step_says_whether_it_can_be_replayed(device: str, act: Any, replayable: bool) -> None:
+    (p,) = parameters((3,))
+    optimizer = optim.SGD([p], lr=0.5)
+    p.grad = nnkit.tensor([1.0, 1.0, 1.0])
+    notes = Notes()
+    with recording(notes):
+        act(optimizer, p)
+    assert (notes.refusals == 0) is replayable
+    assert notes.names == ["map", "map"]
+
+
 # ---- state ------------------------------------------------------------------------------------------------
 
 STATEFUL: list[tuple[Any, dict[str, Any]]] = [
@@ -408,6 +466,20 @@ def test_state_dict_has_pytorchs_form_and_is_a_copy(device: str) -> None:
     kept = snapshot([saved["state"][0]["exp_avg"]])
     optimizer.step()
     assert snapshot([saved["state"][0]["exp_avg"]]) == kept
+
+
+def test_a_state_is_loaded_into_the_memory_in_use(device: str) -> None:
+    """A recorded step goes on with what was loaded."""
+    (p,) = parameters((3,))
+    optimizer = optim.Adam([p])
+    view = optimizer.state[p]["exp_avg"]
+    backward(p)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    optimizer.step()
+    assert view.tolist() != saved["state"][0]["exp_avg"].tolist()
+    optimizer.load_state_dict(saved)
+    assert view.tolist() == saved["state"][0]["exp_avg"].tolist()
 
 
 def test_a_state_of_pytorchs_own_form_is_loaded(device: str) -> None:

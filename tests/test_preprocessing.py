@@ -324,7 +324,7 @@ def test_noise_has_the_given_spread() -> None:
 
 
 def test_augment_is_repeatable_and_leaves_the_images_alone() -> None:
-    steps = [RandomFlip(), RandomShift(2), GaussianNoise(0.1)]
+    steps: list[Any] = [RandomFlip(), RandomShift(2), GaussianNoise(0.1)]
     images = IMAGES[:, 0].copy()
     images.flags.writeable = False
     one, two = Augment(steps, seed=1), Augment(steps, seed=1)
@@ -357,3 +357,23 @@ def test_augment_is_repeatable_and_leaves_the_images_alone() -> None:
 def test_augment_refuses(act: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         act()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: Standardize().fit_transform(x),
+        lambda x: MinMaxScale().fit(x).inverse_transform(x),
+        lambda x: FillMissing().fit_transform(x),
+        lambda x: drop_missing(x, x[:, 0]),
+        lambda x: train_test_split(x, x[:, 0].astype(int) % 2, stratify=True),
+        lambda x: Augment([RandomFlip(), RandomShift(), GaussianNoise()])(x[:, None]),
+    ],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_the_user_are_only_read(use: Any, order: Any) -> None:
+    x = np.asarray(data(20, 3), order=order)
+    before = x.tobytes()
+    x.flags.writeable = False
+    use(x)
+    assert x.tobytes() == before

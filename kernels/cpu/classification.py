@@ -59,6 +59,20 @@ FINISH_LOG_SOFTMAX = """top = top + logarithm(total)
         for j in range(C):
             y[at + j] = x[at + j] - top"""
 
+# Block: [dy, y, dx, B, C].
+SOFTMAX_GRAD = """
+def kernel(block):
+    dy, y, dx = pointer(block[0]), pointer(block[1]), pointer(block[2])
+    B, C = block[3], block[4]
+    for i in range(B):
+        at = i * C
+        total = element(0)
+        for j in range(C):
+            total += {term}
+        for j in range(C):
+            dx[at + j] = {value}
+"""
+
 
 def _load(name: str, dtype: str, text: str) -> Kernel:
     # Sums over a row may be reordered: that is what lets them use vector registers.
@@ -77,3 +91,14 @@ def softmax_kernel(dtype: str, log: bool) -> Kernel:
     """Softmax or log-softmax over rows."""
     finish = FINISH_LOG_SOFTMAX if log else FINISH_SOFTMAX
     return _load("log_softmax" if log else "softmax", dtype, SOFTMAX.format(finish=finish))
+
+
+@functools.cache
+def softmax_grad_kernel(dtype: str, log: bool) -> Kernel:
+    """The gradient of softmax or log-softmax from its output."""
+    if log:
+        term, value = "dy[at + j]", "dy[at + j] - exponential(y[at + j]) * total"
+    else:
+        term, value = "dy[at + j] * y[at + j]", "y[at + j] * (dy[at + j] - total)"
+    text = SOFTMAX_GRAD.format(term=term, value=value)
+    return _load("log_softmax_grad" if log else "softmax_grad", dtype, text)

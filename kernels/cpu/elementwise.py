@@ -1,48 +1,90 @@
-"""One compiled loop per formula: ``out[i] = formula(inputs[i], scalars)`` over contiguous memory.
+"""One compiled loop per formula, types and layout: ``out[i] = formula(inputs[i], scalars)``.
 
-Argument block: [n, inputs…, scalars…, outputs…], all addresses but n. Scalars are float64 in memory and become the
-element type once a call. An output may be one of the inputs; such a pair shares a name in the loop, because to
-LLVM two names for one address mean that the loop cannot be vectorised.
+Argument block: [R, C, inputs…, scalars…, outputs…], all addresses but the sizes. The outputs are R by C and contiguous; an
+input is laid out as ``f`` (full), ``r`` (one row of C, repeated), ``c`` (one column of R, repeated) or ``1`` (one element).
+Scalars are float64 in memory and become the type computed in once a call. An output may be one of the inputs; such
+a pair shares a name in the loop, because to LLVM two names for one address mean that it cannot be vectorised.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import Any, NamedTuple
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
 from nnkit.kernels.cpu.words import all_formulas, compiled_formulas, memory_words
-from nnkit.kernels.vocabulary import element_names, scalar_names
+from nnkit.kernels.vocabulary import scalar_names
+
+PLACES = {"f": "r * C + c", "r": "c", "c": "r", "1": "0"}
+
+
+class Shape(NamedTuple):
+    """What a loop depends on besides its formula."""
+
+    inputs: tuple[str, ...]  # the type of each input
+    outputs: tuple[str, ...]  # the type of each output
+    layout: str  # one letter for each input
+    aliases: tuple[int, ...]  # for each output, the input that it overwrites, or -1
+
+    def name(self) -> str:
+        """A part of a file name."""
+        aliases = "".join("n" if a < 0 else str(a) for a in self.aliases)
+        return "_".join([*self.inputs, "to", *self.outputs, self.layout, aliases])
 
 
 @functools.cache
-def map_kernel(formula: str, dtype: str, aliases: tuple[int, ...]) -> Kernel:
-    """The loop over ``formula``; aliases[k] is the input that output k overwrites, or -1."""
-    text = map_text(formula, aliases)
-    name = f"map_{formula}_{dtype}_{'_'.join('n' if a < 0 else str(a) for a in aliases)}"
-    return load(Source(name, text, lambda: memory_words(dtype) | compiled_formulas(dtype)))
+def map_kernel(formula: str, shape: Shape) -> Kernel:
+    """The loop over ``formula``."""
+    # Booleans choose and compare; the type of the other inputs is the one computed in.
+    computed = next((t for t in shape.inputs if t != "bool"), "bool")
+    text = map_text(formula, shape)
+    return load(Source(f"map_{formula}_{shape.name()}", text, lambda: namespace(computed)))
 
 
-def map_text(formula: str, aliases: tuple[int, ...]) -> str:
+def namespace(dtype: str) -> dict[str, Any]:
+    """Formulas computed in ``dtype`` and the words on memory of every type."""
+    words: dict[str, Any] = {}
+    for other in ("bool", "int64", "float32", "float64"):
+        # A boolean is a byte of 0 or 1 in memory.
+        stored = memory_words("uint8" if other == "bool" else other)
+        words[f"pointer_{other}"], words[f"to_{other}"] = stored["pointer"], stored["element"]
+    return memory_words("uint8" if dtype == "bool" else dtype) | words | compiled_formulas(dtype)
+
+
+def map_text(formula: str, shape: Shape) -> str:
     """The text of the loop.
 
-    >>> print(map_text("scale", (0,)))
+    >>> print(map_text("scale", Shape(("float32",), ("float32",), "f", (0,))))
     def kernel(block):
-        n = block[0]
-        x0 = pointer(block[1])
-        s0 = scalar(block[2])
-        for i in range(n):
-            x0[i] = scale(x0[i], s0)
+        R, C = block[0], block[1]
+        x0 = pointer_float32(block[2])
+        s0 = scalar(block[3])
+        for c in range(R * C):
+            x0[c] = to_float32(scale(x0[c], s0))
     """
-    elements = len(element_names(all_formulas()[formula]))
     scalars = len(scalar_names(all_formulas()[formula]))
-    lines = ["def kernel(block):", "    n = block[0]"]
-    lines += [f"    x{k} = pointer(block[{1 + k}])" for k in range(elements)]
-    lines += [f"    s{k} = scalar(block[{1 + elements + k}])" for k in range(scalars)]
-    results = []
-    for k, alias in enumerate(aliases):
+    first_scalar = 2 + len(shape.inputs)
+    lines = ["def kernel(block):", "    R, C = block[0], block[1]"]
+    lines += [f"    x{k} = pointer_{t}(block[{2 + k}])" for k, t in enumerate(shape.inputs)]
+    lines += [f"    s{k} = scalar(block[{first_scalar + k}])" for k in range(scalars)]
+    flat = set(shape.layout) <= {"f", "1"}
+    here = "c" if flat else PLACES["f"]
+    targets = []
+    for k, (alias, t) in enumerate(zip(shape.aliases, shape.outputs, strict=True)):
         if alias < 0:
-            lines.append(f"    y{k} = pointer(block[{1 + elements + scalars + k}])")
-        results.append(f"y{k}[i]" if alias < 0 else f"x{alias}[i]")
-    arguments = [f"x{k}[i]" for k in range(elements)] + [f"s{k}" for k in range(scalars)]
-    lines += ["    for i in range(n):", f"        {', '.join(results)} = {formula}({', '.join(arguments)})"]
+            lines.append(f"    y{k} = pointer_{t}(block[{first_scalar + scalars + k}])")
+        targets.append(f"y{k}[{here}]" if alias < 0 else f"x{alias}[{here}]")
+    arguments = [f"x{k}[{here if kind == 'f' else PLACES[kind]}]" for k, kind in enumerate(shape.layout)]
+    arguments = [f"{a} != 0" if t == "bool" else a for a, t in zip(arguments, shape.inputs, strict=True)]
+    call = f"{formula}({', '.join(arguments + [f's{k}' for k in range(scalars)])})"
+    indent = "        "
+    if flat:
+        lines.append("    for c in range(R * C):")
+    else:
+        lines += ["    for r in range(R):", "        for c in range(C):"]
+        indent += "    "
+    if len(targets) == 1:
+        lines.append(f"{indent}{targets[0]} = to_{shape.outputs[0]}({call})")
+    else:
+        lines.append(f"{indent}{', '.join(targets)} = {call}")
     return "\n".join(lines)

@@ -29,8 +29,16 @@ def compiled_formulas(dtype: str) -> dict[str, Any]:
     """Every formula, as a Numba function in float32 or float64 arithmetic: name -> dispatcher."""
     from numba import njit
 
+    if np.dtype(dtype).kind != "f":  # formulas that run on whole numbers and booleans have no constants
+        plain = bind(all_formulas(), {"where": scalar_words()["where"]}, wrap=njit(error_model="numpy"))
+        return plain | {"larger": max, "smaller": min}
     constant = np.dtype(dtype).type
-    compile = njit(error_model="numpy", fastmath={"contract", "nsz"})
+    # Inlined by force: a formula that stays a call keeps its loop from vectorising, and its object from loading
+    # in a process without Numba. Without the wrappers, which nobody calls, it also compiles faster.
+    compile = njit(
+        error_model="numpy", fastmath={"contract", "nsz"}, forceinline=True,
+        no_cpython_wrapper=True, no_cfunc_wrapper=True,
+    )  # fmt: skip
     words = scalar_words() | {"sign": bind({"sign": _sign}, scalar_words(), constant, compile)["sign"]}
     if dtype == "float32":
         fast = bind({name: getattr(special, name) for name in _closure_of_fast()}, words, constant, compile)

@@ -6,7 +6,9 @@ classes. Importing this package registers nnkit's own modules and gives every Mo
 
 from __future__ import annotations
 
-from nnkit import nn
+from types import FunctionType
+
+from nnkit import nn, ops
 from nnkit.io.checkpoint import (
     Checkpoint,
     load,
@@ -19,8 +21,6 @@ from nnkit.io.files import sha256, write_file
 from nnkit.io.model import save_model
 from nnkit.io.registry import register_module
 from nnkit.io.weights import Weights, load_weights, save_weights
-from nnkit.nn import functional
-from nnkit.nn.regularizers import L1L2
 
 __all__ = [
     "Checkpoint",
@@ -40,13 +40,15 @@ __all__ = [
 
 
 def _register_own() -> None:
+    """nnkit's modules by their own names; its functions, which modules may be made with, by dotted ones."""
     for name in nn.__all__:
         member = getattr(nn, name)
-        if isinstance(member, type) and issubclass(member, nn.Module) and member is not nn.Module:
+        if isinstance(member, type) and (issubclass(member, nn.Module) or member is nn.L1L2):
             register_module(member)
-    for name in functional.__all__:
-        register_module(getattr(functional, name), name=f"functional.{name}")
-    register_module(L1L2)
+    for home in (nn.functional, nn.init, ops):
+        for name in home.__all__:
+            if isinstance(function := getattr(home, name), FunctionType):
+                register_module(function, name=f"{home.__name__.rpartition('.')[2]}.{name}")
 
 
 _register_own()

@@ -12,7 +12,7 @@ from nnkit.creation import tensor
 from nnkit.errors import ModelFileError
 from nnkit.io.document import Document, read_document, write_document
 from nnkit.io.files import PathLike
-from nnkit.io.model import check_fit, describe_model, restore_model, save_model
+from nnkit.io.model import check_fit, describe_model, restore_model, write_model
 from nnkit.io.state import flatten, unflatten
 from nnkit.tensor import Tensor
 
@@ -49,7 +49,7 @@ def save(obj: Any, path: PathLike) -> None:
     {'weight': tensor([1., 2.]), 'epoch': 3}
     """
     if isinstance(obj, nn.Module):
-        save_model(obj, path)
+        write_model(obj, path, stacklevel=3)
         return
     arrays, tree = flatten(obj)
     write_document(path, arrays, {"kind": "state", "tree": tree})
@@ -113,10 +113,12 @@ def load_checkpoint(
 
     Raises ``ModelFileError`` that lists every mismatch, and as ``load`` does.
     """
+    if optimizer is not None and model is None:
+        raise TypeError("optimizer needs the model whose parameters it has; pass model too, or leave optimizer out")
     arrays, document = read_document(path)
     state = unflatten(arrays, document["tree"]) if _kind(document) == "state" else None
     described = document.get("checkpoint")
-    if not _is_checkpoint(state) or not isinstance(described, dict):
+    if not isinstance(state, dict) or not _is_checkpoint(state) or not isinstance(described, dict):
         raise ModelFileError(f"{str(path)!r} is no checkpoint; open it with nnkit.load")
     weights = {name: np.asarray(value) for name, value in state["model"].items()}
     if model is None:
@@ -141,11 +143,13 @@ def _kind(document: Document) -> str | None:
     return kind
 
 
-def _is_checkpoint(state: Any) -> bool:
-    if not isinstance(state, dict) or set(state) != {"model", "optimizer", "extra"}:
-        return False
-    model = state["model"]
-    return isinstance(model, dict) and all(isinstance(value, Tensor) for value in model.values())
+def _is_checkpoint(state: dict[str | int, Any]) -> bool:
+    model = state.get("model")
+    return (
+        set(state) == {"model", "optimizer", "extra"}
+        and isinstance(model, dict)
+        and all(isinstance(value, Tensor) for value in model.values())
+    )
 
 
 def _tensors(arrays: Mapping[str, np.ndarray], device: Any) -> dict[str, Tensor]:

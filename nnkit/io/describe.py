@@ -12,11 +12,9 @@ from typing import Any
 from nnkit import nn
 from nnkit.errors import ModelFileError
 from nnkit.io.codec import CannotDescribe, Json, decode, encode
-from nnkit.io.registry import POSITIONAL, arguments_of, lookup, name_of
+from nnkit.io.registry import CONTAINERS, POSITIONAL, arguments_of, lookup, name_of
 
 __all__ = ["build", "describe"]
-
-CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def describe(module: nn.Module) -> Json:

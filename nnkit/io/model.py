@@ -19,7 +19,7 @@ from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
 from nnkit.tensor import Tensor
 
-__all__ = ["check_fit", "describe_model", "restore_model", "save_model"]
+__all__ = ["check_fit", "describe_model", "restore_model", "save_model", "write_model"]
 
 Layout = dict[str, tuple[tuple[int, ...], str]]
 
@@ -48,9 +48,16 @@ def save_model(model: nn.Module, path: PathLike) -> None:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a Module, got {type(model).__name__}; nnkit.save also takes state dicts")
+    write_model(model, path, stacklevel=3)
+
+
+def write_model(model: nn.Module, path: PathLike, stacklevel: int) -> None:
+    """``save_model``; a warning names the line so many calls up."""
     document = describe_model(model)
     if "reason" in document:
-        warnings.warn(f"{str(path)!r} holds the weights only: {document['reason']}; {HOW_TO_REGISTER}", stacklevel=2)
+        warnings.warn(
+            f"{str(path)!r} holds the weights only: {document['reason']}; {HOW_TO_REGISTER}", stacklevel=stacklevel
+        )
     arrays = {name: host_array(value) for name, value in model.state_dict().items()}
     write_document(path, arrays, document)
 
@@ -149,8 +156,13 @@ def _build(description: Json, dtype: Any, elements: int) -> nn.Module:
 
 def _restore_modes(model: nn.Module, document: Document) -> None:
     training, frozen = document.get("training"), document.get("frozen")
-    if not isinstance(training, bool) or not isinstance(frozen, list):
+    if not isinstance(training, bool) or not isinstance(frozen, list) or not _are_texts(frozen):
         raise ModelFileError("the file does not say whether the model was training, or what was frozen")
+    names = set(frozen)
     model.train(training)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = name not in frozen
+        parameter.requires_grad = name not in names
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from nnkit import nn
 from nnkit.errors import ModelFileError, nearest_names
 from nnkit.io.codec import CannotDescribe
 
-__all__ = ["arguments_of", "lookup", "name_of", "register_module"]
+__all__ = ["CONTAINERS", "arguments_of", "lookup", "name_of", "register_module"]
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
@@ -23,19 +24,15 @@ _by_name: dict[str, Callable[..., Any]] = {}
 _names: dict[Callable[..., Any], str] = {}
 
 POSITIONAL = "*"
+# Described by their parts, whatever they were made with.
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # Where something lives is decided when it is loaded.
 PLACEMENT = "device"
-
-
-class Arguments(NamedTuple):
-    """What an object was made with.
-
-    ``mirrored`` names the arguments that became an attribute of the same name and value. Those
-    are read from the object when it is saved, for they may have been changed since.
-    """
-
-    values: dict[str, Any]
-    mirrored: frozenset[str]
+# The attribute that holds what an object was made with, and what stands there for an argument that is
+# itself an attribute: such a one is read when the object is saved, for it may have been changed.
+NOTED = "_constructor_arguments"
+MIRRORED = ...  # the one mark that stays itself when the object is copied or pickled
+MISSING = object()
 
 
 @overload
@@ -92,11 +89,10 @@ def arguments_of(instance: Any) -> dict[str, Any]:
     """
     if hasattr(type(instance), "get_config"):
         return dict(instance.get_config())
-    noted: Arguments | None = getattr(instance, "__dict__", {}).get("_constructor_arguments")
+    noted: dict[str, Any] | None = getattr(instance, "__dict__", {}).get(NOTED)
     if noted is None:
         raise CannotDescribe(f"this {type(instance).__name__} was made before its class was registered")
-    now = {name: getattr(instance, name, noted.values[name]) for name in noted.mirrored}
-    return noted.values | now
+    return {name: _attribute(instance, name) if value is MIRRORED else value for name, value in noted.items()}
 
 
 def _register(target: Registered, name: str | None = None) -> Registered:
@@ -112,7 +108,7 @@ def _register(target: Registered, name: str | None = None) -> Registered:
             f"the name {name!r} belongs to {'.'.join(_identity(holder))}; "
             f'choose another: @nnkit.register_module(name="mine.{name}")'
         )
-    if isinstance(target, type) and target not in _names:
+    if isinstance(target, type) and target not in _names and target not in CONTAINERS:
         _note_arguments(target)
     _by_name[name] = target
     _names[target] = name
@@ -132,15 +128,16 @@ def _note_arguments(cls: type) -> None:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         construct(self, *args, **kwargs)
         if type(self) is cls and hasattr(self, "__dict__"):  # not while a subclass is being made
-            self.__dict__["_constructor_arguments"] = _noted(signature.bind(self, *args, **kwargs), self)
+            self.__dict__[NOTED] = _noted(signature.bind(self, *args, **kwargs), self)
 
     cls.__init__ = __init__  # type: ignore[misc]
 
 
-def _noted(bound: inspect.BoundArguments, instance: Any) -> Arguments:
+def _noted(bound: inspect.BoundArguments, instance: Any) -> dict[str, Any]:
+    """The arguments by name; MIRRORED in place of one that became an attribute of the same name and value."""
     bound.apply_defaults()
     parameters = list(bound.signature.parameters.values())[1:]
-    star = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL and bound.arguments[p.name]), None)
+    star = any(p.kind is p.VAR_POSITIONAL and bound.arguments[p.name] for p in parameters)
     values: dict[str, Any] = {}
     by_position: list[Any] = []
     for parameter in parameters:
@@ -153,10 +150,14 @@ def _noted(bound: inspect.BoundArguments, instance: Any) -> Arguments:
             by_position.append(value)
         elif parameter.name != PLACEMENT:
             values[parameter.name] = value
-    mirrored = frozenset(name for name, value in values.items() if _same(getattr(instance, name, ...), value))
-    if by_position:
-        values[POSITIONAL] = by_position
-    return Arguments(values, mirrored)
+    noted = {name: MIRRORED if _same(_attribute(instance, name), value) else value for name, value in values.items()}
+    return noted | ({POSITIONAL: by_position} if by_position else {})
+
+
+def _attribute(instance: Any, name: str) -> Any:
+    """An ordinary attribute or a part of a module; properties are not asked, for they run code."""
+    own = vars(instance)
+    return own[name] if name in own else own.get("_modules", {}).get(name, MISSING)
 
 
 def _same(attribute: Any, argument: Any) -> bool:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nnkit import random
+from nnkit.creation import empty
 from nnkit.keras.naming import resolve, snake_case
 from nnkit.nn import init
-from nnkit.tensor import Tensor, empty
+from nnkit.tensor import Tensor
 
 __all__ = [
     "Constant",
@@ -69,7 +70,8 @@ class Initializer:
         if self.seed is None:
             self.fill(values)
         else:
-            with random.seeded(self.seed):
+            with random.preserved():
+                random.manual_seed(self.seed)
                 self.fill(values)
         return values
 

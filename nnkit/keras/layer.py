@@ -13,11 +13,12 @@ from typing import Any, Self, TypeAlias, TypedDict
 import numpy as np
 
 from nnkit import get_default_dtype, nn
+from nnkit.creation import tensor
 from nnkit.errors import ShapeError
 from nnkit.keras import initializers, regularizers
 from nnkit.keras.naming import automatic_name
 from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor, tensor
+from nnkit.tensor import Parameter, Tensor
 
 __all__ = ["Layer", "LayerOptions", "Shape", "assign_weights", "normalized_shape"]
 
@@ -62,8 +63,9 @@ class Layer(nn.Module):
         self.training = False
         self.name = automatic_name(type(self)) if name is None else str(name)
         self.built = False
-        #: Whether the layer is the last of its model, whose logits the loss may want.
-        self.is_output = False
+        #: Whether another layer of the same model follows, so that no loss can want this one's logits.
+        self.is_hidden = False
+        self._built_for_shape: Shape | None = None
         self.sample_shape = None if input_shape is None else tuple(input_shape)
         self._trainable = trainable
 
@@ -89,7 +91,8 @@ class Layer(nn.Module):
         if not self.built:
             self.build(tuple(input_shape))
             self.built = True
-            self.trainable = self._trainable
+            if not self._trainable:
+                self.requires_grad_(False)
 
     def require_built(self) -> None:
         """Raise ValueError where the layer has not met its input's size yet."""
@@ -101,10 +104,16 @@ class Layer(nn.Module):
 
     def forward(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors."""
+        if isinstance(inputs, Layer):
+            raise TypeError(
+                f"layer {self.name!r} was called on a layer: nnkit.keras has no functional API; write "
+                "Sequential([...]), or a subclass of Model with a method call"
+            )
         x = inputs if isinstance(inputs, Tensor) else _as_input(inputs)
         if not self.built:
             self.ensure_built((None, *x.shape[1:]))
             self.to(device=x.device)
+            self._built_for_shape = (None, *x.shape[1:])
         if not self._call_takes_training:
             return self.call(x)
         mode = self.training if training is None else training
@@ -120,46 +129,75 @@ class Layer(nn.Module):
         trainable: bool = True,
         regularizer: Any = None,
         name: str | None = None,
-    ) -> Parameter:
-        """A new weight of this layer, registered under ``name``; for use in ``build``."""
+    ) -> Tensor:
+        """A new weight of this layer, kept under ``name`` (a buffer, if not trainable); for use in ``build``."""
         make = initializers.get(initializer) or initializers.Zeros()
-        weight = Parameter(make(tuple(shape), dtype=dtype), requires_grad=trainable)
-        name = name or f"weight_{len(self._parameters)}"
+        values = make(tuple(shape), dtype=dtype)
+        name = name or f"weight_{len(self._parameters) + len(self._buffers)}"
+        if not trainable:
+            self.register_buffer(name, values)
+            return values
+        weight = Parameter(values)
         self.register_parameter(name, weight)
         penalty = regularizers.get(regularizer)
         if penalty is not None:
             self.regularizers[name] = penalty
         return weight
 
-    @property
-    def weights(self) -> list[Tensor]:
-        """The weights in Keras's order and layout, trainable ones first; they share memory with the layer."""
-        return [*self.trainable_weights, *self.non_trainable_weights]
-
-    @property
-    def trainable_weights(self) -> list[Tensor]:
-        """The weights that training changes."""
-        return [self.keras_layout(p) for p in self.parameters() if p.requires_grad]
-
-    @property
-    def non_trainable_weights(self) -> list[Tensor]:
-        """The frozen weights, and the buffers."""
-        frozen = [p for p in self.parameters() if not p.requires_grad]
-        return [self.keras_layout(t) for t in (*frozen, *self.buffers())]
-
     def keras_layout(self, weight: Tensor) -> Tensor:
         """A view of one of this layer's tensors with the axes in Keras's order."""
         return weight.detach()
 
+    def _parts(self) -> tuple[list[Tensor], list[Layer]]:
+        """The tensors that are this layer's own, and the layers inside it, each once."""
+        tensors: list[Tensor] = []
+        layers: list[Layer] = []
+        modules: list[nn.Module] = [self]
+        while modules:
+            module = modules.pop(0)
+            tensors += [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            for child in module.children():
+                if isinstance(child, Layer):
+                    layers.append(child)
+                else:
+                    modules.append(child)
+        return tensors, layers
+
+    def _collect(self, trainable: tuple[bool, ...]) -> list[Tensor]:
+        tensors, layers = self._parts()
+        own = [self.keras_layout(tensor) for tensor in tensors if tensor.requires_grad in trainable]
+        return own + [weight for layer in layers for weight in layer._collect(trainable)]
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weights in Keras's order and layout; they share memory with the layer."""
+        return self._collect((True, False))
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The weights that training changes."""
+        return self._collect((True,))
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """The weights that training leaves alone."""
+        return self._collect((False,))
+
+    variables = weights
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
     @property
     def trainable(self) -> bool:
-        """Whether training changes the weights. Set it before ``compile``."""
+        """Whether training changes the weights. Setting it sets it in the layers inside, too."""
         return self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        self.requires_grad_(self._trainable)
+        for module in self.modules():
+            if isinstance(module, Layer):
+                module._trainable = bool(value)
+        self.requires_grad_(bool(value))
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights as NumPy arrays, in the order and layout of :attr:`weights`."""

@@ -129,7 +129,7 @@ class Dense(Layer):
             self.linear.regularizers["bias"] = self.bias_regularizer
 
     def call(self, inputs: Tensor) -> Tensor:
-        if self.is_output and self.activation in (activations.sigmoid, activations.softmax):
+        if not self.is_hidden and self.activation in (activations.sigmoid, activations.softmax):
             logits = self.linear.activated(inputs, None)
             return with_logits(self.activation(logits), logits)
         return self.linear.activated(inputs, activations.core_form(self.activation))
@@ -156,7 +156,7 @@ class Dense(Layer):
         return {
             **super().get_config(),
             "units": self.units,
-            "activation": activations.serialize(self.activation),
+            "activation": activations.serialize(self.activation) or self.activation,
             "use_bias": self.use_bias,
             "kernel_initializer": configured(self.kernel_initializer),
             "bias_initializer": configured(self.bias_initializer),
@@ -174,12 +174,12 @@ class Activation(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         output = self.activation(inputs)
-        if self.is_output and self.activation in (activations.sigmoid, activations.softmax):
+        if not self.is_hidden and self.activation in (activations.sigmoid, activations.softmax):
             return with_logits(output, inputs)
         return output
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activation": activations.serialize(self.activation)}
+        return {**super().get_config(), "activation": activations.serialize(self.activation) or self.activation}
 
 
 class Dropout(Layer):
@@ -234,7 +234,7 @@ class Reshape(Layer):
             )
 
     def call(self, inputs: Tensor) -> Tensor:
-        return inputs.reshape(*self.compute_output_shape(tuple(inputs.shape)))  # type: ignore[arg-type]
+        return inputs.reshape(*self.compute_output_shape(tuple(inputs.shape)))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         sizes = input_shape[1:]
@@ -316,7 +316,7 @@ class Softmax(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         output = activations.softmax(inputs, self.axis)
-        return with_logits(output, inputs) if self.is_output and self.axis == -1 else output
+        return with_logits(output, inputs) if self.axis == -1 and not self.is_hidden else output
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nnkit import get_default_dtype, nn
+from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras import loss_cores
 from nnkit.keras.naming import resolve, snake_case
-from nnkit.keras.shapes import as_labels, like_output
-from nnkit.tensor import Tensor, as_tensor
+from nnkit.keras.shapes import as_labels, matched
+from nnkit.tensor import Tensor
 
 __all__ = [
     "BinaryCrossentropy",
@@ -78,14 +79,14 @@ class Loss:
         weights = None
         if sample_weight is not None:
             weights = as_tensor(sample_weight, dtype=losses.dtype, device=losses.device)
-            losses = losses * like_output(weights, tuple(losses.shape))
+            losses = losses * matched(weights, tuple(losses.shape))
         return self._reduced(losses, weights)
 
     def paired(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The target in the shape and dtype that go with the prediction."""
         if self.takes_labels:
             return as_labels(y_true, tuple(y_pred.shape)).long()
-        return like_output(y_true, tuple(y_pred.shape)).to(y_pred.dtype)
+        return matched(y_true, tuple(y_pred.shape)).to(y_pred.dtype)
 
     def _reduced(self, losses: Tensor, weights: Tensor | None) -> Tensor:
         if self.reduction in (None, "none"):
@@ -306,7 +307,8 @@ def get(identifier: str | Mapping[str, Any] | Loss | type[Loss] | Callable[..., 
     if identifier in _FUNCTIONS if callable(identifier) else False:
         return _FUNCTIONS[identifier]()  # type: ignore[index]
     if callable(identifier):
-        return _FunctionLoss(identifier)
+        function: Callable[..., Any] = identifier
+        return _FunctionLoss(function)
     return resolve("loss", identifier, _BY_NAME)
 
 

@@ -9,16 +9,17 @@ is a class number or a one-hot row. Definitions: ``keras.metrics``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nnkit import get_default_dtype, ops
+from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
 from nnkit.keras import losses
 from nnkit.keras.naming import resolve
-from nnkit.keras.shapes import as_labels, like_output
-from nnkit.tensor import Tensor, as_tensor
+from nnkit.keras.shapes import as_labels, matched
+from nnkit.tensor import Tensor
 from nnkit.training import metrics as core
 
 __all__ = [
@@ -53,6 +54,8 @@ class Metric(core.Metric):
     0.75
     """
 
+    #: The arguments of the constructor besides the name, which are attributes, too.
+    config_names: ClassVar[tuple[str, ...]] = ()
     _total: np.ndarray | None = None
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -74,7 +77,11 @@ class Metric(core.Metric):
 
     def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
         """The target in the shape that goes with an output."""
-        return like_output(target, output_shape)
+        return matched(target, output_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild this metric."""
+        return {"name": self.name, **{option: getattr(self, option) for option in self.config_names}}
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         self.update_state(y_true, y_pred, sample_weight)
@@ -95,12 +102,14 @@ class Accuracy(Metric, core.Accuracy):
 
     def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
         if output_shape[-1] == 1:
-            return like_output(target, output_shape)
+            return matched(target, output_shape)
         return as_labels(target, output_shape)
 
 
 class BinaryAccuracy(Metric, core.Accuracy):
     """How often ``y_pred > threshold`` is what ``y_true`` says; with several outputs, the mean over them."""
+
+    config_names = ("threshold",)
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         if not 0 < threshold < 1:
@@ -129,6 +138,8 @@ class SparseCategoricalAccuracy(Accuracy):
 class TopKCategoricalAccuracy(Metric, core.TopKAccuracy):
     """How often the class that the one-hot target marks is among the ``k`` largest outputs."""
 
+    config_names = ("k",)
+
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
         super().__init__(k, name)
 
@@ -152,15 +163,21 @@ class Precision(Metric, core.Precision):
     Several outputs are counted together, so one-hot targets are needed there.
     """
 
+    config_names = ("thresholds",)
+
     def __init__(self, thresholds: float | None = None, name: str = "precision") -> None:
         super().__init__(name, average="micro", threshold=_threshold("Precision", thresholds))
+        self.thresholds = thresholds
 
 
 class Recall(Metric, core.Recall):
     """Of the outputs that the target calls positive, the share above ``thresholds`` (0.5); 0 where none are."""
 
+    config_names = ("thresholds",)
+
     def __init__(self, thresholds: float | None = None, name: str = "recall") -> None:
         super().__init__(name, average="micro", threshold=_threshold("Recall", thresholds))
+        self.thresholds = thresholds
 
 
 # ---- regression -------------------------------------------------------------------------------------------
@@ -237,6 +254,11 @@ class _LossMetric(MeanMetricWrapper):
 
     def __init__(self, loss: losses.Loss, name: str) -> None:
         super().__init__(loss, name)
+        self.loss = loss
+
+    def get_config(self) -> dict[str, Any]:
+        config = self.loss.get_config()
+        return {"name": self.name, **{key: config[key] for key in self.config_names}}
 
     def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
         return target
@@ -244,6 +266,8 @@ class _LossMetric(MeanMetricWrapper):
 
 class BinaryCrossentropy(_LossMetric):
     """The mean of ``losses.BinaryCrossentropy``."""
+
+    config_names = ("from_logits", "label_smoothing")
 
     def __init__(
         self, name: str = "binary_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0
@@ -254,6 +278,8 @@ class BinaryCrossentropy(_LossMetric):
 class CategoricalCrossentropy(_LossMetric):
     """The mean of ``losses.CategoricalCrossentropy``."""
 
+    config_names = ("from_logits", "label_smoothing")
+
     def __init__(
         self, name: str = "categorical_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0
     ) -> None:
@@ -262,6 +288,8 @@ class CategoricalCrossentropy(_LossMetric):
 
 class SparseCategoricalCrossentropy(_LossMetric):
     """The mean of ``losses.SparseCategoricalCrossentropy``."""
+
+    config_names = ("from_logits",)
 
     def __init__(self, name: str = "sparse_categorical_crossentropy", from_logits: bool = False) -> None:
         super().__init__(losses.SparseCategoricalCrossentropy(from_logits, None, None), name)

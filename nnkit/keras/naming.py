@@ -43,19 +43,13 @@ def resolve(kind: str, identifier: object, table: Mapping[str, Callable[..., Any
     return folded[name.lower()](**settings)
 
 
-def configured(part: Any) -> dict[str, Any] | None:
-    """The ``{"class_name", "config"}`` from which :func:`resolve` makes ``part`` again; None for None.
+def configured(part: Any) -> Any:
+    """The ``{"class_name", "config"}`` from which :func:`resolve` makes ``part`` again.
 
-    Raises:
-        ValueError: ``part`` is a function, which a file of names and numbers cannot hold.
+    None stays None, and so does a function of the user's own, which only a registered name can stand for.
     """
-    if part is None:
-        return None
     if not hasattr(part, "get_config"):
-        raise ValueError(
-            f"{getattr(part, '__name__', part)!r} is a function of your own, which a model file cannot "
-            "describe; make it a class with get_config, or save the weights only: model.save_weights(path)"
-        )
+        return part
     return {"class_name": type(part).__name__, "config": part.get_config()}
 
 

@@ -1,4 +1,4 @@
-"""How Keras pairs targets with outputs: a last dimension of size 1 may be there or not.
+"""How Keras pairs data with shapes: a last dimension of size 1 may be there or not.
 
 ``y`` of shape (n,) goes with an output of shape (n, 1), class numbers of shape (n, 1) with an output of (n,
 C). nnkit's core is strict about shapes; these functions do the reshaping explicitly before the core sees
@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-__all__ = ["as_labels", "like_output"]
+__all__ = ["as_labels", "matched"]
 
 Array = TypeVar("Array", bound=Any)
 
 
-def like_output(y: Array, output_shape: tuple[int | None, ...]) -> Array:
-    """``y`` with a last dimension of size 1 added or dropped, if that gives it the rank of ``output_shape``.
+def matched(values: Array, shape: tuple[int | None, ...]) -> Array:
+    """``values`` with a last dimension of size 1 added or dropped, if that gives it the rank of ``shape``.
 
     >>> import numpy as np
-    >>> like_output(np.zeros(4), (None, 1)).shape, like_output(np.zeros((4, 1)), (None,)).shape
+    >>> matched(np.zeros(4), (None, 1)).shape, matched(np.zeros((4, 1)), (None,)).shape
     ((4, 1), (4,))
     """
-    if y.ndim == len(output_shape) - 1 and output_shape[-1] == 1:
-        return y.reshape(*y.shape, 1)
-    if y.ndim == len(output_shape) + 1 and y.shape[-1] == 1:
-        return y.reshape(*y.shape[:-1])
-    return y
+    if values.ndim == len(shape) - 1 and shape[-1] == 1:
+        return values.reshape(*values.shape, 1)
+    if values.ndim == len(shape) + 1 and values.shape[-1] == 1:
+        return values.reshape(*values.shape[:-1])
+    return values
 
 
 def as_labels(y: Array, output_shape: tuple[int | None, ...]) -> Array:

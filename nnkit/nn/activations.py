@@ -73,7 +73,12 @@ class ReLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """x where x > 0, else negative_slope x (Maas et al. 2013)."""
+    """x where x > 0, else negative_slope x (Maas et al. 2013).
+
+    >>> import nnkit
+    >>> LeakyReLU(0.5)(nnkit.tensor([-1.0, 2.0])).tolist()
+    [-0.5, 2.0]
+    """
 
     formula = "leaky_relu"
     scalar_names: ClassVar[dict[str, str]] = {"negative_slope": "negative_slope"}
@@ -84,7 +89,12 @@ class LeakyReLU(Activation):
 
 
 class ELU(Activation):
-    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2015)."""
+    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2015).
+
+    >>> import nnkit
+    >>> round(ELU()(nnkit.tensor([-1.0])).item(), 4)
+    -0.6321
+    """
 
     formula = "elu"
     scalar_names: ClassVar[dict[str, str]] = {"alpha": "alpha"}
@@ -95,13 +105,23 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """ELU scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
+    """ELU scaled so that mean 0 and variance 1 are kept (Klambauer et al. 2017).
+
+    >>> import nnkit
+    >>> round(SELU()(nnkit.tensor([1.0])).item(), 4)
+    1.0507
+    """
 
     formula = "selu"
 
 
 class GELU(Activation):
-    """x Phi(x); ``approximate="tanh"`` is the tanh formula (Hendrycks and Gimpel 2016)."""
+    """x Phi(x); ``approximate="tanh"`` is the tanh formula (Hendrycks and Gimpel 2016).
+
+    >>> import nnkit
+    >>> round(GELU()(nnkit.tensor([1.0])).item(), 4)
+    0.8413
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -113,31 +133,56 @@ class GELU(Activation):
 
 
 class SiLU(Activation):
-    """x sigmoid(x), also called swish (Elfwing et al. 2017)."""
+    """x sigmoid(x), also called swish (Elfwing et al. 2017).
+
+    >>> import nnkit
+    >>> round(SiLU()(nnkit.tensor([1.0])).item(), 4)
+    0.7311
+    """
 
     formula = "silu"
 
 
 class Mish(Activation):
-    """x tanh(softplus(x)) (Misra 2019)."""
+    """x tanh(softplus(x)) (Misra 2019).
+
+    >>> import nnkit
+    >>> round(Mish()(nnkit.tensor([1.0])).item(), 4)
+    0.8651
+    """
 
     formula = "mish"
 
 
 class Sigmoid(Activation):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> import nnkit
+    >>> Sigmoid()(nnkit.tensor([0.0])).tolist()
+    [0.5]
+    """
 
     formula = "sigmoid"
 
 
 class Tanh(Activation):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> import nnkit
+    >>> Tanh()(nnkit.tensor([0.0])).tolist()
+    [0.0]
+    """
 
     formula = "tanh"
 
 
 class Softplus(Activation):
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
+
+    >>> import nnkit
+    >>> round(Softplus()(nnkit.tensor([0.0])).item(), 4)
+    0.6931
+    """
 
     formula = "softplus"
     scalar_names: ClassVar[dict[str, str]] = {"beta": "beta", "threshold": "threshold"}
@@ -148,13 +193,23 @@ class Softplus(Activation):
 
 
 class Softsign(Activation):
-    """x / (1 + abs(x))."""
+    """x / (1 + abs(x)).
+
+    >>> import nnkit
+    >>> Softsign()(nnkit.tensor([-1.0, 3.0])).tolist()
+    [-0.5, 0.75]
+    """
 
     formula = "softsign"
 
 
 class Hardtanh(Activation):
-    """x held between min_val and max_val."""
+    """x held between min_val and max_val.
+
+    >>> import nnkit
+    >>> Hardtanh()(nnkit.tensor([-2.0, 0.5])).tolist()
+    [-1.0, 0.5]
+    """
 
     formula = "hardtanh"
     scalar_names: ClassVar[dict[str, str]] = {"min_val": "low", "max_val": "high"}
@@ -167,19 +222,34 @@ class Hardtanh(Activation):
 
 
 class ReLU6(Activation):
-    """x held between 0 and 6 (Howard et al. 2017)."""
+    """x held between 0 and 6 (Howard et al. 2017).
+
+    >>> import nnkit
+    >>> ReLU6()(nnkit.tensor([-1.0, 8.0])).tolist()
+    [0.0, 6.0]
+    """
 
     formula = "relu6"
 
 
 class Hardsigmoid(Activation):
-    """x / 6 + 1/2 held between 0 and 1."""
+    """x / 6 + 1/2 held between 0 and 1.
+
+    >>> import nnkit
+    >>> Hardsigmoid()(nnkit.tensor([-4.0, 0.0])).tolist()
+    [0.0, 0.5]
+    """
 
     formula = "hard_sigmoid"
 
 
 class Hardswish(Activation):
-    """x hardsigmoid(x) (Howard et al. 2019)."""
+    """x hardsigmoid(x) (Howard et al. 2019).
+
+    >>> import nnkit
+    >>> Hardswish()(nnkit.tensor([-4.0, 4.0])).tolist()
+    [-0.0, 4.0]
+    """
 
     formula = "hardswish"
 
@@ -204,7 +274,12 @@ class Softmax(Module):
 
 
 class LogSoftmax(Softmax):
-    """The logarithm of softmax along ``dim``, without overflow."""
+    """The logarithm of softmax along ``dim``, without overflow.
+
+    >>> import nnkit
+    >>> round(LogSoftmax(dim=0)(nnkit.zeros(2))[0].item(), 4)
+    -0.6931
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.log_softmax(x, self.dim)

@@ -26,8 +26,11 @@ class _Row(Module):
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
-        _require_module(type(self).__name__, len(self), module)
-        self.add_module(str(len(self)), module)
+        number = len(self)
+        _require_module(type(self).__name__, number, module)
+        while str(number) in self._modules:  # A slice keeps its names.
+            number += 1
+        self.add_module(str(number), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:

@@ -98,11 +98,13 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     >>> [round(x, 4) for x in normalize(nnkit.tensor([[3.0, 4.0]])).tolist()[0]]
     [0.6, 0.8]
     """
-    if p == 2.0:
-        norm = ops.sqrt(ops.sum(ops.square(input), dim=dim, keepdim=True))
+    if p == float("inf"):
+        norm = ops.norm(input, p, dim, True)
     else:
-        norm = ops.pow(ops.sum(ops.pow(ops.abs(input), p), dim=dim, keepdim=True), 1.0 / p)
-    return input / ops.clamp(norm, eps, None)
+        # Held above 0, so that the gradient of the root of a row of zeros is 0 and not NaN.
+        total = ops.clamp(ops.sum(ops.pow(ops.abs(input), p), dim=dim, keepdim=True), 1e-37)
+        norm = ops.pow(total, 1.0 / p)
+    return input / ops.clamp(norm, eps)
 
 
 # ---- activations: one number in, one number out -----------------------------------------------------------
@@ -129,12 +131,22 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha (exp(x) - 1)."""
+    """x where x > 0, else alpha (exp(x) - 1).
+
+    >>> import nnkit
+    >>> round(elu(nnkit.tensor([-1.0])).item(), 4)
+    -0.6321
+    """
     return ops.activation(input, "elu", alpha=alpha)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """1.0507 times elu with alpha = 1.6733: keeps mean 0 and variance 1."""
+    """1.0507 times elu with alpha = 1.6733: keeps mean 0 and variance 1.
+
+    >>> import nnkit
+    >>> round(selu(nnkit.tensor([1.0])).item(), 4)
+    1.0507
+    """
     return ops.activation(input, "selu")
 
 
@@ -157,12 +169,22 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """x sigmoid(x)."""
+    """x sigmoid(x).
+
+    >>> import nnkit
+    >>> round(silu(nnkit.tensor([1.0])).item(), 4)
+    0.7311
+    """
     return ops.activation(input, "silu")
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x tanh(softplus(x))."""
+    """x tanh(softplus(x)).
+
+    >>> import nnkit
+    >>> round(mish(nnkit.tensor([1.0])).item(), 4)
+    0.8651
+    """
     return ops.activation(input, "mish")
 
 
@@ -177,12 +199,22 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 def tanh(input: Tensor) -> Tensor:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> import nnkit
+    >>> tanh(nnkit.tensor([0.0])).tolist()
+    [0.0]
+    """
     return ops.activation(input, "tanh")
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
+
+    >>> import nnkit
+    >>> round(softplus(nnkit.tensor([0.0])).item(), 4)
+    0.6931
+    """
     return ops.activation(input, "softplus", beta=beta, threshold=threshold)
 
 
@@ -207,17 +239,32 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """x held between 0 and 6."""
+    """x held between 0 and 6.
+
+    >>> import nnkit
+    >>> relu6(nnkit.tensor([-1.0, 8.0])).tolist()
+    [0.0, 6.0]
+    """
     return ops.activation(input, "relu6")
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """x / 6 + 1/2 held between 0 and 1."""
+    """x / 6 + 1/2 held between 0 and 1.
+
+    >>> import nnkit
+    >>> hardsigmoid(nnkit.tensor([-4.0, 0.0])).tolist()
+    [0.0, 0.5]
+    """
     return ops.activation(input, "hard_sigmoid")
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x hardsigmoid(x)."""
+    """x hardsigmoid(x).
+
+    >>> import nnkit
+    >>> hardswish(nnkit.tensor([-4.0, 4.0])).tolist()
+    [-0.0, 4.0]
+    """
     return ops.activation(input, "hardswish")
 
 

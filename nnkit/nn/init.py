@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.creation import as_tensor
+from nnkit.creation import as_tensor, eye
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.random import host_normal, host_uniform
 from nnkit.tape import no_grad
@@ -62,34 +62,61 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Numbers of the normal distribution."""
+    """Numbers of the normal distribution.
+
+    >>> import nnkit
+    >>> normal_(nnkit.empty(3), mean=7.0, std=0.0).tolist()
+    [7.0, 7.0, 7.0]
+    """
     return _write(tensor, host_normal(tensor.shape, mean, std))
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
-    """Numbers of the normal distribution given that they lie between ``a`` and ``b``."""
+    """Numbers of the normal distribution given that they lie between ``a`` and ``b``.
+
+    >>> import nnkit
+    >>> trunc_normal_(nnkit.empty(100)).max().item() <= 2.0
+    True
+    """
     if not (a < b and std > 0.0):
         raise ValueError(f"trunc_normal_ expects a < b and std > 0, got a={a}, b={b}, std={std}")
     from scipy.special import ndtr, ndtri  # Slow to import.
 
     # The inverse of the distribution function turns uniform numbers into these.
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
-    values = ndtri(host_uniform(tensor.shape, low, high)) * std + mean
-    return _write(tensor, np.clip(values, a, b))
+    _write(tensor, ndtri(host_uniform(tensor.shape, low, high)) * std + mean)
+    with no_grad():
+        tensor.clamp_(a, b)
+    return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """``val`` everywhere."""
+    """``val`` everywhere.
+
+    >>> import nnkit
+    >>> constant_(nnkit.empty(2), 3.0).tolist()
+    [3.0, 3.0]
+    """
     return _fill(tensor, val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """0 everywhere."""
+    """0 everywhere.
+
+    >>> import nnkit
+    >>> zeros_(nnkit.empty(2)).tolist()
+    [0.0, 0.0]
+    """
     return _fill(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """1 everywhere."""
+    """1 everywhere.
+
+    >>> import nnkit
+    >>> ones_(nnkit.empty(2)).tolist()
+    [1.0, 1.0]
+    """
     return _fill(tensor, 1.0)
 
 
@@ -102,7 +129,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ fills matrices, got shape {tensor.shape}")
-    return _write(tensor, np.eye(*tensor.shape))
+    return _write(tensor, eye(tensor.shape[0], tensor.shape[1]))
 
 
 # ---- spreads that keep the variance -----------------------------------------------------------------------
@@ -141,32 +168,62 @@ def _uniform_of_std(tensor: Tensor, std: float) -> Tensor:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Uniform, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Uniform, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+
+    >>> import nnkit
+    >>> xavier_uniform_(nnkit.empty(3, 3)).max().item() <= 1.0
+    True
+    """
     return _uniform_of_std(tensor, gain * math.sqrt(2.0 / sum(_fans(tensor))))
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Normal, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Normal, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+
+    >>> import nnkit
+    >>> xavier_normal_(nnkit.empty(3, 3), gain=0.0).max().item()
+    0.0
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
 
 
 def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
-    """Uniform, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015)."""
+    """Uniform, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015).
+
+    >>> import nnkit
+    >>> kaiming_uniform_(nnkit.empty(3, 6)).max().item() <= 1.0
+    True
+    """
     return _uniform_of_std(tensor, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)))
 
 
 def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
-    """Normal, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015)."""
+    """Normal, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015).
+
+    >>> import nnkit
+    >>> kaiming_normal_(nnkit.empty(3, 6), nonlinearity="relu").shape
+    (3, 6)
+    """
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)))
 
 
 def lecun_uniform_(tensor: Tensor) -> Tensor:
-    """Uniform, variance 1 / fan_in (LeCun et al., Efficient BackProp, 1998)."""
+    """Uniform, variance 1 / fan_in (LeCun et al., Efficient BackProp, 1998).
+
+    >>> import nnkit
+    >>> lecun_uniform_(nnkit.empty(3, 3)).max().item() <= 1.0
+    True
+    """
     return _uniform_of_std(tensor, 1.0 / math.sqrt(_fan(tensor, "fan_in")))
 
 
 def lecun_normal_(tensor: Tensor) -> Tensor:
-    """Normal, variance 1 / fan_in (LeCun et al. 1998; for selu, Klambauer et al. 2017)."""
+    """Normal, variance 1 / fan_in (LeCun et al. 1998; for selu, Klambauer et al. 2017).
+
+    >>> import nnkit
+    >>> lecun_normal_(nnkit.empty(3, 6)).shape
+    (3, 6)
+    """
     return normal_(tensor, 0.0, 1.0 / math.sqrt(_fan(tensor, "fan_in")))
 
 
@@ -183,7 +240,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_ needs at least 2 dimensions, got shape {tensor.shape}")
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
-    # On the host, so that every device gets the same. The signs of R's diagonal make Q unique.
+    # By numpy on the host, so that every device gets the same. The signs of R's diagonal make Q unique.
     q, r = np.linalg.qr(host_normal((max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diagonal(r))
     matrix = q if rows >= columns else q.T

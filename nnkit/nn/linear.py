@@ -94,7 +94,12 @@ class Linear(Module):
 
 
 class Identity(Module):
-    """Returns its input; accepts and ignores any arguments, as PyTorch's."""
+    """Returns its input; accepts and ignores any arguments, as PyTorch's.
+
+    >>> import nnkit
+    >>> Identity()(nnkit.tensor([1.0])).tolist()
+    [1.0]
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 from nnkit import ops
+from nnkit.creation import ones_like, zeros_like
 from nnkit.errors import DtypeError, LabelError, ShapeError, UnknownNameError
 from nnkit.tensor import Tensor
 
@@ -23,6 +24,9 @@ __all__ = [
 # fmt: on
 
 RowLoss = Callable[..., Tensor]
+
+#: The formulas whose gradient ``ops.elementwise_loss`` sends to the prediction only.
+BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 
 
 def check_reduction(reduction: str) -> str:
@@ -132,13 +136,7 @@ def binary_cross_entropy_with_logits(
     >>> round(binary_cross_entropy_with_logits(nnkit.tensor([0.0]), nnkit.tensor([1.0])).item(), 4)
     0.6931
     """
-    formula = "binary_cross_entropy_with_logits"
-    if pos_weight is None:
-        return _elementwise(formula, input, target, reduction, weight)
-    target = _like(formula, input, target)
-    positive = ops.elementwise_loss(input, ops.add(ops.mul(target, 0.0), 1.0), formula)
-    losses = ops.elementwise_loss(input, target, formula) + (pos_weight - 1.0) * target * positive
-    return _reduced(losses if weight is None else losses * weight, reduction)
+    return _elementwise("binary_cross_entropy_with_logits", input, target, reduction, weight, pos_weight)
 
 
 def _elementwise(
@@ -147,33 +145,25 @@ def _elementwise(
     target: Tensor,
     reduction: str,
     weight: Tensor | None = None,
+    pos_weight: Tensor | None = None,
     **scalars: float,
 ) -> Tensor:
-    losses = ops.elementwise_loss(input, _like(formula, input, target), formula, **scalars)
+    for name, value in (("prediction", input), ("target", target)):
+        if not isinstance(value, Tensor):
+            raise DtypeError(f"{formula}: {name} must be a Tensor, got {type(value).__name__}: use nnkit.as_tensor")
+    if pos_weight is not None or (formula in BINARY and target.requires_grad):
+        losses = _by_outcome(formula, input, target, pos_weight)
+    else:
+        losses = ops.elementwise_loss(input, target, formula, **scalars)
     return _reduced(losses if weight is None else losses * weight, reduction)
 
 
-def _like(loss: str, input: Tensor, target: Tensor) -> Tensor:
-    """``target`` in the dtype of ``input``; ShapeError unless their shapes are equal."""
-    for name, value in (("prediction", input), ("target", target)):
-        if not isinstance(value, Tensor):
-            raise DtypeError(f"{loss}: {name} must be a Tensor, got {type(value).__name__}: use nnkit.as_tensor")
-    if input.shape != target.shape:
-        raise ShapeError(
-            f"{loss}: prediction has shape {input.shape} and target has shape {target.shape}; they must be "
-            f"equal{_reshape_hint(input, target)}"
-        )
-    return target if target.dtype == input.dtype else target.to(input.dtype)
-
-
-def _reshape_hint(input: Tensor, target: Tensor) -> str:
-    if input.numel() != target.numel():
-        return ": give one target for each predicted number"
-    if input.ndim == 1:
-        return ": reshape target with y.reshape(-1)"
-    if input.ndim == 2 and input.shape[1] == 1:
-        return ": reshape target with y.reshape(-1, 1)"
-    return f": reshape target with y.reshape({', '.join(map(str, input.shape))})"
+def _by_outcome(formula: str, input: Tensor, target: Tensor, pos_weight: Tensor | None) -> Tensor:
+    """A binary cross-entropy as what it is in the target, a line: (1 - t) loss(0) + t pos_weight loss(1)."""
+    no = ops.elementwise_loss(input, zeros_like(target), formula)
+    yes = ops.elementwise_loss(input, ones_like(target), formula)
+    target = target.to(input.dtype)
+    return (1.0 - target) * no + target * (yes if pos_weight is None else yes * pos_weight)
 
 
 # ---- one loss per row of class scores ---------------------------------------------------------------------
@@ -261,12 +251,12 @@ def _weighted_rows(
 ) -> tuple[Tensor, Tensor]:
     """Weighted losses (N,), 0 where ignored, and the weights (N,) by which a mean divides."""
     kept = ops.ne(labels, ignore_index)
-    safe = ops.where(kept, labels, ops.mul(labels, 0))
+    safe = ops.where(kept, labels, 0)
     losses = row_loss(rows, safe)  # Refuses labels that are out of range, before they index anything.
     row_weights = kept.to(rows.dtype)
     if weight is not None:
         weight = _class_weight(rows, weight)
-        row_weights = row_weights * ops.take_rows(weight, safe)
+        row_weights = row_weights * ops.take_rows(weight, safe, checked=True)
     losses = losses * row_weights
     if label_smoothing > 0.0:
         scores = ops.log_softmax(rows, dim=1)

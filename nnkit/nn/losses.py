@@ -57,14 +57,24 @@ class MSELoss(Loss):
 
 
 class L1Loss(Loss):
-    """|prediction - target|."""
+    """|prediction - target|.
+
+    >>> import nnkit
+    >>> L1Loss()(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).item()
+    1.0
+    """
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
         return functions.l1_loss(prediction, target, reduction)
 
 
 class HuberLoss(Loss):
-    """Half the squared error up to ``delta``, linear beyond (Huber 1964)."""
+    """Half the squared error up to ``delta``, linear beyond (Huber 1964).
+
+    >>> import nnkit
+    >>> HuberLoss()(nnkit.tensor([0.0]), nnkit.tensor([3.0])).item()
+    2.5
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -75,7 +85,12 @@ class HuberLoss(Loss):
 
 
 class SmoothL1Loss(Loss):
-    """Huber's loss with delta = beta, divided by beta (Girshick 2015)."""
+    """Huber's loss with delta = beta, divided by beta (Girshick 2015).
+
+    >>> import nnkit
+    >>> SmoothL1Loss(beta=2.0)(nnkit.tensor([0.0]), nnkit.tensor([3.0])).item()
+    2.0
+    """
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -95,7 +110,12 @@ class _WeightedLoss(Loss):
 
 
 class BCELoss(_WeightedLoss):
-    """-(t log p + (1-t) log(1-p)) of probabilities p; ``weight`` multiplies elements, with broadcasting."""
+    """-(t log p + (1-t) log(1-p)) of probabilities p; ``weight`` multiplies elements, with broadcasting.
+
+    >>> import nnkit
+    >>> round(BCELoss()(nnkit.tensor([0.5]), nnkit.tensor([1.0])).item(), 4)
+    0.6931
+    """
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction, weight=weight)
@@ -121,7 +141,12 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
 
 class NLLLoss(_WeightedLoss):
-    """-prediction[label] of log-probabilities (B, C) or (B, C, ...); the mean is over the weights."""
+    """-prediction[label] of log-probabilities (B, C) or (B, C, ...); the mean is over the weights.
+
+    >>> import nnkit
+    >>> NLLLoss()(nnkit.tensor([[-1.0, -2.0]]), nnkit.tensor([1])).item()
+    2.0
+    """
 
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction, weight=weight)

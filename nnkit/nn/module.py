@@ -259,10 +259,13 @@ class Module:
             parameter.requires_grad_(requires_grad)
         return self
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of every parameter."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of every parameter; without ``set_to_none``, fill those there are with 0."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
 
     def penalty(self) -> Tensor | None:
         """The sum of every regularizer in this module and its parts, a scalar; None where there is none."""
@@ -338,10 +341,11 @@ class Module:
         return self._replace_tensors(converter(args, device, dtype))
 
     def _replace_tensors(self, convert: Callable[[Tensor], Tensor]) -> Self:
+        for parameter in self.parameters():
+            replace(parameter, convert)
         for module in self.modules():
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None:
-                    replace(tensor, convert)
+            # A buffer may be a tensor that someone else made and uses: it stays as it is.
+            module._buffers |= {name: None if b is None else convert(b) for name, b in module._buffers.items()}
         return self
 
     def float(self) -> Self:

@@ -2,8 +2,8 @@
 
 A module keeps its parameters as before; only their memory moves. Each parameter becomes a view of the flat
 buffer, and backward writes its gradient straight into its place in the other. An optimizer step is then one
-kernel over flat memory, and so is clipping. Views start at multiples of 256 bytes; the padding between them
-is zero and stays zero, because every update leaves a zero with a zero gradient alone.
+kernel over flat memory, and so is clipping. Views start at multiples of 256 bytes from the buffer's start; the
+padding between them is zero and stays zero, because every update leaves a zero with a zero gradient alone.
 """
 
 from __future__ import annotations
@@ -120,8 +120,7 @@ class Arena:
     """Gives parameters places side by side, one block for each backend and dtype.
 
     A parameter that already sits in a block, because an earlier optimizer put it there, stays: both
-    optimizers then work on the same memory. Frozen parameters stay where they are until they are to be
-    learned.
+    optimizers then work on the same memory. A frozen parameter stays outside until it is to be learned.
 
     Args:
         parameters: leaf Tensors; one that comes twice counts once.

@@ -1,7 +1,6 @@
-"""Clipping of gradients, in place and on the device: nothing is read on the host, so a recorded step can
-contain it.
+"""Clipping of gradients, in place and on the device: nothing is read on the host.
 
-Parameters that live in one arena are clipped as one flat array.
+So a recorded step can contain it. Parameters that live in one arena are clipped as one flat array.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ def clip_grad_norm_(
         parameters: a Tensor, or any iterable of Tensors; those without gradient are left out.
         max_norm: the greatest norm that is left as it is.
         norm_type: the norm's order, above 0; infinity for the greatest absolute value.
-        error_if_nonfinite: raise DivergenceError for an infinite or NaN norm. This reads the norm on the
-            host.
+        error_if_nonfinite: raise DivergenceError for an infinite or NaN norm; this reads it on the host.
 
     Returns the norm before clipping, a scalar Tensor on the device. Raises ValueError for another order,
     DeviceError for parameters of several devices. Source: ``torch.nn.utils.clip_grad_norm_``.

@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any
 
 from nnkit.backends.base import Array, Backend
+from nnkit.backends.recording import note_host_read, paused
 from nnkit.errors import DeviceError
 from nnkit.kernels.vocabulary import Formula, scalar_names
 from nnkit.tensor import Tensor
@@ -55,11 +56,17 @@ class Rates:
         for name, place in self._places.items():
             if options[name] != self.options[name]:
                 self.options[name] = options[name]
-                self.backend.fill(options[name], place)
+                self._write(options[name], place)
 
     def set_step(self, step: int) -> None:
         """Write the step count."""
-        self.backend.fill(float(step), self._outputs[0])
+        self._write(float(step), self._outputs[0])
+
+    def _write(self, value: float, place: Array) -> None:
+        # A value that comes from Python would be the same in every replay, so a step that sets it has none.
+        note_host_read()
+        with paused():
+            self.backend.fill(value, place)
 
     def advance(self) -> None:
         """Count one step and compute its scalars, on the device."""
@@ -131,18 +138,17 @@ class ParameterGroup(MutableMapping[str, Any]):
         count = len(self["params"])
         return self.get("param_names") or [str(first + i) for i in range(count)]
 
-    def backend(self) -> Backend:
-        """Where the group's parameters live. Raises DeviceError when they live on several devices."""
-        first = self["params"][0]
-        for tensor in self["params"]:
+    def backend(self) -> Backend | None:
+        """Where the group's parameters live; None without any. Raises DeviceError for several devices."""
+        first, *rest = self["params"] or [None]
+        for tensor in rest:
             if tensor.backend is not first.backend:
                 raise DeviceError(
                     "the parameters of a group must be on one device, got "
                     f"{str(first.device)!r} and {str(tensor.device)!r}: "
                     "move the model with .to(...), or make a group for each device"
                 )
-        backend: Backend = first.backend
-        return backend
+        return None if first is None else first.backend
 
     @property
     def step(self) -> int:

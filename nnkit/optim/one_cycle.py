@@ -11,8 +11,7 @@ from nnkit.optim.schedules import LRScheduler, positive_int
 
 
 class OneCycleLR(LRScheduler):
-    """Smith and Topin, Super-Convergence, 2018; ``torch.optim.lr_scheduler.OneCycleLR``. Step it after every
-    batch.
+    """Smith and Topin, Super-Convergence, 2018: one climb and one fall of the rate. Step it after every batch.
 
     Args:
         optimizer: an optimizer with "momentum" or "betas" among its options, if ``cycle_momentum``.
@@ -26,6 +25,12 @@ class OneCycleLR(LRScheduler):
         three_phase: fall back to the first rate as fast as it climbed, then to the last one.
 
     Raises ValueError for an option out of range, and for a step beyond the cycle.
+    Source: ``torch.optim.lr_scheduler.OneCycleLR``.
+
+    >>> import nnkit
+    >>> optimizer = nnkit.optim.SGD([nnkit.zeros(1)], momentum=0.9)
+    >>> OneCycleLR(optimizer, max_lr=1.0, total_steps=10, div_factor=4.0).get_last_lr()
+    [0.25]
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any
 
 from nnkit.backends.base import Array
+from nnkit.backends.recording import note_host_read, paused
 from nnkit.kernels.vocabulary import Formula, element_names
 from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
@@ -32,9 +33,8 @@ class Optimizer:
     mathematics. What it keeps of each parameter follows from the formula's own parameter names.
 
     Args:
-        params: leaf Tensors, or (name, Tensor) pairs, or dicts ``{"params": [...], "lr": ...}`` with the
-            options
-            of one group each; any iterable, also a generator.
+        params: leaf Tensors, or (name, Tensor) pairs, or dicts ``{"params": [...], "lr": ...}`` with the options of
+            one group each; any iterable, also a generator.
         defaults: the options of a group that does not set them.
 
     Steps are counted for each group; PyTorch counts them for each parameter. This differs only where a
@@ -43,6 +43,17 @@ class Optimizer:
 
     Raises TypeError for what is no Tensor, ValueError for an empty list, a non-leaf Tensor, a parameter that
     comes twice, or an option out of range.
+
+    >>> import nnkit
+    >>> from nnkit.kernels import updates
+    >>> class Descent(Optimizer):
+    ...     def __init__(self, params, lr=0.5):
+    ...         super().__init__(params, {"lr": lr, "weight_decay": 0.0, "maximize": False})
+    ...     def formulas(self, options):
+    ...         return updates.sgd_rates, updates.sgd
+    >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = Descent([x])
+    >>> (x * x).sum().backward(); optimizer.step(); x.tolist()
+    [0.0]
     """
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
@@ -63,7 +74,7 @@ class Optimizer:
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError or TypeError when an option of a group is out of range."""
-        for name in NOT_NEGATIVE & self.defaults.keys():
+        for name in sorted(NOT_NEGATIVE & self.defaults.keys()):
             check_not_negative(name, options[name])
         if "betas" in self.defaults:
             check_betas(options["betas"])
@@ -85,12 +96,12 @@ class Optimizer:
             raise ValueError("params is an empty list: an optimizer needs at least one parameter")
         for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
             self._append_group(group)
-        self._prepare()
+        self._lay_out()
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own: ``{"params": [...], "lr": 0.01}``."""
         self._append_group(param_group)
-        self._prepare()
+        self._lay_out()
 
     def _append_group(self, param_group: Mapping[str, Any]) -> None:
         if not isinstance(param_group, Mapping) or "params" not in param_group:
@@ -104,7 +115,9 @@ class Optimizer:
         options = {**self.defaults, **param_group, "params": tuple(tensors)}
         if names:
             options["param_names"] = names
-        self.param_groups.append(ParameterGroup(options, self.check))
+        group = ParameterGroup(options, self.check)
+        group.backend()
+        self.param_groups.append(group)
 
     def _all_parameters(self) -> Iterator[Tensor]:
         return (tensor for group in self.param_groups for tensor in group["params"])
@@ -116,12 +129,22 @@ class Optimizer:
             group.rates is None or group.rates.formulas == self.formulas(group) for group in self.param_groups
         )
 
-    def _prepare(self, also: Set[int] = frozenset()) -> None:
-        """Give each parameter its place and state, each group its numbers on the device; what is there moves
-        along.
+    def prepare(self, also: Set[int] = frozenset()) -> None:
+        """Bring back what was moved, and make the state of options that were switched on; cheap if there is nothing.
 
-        also: the ids of frozen parameters that need a place nevertheless.
+        ``step`` does it by itself. Call it before a step is recorded: a recorded step in which parameters have to
+        be moved cannot be replayed.
+
+        Args:
+            also: the ids of frozen parameters that need a place nevertheless.
         """
+        if also or not self._is_prepared():
+            note_host_read()
+            with paused():
+                self._lay_out(also)
+
+    def _lay_out(self, also: Set[int] = frozenset()) -> None:
+        """Give each parameter its place and state, each group its numbers; what there is already moves along."""
         names: list[str] = []
         wanted: dict[int, dict[str, float]] = {}
         for group in self.param_groups:
@@ -129,8 +152,9 @@ class Optimizer:
             initial = self.initial_state(group)
             for tensor in group["params"]:
                 wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group)}
-            if group["params"]:
-                group.bind(group.backend(), self.formulas(group))
+            backend = group.backend()
+            if backend is not None:
+                group.bind(backend, self.formulas(group))
         self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
         self._state = State(self.arena, wanted, self._state)
         self._launches.clear()
@@ -151,11 +175,9 @@ class Optimizer:
         """Forget the gradients; ``set_to_none=False`` makes them zeros instead, where there are any."""
         for parameter in self._all_parameters():
             gradient = parameter.gradient
-            if gradient is None or not gradient.filled:
-                continue
             if set_to_none:
                 gradient.filled = False
-            else:
+            elif gradient.filled:
                 parameter.backend.fill(0.0, gradient.array)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -164,8 +186,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        if not self._is_prepared():
-            self._prepare()
+        self.prepare()
         for group in self.param_groups:
             runs, rates = self.arena.runs(group["params"]), group.rates
             if not runs or rates is None:
@@ -188,8 +209,7 @@ class Optimizer:
         return {name: Tensor(array, parameter.backend) for name, array in arrays.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on later: ``{"state": {index: {name: Tensor}}, "param_groups":
-        [options]}``.
+        """Everything needed to go on later: ``{"state": {index: {name: Tensor}}, "param_groups": [options]}``.
 
         As PyTorch's, but the Tensors are copies, and "step" stands with the group.
         """
@@ -207,15 +227,15 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned, here or in PyTorch; the parameters themselves are not in
-        it.
+        """Go on from what ``state_dict`` returned, here or in PyTorch; the parameters themselves are not in it.
 
         Raises ModelFileError that lists everything that does not fit; then nothing is changed.
         """
         plans = plan_load(self, state_dict)
         for plan in plans:
             plan.group.assign(plan.options)
-        self._prepare(frozenset(id(parameter) for plan in plans for parameter, _ in plan.entries))
+        homeless = {id(parameter) for plan in plans for parameter, _ in plan.entries} - self._state.slots.keys()
+        self.prepare(homeless)
         for plan in plans:
             self._load_group(plan)
 

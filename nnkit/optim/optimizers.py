@@ -1,6 +1,6 @@
-"""The optimizers. Each is a table of options and the choice of its formulas; the definitions and defaults are
-PyTorch's.
+"""The optimizers: each is a table of options and the choice of its formulas.
 
+Definitions and defaults are PyTorch's.
 To add one: write its formulas in ``nnkit.kernels.updates``, a class here, and its name in ``OPTIMIZERS``.
 """
 
@@ -232,8 +232,7 @@ def get(optimizer: str | Optimizer | Callable[..., Optimizer], parameters: Param
 
     Args:
         optimizer: "sgd", "adam", "adamw", "rmsprop" or "adagrad", with defaults; or an Optimizer, which is
-            returned as
-            it is; or a class or function that makes one from parameters.
+            returned as it is; or a class or function that makes one from parameters.
         parameters: what to optimize.
 
     Raises UnknownNameError for another name, TypeError for anything else.

@@ -2,8 +2,7 @@
 
 Definitions and defaults are those of ``torch.optim.lr_scheduler``. Each rate is computed from the group's
 first one (its "initial_lr") and the step count, not from the previous rate, so it carries no rounding along.
-Setting ``group["lr"]`` reaches the device at once: a recorded training step uses the new rate when it is
-replayed.
+Setting ``group["lr"]`` reaches the device at once: a recorded training step that is replayed uses the new rate.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ class LRScheduler:
         optimizer: the optimizer whose groups' "lr" is set.
         last_epoch: the number of the last step that was taken; -1 to start.
 
-    Raises TypeError when ``optimizer`` is none, KeyError when ``last_epoch`` resumes and a group has no
-    "initial_lr".
+    Raises TypeError when ``optimizer`` is not one, KeyError to resume with a group that has no "initial_lr".
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -110,7 +108,13 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Multiply the rate by ``gamma`` at each of the steps ``milestones``."""
+    """Multiply the rate by ``gamma`` at each of the steps ``milestones``.
+
+    >>> import nnkit
+    >>> scheduler = MultiStepLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), [1, 5], gamma=0.5)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
@@ -123,7 +127,13 @@ class MultiStepLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Multiply the rate by ``gamma`` every step."""
+    """Multiply the rate by ``gamma`` every step.
+
+    >>> import nnkit
+    >>> scheduler = ExponentialLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), gamma=0.5)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -134,7 +144,13 @@ class ExponentialLR(LRScheduler):
 
 
 class InverseTimeLR(LRScheduler):
-    """The rate divided by 1 + decay * step: the ``decay=`` of Keras's first optimizers."""
+    """The rate divided by 1 + decay * step: the ``decay=`` of Keras's first optimizers.
+
+    >>> import nnkit
+    >>> scheduler = InverseTimeLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), decay=1.0)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(self, optimizer: Optimizer, decay: float, last_epoch: int = -1) -> None:
         check_not_negative("decay", decay)
@@ -146,7 +162,12 @@ class InverseTimeLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """The rate times ``factor`` for ``total_iters`` steps, then the rate itself."""
+    """The rate times ``factor`` for ``total_iters`` steps, then the rate itself.
+
+    >>> import nnkit
+    >>> ConstantLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), factor=0.5).get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
@@ -161,7 +182,13 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """From ``start_factor`` times the rate straight to ``end_factor`` times it, in ``total_iters`` steps."""
+    """From ``start_factor`` times the rate straight to ``end_factor`` times it, in ``total_iters`` steps.
+
+    >>> import nnkit
+    >>> scheduler = LinearLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), start_factor=0.5, total_iters=2)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.75]
+    """
 
     def __init__(
         self,
@@ -185,7 +212,13 @@ class LinearLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """(1 - step / total_iters) ** power times the rate; 0 from ``total_iters`` on."""
+    """(1 - step / total_iters) ** power times the rate; 0 from ``total_iters`` on.
+
+    >>> import nnkit
+    >>> scheduler = PolynomialLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), total_iters=4)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.75]
+    """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
         self.total_iters, self.power = positive_int("total_iters", total_iters), power
@@ -199,6 +232,11 @@ class CosineAnnealingLR(LRScheduler):
     """Along half a cosine from the rate to ``eta_min`` in ``T_max`` steps, and back.
 
     Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
+
+    >>> import nnkit
+    >>> scheduler = CosineAnnealingLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), T_max=2)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.5]
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
@@ -214,6 +252,11 @@ class LambdaLR(LRScheduler):
     """The rate times ``lr_lambda(step)``: one function, or a list with one for each group.
 
     ``state_dict`` leaves the functions out.
+
+    >>> import nnkit
+    >>> scheduler = LambdaLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), lambda step: 0.5**step)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.5]
     """
 
     def __init__(

@@ -1,5 +1,4 @@
-"""What an optimizer remembers of each parameter (momenta, averages), laid out as the arena lays out the
-parameters.
+"""What an optimizer remembers of each parameter (momenta, averages), laid out like the parameters themselves.
 
 One flat buffer for each block and each name: an update kernel walks values, gradients and state side by side.
 """

@@ -85,9 +85,7 @@ class Labels:
         classes = self._fitted()
         numbers = np.asarray(numbers)
         if numbers.dtype.kind not in "iu" or ((numbers < 0) | (numbers >= len(classes))).any():
-            raise LabelError(
-                f"expected integers from 0 to {len(classes) - 1}, got {numbers.ravel()[:10].tolist()}"
-            )
+            raise LabelError(f"expected integers from 0 to {len(classes) - 1}, got {numbers.ravel()[:10].tolist()}")
         return classes[numbers]
 
     def _fitted(self) -> np.ndarray:

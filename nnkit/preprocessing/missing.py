@@ -121,7 +121,6 @@ def _without_infinity(x: np.ndarray) -> np.ndarray:
     if wrong.any():
         first = tuple(np.argwhere(wrong)[0].tolist())
         raise DataError(
-            f"x has {int(wrong.sum())} infinite values, the first at index {first}; "
-            "only NaN marks a missing value"
+            f"x has {int(wrong.sum())} infinite values, the first at index {first}; only NaN marks a missing value"
         )
     return x

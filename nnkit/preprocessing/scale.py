@@ -48,9 +48,7 @@ class _Scale:
         with np.errstate(over="ignore", invalid="ignore"):
             offset, factor = self._statistics(wide)
         if not (np.isfinite(offset).all() and np.isfinite(factor).all()):
-            raise DataError(
-                "x has numbers so large that their spread is not finite; divide x by a constant first"
-            )
+            raise DataError("x has numbers so large that their spread is not finite; divide x by a constant first")
         # The spread of a constant feature computed from rounded numbers need not be exactly 0.
         constant = (wide.max(axis=self.axis) == wide.min(axis=self.axis)) | (factor == 0)
         self.offset, self.factor = np.asarray(offset), np.where(constant, 1.0, factor)
@@ -94,9 +92,7 @@ class _Scale:
             raise DataError(f"expected the entries 'offset' and 'factor', got {sorted(map(str, state))}")
         offset, factor = (np.array(state[name], np.float64) for name in ("offset", "factor"))
         if offset.shape != factor.shape or (self.axis is None and offset.shape != ()):
-            raise DataError(
-                f"offset and factor do not fit axis={self.axis}: shapes {offset.shape} and {factor.shape}"
-            )
+            raise DataError(f"offset and factor do not fit axis={self.axis}: shapes {offset.shape} and {factor.shape}")
         if not (np.isfinite(offset).all() and np.isfinite(factor).all() and (factor != 0).all()):
             raise DataError("offset and factor must be finite, and factor nowhere 0")
         self.offset, self.factor = offset, factor

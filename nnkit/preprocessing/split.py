@@ -68,9 +68,7 @@ def _split(x: Any, y: Any, shares: tuple[float, ...], stratify: bool | Any, seed
     return [(x[part], y[part]) for part in parts]
 
 
-def _stratified(
-    order: np.ndarray, labels: np.ndarray, shares: tuple[float, ...], seed: int
-) -> list[np.ndarray]:
+def _stratified(order: np.ndarray, labels: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:
     if labels.shape != order.shape or labels.dtype.kind == "f":
         raise DataError(
             f"stratify needs one class label per sample, shape {order.shape}, "
@@ -79,8 +77,7 @@ def _stratified(
     names, classes = np.unique(labels, return_inverse=True)
     shuffled = classes[order]
     by_class = [
-        _cut(order[shuffled == number], shares, f"class {name!r} has")
-        for number, name in enumerate(names.tolist())
+        _cut(order[shuffled == number], shares, f"class {name!r} has") for number, name in enumerate(names.tolist())
     ]
     parts = [np.concatenate(pieces) for pieces in zip(*by_class, strict=True)]
     # Class after class until here, so each part is shuffled once more.

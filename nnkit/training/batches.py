@@ -80,11 +80,12 @@ class ArraySource:
 
     def recall(self, step: int) -> Batch:
         """Gather batch number ``step`` of the present order."""
-        rows = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        start = step * self.batch_size
+        rows = slice(start, min(start + self.batch_size, self.data.rows))
         if self.order is None:
             return _each(self.data, lambda tensor: tensor[rows])
         chosen = self.order[rows]
-        return _each(self.data, lambda tensor: ops.take_rows(tensor, chosen))
+        return _each(self.data, lambda tensor: ops.take_rows(tensor, chosen, checked=True))
 
     def forget(self, step: int) -> None:
         """Nothing is kept: every batch can be gathered again."""

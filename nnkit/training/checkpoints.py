@@ -59,7 +59,11 @@ class ModelCheckpoint(Callback):
             return
         path = Path(self.path.format(**{**logs, "epoch": epoch + 1}))
         path.parent.mkdir(parents=True, exist_ok=True)
-        io.save(self.model, path)
+        self.write(path)
         self.saved = [old for old in self.saved if old != path] + [path]
         while self.keep_last is not None and len(self.saved) > self.keep_last:
             self.saved.pop(0).unlink(missing_ok=True)
+
+    def write(self, path: Path) -> None:
+        """Save the model to ``path``; a subclass may save something else."""
+        io.save(self.model, path)

@@ -8,6 +8,7 @@ from nnkit.nn.module import Module
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
+from nnkit.training.objective import Objective
 from nnkit.training.weights import WeightSnapshot, first_not_finite, is_finite
 
 __all__ = ["broken_loss", "broken_weights"]
@@ -18,21 +19,22 @@ ADVICE = (
 )
 
 
-def broken_loss(model: Module, snapshot: WeightSnapshot, batch: Batch, when: str, rate: float) -> str:
+def broken_loss(objective: Objective, snapshot: WeightSnapshot, batch: Batch, when: str, rate: float) -> str:
     """The message where a loss is not finite; afterwards the model has the weights of ``snapshot``.
 
     The batch runs through the model twice: with the last finite weights (does the model break on it?), then
     with the weights as they were found (did the updates break them?).
     """
+    model = objective.model
     found = WeightSnapshot(model)
     snapshot.restore()
-    cause = _first_bad_module(model, batch)
+    cause, loss_is_finite = _first_bad_module(objective, batch)
     if cause is not None:
         cause += ", already with the last finite weights"
-    else:
+    elif loss_is_finite:
         found.restore()
         parameter = first_not_finite(model)
-        cause = _first_bad_module(model, batch)
+        cause, _ = _first_bad_module(objective, batch)
         if cause is not None and parameter is not None:
             cause += f", after an update made {parameter!r} NaN or infinite"
     snapshot.restore()
@@ -48,8 +50,9 @@ def broken_weights(parameter: str, when: str, rate: float) -> str:
     )
 
 
-def _first_bad_module(model: Module, batch: Batch) -> str | None:
-    """The first module, in the order in which they finish, whose output is not finite."""
+def _first_bad_module(objective: Objective, batch: Batch) -> tuple[str | None, bool]:
+    """The first module, in the order in which they finish, whose output is not finite; and whether the loss is."""
+    model = objective.model
     bad: list[Module] = []
 
     def look(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -59,12 +62,12 @@ def _first_bad_module(model: Module, batch: Batch) -> str | None:
     handles = [module.register_forward_hook(look) for module in model.modules()]
     try:
         with no_grad():
-            model(batch.x)
+            loss = objective(model(batch.x), batch)
     finally:
         for handle in handles:
             handle.remove()
     if not bad:
-        return None
+        return None, is_finite(loss)
     name = next((name for name, module in model.named_modules() if module is bad[0]), "")
     place = f" {name!r}" if name else ""
-    return f"the first module whose output went bad is{place} ({type(bad[0]).__name__})"
+    return f"the first module whose output went bad is{place} ({type(bad[0]).__name__})", is_finite(loss)

@@ -35,12 +35,12 @@ class HostData:
     x: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
-    originals: tuple[Any, Any]
+    originals: tuple[Any, Any] = (None, None)
 
     def part(self, chosen: slice) -> HostData:
         """The chosen samples."""
         weight = None if self.weight is None else self.weight[chosen]
-        return HostData(self.x[chosen], self.y[chosen], weight, (None, None))
+        return HostData(self.x[chosen], self.y[chosen], weight)
 
 
 class Door:

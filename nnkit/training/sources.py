@@ -92,7 +92,7 @@ def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
         x = x.tensors[0]
     if not isinstance(x, (Dataset, DataLoader, Iterator)):
         moved = door.moved(door.inputs(x, finite=False), x)
-        yield from (moved[start : start + size] for start in range(0, len(moved), size))
+        yield from (moved[start : min(start + size, len(moved))] for start in range(0, len(moved), size))
         return
     for number, item in enumerate(_loader_of(x, size, False)):
         first = item[0] if isinstance(item, (tuple, list)) else item

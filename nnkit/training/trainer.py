@@ -224,7 +224,7 @@ class Trainer:
         if good < done:
             batch = self.source.recall(good)
             raise DivergenceError(
-                broken_loss(self.model, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate)
+                broken_loss(self.step.objective, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate)
             )
         if self._since_snapshot >= SNAPSHOT_STEPS:
             self._check_weights()

@@ -84,10 +84,7 @@ LOSSES = [
     ),
     _regression("HuberLoss"),
     _regression("SmoothL1Loss"),
-    *(
-        _binary("BCELoss", "chances", "hits", {}, reduction=reduction)
-        for reduction in ("mean", "sum", "none")
-    ),
+    *(_binary("BCELoss", "chances", "hits", {}, reduction=reduction) for reduction in ("mean", "sum", "none")),
     _binary("BCELoss", "chances", "soft_hits", {"weight": "element_weight"}),
     _binary("BCELoss", "certain", "hits", {}, reduction="none"),
     *(

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from nnkit import optim
 from nnkit.keras.naming import resolve
 from nnkit.keras.optimizers import schedules
-from nnkit.keras.optimizers.base import Optimizer, OptimizerOptions, Rate
+from nnkit.keras.optimizers.base import CommonOptions, Optimizer, OptimizerOptions, Rate
 from nnkit.kernels import updates
 from nnkit.kernels.vocabulary import Formula
 
@@ -55,7 +55,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Kingma and Ba, Adam, 2015, with their epsilon-hat: ``w -= rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + e)``.
+    """Kingma and Ba, 2015, with their epsilon-hat: ``w -= rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + e)``.
 
     Args:
         learning_rate: a number, a schedule, or a function without arguments.
@@ -97,10 +97,9 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[OptimizerOptions],
+        **options: Unpack[CommonOptions],
     ) -> None:
-        options["weight_decay"] = weight_decay
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options)
 
 
 class RMSprop(Optimizer):
@@ -175,7 +174,7 @@ _BY_NAME: Mapping[str, Callable[..., Optimizer]] = {
 }
 
 
-def get(identifier: str | Mapping[str, Any] | optim.Optimizer | type[Optimizer]) -> optim.Optimizer:
+def get(identifier: str | Mapping[str, Any] | optim.Optimizer | Callable[[], Optimizer]) -> optim.Optimizer:
     """The optimizer that a name, a class, a config or an optimizer stands for.
 
     Raises:
@@ -186,6 +185,6 @@ def get(identifier: str | Mapping[str, Any] | optim.Optimizer | type[Optimizer])
     """
     if isinstance(identifier, optim.Optimizer):
         return identifier
-    if isinstance(identifier, type):
+    if callable(identifier):
         return identifier()
     return resolve("optimizer", identifier, _BY_NAME)

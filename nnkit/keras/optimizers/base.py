@@ -8,6 +8,7 @@ so far) or a function without arguments. Before an update come, in Keras's order
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, TypeAlias, TypedDict
 
 from nnkit import optim
@@ -16,21 +17,26 @@ from nnkit.keras.naming import configured, snake_case
 from nnkit.keras.optimizers.schedules import LearningRateSchedule, deserialize
 from nnkit.tensor import Tensor
 
-__all__ = ["Optimizer", "OptimizerOptions", "Rate"]
+__all__ = ["CommonOptions", "Optimizer", "OptimizerOptions", "Rate"]
 
 Rate: TypeAlias = float | LearningRateSchedule | Callable[[], float]
 
 
-class OptimizerOptions(TypedDict, total=False):
-    """The keyword arguments that every optimizer takes."""
+class CommonOptions(TypedDict, total=False):
+    """The keyword arguments that every optimizer takes, but for ``weight_decay``."""
 
-    weight_decay: float | None
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
     name: str | None
     lr: float | None
     decay: float | None
+
+
+class OptimizerOptions(CommonOptions, total=False):
+    """The keyword arguments that every optimizer takes."""
+
+    weight_decay: float | None
 
 
 class Optimizer(optim.Optimizer):
@@ -72,7 +78,7 @@ class Optimizer(optim.Optimizer):
 
     def _check(self) -> None:
         kind = type(self).__name__
-        if not callable(self._rate) and not (isinstance(self._rate, (int, float)) and 0 <= self._rate < float("inf")):
+        if not callable(self._rate) and not (isinstance(self._rate, Real) and 0 <= self._rate < float("inf")):
             raise ValueError(f"{kind}: learning_rate must be a number, 0 or larger, or a schedule; got {self._rate!r}")
         if self.decay and callable(self._rate):
             raise ValueError(f"{kind}: decay and a learning-rate schedule exclude each other; leave decay out")
@@ -156,7 +162,7 @@ class Optimizer(optim.Optimizer):
         """The arguments that rebuild this optimizer, without what it remembers of the training."""
         config: dict[str, Any] = {
             "name": self.name,
-            "learning_rate": self._rate if isinstance(self._rate, (int, float)) else configured(self._rate),
+            "learning_rate": configured(self._rate) if callable(self._rate) else float(self._rate),
         }
         for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
             config[name] = getattr(self, name)

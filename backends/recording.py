@@ -1,0 +1,123 @@
+"""Recording: noting the primitives that a thread runs, so that they can be run again without Python.
+
+While a ``Recorder`` is at work in a thread, every primitive still runs, and is noted as an ``Instruction``: a compiled
+kernel and its argument block, or, where no kernel fits, a call of the body in Python. Outputs come from a pool of
+the recorder's own. Work that is done once (an optimizer making its state) is put under ``paused`` and leaves no trace.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from nnkit.backends.base import Backend
+
+Array = Any
+
+
+class Instruction(NamedTuple):
+    """One recorded primitive."""
+
+    name: str  # the primitive
+    kernel: Any  # the kernel's Launch, or None
+    call: Callable[[], None]  # runs the instruction from Python
+    note: str  # the kernel's name, or the reason why there is none
+    shapes: tuple[tuple[int, ...], ...]  # of the arrays, in the order of the arguments
+    nbytes: int  # of those arrays
+
+
+class Recorder(Protocol):
+    """What a backend's recorder can do."""
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Memory of the program's own."""
+
+    def note(self, instruction: Instruction, arrays: list[Array]) -> None:
+        """Add an instruction that reads and writes these arrays."""
+
+    def host_read(self) -> None:
+        """A value was read on the host: the step cannot be replayed."""
+
+    def check(self, array: Array, test: Callable[[], None]) -> None:
+        """A test of an input's values that has to be made before every replay."""
+
+
+class _Current(threading.local):
+    recorder: Recorder | None = None
+
+
+_current = _Current()
+
+
+def recorder() -> Recorder | None:
+    """The recorder at work in this thread, or None."""
+    return _current.recorder
+
+
+@contextmanager
+def recording(with_recorder: Recorder | None) -> Iterator[None]:
+    """Note what this thread does inside; with None, note nothing."""
+    before = _current.recorder
+    _current.recorder = with_recorder
+    try:
+        yield
+    finally:
+        _current.recorder = before
+
+
+def paused() -> Any:
+    """Leave what is done inside out of any recording: it is done once, not every step."""
+    return recording(None)
+
+
+def note_host_read() -> None:
+    """Tell the recorder, if one is at work, that a value is being read on the host."""
+    if _current.recorder is not None:
+        _current.recorder.host_read()
+
+
+def primitive(body: Callable[..., None]) -> Callable[..., None]:
+    """A method of a Backend that is a primitive: it runs, and is noted while its thread records."""
+
+    @functools.wraps(body)
+    def call(self: Backend, *args: Any, **options: Any) -> None:
+        if _current.recorder is None:
+            body(self, *args, **options)
+        else:
+            note_call(body, "this backend has no kernel for it", self, args, options)
+
+    return call
+
+
+def note_call(
+    body: Callable[..., None], reason: str, backend: Backend, args: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """Run a body in Python, and note that call as one instruction (what it calls in turn is not noted)."""
+    at_work = _current.recorder
+    assert at_work is not None
+    call = functools.partial(body, backend, *args, **options)
+    with paused():
+        call()
+    arrays = arrays_in([*args, *options.values()])
+    at_work.note(describe(body.__name__, None, call, reason, arrays), arrays)
+
+
+def describe(name: str, kernel: Any, call: Callable[[], None], note: str, arrays: list[Array]) -> Instruction:
+    """An instruction with the shapes and bytes of its arrays."""
+    shapes = tuple(tuple(a.shape) for a in arrays)
+    return Instruction(name, kernel, call, note, shapes, sum(getattr(a, "nbytes", 0) for a in arrays))
+
+
+def arrays_in(values: Any) -> list[Array]:
+    """The arrays among a primitive's arguments, also inside tuples and lists."""
+    found = []
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            found += arrays_in(value)
+        elif hasattr(value, "shape"):
+            found.append(value)
+    return found

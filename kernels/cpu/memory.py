@@ -1,0 +1,76 @@
+"""Kernels that move values: fill, rows by number, the next random key."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.elementwise import namespace
+from nnkit.kernels.cpu.words import memory_words
+
+# Block: [n, value, out].
+FILL = """
+def kernel(block):
+    value, y = scalar(block[1]), pointer(block[2])
+    for i in range(block[0]):
+        y[i] = value
+"""
+
+# Block: [x, indices, out, M, words a row]: a row is copied in words of 4 bytes, whatever its type.
+TAKE_ROWS = """
+def kernel(block):
+    x, index, y = pointer(block[0]), labels(block[1]), pointer(block[2])
+    width = block[4]
+    for i in range(block[3]):
+        source, target = index[i] * width, i * width
+        for j in range(width):
+            y[target + j] = x[source + j]
+"""
+
+# Block: [y, indices, out, M, elements a row].
+ADD_ROWS = """
+def kernel(block):
+    y, index, out = pointer(block[0]), labels(block[1]), pointer(block[2])
+    width = block[4]
+    for i in range(block[3]):
+        source, target = i * width, index[i] * width
+        for j in range(width):
+            out[target + j] += y[source + j]
+"""
+
+# Block: [state, key].
+NEXT_KEY = """
+def kernel(block):
+    state, key = labels(block[0]), labels(block[1])
+    key[0], key[1] = state[0], state[1]
+    state[1] += 1
+"""
+
+
+@functools.cache
+def fill_kernel(dtype: str) -> Kernel:
+    """Every element becomes one value."""
+    return load(Source(f"fill_{dtype}", FILL, lambda: namespace(dtype)))
+
+
+@functools.cache
+def take_rows_kernel() -> Kernel:
+    """Rows by number, of any type whose rows are a multiple of 4 bytes."""
+    return load(Source("take_rows", TAKE_ROWS, lambda: memory_words("uint32")))
+
+
+@functools.cache
+def add_rows_kernel(dtype: str) -> Kernel:
+    """Rows added at places by number."""
+    return load(Source(f"add_rows_{dtype}", ADD_ROWS, lambda: _words(dtype)))
+
+
+@functools.cache
+def next_key_kernel() -> Kernel:
+    """The key of the next random draw."""
+    return load(Source("next_key", NEXT_KEY, lambda: _words("float64")))
+
+
+def _words(dtype: str) -> dict[str, Any]:
+    return memory_words(dtype)

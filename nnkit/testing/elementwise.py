@@ -1,0 +1,247 @@
+"""Conformance of ``map``, ``fill`` and ``copy``: every formula, layouts, broadcasting, types, results in place.
+
+What a formula means on Python floats is what it must give on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends import Backend
+from nnkit.backends.base import FORMULAS
+from nnkit.kernels import arithmetic, updates
+from nnkit.kernels.vocabulary import element_names, scalar_names, table_of
+from nnkit.testing.bench import FLOATS, LAYOUTS, SENTINEL, SIZES, Bench, Case, sample
+
+#: Formulas of booleans and whole numbers.
+LOGIC = ("both", "either", "negation")
+#: Where a formula's elements come from, where not from -8 to 8: only there it is defined and well-conditioned.
+DOMAINS = {
+    "logarithm": (0.1, 8.0), "logarithm_grad": (0.1, 8.0), "logarithm1p": (-0.9, 8.0), "square_root": (0.1, 8.0),
+    "logarithm1p_grad": (0.1, 8.0), "square_root_grad": (0.1, 8.0), "pow": (0.1, 4.0), "pow_grad": (0.1, 4.0),
+    "pow_other_grad": (0.1, 4.0), "power_to": (0.1, 4.0), "power_to_grad": (0.1, 4.0), "box_muller": (0.0, 0.99),
+    "binary_cross_entropy": (0.05, 0.95), "binary_cross_entropy_grad": (0.05, 0.95),
+} | dict.fromkeys(table_of(updates), (0.1, 0.9))  # fmt: skip
+
+
+def arguments(formula: str, size: int, dtype: str) -> tuple[list[np.ndarray], list[float]]:
+    """Elements and scalars for a formula; every third element of the last operand equals that of the first."""
+    function = FORMULAS[formula]
+    low, high = DOMAINS.get(formula, (-8.0, 8.0))
+    names = element_names(function)
+    kind = "bool" if formula in LOGIC else dtype
+    elements = [sample((size,), kind, low, high, seed) for seed in range(len(names))]
+    if names[0] == "condition":
+        elements[0] = elements[0] > 0
+    elif len(elements) > 1:
+        elements[-1][::3] = elements[0][::3]
+    defaults = function.__kwdefaults__ or {}
+    scalars = [defaults.get(name, 0.25 + 0.125 * k) for k, name in enumerate(scalar_names(function))]
+    return elements, scalars
+
+
+def by_hand(formula: str, elements: Sequence[np.ndarray], scalars: Sequence[float]) -> list[np.ndarray]:
+    """The outputs of a formula, element by element on Python numbers."""
+    function = FORMULAS[formula]
+    named = dict(zip(scalar_names(function), scalars, strict=True))
+    # numpy's booleans, because ~True is -2 in Python.
+    columns = [e.reshape(-1) if e.dtype.kind == "b" else e.reshape(-1).tolist() for e in elements]
+    rows = [function(*row, **named) for row in zip(*columns, strict=True)]
+    outputs = zip(*(row if isinstance(row, tuple) else (row,) for row in rows), strict=True)
+    return [np.asarray(output).reshape(elements[0].shape) for output in outputs]
+
+
+def output_types(formula: str, dtype: str) -> list[str]:
+    """The type of each output of a formula over elements of ``dtype``."""
+    outputs = by_hand(formula, *arguments(formula, 1, "float64"))
+    return ["bool" if out.dtype.kind == "b" else dtype for out in outputs]
+
+
+def run(bench: Bench, formula: str, elements: Sequence[np.ndarray], scalars: Sequence[Any], dtype: str) -> None:
+    """Map a formula over elements of one shape and compare with Python's result."""
+    inputs = [bench.given(element) for element in elements]
+    shape = elements[0].shape
+    outputs = [bench.output(shape, kind) for kind in output_types(formula, dtype)]
+    bench.backend.map(formula, inputs, outputs, scalars)
+    if elements[0].size:
+        for out, expected in zip(outputs, by_hand(formula, elements, scalars), strict=True):
+            bench.close(out, expected, f"{formula} over {shape}")
+    bench.finish()
+
+
+def _formula(formula: str, dtype: str) -> Case:
+    def check(backend: Backend) -> None:
+        for size in SIZES:
+            run(Bench(backend), formula, *arguments(formula, size, dtype), dtype)
+
+    return Case(f"map-{formula}-{dtype}", "map", check)
+
+
+def _layout(formula: str, layout: str, dtype: str) -> Case:
+    def check(backend: Backend) -> None:
+        for size in SIZES:
+            elements, scalars = arguments(formula, 3 * size, dtype)
+            run(Bench(backend, layout), formula, [e.reshape(3, size) for e in elements], scalars, dtype)
+
+    return Case(f"map-{layout}-{formula}-{dtype}", "map", check)
+
+
+#: Shapes of two operands, the shape of the result follows.
+BROADCASTS = (
+    ((3, 33), (33,)), ((33,), (3, 33)), ((3, 33), (3, 1)), ((3, 1), (3, 33)), ((3, 33), ()), ((), (33,)), ((4, 1), (1, 31)),
+    ((2, 3, 5), (3, 1)), ((2, 3, 5), (2, 1, 1)), ((2, 1, 5), (1, 3, 1)), ((2, 3, 5), (2, 3, 1)), ((0, 3), (1, 3)), ((1, 1), ()),
+)  # fmt: skip
+
+
+def _broadcast(formula: str, left: tuple[int, ...], right: tuple[int, ...], dtype: str) -> Case:
+    def check(backend: Backend) -> None:
+        bench = Bench(backend)
+        x, y = sample(left, dtype, 1, 9), sample(right, dtype, 1, 9, seed=1)
+        full = [np.array(a) for a in np.broadcast_arrays(x, y)]
+        out = bench.output(full[0].shape, output_types(formula, dtype)[0])
+        backend.map(formula, (bench.given(x), bench.given(y)), (out,))
+        if full[0].size:
+            bench.close(out, by_hand(formula, full, ())[0])
+        bench.finish()
+
+    return Case(f"map-broadcast-{formula}-{left}-{right}-{dtype}".replace(" ", ""), "map", check)
+
+
+def _whole(formula: str) -> Case:
+    def check(backend: Backend) -> None:
+        for size in SIZES:
+            elements = [sample((size,), "int64", -5, 5, seed) for seed in range(len(element_names(FORMULAS[formula])))]
+            run(Bench(backend), formula, elements, (), "int64")
+
+    return Case(f"map-{formula}-int64", "map", check)
+
+
+#: Formula, and for each output the number of the input that it overwrites.
+IN_PLACE = (
+    ("add", (0,)), ("sub", (1,)), ("relu", (0,)), ("scale", (0,)), ("silu_grad", (0,)), ("silu_grad", (1,)),
+    ("sgd_momentum", (0, 2)), ("adam", (0, 2, 3)),
+)  # fmt: skip
+
+
+def _in_place(formula: str, aliases: tuple[int, ...], dtype: str) -> Case:
+    def check(backend: Backend) -> None:
+        for layout in LAYOUTS:
+            for size in SIZES[1:]:
+                elements, scalars = arguments(formula, size, dtype)
+                bench = Bench(backend, layout)
+                inputs = [bench.changing(e) if k in aliases else bench.given(e) for k, e in enumerate(elements)]
+                backend.map(formula, inputs, [inputs[k] for k in aliases], scalars)
+                for k, expected in zip(aliases, by_hand(formula, elements, scalars), strict=True):
+                    bench.close(inputs[k], expected, f"{formula} over ({size},), input {k} overwritten")
+                bench.finish()
+
+    return Case(f"map-in-place-{formula}-{'-'.join(map(str, aliases))}-{dtype}", "map", check)
+
+
+def _same_array_twice(backend: Backend) -> None:
+    bench = Bench(backend)
+    values = sample((33,), "float32")
+    x = bench.changing(values)
+    backend.map("add", (x, x), (x,))
+    bench.close(x, values.astype(np.float64) * 2)
+
+
+def _device_scalars(backend: Backend) -> None:
+    """Scalars in device memory, as a replayed optimizer step reads them: the same result as Python floats."""
+    for dtype in FLOATS:
+        elements, scalars = arguments("adam", 33, dtype)
+        bench = Bench(backend)
+        run(bench, "scale", [elements[0]], [0.375], dtype)
+        inputs = [bench.given(e) for e in elements]
+        numbers = [bench.given([s], "float64") for s in scalars]
+        outputs = [bench.output((33,), dtype) for _ in range(3)]
+        backend.map("adam", inputs, outputs, numbers)
+        for out, expected in zip(outputs, by_hand("adam", elements, scalars), strict=True):
+            bench.close(out, expected)
+        bench.finish()
+
+
+def _special_values(formula: str, low: float, high: float, expected: Sequence[float]) -> Case:
+    def check(backend: Backend) -> None:
+        for dtype in FLOATS:
+            bench = Bench(backend)
+            x = bench.given([-np.inf, low, 0.0, high, np.inf, np.nan] * 7, dtype)
+            out = bench.output((42,), dtype)
+            backend.map(formula, (x,), (out,), arguments(formula, 1, dtype)[1])
+            bench.close(out, list(expected) * 7, f"{formula} of -inf, {low}, 0, {high}, inf, nan")
+
+    return Case(f"map-special-{formula}", "map", check)
+
+
+INF, NAN = np.inf, np.nan
+#: Formula, two large arguments, and its values at -inf, the first, 0, the second, inf and NaN.
+SPECIAL = (
+    ("exponential", -1e3, 1e3, (0, 0, 1, INF, INF, NAN)), ("logarithm", -1.0, 1.0, (NAN, NAN, -INF, 0, INF, NAN)),
+    ("logarithm1p", -2.0, -1.0, (NAN, NAN, 0, -INF, INF, NAN)), ("square_root", -1.0, 4.0, (NAN, NAN, 0, 2, INF, NAN)),
+    ("exponential_minus_1", -1e3, 1e3, (-1, -1, 0, INF, INF, NAN)), ("relu", -1e30, 1e30, (0, 0, 0, 1e30, INF, NAN)),
+    ("hyperbolic_tangent", -1e3, 1e3, (-1, -1, 0, 1, 1, NAN)), ("sigmoid", -1e3, 1e3, (0, 0, 0.5, 1, 1, NAN)),
+    ("error_function", -1e3, 1e3, (-1, -1, 0, 1, 1, NAN)), ("absolute_value", -1e30, 1e30, (INF, 1e30, 0, 1e30, INF, NAN)),
+    ("softplus", -1e3, 1e3, (0, 0, np.log(2.0), 1e3, INF, NAN)), ("sign_of", -2.0, 2.0, (-1, -1, 0, 1, 1, NAN)),
+    ("reciprocal", -2.0, 2.0, (0, -0.5, INF, 0.5, 0, NAN)), ("square", -3.0, 3.0, (INF, 9, 0, 9, INF, NAN)),
+)  # fmt: skip
+
+
+def _fill(dtype: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        for shape in ((), (0,), (1,), (33,), (3, 31), (2, 0, 3)):
+            for value in (0, 1):
+                bench = Bench(backend, layout)
+                out = bench.output(shape, dtype)
+                backend.fill(value, out)
+                bench.equal(out, np.full(shape, value, dtype))
+                bench.finish()
+
+    return Case(f"fill-{layout}-{dtype}", "fill", check)
+
+
+def _copy(source: str, target: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        shapes = [((n,), (n,)) for n in SIZES] + [((3, 1), (3, 33)), ((33,), (2, 33)), ((), (2, 3)), ((2, 3), (2, 3))]
+        for shape, wanted in shapes:
+            bench = Bench(backend, layout)
+            values = sample(shape, source, 0, 9)
+            out = bench.output(wanted, target)
+            backend.copy(bench.given(values), out)
+            bench.equal(out, np.broadcast_to(values.astype(target), wanted))
+            bench.finish()
+
+    return Case(f"copy-{layout}-{source}-{target}", "copy", check)
+
+
+def _copy_of_views(backend: Backend) -> None:
+    """From a transposed view, and into one."""
+    bench = Bench(backend)
+    values, turned = sample((5, 33), "float32"), bench.output((33, 5), "float32")
+    backend.copy(backend.permute(bench.given(values), (1, 0)), turned)
+    bench.equal(turned, values.T)
+    out = bench.output((33, 5), "float32")
+    backend.copy(bench.given(values), backend.permute(out, (1, 0)))
+    bench.equal(out, values.T)
+    bench.finish()
+
+
+TYPES = ("float32", "float64", "int64", "int32", "bool")
+CASES = [
+    *(_formula(name, dtype) for name in FORMULAS if name not in LOGIC for dtype in FLOATS),
+    *(_formula(name, "bool") for name in LOGIC),
+    *(_layout(f, k, "float32") for f in ("add", "silu", "less", "select", "power_to", "adam") for k in LAYOUTS[1:]),
+    *(_broadcast("add", *shapes, dtype) for shapes in BROADCASTS for dtype in ("float32", "int64")),
+    *(_broadcast(f, *shapes, "float32") for shapes in BROADCASTS for f in ("mul_grad", "less")),
+    *(_whole(f) for f in ("add", "sub", "mul", "neg", "square", "larger", "smaller", "absolute_value", "equal", "less")),
+    *(_in_place(*row, dtype) for row in IN_PLACE for dtype in FLOATS),
+    Case("map-same-array-twice", "map", _same_array_twice),
+    Case("map-device-scalars", "map", _device_scalars),
+    *(_special_values(*row) for row in SPECIAL),
+    *(_fill(dtype, layout) for dtype in TYPES for layout in LAYOUTS),
+    *(_copy(source, target, "contiguous") for source in TYPES for target in TYPES),
+    *(_copy(source, "float32", "strided") for source in ("float32", "int64")),
+    Case("copy-transposed", "copy", _copy_of_views),
+]

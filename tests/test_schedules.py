@@ -1,0 +1,179 @@
+"""Learning-rate schedules: their rates equal PyTorch's, they reach the device, and they can be saved and resumed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import make_torch_values_optim as reference
+
+import nnkit
+from nnkit.errors import ModelFileError
+from nnkit.nn import Parameter
+from nnkit.optim import SGD, Adagrad, lr_scheduler
+
+TOLERANCE = 1e-12
+
+
+@functools.cache
+def stored() -> dict[str, np.ndarray]:
+    """What PyTorch computed."""
+    with np.load(reference.VALUES) as values:
+        return dict(values)
+
+
+def optimizer(lr: float = 0.5) -> SGD:
+    return SGD([Parameter(nnkit.ones(2))], lr=lr)
+
+
+def rates(scheduler: Any, steps: int) -> list[float]:
+    """The rate at present and after each of the steps."""
+    found = [scheduler.get_last_lr()[0]]
+    for _ in range(steps):
+        scheduler.step()
+        found.append(scheduler.get_last_lr()[0])
+    return found
+
+
+@pytest.mark.parametrize("name", reference.SCHEDULES)
+def test_rates_and_momenta_are_pytorchs(device: str, name: str) -> None:
+    np.testing.assert_allclose(reference.rates(nnkit, name), stored()[f"rates {name}"], TOLERANCE, TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda o: lr_scheduler.InverseTimeLR(o, decay=1.0), [0.5, 0.25, 0.5 / 3, 0.125]),
+        (lambda o: lr_scheduler.InverseTimeLR(o, decay=0.0), [0.5, 0.5, 0.5, 0.5]),
+        (lambda o: lr_scheduler.LambdaLR(o, lambda step: step), [0.0, 0.5, 1.0, 1.5]),
+        (
+            lambda o: lr_scheduler.OneCycleLR(
+                o, 0.5, 10, pct_start=0.1, anneal_strategy="linear", div_factor=1.0, final_div_factor=10.0
+            ),
+            [0.5, 0.45, 0.4, 0.35],
+        ),
+    ],
+)
+def test_rates_of_the_others(make: Any, expected: list[float]) -> None:
+    assert rates(make(optimizer()), 3) == pytest.approx(expected, rel=TOLERANCE)
+
+
+def test_the_rate_reaches_the_next_update(device: str) -> None:
+    learner = optimizer(lr=1.0)
+    (p,) = learner.param_groups[0]["params"]
+    scheduler = lr_scheduler.ExponentialLR(learner, gamma=0.5)
+    seen = []
+    for _ in range(3):
+        learner.zero_grad()
+        p.sum().backward()
+        learner.step()
+        scheduler.step()
+        seen.append(p.tolist()[0])
+    assert seen == [0.0, -0.5, -0.75]
+
+
+MAKERS: list[Callable[[Any], Any]] = [
+    lambda o: lr_scheduler.StepLR(o, 2),
+    lambda o: lr_scheduler.MultiStepLR(o, [2, 5]),
+    lambda o: lr_scheduler.ExponentialLR(o, 0.9),
+    lambda o: lr_scheduler.ConstantLR(o, 0.25, 6),
+    lambda o: lr_scheduler.LinearLR(o, 0.25, 1.0, 9),
+    lambda o: lr_scheduler.PolynomialLR(o, 12, 2.0),
+    lambda o: lr_scheduler.CosineAnnealingLR(o, 7),
+    lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
+    lambda o: lr_scheduler.InverseTimeLR(o, 0.1),
+    lambda o: lr_scheduler.OneCycleLR(o, 0.5, total_steps=12),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_saved_schedule_goes_on(make: Callable[[Any], Any]) -> None:
+    whole = rates(make(optimizer()), 9)
+    first = make(optimizer())
+    rates(first, 4)
+    second = make(optimizer())
+    second.load_state_dict(first.state_dict())
+    assert rates(second, 5) == whole[4:]
+
+
+def test_a_saved_plateau_goes_on() -> None:
+    def make() -> Any:
+        return lr_scheduler.ReduceLROnPlateau(optimizer(), factor=0.5, patience=1, cooldown=1)
+
+    losses = [3.0, 2.0, 2.0, 2.0, 2.0, nnkit.tensor(2.0), 2.0, 1.0, 1.0, 1.0]
+    whole, first, second = make(), make(), make()
+    seen = []
+    for loss in losses:
+        whole.step(loss)
+        seen.append(whole.get_last_lr())
+    for loss in losses[:5]:
+        first.step(loss)
+    second.load_state_dict(first.state_dict())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    resumed = []
+    for loss in losses[5:]:
+        second.step(loss)
+        resumed.append(second.get_last_lr())
+    assert resumed == seen[5:]
+    assert seen[-1] == [0.0625]
+
+
+def test_resuming_by_last_epoch_needs_the_optimizers_state() -> None:
+    first = optimizer()
+    scheduler = lr_scheduler.StepLR(first, 2)
+    rates(scheduler, 3)
+    second = optimizer(lr=9.0)
+    with pytest.raises(KeyError, match="group 0 has no 'initial_lr'"):
+        lr_scheduler.StepLR(second, 2, last_epoch=3)
+    second.load_state_dict(first.state_dict())
+    resumed = lr_scheduler.StepLR(second, 2, last_epoch=3)
+    scheduler.step()
+    assert resumed.get_last_lr() == scheduler.get_last_lr() == [pytest.approx(0.005)]
+
+
+def test_a_state_of_another_schedule_is_refused() -> None:
+    scheduler = lr_scheduler.StepLR(optimizer(), 2)
+    state = lr_scheduler.ExponentialLR(optimizer(), 0.5).state_dict()
+    with pytest.raises(ModelFileError, match=r"not of a StepLR: missing \['step_size'\], unexpected \[\]"):
+        scheduler.load_state_dict(state)
+    assert scheduler.gamma == 0.1
+
+
+def one_cycle(**options: Any) -> Any:
+    return lr_scheduler.OneCycleLR(optimizer(), 0.5, **options)
+
+
+REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: lr_scheduler.StepLR(None, 2), TypeError, "optimizer must be an nnkit.optim.Optimizer, got NoneType"),
+    (lambda: lr_scheduler.ReduceLROnPlateau(3), TypeError, "optimizer must be an nnkit.optim.Optimizer, got int"),
+    (lambda: lr_scheduler.StepLR(optimizer(), 0), ValueError, "step_size must be a whole number greater than 0"),
+    (lambda: lr_scheduler.CosineAnnealingLR(optimizer(), 0), ValueError, "T_max must be a whole number"),
+    (lambda: lr_scheduler.ConstantLR(optimizer(), 2.0), ValueError, "factor must be from 0 to 1, got 2.0"),
+    (lambda: lr_scheduler.LinearLR(optimizer(), 0.0), ValueError, "start_factor must be greater than 0"),
+    (lambda: lr_scheduler.LinearLR(optimizer(), 0.5, 2.0), ValueError, "end_factor must be from 0 to 1, got 2.0"),
+    (lambda: lr_scheduler.InverseTimeLR(optimizer(), -1.0), ValueError, "decay must be at least 0, got -1.0"),
+    (lambda: lr_scheduler.LambdaLR(optimizer(), [abs, abs]), ValueError, "2 functions for 1 parameter groups"),
+    (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), "least"), ValueError, "mode must be 'min' or 'max'"),
+    (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), factor=1.0), ValueError, "factor must be less than 1"),
+    (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), threshold_mode="x"), ValueError, "must be 'rel' or 'abs'"),
+    (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), min_lr=[0, 0]), ValueError, "2 values for 1 parameter"),
+    (lambda: one_cycle(), ValueError, "give total_steps, or epochs and steps_per_epoch"),
+    (lambda: one_cycle(total_steps=0), ValueError, "total_steps must be a whole number greater than 0, got 0"),
+    (lambda: one_cycle(total_steps=9, pct_start=2.0), ValueError, "pct_start must be from 0 to 1, got 2.0"),
+    (lambda: one_cycle(total_steps=9, anneal_strategy="x"), ValueError, "must be 'cos' or 'linear', got 'x'"),
+    (lambda: rates(one_cycle(total_steps=3), 4), ValueError, "step 4 is beyond the cycle's total_steps=3"),
+    (
+        lambda: lr_scheduler.OneCycleLR(Adagrad([Parameter(nnkit.ones(2))]), 0.5, 9),
+        ValueError,
+        "Adagrad has neither momentum nor betas; pass cycle_momentum=False",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), REFUSED)
+def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
