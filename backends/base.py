@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends.device import Device
+from nnkit.backends.program import Program, ProgramRecorder
 from nnkit.backends.recording import note_host_read, primitive
 from nnkit.kernels import arithmetic, formulas, philox, special, updates
 from nnkit.kernels.vocabulary import array_words, bind, element_names, table_of
@@ -91,6 +92,18 @@ class Backend:
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given; at once on a CPU."""
+
+    def recorder(self) -> ProgramRecorder:
+        """A recorder for a program of this backend; ``recording.recording(recorder)`` puts it to work."""
+        return ProgramRecorder(Program)
+
+    def transfer(self, x: Array, out: Array) -> None:
+        """Copy x into out, of the same type and shape, outside of any program."""
+        out[...] = x
+
+    def duplicate(self, x: Array) -> Array:
+        """A copy in memory of its own, outside of any program."""
+        return self.xp.asarray(x, copy=True)
 
     def versions(self) -> str:
         """The library that carries this backend and its version, for the device table."""

@@ -190,7 +190,7 @@ def take_rows(x: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | s
     if not (x.flags.c_contiguous and indices.flags.c_contiguous and out.flags.c_contiguous):
         return "an array is not contiguous"
     arrays = [address(x), address(indices), address(out)]
-    return _launch(memory.take_rows_kernel(), [*arrays, len(indices), width // 4])
+    return _launch(memory.take_rows_kernel(), [*arrays, len(indices), width // 4, x.shape[0]])
 
 
 def add_rows(y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | str:
@@ -199,7 +199,7 @@ def add_rows(y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | st
     if dtype is None or indices.dtype != INT64 or not indices.flags.c_contiguous or not y.size:
         return _why_not(y, out)
     arrays = [address(y), address(indices), address(out)]
-    return _launch(memory.add_rows_kernel(dtype), [*arrays, len(indices), y.size // len(indices)])
+    return _launch(memory.add_rows_kernel(dtype), [*arrays, len(indices), y.size // len(indices), out.shape[0]])
 
 
 def next_key(state: np.ndarray, key: np.ndarray) -> Launch | str:

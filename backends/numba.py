@@ -17,6 +17,7 @@ import numpy as np
 from nnkit.backends import launches, recording
 from nnkit.backends.launches import Launch
 from nnkit.backends.numpy import NumpyBackend
+from nnkit.backends.program import KernelProgram, ProgramRecorder
 
 
 def picks(prepare: Callable[..., Launch | str]) -> Callable[..., None]:
@@ -63,6 +64,9 @@ class NumbaBackend(NumpyBackend):
     next_key = picks(launches.next_key)
     uniform = picks(launches.uniform)
     dropout = picks(launches.dropout)
+
+    def recorder(self) -> ProgramRecorder:
+        return ProgramRecorder(KernelProgram)
 
     def versions(self) -> str:
         return f"numba {numba.__version__}, numpy {np.__version__}"

@@ -50,6 +50,12 @@ class NumpyBackend(Backend):
     def dtype_of(self, array: np.ndarray) -> np.dtype:
         return array.dtype
 
+    def transfer(self, x: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, x)
+
+    def duplicate(self, x: np.ndarray) -> np.ndarray:
+        return x.copy()
+
     def versions(self) -> str:
         return f"numpy {np.__version__}"
 

@@ -35,6 +35,12 @@ class ProgramRecorder:
         self.kept: dict[int, Array] = {}
         self.checks: list[Callable[[], None]] = []
         self.inputs: list[Array] = []
+        # What the caller notes about the world the step relies on: leaves it read, modules it called, places of
+        # gradients with whether they had to be filled (None: the step did not ask before it set them).
+        self.tensors: dict[int, Any] = {}
+        self.modules: dict[int, Any] = {}
+        self.optimizers: dict[int, Any] = {}
+        self.flags: dict[int, tuple[Any, bool | None]] = {}
         self.host_reads: list[str] = []
         self.refuse: Callable[[str], Exception] | None = None
         self._program = program
@@ -49,6 +55,12 @@ class ProgramRecorder:
         for array in arrays:
             if isinstance(array, np.ndarray) and not self.pool.owns(array):
                 self.kept[id(array)] = array
+
+    def touch(self, *tensors: Any) -> None:
+        """Note the leaves that the step reads or writes; values made inside the program are its own affair."""
+        for tensor in tensors:
+            if tensor.node is None and not (isinstance(tensor.array, np.ndarray) and self.pool.owns(tensor.array)):
+                self.tensors[id(tensor)] = tensor
 
     def host_read(self) -> None:
         """Remember where a value was read on the host; raises it where the caller wants whole programs only."""

@@ -31,13 +31,21 @@ class Instruction(NamedTuple):
 
 
 class Recorder(Protocol):
-    """What a backend's recorder can do."""
+    """What a backend's recorder can do, and what it is told about the world outside."""
+
+    tensors: dict[int, Any]
+    modules: dict[int, Any]
+    optimizers: dict[int, Any]
+    flags: dict[int, tuple[Any, bool | None]]
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
 
     def note(self, instruction: Instruction, arrays: list[Array]) -> None:
         """Add an instruction that reads and writes these arrays."""
+
+    def touch(self, *tensors: Any) -> None:
+        """Tensors that the step reads or writes."""
 
     def host_read(self) -> None:
         """A value was read on the host: the step cannot be replayed."""

@@ -6,6 +6,7 @@
 from nnkit import cuda, errors, io, nn, ops, optim, random, training, utils
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
+from nnkit.compiled import compile
 from nnkit.creation import (
     arange,
     as_tensor,

@@ -20,6 +20,7 @@ __all__ = [
     "GradientError",
     "DataError",
     "LabelError",
+    "GraphError",
     "DivergenceError",
     "ModelFileError",
     "UnknownNameError",
@@ -53,6 +54,10 @@ class DataError(NnkitError, ValueError):
 
 class LabelError(DataError):
     """A class label is not an integer from 0 to the number of classes less one."""
+
+
+class GraphError(NnkitError, RuntimeError):
+    """A step was to be replayed as a whole, and cannot be."""
 
 
 class DivergenceError(NnkitError, RuntimeError):

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
+from nnkit.backends.recording import recorder
 from nnkit.errors import GradientError
 
 if TYPE_CHECKING:
@@ -32,11 +33,26 @@ class Gradient:
     The first gradient after ``zero_grad`` overwrites the memory, the next ones are added to it; emptying is a flag.
     """
 
-    __slots__ = ("array", "filled")
+    __slots__ = ("_filled", "array")
 
     def __init__(self, array: Array = None, filled: bool = False) -> None:
         self.array = array
-        self.filled = filled
+        self._filled = filled
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is a gradient. A recorded step that asks depends on the answer."""
+        at_work = recorder()
+        if at_work is not None:
+            at_work.flags.setdefault(id(self), (self, self._filled))
+        return self._filled
+
+    @filled.setter
+    def filled(self, value: bool) -> None:
+        at_work = recorder()
+        if at_work is not None:
+            at_work.flags.setdefault(id(self), (self, None))
+        self._filled = value
 
     def place(self, backend: Backend, shape: tuple[int, ...], dtype: Any) -> tuple[Array, bool]:
         """The memory to write to, made if need be, and whether to add to it; afterwards it counts as filled."""

@@ -14,8 +14,10 @@ import numpy as np
 
 from nnkit import backends, dtypes
 from nnkit.backends import Backend, Device
+from nnkit.backends.recording import recorder
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
+from nnkit.state import changed
 from nnkit.tape import Gradient, Node, Pullback, backward, is_grad_enabled
 
 _default_device = ["cpu"]
@@ -133,6 +135,7 @@ class Tensor(Methods):
         if value and not self.is_floating_point():
             raise DtypeError(f"requires_grad: expected a float tensor, got {self.dtype}; convert it with .float()")
         self._requires_grad = bool(value)
+        changed()
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set ``requires_grad`` and return the tensor."""
@@ -211,6 +214,9 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
+        at_work = recorder()
+        if at_work is not None:
+            at_work.touch(self)
         return Tensor(self.array, self.backend)
 
     @property
@@ -223,6 +229,7 @@ class Tensor(Methods):
         if (value.backend, value.shape, value.dtype) != (self.backend, self.shape, self.dtype):
             self._gradient = None
         self.array, self.backend = value.array, value.backend
+        changed()
 
     # ---- to the host and elsewhere ------------------------------------------------------------------------------
 
@@ -351,6 +358,9 @@ def _is_dtype(text: str) -> bool:
 def result(name: str, array: Any, backend: Backend, inputs: Sequence[Tensor], pullback: Pullback) -> Tensor:
     """An op's output as a tensor, on the tape when a gradient may be wanted."""
     out = Tensor(array, backend)
+    at_work = recorder()
+    if at_work is not None:
+        at_work.touch(*inputs)
     if is_grad_enabled():
         edges = tuple(x._edge() for x in inputs)
         if any(edge is not None for edge in edges):

@@ -11,7 +11,7 @@ import pytest
 
 import nnkit
 from nnkit import nn
-from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 
 
 def features(device: str, rows: int = 5, columns: int = 3) -> nnkit.Tensor:
@@ -94,6 +94,11 @@ BAD_LINEAR: list[tuple[Callable[[str], Any], type[Exception], str]] = [
         lambda device: nn.Linear(4, 3, device=device)(nnkit.tensor(1.0, device=device)),
         ShapeError,
         "got none (input of shape ())",
+    ),
+    (
+        lambda device: nn.Linear(4, 3, device=device)(np.zeros((5, 4))),
+        DtypeError,
+        "expects a Tensor, got ndarray: use nnkit.as_tensor, or model.predict",
     ),
     (lambda device: nn.Linear(0, 3, device=device), ValueError, "in_features must be at least 1, got 0"),
     (lambda device: nn.Linear(3, -1, device=device), ValueError, "out_features must be at least 1, got -1"),

@@ -9,6 +9,7 @@ from nnkit.kernels.cpu.words import compiled_formulas, memory_words
 
 # Block: [z, labels, weights or 0, loss, dz, B, C]: per row, loss = weight * (log sum exp z - z[label]) and
 # dz = weight * (softmax(z) - onehot(label)). The greatest logit is subtracted first, so exp cannot overflow.
+# ``add`` and ``sub`` are formulas: unlike the operators they are never reordered, so small differences keep their digits.
 CROSS_ENTROPY = """
 def kernel(block):
     z, label, weight = pointer(block[0]), labels(block[1]), pointer(block[2])
@@ -27,8 +28,8 @@ def kernel(block):
         w = element(1)
         if block[2] != 0:
             w = weight[i]
-        right = label[i]
-        loss[i] = w * (logarithm(total) + top - z[at + right])
+        right = min(max(label[i], 0), C - 1)
+        loss[i] = w * add(logarithm(total), sub(top, z[at + right]))
         factor = w / total
         for j in range(C):
             dz[at + j] = dz[at + j] * factor
@@ -55,9 +56,9 @@ def kernel(block):
 FINISH_SOFTMAX = """factor = element(1) / total
         for j in range(C):
             y[at + j] = y[at + j] * factor"""
-FINISH_LOG_SOFTMAX = """top = top + logarithm(total)
+FINISH_LOG_SOFTMAX = """total = logarithm(total)
         for j in range(C):
-            y[at + j] = x[at + j] - top"""
+            y[at + j] = sub(sub(x[at + j], top), total)"""
 
 # Block: [dy, y, dx, B, C].
 SOFTMAX_GRAD = """

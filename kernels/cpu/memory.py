@@ -17,24 +17,25 @@ def kernel(block):
         y[i] = value
 """
 
-# Block: [x, indices, out, M, words a row]: a row is copied in words of 4 bytes, whatever its type.
+# Block: [x, indices, out, M, words a row, N]: a row is copied in words of 4 bytes, whatever its type.
+# The caller has checked the indices where it could; the clamp keeps a wrong one from reading elsewhere.
 TAKE_ROWS = """
 def kernel(block):
     x, index, y = pointer(block[0]), labels(block[1]), pointer(block[2])
     width = block[4]
     for i in range(block[3]):
-        source, target = index[i] * width, i * width
+        source, target = min(max(index[i], 0), block[5] - 1) * width, i * width
         for j in range(width):
             y[target + j] = x[source + j]
 """
 
-# Block: [y, indices, out, M, elements a row].
+# Block: [y, indices, out, M, elements a row, N].
 ADD_ROWS = """
 def kernel(block):
     y, index, out = pointer(block[0]), labels(block[1]), pointer(block[2])
     width = block[4]
     for i in range(block[3]):
-        source, target = i * width, index[i] * width
+        source, target = i * width, min(max(index[i], 0), block[5] - 1) * width
         for j in range(width):
             out[target + j] += y[source + j]
 """

@@ -50,8 +50,8 @@ class Loss:
         core: the loss of ``nnkit.nn`` that computes it; without one, ``call`` does.
     """
 
-    #: Whether targets are class numbers.
-    takes_labels = False
+    #: What targets are: "values", "one-hot" rows, or "labels" (class numbers).
+    target_kind = "values"
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Loss:
 
     def paired(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The target in the shape and dtype that go with the prediction."""
-        if self.takes_labels:
+        if self.target_kind == "labels":
             return as_labels(y_true, tuple(y_pred.shape)).long()
         return matched(y_true, tuple(y_pred.shape)).to(y_pred.dtype)
 
@@ -173,6 +173,8 @@ class CategoricalCrossentropy(Loss):
     0.6931
     """
 
+    target_kind = "one-hot"
+
     def __init__(
         self,
         from_logits: bool = False,
@@ -200,7 +202,7 @@ class SparseCategoricalCrossentropy(Loss):
     0.6931
     """
 
-    takes_labels = True
+    target_kind = "labels"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.errors import DataError
+from nnkit.errors import DataError, ShapeError
 from nnkit.keras.layer import Shape
 from nnkit.keras.shapes import as_labels, matched
 from nnkit.tensor import Tensor
@@ -48,21 +48,37 @@ class Pairing:
 
     Args:
         output_shape: the shape of the output, batch size first.
-        takes_labels: whether the loss wants class numbers.
+        target_kind: what the loss wants: "values", "one-hot" rows or "labels" (class numbers).
     """
 
-    def __init__(self, output_shape: Shape, takes_labels: bool) -> None:
+    def __init__(self, output_shape: Shape, target_kind: str) -> None:
         self.output_shape = output_shape
-        self.takes_labels = takes_labels
+        self.target_kind = target_kind
 
     def target(self, y: Any) -> Any:
-        """One array of targets; what is no array of numbers is left for the core to refuse."""
+        """One array of targets; what is no array of numbers is left for the core to refuse.
+
+        Raises:
+            ShapeError: class numbers where one-hot rows are wanted, or the other way round.
+        """
         if y is None:
             return None
         array = y if isinstance(y, (Tensor, np.ndarray)) else np.asarray(y)
-        if not self.takes_labels:
-            return matched(array, self.output_shape)
+        if self.target_kind != "labels":
+            values = matched(array, self.output_shape)
+            if self.target_kind == "one-hot" and values.ndim < len(self.output_shape):
+                raise ShapeError(
+                    f"y has shape {tuple(array.shape)}, class numbers; categorical_crossentropy wants one-hot rows of "
+                    f"shape {(len(array), *self.output_shape[1:])}: write y = utils.to_categorical(y), or use "
+                    "sparse_categorical_crossentropy"
+                )
+            return values
         labels = as_labels(array, self.output_shape)
+        if labels.ndim == len(self.output_shape):
+            raise ShapeError(
+                f"y has shape {tuple(array.shape)}; sparse_categorical_crossentropy wants class numbers of shape "
+                f"({len(array)},): for one-hot rows use categorical_crossentropy"
+            )
         if isinstance(labels, Tensor):
             return labels.long() if labels.is_floating_point() else labels
         whole = labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all()

@@ -294,7 +294,7 @@ class Trainer(Layer):
         first, x = first_inputs(x, y)
         if not self.built:
             self.build_for(first)
-        return x, Pairing(self.output_shape_for(first), loss.takes_labels)
+        return x, Pairing(self.output_shape_for(first), loss.target_kind)
 
     def compile_config(self) -> dict[str, Any] | None:
         """The arguments of ``compile``, as JSON can hold them; None where one of them has no description."""

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from nnkit.state import changed
+
 __all__ = ["ForwardHook", "HookHandle", "add_hook"]
 
 #: (module, positional arguments, output) -> None, or the output to use instead.
@@ -24,6 +26,7 @@ class HookHandle:
     def remove(self) -> None:
         """Remove the hook; a second call does nothing."""
         self._hooks.pop(self._key, None)
+        changed()
 
     def __enter__(self) -> HookHandle:
         return self
@@ -38,4 +41,5 @@ def add_hook(hooks: dict[int, ForwardHook], hook: ForwardHook) -> HookHandle:
         raise TypeError(f"hook must be a function (module, args, output), got {type(hook).__name__}")
     handle = HookHandle(hooks, next(_keys))
     hooks[handle._key] = hook
+    changed()
     return handle

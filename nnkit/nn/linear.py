@@ -8,7 +8,7 @@ from typing import Any
 
 from nnkit import ops
 from nnkit.creation import empty
-from nnkit.errors import ShapeError
+from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn import activations, functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.regularizers import L1L2
@@ -72,6 +72,10 @@ class Linear(Module):
 
     def activated(self, x: Tensor, activation: Any) -> Tensor:
         """The layer with ``activation`` in place of its own, fused with the product if it has a formula."""
+        if not isinstance(x, Tensor):
+            raise DtypeError(
+                f"{self!r} expects a Tensor, got {type(x).__name__}: use nnkit.as_tensor, or model.predict"
+            )
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             features = x.shape[-1] if x.ndim else "none"
             raise ShapeError(

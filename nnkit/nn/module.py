@@ -12,11 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
+from nnkit.backends.recording import recorder
 from nnkit.creation import as_tensor
 from nnkit.dtypes import float32, float64
 from nnkit.errors import ModelFileError
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
 from nnkit.nn.placement import converter, replace
+from nnkit.state import changed
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
 
@@ -76,6 +78,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        at_work = recorder()
+        if at_work is not None:
+            at_work.modules[id(self)] = self
         output = self.forward(*args, **kwargs)
         if self._forward_hooks:
             for hook in list(self._forward_hooks.values()):
@@ -125,7 +130,9 @@ class Module:
                             f"a {kind.__name__} or None, got {type(value).__name__}"
                         )
                     registry[name] = value  # type: ignore[assignment]
+                    changed()
                     return
+        changed()
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -156,6 +163,7 @@ class Module:
             if other is not registry:
                 other.pop(name, None)
         registry[name] = value
+        changed()
 
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Add a parameter under ``name``; None reserves the name (a layer without bias)."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import dtypes, random
+from nnkit.backends.recording import paused, recorder
 from nnkit.errors import DtypeError, LabelError, ShapeError
 from nnkit.methods import op
 from nnkit.ops.indexing import take_rows
@@ -62,6 +63,12 @@ def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: in
 
     Reads the labels on the host, so that a wrong one is found before any kernel runs.
     """
+    at_work = recorder()
+    if at_work is not None:
+        with paused():
+            check_labels(labels, rows, classes, ignore)
+        at_work.check(labels.array, lambda: check_labels(labels, rows, classes, ignore))
+        return
     if labels.shape != rows:
         raise ShapeError(f"labels: expected shape {rows}, one class number for each row, got {labels.shape}")
     if labels.dtype.kind not in "iu":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import dtypes
+from nnkit.backends.recording import paused, recorder
 from nnkit.creation import tensor
 from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, op
@@ -59,7 +60,7 @@ def _slice(x: Tensor, items: tuple[Any, ...]) -> Tensor:
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.zeros(x.shape, x.dtype)
-        dx[items] = dy
+        backend.copy(dy, dx[items])
         return (dx,)
 
     return result("getitem", part, backend, (x,), pullback)
@@ -86,7 +87,9 @@ def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
     tensor([20., 20., 10.])
     """
     backend = same_backend("take_rows", x, indices)
-    rows = shape.reshape(indices if checked else _checked(indices, x.shape[0]), (-1,)).array
+    if not checked:
+        indices = _checked(indices, x.shape[0])
+    rows = shape.reshape(indices, (-1,)).array
     out = backend.empty((*indices.shape, *x.shape[1:]), x.dtype)
     flat = (math.prod(indices.shape), *x.shape[1:])
     backend.take_rows(x.array, rows, backend.reshape(out, flat))
@@ -101,6 +104,13 @@ def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
 
 def _checked(indices: Tensor, count: int) -> Tensor:
     """Indices from 0 to count - 1 as int64."""
+    at_work = recorder()
+    if at_work is not None:
+        with paused():
+            if _checked(indices, count) is not indices:
+                return _checked(indices, count)
+        at_work.check(indices.array, lambda: _same(_checked(indices, count), indices))
+        return indices
     host = indices.detach().numpy()
     if host.dtype.kind not in "iu":
         raise DtypeError(f"indices: expected integers, got {host.dtype}")
@@ -112,10 +122,18 @@ def _checked(indices: Tensor, count: int) -> Tensor:
     return indices.to(dtypes.int64)
 
 
+def _same(found: Tensor, recorded: Tensor) -> None:
+    if found is not recorded:
+        raise IndexError("indices: a recorded step counted rows from the start; now one counts from the end")
+
+
 # ---- in place ---------------------------------------------------------------------------------------------------
 
 
 def _writable(x: Tensor) -> None:
+    at_work = recorder()
+    if at_work is not None:
+        at_work.touch(x)
     if x.node is not None:
         raise GradientError("a tensor on the tape cannot be changed in place: compute a new one, or use .detach()")
     if x.requires_grad and is_grad_enabled():
@@ -163,7 +181,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         source = operand(value, x).to(x.device, x.dtype)
         if source.shape != tuple(part.shape):
             source = shape.expand(source, tuple(part.shape))
-        x.array[(*items, Ellipsis) if Ellipsis not in items else items] = source.array
+        x.backend.copy(source.array, part)
         return
     positions = _positions(x.shape, items)
     host = np.array(x.detach().numpy()).reshape(-1)

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from nnkit.backends.base import Backend
+from nnkit.state import changed
 from nnkit.tape import Gradient
 from nnkit.tensor import Tensor
 
@@ -78,6 +79,7 @@ class Slot(Gradient):
         if parameter.array is not self.value:
             self.block.backend.copy(parameter.array, self.value)
             parameter.array = self.value
+            changed()
         self.array, self.filled = self.home, old.filled
         parameter.gradient = self
 

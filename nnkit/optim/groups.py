@@ -15,6 +15,7 @@ from nnkit.backends.base import Array, Backend
 from nnkit.backends.recording import note_host_read, paused
 from nnkit.errors import DeviceError
 from nnkit.kernels.vocabulary import Formula, scalar_names
+from nnkit.state import changed
 from nnkit.tensor import Tensor
 
 
@@ -116,6 +117,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         options = {**self._options, **options}
         self._check(options)
         self._options = options
+        changed()
         if self.rates is not None:
             self.rates.set(scalar_options(options))
 

@@ -11,7 +11,7 @@ from numbers import Real
 from typing import Any
 
 from nnkit.backends.base import Array
-from nnkit.backends.recording import note_host_read, paused
+from nnkit.backends.recording import note_host_read, paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
 from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
@@ -124,7 +124,8 @@ class Optimizer:
 
     # ---- memory -------------------------------------------------------------------------------------------
 
-    def _is_prepared(self) -> bool:
+    def is_prepared(self) -> bool:
+        """Whether ``prepare`` has nothing to do."""
         return self.arena.is_current() and all(
             group.rates is None or group.rates.formulas == self.formulas(group) for group in self.param_groups
         )
@@ -138,7 +139,7 @@ class Optimizer:
         Args:
             also: the ids of frozen parameters that need a place nevertheless.
         """
-        if also or not self._is_prepared():
+        if also or not self.is_prepared():
             note_host_read()
             with paused():
                 self._lay_out(also)
@@ -182,6 +183,9 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. Returns what ``closure``, called first, returns."""
+        at_work = recorder()
+        if at_work is not None:
+            at_work.optimizers[id(self)] = self
         loss = None
         if closure is not None:
             with enable_grad():

@@ -61,7 +61,12 @@ class Targets:
                 f"{variable(name)} = numpy.unique({variable(name)}, return_inverse=True)[1]"
             ) from error
         classes, kind = self.output[0] if self.output else 1, type(self.loss).__name__
-        if array.shape[1:] == self.output and classes > 1 and isinstance(self.loss, losses.CrossEntropyLoss):
+        if classes == 1:
+            raise ShapeError(
+                f"the model puts out 1 score per sample; {kind} needs one for each class, at least 2. "
+                "For yes or no with one output use 'bce_with_logits', for numbers 'mse'"
+            )
+        if array.shape[1:] == self.output and isinstance(self.loss, losses.CrossEntropyLoss):
             _check_range(array, name, kind)
             return floats(array, name, self.dtype)
         if array.shape[1:] != self.output[1:]:
@@ -80,11 +85,6 @@ class Targets:
 
     def _labels(self, labels: np.ndarray, classes: int, name: str, kind: str) -> np.ndarray:
         """Refuse labels outside 0 .. classes - 1."""
-        if classes == 1:
-            raise ShapeError(
-                f"the model puts out 1 score per sample; {kind} needs one for each class, at least 2. "
-                "For yes or no with one output use 'bce_with_logits'"
-            )
         bad = ((labels < 0) | (labels >= classes)) & (labels != getattr(self.loss, "ignore_index", -1))
         if bad.any():
             count, where, place = first_bad(bad)

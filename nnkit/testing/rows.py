@@ -1,0 +1,117 @@
+"""Conformance of ``take_rows`` and ``add_rows``, and of the random numbers, which are equal to the bit on every device."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nnkit.backends import Backend
+from nnkit.kernels import philox
+from nnkit.testing.bench import FLOATS, LAYOUTS, SIZES, Bench, Case, sample
+
+#: Shape of the table, and how many rows are taken.
+TABLES = (
+    *(((n, 3), 5) for n in SIZES[1:]), *(((5, n), 3) for n in SIZES), *(((4, 2), n) for n in SIZES),
+    ((33,), 5), ((3, 2, 31), 7), ((0, 3), 0),
+)  # fmt: skip
+
+
+def _indices(rows: int, count: int) -> np.ndarray:
+    """Numbers of rows, the first and the last among them, some twice."""
+    indices = sample((count,), "int64", 0, max(rows, 1), seed=1)
+    indices[:1], indices[-1:] = 0, max(rows - 1, 0)
+    return indices
+
+
+def _take_rows(dtype: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        for shape, count in TABLES:
+            bench = Bench(backend, layout)
+            table, indices = sample(shape, dtype, -9, 9), _indices(shape[0], count)
+            out = bench.output((count, *shape[1:]), dtype)
+            backend.take_rows(bench.given(table), bench.given(indices), out)
+            bench.equal(out, table[indices], f"{count} rows of {shape}")
+            bench.finish()
+
+    return Case(f"take_rows-{layout}-{dtype}", "take_rows", check)
+
+
+def _add_rows(dtype: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        for shape, count in TABLES:
+            bench = Bench(backend, layout)
+            there, y = sample(shape, dtype), sample((count, *shape[1:]), dtype, seed=2)
+            indices = _indices(shape[0], count)
+            expected = there.astype("float64")
+            np.add.at(expected, indices, y)
+            out = bench.changing(there)
+            backend.add_rows(bench.given(y), bench.given(indices), out)
+            bench.close(out, expected, f"{count} rows into {shape}")
+            bench.finish()
+
+    return Case(f"add_rows-{layout}-{dtype}", "add_rows", check)
+
+
+# ---- random numbers ---------------------------------------------------------------------------------------------
+
+#: Seed and draw number; the extremes of int64 too.
+KEYS = ((0, 0), (1, 7), (-1, 2**40), (2**63 - 1, 2**32 - 1), (-(2**63), 1))
+
+
+def _next_key(backend: Backend) -> None:
+    """The key is the state before, and the draw number has grown by one."""
+    for seed, draw in KEYS:
+        bench = Bench(backend)
+        state, key = bench.changing([seed, draw], "int64"), bench.output((2,), "int64")
+        for step in range(3):
+            backend.next_key(state, key)
+            bench.equal(key, [seed, draw + step], "key")
+            bench.equal(state, [seed, draw + step + 1], "state")
+
+
+def _uniforms(count: int, purpose: int, key: tuple[int, int], dtype: str) -> np.ndarray:
+    host = np.array(key, np.int64)
+    return philox.uniforms(np, philox.words(np, count, purpose, host[:1], host[1:]), np.dtype(dtype))
+
+
+def _uniform(purpose: str, dtype: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        number = philox.PURPOSES[purpose]
+        for key in KEYS:
+            for shape in (*((n,) for n in (*SIZES, 2, 3, 4, 5)), (3, 11), ()):
+                bench = Bench(backend, layout)
+                out = bench.output(shape, dtype)
+                backend.uniform(backend.asarray(np.array(key, np.int64)), number, out)
+                expected = _uniforms(math.prod(shape), number, key, dtype).reshape(shape)
+                bench.equal(out, expected, f"{shape} with key {key}")
+                bench.finish()
+
+    return Case(f"uniform-{purpose}-{layout}-{dtype}", "uniform", check)
+
+
+def _dropout(p: float, dtype: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        one, dropped = np.ones((), dtype), np.asarray(p, dtype)
+        for key in KEYS[:3]:
+            for shape in (*((n,) for n in SIZES), (3, 11)):
+                bench = Bench(backend, layout)
+                x = sample(shape, dtype)
+                u = _uniforms(x.size, philox.PURPOSES["dropout"], key, dtype).reshape(shape)
+                out = bench.output(shape, dtype)
+                backend.dropout(bench.given(x), p, backend.asarray(np.array(key, np.int64)), out)
+                bench.equal(out, np.where(u >= dropped, x * (one / (one - dropped)), 0), f"{shape} with key {key}")
+                bench.finish()
+
+    return Case(f"dropout-{p}-{layout}-{dtype}", "dropout", check)
+
+
+CASES = [
+    *(_take_rows(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
+    *(_add_rows(dtype, layout) for dtype in FLOATS for layout in LAYOUTS),
+    Case("next_key", "next_key", _next_key),
+    *(_uniform(purpose, dtype, "contiguous") for purpose in philox.PURPOSES for dtype in FLOATS),
+    _uniform("sample", "float32", "strided"),
+    *(_dropout(p, dtype, "contiguous") for p in (0.25, 0.9) for dtype in FLOATS),
+    *(_dropout(0.25, "float32", layout) for layout in LAYOUTS[1:]),
+]
