@@ -31,7 +31,8 @@ FORMULAS = table_of(arithmetic) | table_of(formulas) | table_of(updates)
 #: The methods of Backend that are primitives.
 PRIMITIVES = (
     "map", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "softmax", "softmax_grad",
-    "cross_entropy", "take_rows", "add_rows", "next_key", "uniform", "dropout",
+    "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
+    "uniform", "dropout",
 )  # fmt: skip
 
 
@@ -285,6 +286,16 @@ class Backend:
         self._write(self.xp.take(x, indices, axis=0), out)
 
     @primitive
+    def take_batch(self, x: Array, order: Array, cursor: Array, out: Array) -> None:
+        """out[i] = x[order[cursor + i]]: x (N, ...), order int64 (at least cursor + M,), cursor int64 (1,), out (M, ...).
+
+        The cursor is read on the device, so a replayed step takes another batch every time.
+        """
+        xp = self.xp
+        places = xp.arange(out.shape[0], dtype=cursor.dtype) + cursor
+        self._write(xp.take(x, xp.take(order, places, axis=0), axis=0), out)
+
+    @primitive
     def add_rows(self, y: Array, indices: Array, out: Array) -> None:
         """out[indices[i]] += y[i], also where an index comes twice: y (M, ...), out (N, ...)."""
         xp = self.xp
@@ -304,6 +315,14 @@ class Backend:
         """
         self._write(state, key)
         state[1:2] = state[1:2] + self.xp.asarray(1, dtype=state.dtype)
+
+    @primitive
+    def random_bits(self, key: Array, purpose: int, out: Array) -> None:
+        """63 random bits in each element of int64 ``out`` (n,), never negative; equal on every backend."""
+        xp, count = self.xp, out.shape[0]
+        words = xp.reshape(philox.words(xp, 2 * count, purpose, key[0:1], key[1:2]), (count, 2))
+        high = words[:, 0] >> xp.asarray(1, dtype=xp.uint64)
+        self._write((high << xp.asarray(32, dtype=xp.uint64)) | words[:, 1], out)
 
     @primitive
     def uniform(self, key: Array, purpose: int, out: Array) -> None:

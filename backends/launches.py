@@ -193,6 +193,15 @@ def take_rows(x: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | s
     return _launch(memory.take_rows_kernel(), [*arrays, len(indices), width // 4, x.shape[0]])
 
 
+def take_batch(x: np.ndarray, order: np.ndarray, cursor: np.ndarray, out: np.ndarray) -> Launch | str:
+    """Contiguous rows of a multiple of 4 bytes; order and cursor int64."""
+    width = out.nbytes // max(len(out), 1)
+    if width % 4 or x.dtype != out.dtype or not out.size or not (x.flags.c_contiguous and out.flags.c_contiguous):
+        return "a row is not a multiple of 4 bytes, or an array is empty or not contiguous"
+    arrays = [address(x), address(order), address(cursor), address(out)]
+    return _launch(memory.take_batch_kernel(), [*arrays, len(out), width // 4])
+
+
 def add_rows(y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | str:
     """Contiguous floats; indices int64."""
     dtype = _common_type(y, out)
@@ -290,6 +299,13 @@ def cross_entropy(
         return _why_not(z, loss, dz)
     arrays = [address(z), address(labels), _address_or_0(row_weights), address(loss), address(dz)]
     return _launch(classification.cross_entropy_kernel(dtype), [*arrays, *z.shape])
+
+
+def random_bits(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:
+    """Contiguous int64."""
+    if out.dtype != INT64 or not out.flags.c_contiguous:
+        return _why_not(out)
+    return _launch(random.bits_kernel(), [2 * out.size, address(key), purpose, address(out)])
 
 
 def uniform(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:

@@ -60,6 +60,8 @@ class NumbaBackend(NumpyBackend):
     softmax_grad = picks(launches.softmax_grad)
     cross_entropy = picks(launches.cross_entropy)
     take_rows = picks(launches.take_rows)
+    take_batch = picks(launches.take_batch)
+    random_bits = picks(launches.random_bits)
     add_rows = picks(launches.add_rows)
     next_key = picks(launches.next_key)
     uniform = picks(launches.uniform)

@@ -73,13 +73,18 @@ class Compiled:
         self._plain: set[Any] = set()
         self._recordings = 0
         self._warm = False
+        self._enabled = enabled()
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the function: plainly, recording, or by replay."""
-        if recorder() is not None or not enabled():
+        if not self._enabled or recorder() is not None:
             return self.function(*args, **options)
         tensors: list[Tensor] = []
-        key = (is_grad_enabled(), _key((args, options), tensors))
+        key: Any = tuple([_key(value, tensors) for value in args])
+        if options:
+            key = (key, _key(options, tensors))
+        if not is_grad_enabled():
+            key = ("no_grad", key)
         if not self._warm or key in self._plain:
             self._warm = True
             return self.function(*args, **options)
@@ -167,14 +172,14 @@ def _read_at(place: str) -> str:
 
 
 def _is_input(value: Any) -> bool:
-    return isinstance(value, Tensor) and not value.requires_grad
+    return type(value) is Tensor and not value.requires_grad
 
 
 def _key(value: Any, tensors: list[Tensor]) -> Any:
     """What of the arguments is recorded; the tensors that are inputs are collected."""
-    if _is_input(value):
+    if type(value) is Tensor and not value.requires_grad:
         tensors.append(value)
-        return (Tensor, value.array.shape, value.array.dtype, value.backend.device)
+        return (value.array.shape, value.array.dtype, value.backend)
     if isinstance(value, (tuple, list)):
         return (type(value), *[_key(item, tensors) for item in value])
     if isinstance(value, dict):

@@ -25,7 +25,9 @@ def build(device: str) -> nn.Sequential:
     )
 
 
-def train(model: nn.Sequential, x: np.ndarray, y: np.ndarray, epochs: int, verbose: str | int) -> nnkit.training.History:
+def train(
+    model: nn.Sequential, x: np.ndarray, y: np.ndarray, epochs: int, verbose: str | int
+) -> nnkit.training.History:
     """Adam on the cross-entropy."""
     optimizer = nnkit.optim.Adam(model.parameters(), lr=2e-3)
     history: nnkit.training.History = model.fit(

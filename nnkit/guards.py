@@ -29,7 +29,7 @@ class Guards:
     def hold(self) -> bool:
         """Whether the program is still true to the world."""
         for gradient, filled in self._entry:
-            if gradient.filled is not filled:
+            if gradient._filled is not filled:
                 return False
         if self._seen == changes.count:
             return True
@@ -48,7 +48,7 @@ class Guards:
     def leave(self) -> None:
         """Set what the step would have set in Python: which gradients are filled now."""
         for gradient, filled in self._exit:
-            gradient.filled = filled
+            gradient._filled = filled
 
 
 def _settings(module: Any) -> dict[str, Any]:

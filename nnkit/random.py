@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nnkit import backends
 from nnkit.backends import Backend
 from nnkit.kernels import philox
 
@@ -52,12 +53,16 @@ def next_key(backend: Backend) -> Any:
     return key
 
 
-def _host_words(count: int, purpose: str, seed: int | None = None, draw: int | None = None) -> np.ndarray:
+def _host_key(seed: int | None = None, draw: int | None = None) -> np.ndarray:
+    """The key of a draw on the host: of the next one, unless ``draw`` is given."""
     if draw is None:
         draw = _host["draw"]
         _host["draw"] += 1
-    seed = _host["seed"] if seed is None else _signed(seed)
-    key = np.array([seed, draw], np.int64)
+    return np.array([_host["seed"] if seed is None else _signed(seed), draw], np.int64)
+
+
+def _host_words(count: int, purpose: str) -> np.ndarray:
+    key = _host_key()
     return philox.words(np, count, philox.PURPOSES[purpose], key[:1], key[1:])
 
 
@@ -80,13 +85,16 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     """0 … count - 1 in random order, int64, on the host.
 
     With ``draw`` (an epoch's number, say) it is a function of (seed, draw) alone, so that a resumed run needs no state.
+    Each number stands in the low bits of a random key; sorting the keys, which are all different, shuffles it.
     """
-    words = _host_words(2 * count, "shuffle", seed, draw)
-    keys = (words[:count] << np.uint64(32)) | words[count:]
-    return np.argsort(keys, kind="stable").astype(np.int64)
+    backend = backends.get("cpu")
+    keys = backend.empty((count,), np.int64)
+    backend.random_bits(_host_key(seed, draw), philox.PURPOSES["shuffle"], keys)
+    low = (1 << max(count - 1, 1).bit_length()) - 1
+    keys = (keys & ~low) | np.arange(count)
+    keys.sort()
+    return keys & low
 
-
-@contextlib.contextmanager
 def preserved() -> Iterator[None]:
     """Draws inside this ``with`` block leave those after it as they would have been without, on every device.
 

@@ -295,7 +295,7 @@ def test_modes_are_put_back_as_they_were(device: str) -> None:
     ):
         call()
         assert [module.training for module in model.modules()] == [True, False, True]
-    # The door's look at one output, a step, the validation, evaluate's look and batch, and predict.
+    # The door's look at an output, a step, the validation; the door's look, the evaluation; the prediction.
     assert modes == [False, True, False, False, False, False]
 
 

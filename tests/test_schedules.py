@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from optim_helpers import stored
 from reference import make_torch_values_optim as reference
 
 import nnkit
@@ -16,13 +16,6 @@ from nnkit.nn import Parameter
 from nnkit.optim import SGD, Adagrad, lr_scheduler
 
 TOLERANCE = 1e-12
-
-
-@functools.cache
-def stored() -> dict[str, np.ndarray]:
-    """What PyTorch computed."""
-    with np.load(reference.VALUES) as values:
-        return dict(values)
 
 
 def optimizer(lr: float = 0.5) -> SGD:

@@ -29,6 +29,17 @@ def kernel(block):
             y[target + j] = x[source + j]
 """
 
+# Block: [x, order, cursor, out, M, words a row].
+TAKE_BATCH = """
+def kernel(block):
+    x, order, y = pointer(block[0]), labels(block[1]), pointer(block[3])
+    start, width = labels(block[2])[0], block[5]
+    for i in range(block[4]):
+        source, target = order[start + i] * width, i * width
+        for j in range(width):
+            y[target + j] = x[source + j]
+"""
+
 # Block: [y, indices, out, M, elements a row, N].
 ADD_ROWS = """
 def kernel(block):
@@ -59,6 +70,12 @@ def fill_kernel(dtype: str) -> Kernel:
 def take_rows_kernel() -> Kernel:
     """Rows by number, of any type whose rows are a multiple of 4 bytes."""
     return load(Source("take_rows", TAKE_ROWS, lambda: memory_words("uint32")))
+
+
+@functools.cache
+def take_batch_kernel() -> Kernel:
+    """The rows of a batch at a cursor, of any type whose rows are a multiple of 4 bytes."""
+    return load(Source("take_batch", TAKE_BATCH, lambda: memory_words("uint32")))
 
 
 @functools.cache

@@ -35,6 +35,13 @@ def uniform_kernel(dtype: str) -> Kernel:
 
 
 @functools.cache
+def bits_kernel() -> Kernel:
+    """Block: [2 n, key, purpose, out]: 63 bits in each int64, from two words."""
+    body = "y[i // 2] = (i64(c0) >> 1) << 32 if lane % 2 == 0 else y[i // 2] | i64(c0)"
+    return _load("bits", "float64", "y = labels(block[3])", body)
+
+
+@functools.cache
 def dropout_kernel(dtype: str) -> Kernel:
     """Block: [n, key, purpose, x, p, out]: 0 with probability p, else x / (1 - p)."""
     setup = "x, p, y = pointer(block[3]), scalar(block[4]), pointer(block[5]); keep = element(1) / (element(1) - p)"
@@ -63,4 +70,4 @@ def _philox_words() -> dict[str, Any]:
             k0, k1 = u32(k0 + w0), u32(k1 + w1)
         return c0, c1, c2, c3
 
-    return {"philox_block": philox_block, "u32": u32}
+    return {"philox_block": philox_block, "u32": u32, "i64": np.int64}

@@ -7,7 +7,8 @@ or at the first call. Shapes are tuples whose first entry, the batch size, is No
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, TypeAlias, TypedDict
 
 import numpy as np
@@ -74,9 +75,17 @@ class Layer(nn.Module):
         code = getattr(cls.call, "__code__", None)
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         cls._call_takes_training = "training" in arguments
+        if "build" in vars(cls):
+            cls.build = _noting(vars(cls)["build"])  # type: ignore[method-assign]
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights for inputs of ``input_shape``, batch size first. The base class makes none."""
+        self._note_built()
+
+    def _note_built(self) -> None:
+        self.built = True
+        if not self._trainable:
+            self.requires_grad_(False)
 
     def call(self, inputs: Tensor) -> Tensor:
         """What the layer computes; a subclass defines this."""
@@ -90,9 +99,6 @@ class Layer(nn.Module):
         """Build the layer, if it is not built yet."""
         if not self.built:
             self.build(tuple(input_shape))
-            self.built = True
-            if not self._trainable:
-                self.requires_grad_(False)
 
     def require_built(self) -> None:
         """Raise ValueError where the layer has not met its input's size yet."""
@@ -260,6 +266,17 @@ def normalized_shape(shape: Any) -> Shape:
     if not sizes or not all(size is None or (isinstance(size, int) and size > 0) for size in sizes):
         raise ShapeError(f"a shape must be a tuple of positive integers and None, batch size first; got {shape!r}")
     return sizes
+
+
+def _noting(build: Callable[..., None]) -> Callable[..., None]:
+    """``build``, which afterwards notes that the layer is built."""
+
+    @functools.wraps(build)
+    def noting(self: Layer, *args: Any, **options: Any) -> None:
+        build(self, *args, **options)
+        self._note_built()
+
+    return noting
 
 
 def _as_input(inputs: Any) -> Tensor:

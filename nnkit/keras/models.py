@@ -229,9 +229,7 @@ class Sequential(Model):
             layer.ensure_built(shape)
             shape = layer.compute_output_shape(shape)
             self._output_shapes.append(shape)
-        self.built = True
-        if not self._trainable:
-            self.requires_grad_(False)
+        self._note_built()
 
     def build_for(self, x: Any) -> None:
         self.build((None, *host_array(x, "x").shape[1:]))

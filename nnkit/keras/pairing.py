@@ -98,10 +98,11 @@ class Pairing:
         """The argument ``validation_data``."""
         if data is None:
             return None
-        if isinstance(data, (tuple, list)) and len(data) in (2, 3):
-            x, y, *weight = data
-            return (x, self.target(y), *weight)
-        return self.data(data, None, batch_size)[0]
+        in_batches = not isinstance(data, tuple) and yields_batches(data, None)
+        if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not in_batches:
+            return self._item(data)
+        x, y = self.data(data, None, batch_size)
+        return x if y is None else (x, y)
 
     def _item(self, item: Any) -> Any:
         if isinstance(item, (tuple, list)) and len(item) in (2, 3):

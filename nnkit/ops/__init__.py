@@ -41,7 +41,7 @@ from nnkit.ops.elementwise import (
     tanh,
     where,
 )  # fmt: skip
-from nnkit.ops.indexing import getitem, setitem, take_rows
+from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.products import linear, matmul
 from nnkit.ops.reductions import (
     all,

@@ -102,6 +102,17 @@ def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
     return result("take_rows", out, backend, (x,), pullback)
 
 
+def take_batch(x: Tensor, order: Tensor, cursor: Tensor, rows: int) -> Tensor:
+    """x[order[cursor : cursor + rows]], off the tape: x (N, ...), order int64, cursor int64 (1,), result (rows, ...).
+
+    The cursor is read on the device. The caller knows that everything lies in range.
+    """
+    backend = same_backend("take_batch", x, order, cursor)
+    out = backend.empty((rows, *x.shape[1:]), x.dtype)
+    backend.take_batch(x.array, order.array, cursor.array, out)
+    return Tensor(out, backend)
+
+
 def _checked(indices: Tensor, count: int) -> Tensor:
     """Indices from 0 to count - 1 as int64."""
     at_work = recorder()

@@ -133,7 +133,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         dtype = dtypes.promote(dtype, t.dtype)
     sources = [t.to(dtype) for t in tensors]
     ends = np.cumsum([t.shape[axis] for t in sources]).tolist()
-    parts = [(slice(None),) * axis + (slice(end - t.shape[axis], end),) for t, end in zip(sources, ends, strict=True)]
+    parts = [
+        (*(slice(None),) * axis, slice(end - t.shape[axis], end), Ellipsis)
+        for t, end in zip(sources, ends, strict=True)
+    ]
     out = backend.empty((*first.shape[:axis], ends[-1], *first.shape[axis + 1 :]), dtype)
     for t, part in zip(sources, parts, strict=True):
         backend.copy(t.array, out[part])

@@ -1,0 +1,9 @@
+"""scikit-learn's vocabulary over nnkit: estimators for pipelines, grid search and cross-validation.
+
+Importing this package imports scikit-learn (``pip install "nnkit[sklearn]"``); nnkit itself never does.
+"""
+
+from nnkit.sklearn.linear import LinearRegression
+from nnkit.sklearn.perceptron import MLPClassifier, MLPRegressor
+
+__all__ = ["LinearRegression", "MLPClassifier", "MLPRegressor"]

@@ -1,8 +1,8 @@
-"""What every conformance case is made of: arrays in awkward layouts, a tolerance per type, and a look at what was left behind.
+"""What every conformance case is made of: arrays in awkward layouts, a tolerance per type, and a look around them.
 
-A case puts its inputs on a ``Bench``, takes outputs from it, calls one primitive, and says what it expects, computed by
-numpy in float64. ``finish`` then checks what a primitive may never do: change an input, or write between the elements of
-a strided output.
+A case puts its inputs on a ``Bench``, takes outputs from it, calls one primitive, and says what it expects, computed
+by numpy in float64. ``finish`` then checks what a primitive may never do: change an input, or write between the
+elements of a strided output.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def sample(shape: tuple[int, ...], dtype: str, low: float = -2.0, high: float = 
     """Numbers from low to high, the same every time; whole ones for integer types, either for booleans.
 
     >>> sample((2,), "int64", 0, 5).tolist()
-    [3, 1]
+    [0, 2]
     """
     uniform = np.random.default_rng([seed, *shape]).uniform(low, high, shape)
     if np.dtype(dtype).kind == "b":

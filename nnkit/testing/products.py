@@ -20,17 +20,18 @@ PRODUCTS = (
 )  # fmt: skip
 
 
-def _matmul(left: Shape, right: Shape, dtype: str, layout: str) -> Case:
+def _matmul(dtype: str, layout: str) -> Case:
     def check(backend: Backend) -> None:
-        bench = Bench(backend, layout)
-        x, y = sample(left, dtype, -3, 3), sample(right, dtype, -3, 3, seed=1)
-        expected = np.matmul(x.astype("float64"), y.astype("float64"))
-        out = bench.output(expected.shape, dtype)
-        backend.matmul(bench.given(x), bench.given(y), out)
-        bench.close(out, expected)
-        bench.finish()
+        for left, right in PRODUCTS:
+            bench = Bench(backend, layout)
+            x, y = sample(left, dtype, -3, 3), sample(right, dtype, -3, 3, seed=1)
+            expected = np.matmul(x.astype("float64"), y.astype("float64"))
+            out = bench.output(expected.shape, dtype)
+            backend.matmul(bench.given(x), bench.given(y), out)
+            bench.close(out, expected, f"{left} times {right}")
+            bench.finish()
 
-    return Case(f"matmul-{left}-{right}-{layout}-{dtype}".replace(" ", ""), "matmul", check)
+    return Case(f"matmul-{layout}-{dtype}", "matmul", check)
 
 
 def _matmul_transposed(turned: tuple[bool, bool], dtype: str) -> Case:
@@ -151,8 +152,7 @@ def _check_linear_grad(
 #: Each way that an activation's gradient can be told: from nothing, from the output, from the input, with scalars.
 FEW = ("identity", "relu", "gelu", "softplus")
 CASES = [
-    *(_matmul(*shapes, dtype, "contiguous") for shapes in PRODUCTS for dtype in (*FLOATS, "int64")),
-    *(_matmul(*shapes, "float32", layout) for shapes in PRODUCTS for layout in LAYOUTS[1:]),
+    *(_matmul(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
     *(_matmul_transposed(t, dtype) for t in ((0, 0), (0, 1), (1, 0), (1, 1)) for dtype in FLOATS),
     *(_linear(a, "float32", "contiguous", LAYERS if a in FEW else LAYERS[4:6]) for a in ACTIVATIONS),
     *(_linear(a, "float64", "contiguous", LAYERS) for a in FEW),

@@ -38,10 +38,13 @@ class Batch:
 class Source(Protocol):
     """What the training loop knows about its data."""
 
-    #: Batches per epoch; None where nobody knows.
-    steps: int | None
-    #: Whether there will be no further epoch.
-    exhausted: bool
+    @property
+    def steps(self) -> int | None:
+        """Batches per epoch; None where nobody knows."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there will be no further epoch."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of the next epoch, which is epoch ``number``."""

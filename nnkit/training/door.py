@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,9 +143,10 @@ class Door:
 
 def home(model: Module) -> tuple[Any, np.dtype[Any]]:
     """The device and floating-point dtype of the model: its first parameter's, or the defaults."""
-    tensor = next((p for p in model.parameters() if p.dtype.kind == "f"), None)
-    tensor = empty((0,)) if tensor is None else tensor
-    return tensor.device, np.dtype(tensor.dtype)
+    parameters: Iterator[Tensor] = (p for p in model.parameters() if p.is_floating_point())
+    first = next(parameters, None)
+    first = empty(0) if first is None else first
+    return first.device, first.dtype
 
 
 def has_rows(value: Any) -> bool:

@@ -36,7 +36,9 @@ class Evaluation:
         self.step.totals.reset()
         with evaluating(self.step.model):
             for number, batch in enumerate(self.source.epoch(0)):
+                self.step.totals.prepare(self.step.model, batch)
                 self.step(batch)
+                self.step.totals.count(batch.rows)
                 self.source.forget(number + 1)
                 between()
         if not self.step.totals.samples:

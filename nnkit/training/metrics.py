@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -350,7 +351,13 @@ def _labels(name: str, prediction: Tensor, target: Tensor) -> Tensor:
 
 def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:
     """Boolean (B, C): whether the label is the column's number."""
-    return ops.eq(labels.unsqueeze(1), arange(scores.shape[1], device=scores.device))
+    return ops.eq(labels.unsqueeze(1), _class_numbers(scores.shape[1], str(scores.device)))
+
+
+@lru_cache(maxsize=64)
+def _class_numbers(classes: int, device: str) -> Tensor:
+    """0, 1, ..., made once for each device: a copy from the host has no place in a training step."""
+    return arange(classes, device=device)
 
 
 def _ones(like: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nnkit.creation import zeros
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.metrics import Metric
+from nnkit.training.modes import evaluating
 from nnkit.training.objective import Objective
 from nnkit.training.weights import finite
 
@@ -33,65 +35,70 @@ class Reading:
 class Totals:
     """The loss and the metrics' sums over the batches of an epoch, float64 in device memory.
 
-    The loss is summed times its batch's samples, so its mean is exact over unequal batches. ``_good`` counts the steps
-    after which the sum was finite; once a loss turns NaN the sum stays so, and the count names the step.
+    The loss is summed times its batch's samples, so its mean is exact over unequal batches. ``_good`` counts the
+    steps after which the sum was finite; once a loss turns NaN the sum stays so, and the count names the step.
+    ``add`` only works on the device; the loop counts the samples beside it, by ``count``.
     """
 
     def __init__(self, metrics: Sequence[Metric], has_loss: bool = True) -> None:
         self.metrics = list(metrics)
         self.names = (["loss"] if has_loss else []) + [metric.name for metric in self.metrics]
         self.samples = 0
-        self._loss: Tensor | None = None
-        self._good: Tensor | None = None
-        self._sums: list[Tensor] = []
+        self._memory: tuple[Tensor, Tensor, list[Tensor]] | None = None
+
+    def prepare(self, model: Module, batch: Batch) -> None:
+        """Make the memory before the first step; how much each metric needs is seen from one sample."""
+        if self._memory is not None:
+            return
+        sizes: list[tuple[int, ...]] = []
+        if self.metrics:
+            with evaluating(model):
+                prediction = model(batch.x[:1])
+                sizes = [metric.sums(prediction, batch.y[:1]).shape for metric in self.metrics]
+        loss, good, *sums = (zeros(size, dtype="float64", device=batch.x.device) for size in [(), (), *sizes])
+        self._memory = loss, good, sums
 
     def reset(self) -> None:
         """Begin anew, in the same memory."""
         self.samples = 0
-        for tensor in (self._loss, self._good, *self._sums):
-            if tensor is not None:
+        if self._memory is not None:
+            loss, good, sums = self._memory
+            for tensor in (loss, good, *sums):
                 tensor.zero_()
 
-    def add(self, prediction: Tensor, batch: Batch, loss: Tensor | None) -> None:
-        """Add one batch; the first one makes the memory."""
-        with no_grad():
-            prediction = prediction.detach()
-            parts = [
-                metric.sums(prediction, batch.y, batch.weight if metric.weighted else None) for metric in self.metrics
-            ]
-            if loss is not None:
-                self._add_loss(loss.detach().double() * float(batch.rows))
-            if not self._sums:
-                self._sums = [part.clone() for part in parts]
-            else:
-                for total, part in zip(self._sums, parts, strict=True):
-                    total.add_(part)
-        self.samples += batch.rows
+    def count(self, samples: int) -> None:
+        """The last step had so many samples."""
+        self.samples += samples
 
-    def _add_loss(self, loss: Tensor) -> None:
-        if self._loss is None or self._good is None:
-            self._loss, self._good = loss.clone(), finite(loss).double()
-        else:
-            self._loss.add_(loss)
-            self._good.add_(finite(self._loss).double())
+    def add(self, prediction: Tensor, batch: Batch, loss: Tensor | None) -> None:
+        """Add the loss and the metrics of one batch."""
+        assert self._memory is not None
+        total, good, sums = self._memory
+        with no_grad():
+            if loss is not None:
+                total.add_(loss.detach().double() * float(batch.rows))
+                good.add_(finite(total).double())
+            for metric, metric_sums in zip(self.metrics, sums, strict=True):
+                weight = batch.weight if metric.weighted else None
+                metric_sums.add_(metric.sums(prediction.detach(), batch.y, weight))
 
     def read(self) -> Reading:
         """The means so far, read from the device; empty before the first batch."""
-        if not self.samples:
+        if self._memory is None or not self.samples:
             return Reading()
-        values: dict[str, float] = {}
-        good = 0
-        if self._loss is not None and self._good is not None:
-            values["loss"] = self._loss.item() / self.samples
-            good = int(self._good.item())
-        for metric, total in zip(self.metrics, self._sums, strict=True):
+        loss, good, sums = self._memory
+        values = {"loss": loss.item() / self.samples} if "loss" in self.names else {}
+        for metric, total in zip(self.metrics, sums, strict=True):
             values[metric.name] = metric.result(total.numpy())
-        return Reading(values, good)
+        return Reading(values, int(good.item()))
 
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """Forward, loss, backward, clip, update: calling it with a batch changes the model's weights once."""
+    """Forward, loss, backward, clip, update: calling it with a batch changes the model's weights once.
+
+    All of it is device work on the batch's memory, so that it can be recorded and replayed.
+    """
 
     model: Module
     objective: Objective

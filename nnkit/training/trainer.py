@@ -200,7 +200,9 @@ class Trainer:
         for batch in self.source.epoch(epoch):
             if self._at_batches:
                 self._call("on_batch_begin", done)
+            self.step.totals.prepare(self.model, batch)
             self.step(batch)
+            self.step.totals.count(batch.rows)
             done += 1
             self._since_snapshot += 1
             if self._at_batches:

@@ -1,0 +1,56 @@
+"""Clipping of gradients equals PyTorch's, in an arena and outside, and keeps the padding clean."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from optim_helpers import assert_close, parameters
+from reference import make_torch_values_optim as reference
+
+import nnkit
+from nnkit import optim
+from nnkit.errors import DivergenceError
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("in_arena", [True, False])
+@pytest.mark.parametrize("name", reference.CLIPPINGS)
+def test_clipping_is_pytorchs(
+    device: str, name: str, in_arena: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_arena:
+        make = reference.start
+
+        def start_in_arena(library: Any, dtype: str) -> Any:
+            result = make(library, dtype)
+            optim.Arena(result[0])
+            return result
+
+        monkeypatch.setattr(reference, "start", start_in_arena)
+    assert_close(reference.clipped(nnkit, optim, name, dtype), f"clipped {name}", dtype)
+
+
+def test_clipping_leaves_out_what_has_no_gradient(device: str) -> None:
+    p, q = parameters((2,), (2,))
+    assert optim.clip_grad_norm_([p, q], 1.0).item() == 0.0
+    p.grad = nnkit.tensor([3.0, 4.0])
+    assert optim.clip_grad_norm_(iter([p, q, p]), 1.0).item() == 5.0
+    np.testing.assert_allclose(p.grad.tolist(), [0.6, 0.8], rtol=1e-6)
+    assert q.grad is None
+    optim.clip_grad_value_(p, 0.25)
+    assert p.grad.tolist() == [0.25, 0.25]
+
+
+def test_a_nan_gradient_makes_gradients_nan_but_not_the_padding(device: str) -> None:
+    p, q = ps = parameters((2,), (2,))
+    optimizer = optim.SGD(ps)
+    p.grad, q.grad = nnkit.tensor([math.nan, 1.0]), nnkit.tensor([1.0, 2.0])
+    assert math.isnan(optim.clip_grad_norm_(ps, 1.0).item())
+    assert all(math.isnan(value) for value in q.grad.tolist())
+    block = optimizer.arena.blocks()[0]
+    assert np.isnan(block.backend.to_numpy(block.gradients)).sum() == 4
+    with pytest.raises(DivergenceError, match="the norm of the gradients is nan"):
+        optim.clip_grad_norm_(ps, 1.0, error_if_nonfinite=True)

@@ -1,0 +1,182 @@
+"""Saving and loading Keras models: the architecture, the weights, what compile was given, and refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnkit
+from nnkit import keras
+from nnkit.errors import ModelFileError
+from nnkit.keras import layers, losses, metrics, optimizers, saving
+from nnkit.keras.layers import Dense
+from nnkit.keras.models import Model, Sequential, load_model
+
+X = np.linspace(-1.0, 1.0, 12).reshape(4, 3)
+Y = np.array([0, 1, 1, 0])
+
+
+def every_layer() -> Sequential:
+    return Sequential(
+        [
+            layers.Input((3,)),
+            layers.Reshape((3, 1)),
+            layers.Flatten(),
+            Dense(4, "tanh", use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed=3)),
+            layers.ReLU(max_value=0.5, negative_slope=0.1),
+            layers.LeakyReLU(0.2),
+            layers.ELU(0.5),
+            layers.Activation("gelu"),
+            layers.Dropout(0.3),
+            layers.Identity(),
+            Sequential([Dense(4, kernel_regularizer=keras.regularizers.L1L2(0.1, 0.2), trainable=False)], name="inner"),
+            Dense(3, bias_regularizer="l1"),
+            layers.Softmax(),
+        ],
+        name="everything",
+    )
+
+
+def test_a_loaded_model_is_the_saved_one(tmp_path: Path, device: str) -> None:
+    model = every_layer()
+    model.compile(optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    for again in (load_model(tmp_path / "model.keras"), nnkit.load(tmp_path / "model.keras")):
+        assert json.dumps(again.get_config()) == json.dumps(model.get_config())
+        assert again.predict(X, verbose=0).tobytes() == model.predict(X, verbose=0).tobytes()
+        assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+        assert len(again.trainable_weights) == len(model.trainable_weights) == 3
+        again.fit(X, Y, verbose=0)
+
+
+def test_config_is_plain_and_rebuilds_the_model() -> None:
+    model = every_layer()
+    twin = Sequential.from_config(json.loads(json.dumps(model.get_config())))
+    assert twin.get_config() == model.get_config()
+    assert [type(layer) for layer in twin.layers] == [type(layer) for layer in model.layers]
+    assert [weight.shape for weight in twin.weights] == [weight.shape for weight in model.weights]
+    assert twin.layers[2] is not model.layers[2]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "rmsprop", "loss": "mse"},
+        {"optimizer": optimizers.SGD(lr=0.5, decay=0.1, momentum=0.9, nesterov=True), "loss": losses.Huber(0.5)},
+        {
+            "optimizer": optimizers.AdamW(optimizers.schedules.CosineDecay(0.1, 10), clipnorm=1.0),
+            "loss": losses.CategoricalCrossentropy(label_smoothing=0.1),
+            "metrics": [metrics.TopKCategoricalAccuracy(2), metrics.Precision(0.3, name="p"), "mae"],
+            "weighted_metrics": [metrics.CategoricalCrossentropy()],
+        },
+    ],
+)
+def test_what_compile_was_given_comes_back(settings: dict[str, Any], tmp_path: Path) -> None:
+    model = Sequential([Dense(3, "softmax", input_dim=3)])
+    model.compile(**settings)
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert again.compiled and again.compile_config() == model.compile_config()
+    assert again.evaluate(X, np.eye(4, 3), verbose=0) == model.evaluate(X, np.eye(4, 3), verbose=0)
+    with pytest.raises(ValueError, match="not compiled"):
+        load_model(tmp_path / "model", compile=False).evaluate(X, np.eye(4, 3))
+
+
+def test_a_loss_of_ones_own_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    def own(y_true: nnkit.Tensor, y_pred: nnkit.Tensor) -> nnkit.Tensor:
+        return (y_true - y_pred).abs().mean(dim=-1)
+
+    model = Sequential([Dense(1, input_dim=3)])
+    model.compile("sgd", own)
+    with pytest.warns(UserWarning, match="call compile again after loading"):
+        model.save(tmp_path / "model")
+    assert not load_model(tmp_path / "model").compiled
+
+
+def test_a_model_that_is_not_built_yet(tmp_path: Path) -> None:
+    Sequential([Dense(2)]).save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert not again.built
+    assert again(X).shape == (4, 2)
+
+
+def test_layers_and_models_of_ones_own(tmp_path: Path) -> None:
+    @saving.register_keras_serializable("tests")
+    class Shift(layers.Layer):
+        def __init__(self, by: float, **options: Any) -> None:
+            super().__init__(**options)
+            self.by = by
+
+        def build(self, input_shape: Any) -> None:
+            self.add_weight((input_shape[-1],), "ones", name="scale")
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return inputs * self.scale + self.by
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "by": self.by}
+
+    @nnkit.register_module(name="tests.Net")
+    class Net(Model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.shift = Shift(3.0)
+            self.out = Dense(1)
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return self.out(self.shift(inputs))
+
+    for number, model in enumerate((Sequential([Shift(2.0), Dense(1)]), Net())):
+        model.compile("sgd", "mse")
+        model.fit(X, Y, verbose=0)
+        model.save(tmp_path / str(number))
+        again = load_model(tmp_path / str(number))
+        assert type(again) is type(model)
+        assert again.predict(X, verbose=0).tobytes() == model.predict(X, verbose=0).tobytes()
+
+
+def test_what_cannot_be_described_keeps_its_weights_and_says_so(tmp_path: Path) -> None:
+    class Unknown(layers.Layer):
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return inputs
+
+    for name, model in {
+        "layer": Sequential([Unknown(), Dense(1, input_dim=3)]),
+        "activation": Sequential([Dense(1, activation=lambda x: x, input_dim=3)]),
+    }.items():
+        model.build((None, 3))
+        with pytest.warns(UserWarning, match="holds the weights only"):
+            model.save(tmp_path / name)
+        with pytest.raises(ModelFileError, match="holds only the weights"):
+            load_model(tmp_path / name)
+        weights = nnkit.load_state_dict(tmp_path / name)
+        assert sum(weight.numel() for weight in weights.values()) == 4
+
+
+def test_weights_alone(tmp_path: Path) -> None:
+    model, other = (Sequential([Dense(2, input_dim=3)]) for _ in range(2))
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert other.get_weights()[0].tobytes() == model.get_weights()[0].tobytes()
+    with pytest.raises(ModelFileError, match="wrong shape"):
+        Sequential([Dense(2, input_dim=4)]).load_weights(tmp_path / "model.weights.h5")
+
+
+def test_refusals(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    nnkit.nn.Linear(1, 1).save(path)
+    with pytest.raises(ModelFileError, match="no model of nnkit.keras"):
+        load_model(path)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        Sequential([Dense(1)]).save(path, overwrite=False)
+    with pytest.raises(ValueError, match="is not built"):
+        Sequential([Dense(1)]).save_weights(path)
+    with pytest.raises(ModelFileError, match="not registered"):
+        Sequential.from_config({"name": "m", "layers": [{"class_name": "os.system", "config": {}}]})
+    with pytest.raises(ModelFileError, match="is no layer"):
+        Sequential.from_config({"name": "m", "layers": [{"class_name": "Linear", "config": {}}]})
