@@ -287,7 +287,8 @@ class Backend:
 
     @primitive
     def take_batch(self, x: Array, order: Array, cursor: Array, out: Array) -> None:
-        """out[i] = x[order[cursor + i]]: x (N, ...), order int64 (at least cursor + M,), cursor int64 (1,), out (M, ...).
+        """out[i] = x[order[cursor + i]]: x (N, ...), order int64 (at least cursor + M,), cursor int64 (1,), out
+        (M, ...).
 
         The cursor is read on the device, so a replayed step takes another batch every time.
         """

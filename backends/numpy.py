@@ -10,6 +10,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from nnkit.backends.base import Array, Backend, Scalar
+from nnkit.backends.pool import aligned_empty
 from nnkit.backends.recording import recorder
 
 #: Formulas that are one NumPy function, which writes its result in place.
@@ -30,11 +31,7 @@ class NumpyBackend(Backend):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         at_work = recorder()
-        return np.empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype)
-
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        # While recording, zeroing has to be an instruction.
-        return np.zeros(shape, dtype) if recorder() is None else super().zeros(shape, dtype)
+        return aligned_empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype)
 
     def reshape(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         if recorder() is None or x.flags.c_contiguous:

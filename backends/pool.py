@@ -12,6 +12,18 @@ from typing import Any
 import numpy as np
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+LARGE = 1 << 14  # bytes
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Like ``np.empty``, but a large array starts at a cache line: loops over it are a few per cent faster."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 class _Lease:

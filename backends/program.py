@@ -1,8 +1,9 @@
 """A program: the primitives of one step, recorded once and replayed without deciding anything again.
 
-``ProgramRecorder`` notes instructions; ``Program`` replays them as a list of calls. ``KernelProgram`` is for backends whose
-instructions are compiled kernels: consecutive ones form a table of (kernel, argument block) that one compiled loop
-walks with Python's lock released; an instruction without a kernel is a call back into Python between two tables.
+``ProgramRecorder`` notes instructions; ``Program`` replays them as a list of calls. ``KernelProgram`` is for
+backends whose instructions are compiled kernels: consecutive ones form a table of (kernel, argument block) that
+one compiled loop walks with Python's lock released; an instruction without a kernel is a call back into Python
+between two tables.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class ProgramRecorder:
         self.modules: dict[int, Any] = {}
         self.optimizers: dict[int, Any] = {}
         self.flags: dict[int, tuple[Any, bool | None]] = {}
-        self.host_reads: list[str] = []
+        self.obstacles: list[str] = []
+        self.settled = True
         self.refuse: Callable[[str], Exception] | None = None
         self._program = program
 
@@ -62,12 +64,15 @@ class ProgramRecorder:
             if tensor.node is None and not (isinstance(tensor.array, np.ndarray) and self.pool.owns(tensor.array)):
                 self.tensors[id(tensor)] = tensor
 
-    def host_read(self) -> None:
-        """Remember where a value was read on the host; raises it where the caller wants whole programs only."""
-        place = _user_line()
-        self.host_reads.append(place)
+    def obstacle(self, what: str) -> None:
+        """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""
+        self.obstacles.append(f"{what} at {_user_line()}")
         if self.refuse is not None:
-            raise self.refuse(place)
+            raise self.refuse(self.obstacles[-1])
+
+    def unsettled(self) -> None:
+        """The step laid out memory anew: what was noted before that does not fit what came after."""
+        self.settled = False
 
     def check(self, array: Array, test: Callable[[], None]) -> None:
         """Keep a test of a program input for every replay; values made inside the program are not tested."""

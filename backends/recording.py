@@ -47,8 +47,11 @@ class Recorder(Protocol):
     def touch(self, *tensors: Any) -> None:
         """Tensors that the step reads or writes."""
 
-    def host_read(self) -> None:
-        """A value was read on the host: the step cannot be replayed."""
+    def obstacle(self, what: str) -> None:
+        """The step did something that no replay can repeat."""
+
+    def unsettled(self) -> None:
+        """The step changed what it relies on (memory was laid out anew): it has to be recorded again."""
 
     def check(self, array: Array, test: Callable[[], None]) -> None:
         """A test of an input's values that has to be made before every replay."""
@@ -85,7 +88,7 @@ def paused() -> Any:
 def note_host_read() -> None:
     """Tell the recorder, if one is at work, that a value is being read on the host."""
     if _current.recorder is not None:
-        _current.recorder.host_read()
+        _current.recorder.obstacle("it reads a value on the host")
 
 
 def primitive(body: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,6 @@ Names come from the table below and from the entry-point group ``nnkit.backends`
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import warnings
@@ -37,6 +36,8 @@ REMEDIES = {
 _fallback_allowed = True
 _registered: dict[str, type[Backend]] = {}
 _warned: set[str] = set()
+_instances: dict[Device, Backend] = {}
+_failures: dict[Device, str | None] = {}
 
 
 class DeviceFallbackWarning(UserWarning):
@@ -54,9 +55,15 @@ class DeviceRow(NamedTuple):
 def register(backend: type[Backend]) -> type[Backend]:
     """Make a Backend class known by its ``name``; usable as a decorator."""
     _registered[backend.name] = backend
-    _instance.cache_clear()
-    failure.cache_clear()
+    forget(backend.name)
     return backend
+
+
+def forget(name: str) -> None:
+    """Try the devices of this name anew when they are next asked for."""
+    for device in [d for d in (*_instances, *_failures) if d.name == name]:
+        _instances.pop(device, None)
+        _failures.pop(device, None)
 
 
 def get(device: str | Device) -> Backend:
@@ -109,9 +116,12 @@ def set_device_fallback(allowed: bool) -> None:
     _fallback_allowed = allowed
 
 
-@functools.cache
 def _instance(device: Device) -> Backend:
-    return _backend_class(device.name)(device.index)
+    # One object per device: tensors are on the same device when their backend is the same object.
+    found = _instances.get(device)
+    if found is None:
+        found = _instances[device] = _backend_class(device.name)(device.index)
+    return found
 
 
 def _backend_class(name: str) -> type[Backend]:
@@ -137,12 +147,17 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"unknown device {name!r}{hint} Known: {', '.join(known)}"
 
 
-@functools.cache
 def failure(device: Device) -> str | None:
-    """None when the device is usable, else the stage that failed, why, and the remedy.
+    """None when the device is usable, else the stage that failed, why, and the remedy; tried once, then remembered.
 
     Raises ValueError for an unknown name.
     """
+    if device not in _failures:
+        _failures[device] = _try(device)
+    return _failures[device]
+
+
+def _try(device: Device) -> str | None:
     stage = "importing its library"
     try:
         backend_class = _backend_class(device.name)

@@ -23,6 +23,11 @@ def exponent(x: float) -> float:
     return float(e - 1 if mantissa < math.sqrt(0.5) else e)
 
 
+def mantissa(x: float) -> float:
+    """The number m in [sqrt(1/2), sqrt(2)) with x = m * 2**exponent(x); compiled code reads the bits."""
+    return x / 2.0 ** exponent(x)
+
+
 def erf(x: float) -> float:
     """The error function, to about 1e-15: W. J. Cody, Rational Chebyshev approximations for the error function, 1969.
 
@@ -46,11 +51,11 @@ def erf(x: float) -> float:
 
 
 def exp32(x: float) -> float:
-    """exp in float32, within 2 ulp for results that are normal numbers; 0 below and infinity above.
+    """exp in float32, within 2 ulp from -86.9 to the largest finite result; 0 below and infinity above.
 
     x = n log 2 + r with |r| <= log(2)/2, then a polynomial of degree 6 in r, then the exponent bits of 2**n.
     """
-    t = minimum(maximum(x, -87.0), 88.5)
+    t = minimum(maximum(x, -86.9), EXP_LIMIT)
     n = rint(t * 1.44269504088896341)
     r = (t - n * 0.693359375) + n * 2.12194440e-4
     p = 1.9875691500e-4
@@ -59,13 +64,14 @@ def exp32(x: float) -> float:
     p = p * r + 4.1665795894e-2
     p = p * r + 1.6666665459e-1
     p = p * r + 5.0000001201e-1
-    y = (p * r * r + r + 1.0) * power_of_two(n)
-    return where(x > 88.7, x * 1e38 * 1e38, where(x < -87.3, 0.0, y))
+    # In two factors, because 2**128 has no exponent bits.
+    y = (p * r * r + r + 1.0) * 2.0 * power_of_two(n - 1.0)
+    return where(x > EXP_LIMIT, INFINITY, where(x < -86.9, 0.0, y))
 
 
 def expm1_32(x: float) -> float:
     """exp(x) - 1 in float32, within 3 ulp: the polynomial of ``exp32`` without its 1, so small x keep their digits."""
-    t = minimum(maximum(x, -20.0), 88.5)
+    t = minimum(maximum(x, -20.0), EXP_LIMIT)
     n = rint(t * 1.44269504088896341)
     r = (t - n * 0.693359375) + n * 2.12194440e-4
     p = 1.9875691500e-4
@@ -74,8 +80,8 @@ def expm1_32(x: float) -> float:
     p = p * r + 4.1665795894e-2
     p = p * r + 1.6666665459e-1
     p = p * r + 5.0000001201e-1
-    s = power_of_two(n)
-    return where(x > 88.7, x * 1e38 * 1e38, (p * r * r + r) * s + (s - 1.0))
+    half = power_of_two(n - 1.0)
+    return where(x > EXP_LIMIT, INFINITY, ((p * r * r + r) * half + (half - 0.5)) * 2.0)
 
 
 def log32(x: float) -> float:
@@ -83,8 +89,11 @@ def log32(x: float) -> float:
 
     x = m 2**e with m in [sqrt(1/2), sqrt(2)), then a polynomial in m - 1.
     """
-    e = exponent(x)
-    r = x * power_of_two(-e) - 1.0
+    # Numbers below the normal ones are brought among them first.
+    small = x < 1.17549435e-38
+    normal = where(small, x * 8388608.0, x)
+    e = exponent(normal) - where(small, 23.0, 0.0)
+    r = mantissa(normal) - 1.0
     z = r * r
     p = 7.0376836292e-2
     p = p * r - 1.1514610310e-1
@@ -97,13 +106,13 @@ def log32(x: float) -> float:
     p = p * r + 3.3333331174e-1
     y = r + ((p * r * z - e * 2.12194440e-4) - 0.5 * z) + e * 0.693359375
     # Not log of a clamped x: 0, infinity and NaN must come out as the C library has them.
-    return where(x > 3.4e38, x, where(x > 0.0, y, where(x < 0.0, x - x + NAN, where(x == 0.0, -INFINITY, x))))
+    return where(x > LARGEST, x, where(x > 0.0, y, where(x < 0.0, x - x + NAN, where(x == 0.0, -INFINITY, x))))
 
 
 def log1p_32(x: float) -> float:
     """log(1 + x) in float32, within 4 ulp: log of the rounded sum, and the rounding error put back."""
     u = 1.0 + x
-    return where(u > 3.4e38, x, where(u > 0.0, log32(u) - ((u - 1.0) - x) / u, log32(u)))
+    return where(u > LARGEST, x, where(u > 0.0, log32(u) - ((u - 1.0) - x) / u, log32(u)))
 
 
 def tanh32(x: float) -> float:
@@ -120,5 +129,8 @@ def tanh32(x: float) -> float:
     return where(a < 0.625, near, where(x < 0.0, -far, where(x > 0.0, far, x)))
 
 
+#: The largest float32, and the largest x whose exp is not above it.
+LARGEST = 3.4028234663852886e38
+EXP_LIMIT = 88.72283172607422
 INFINITY = float("inf")
 NAN = float("nan")

@@ -232,15 +232,30 @@ def adagrad(parameter, gradient, sum, *, direction, decay, rate, least):
 # ---- as Keras writes them -----------------------------------------------------------------------------------
 # Three differences to PyTorch: the learning rate goes into the momentum instead of multiplying it, eps stands
 # under the root (Adam: is not corrected with it), and weight decay is decoupled: the parameter itself shrinks.
+# ``rate_decay`` is the ``decay`` of older versions: the rate falls as 1 / (1 + rate_decay * step).
 
 
-def keras_sgd_rates(step, *, lr, momentum, weight_decay, direction):
+def keras_rate(step, lr, rate_decay):
+    """
+    >>> keras_rate(4.0, 0.5, 0.25)
+    0.25
+    """
+    return lr / (1.0 + rate_decay * step)
+
+
+def keras_plain_sgd_rates(step, *, lr, rate_decay, weight_decay, direction):
+    """For ``sgd``, where decoupled decay and penalty are the same: step + 1; direction, decay, lr."""
+    return step + 1.0, direction, weight_decay, keras_rate(step, lr, rate_decay)
+
+
+def keras_sgd_rates(step, *, lr, rate_decay, momentum, weight_decay, direction):
     """step + 1; rate, shrink, momentum.
 
-    >>> keras_sgd_rates(0.0, lr=0.5, momentum=0.75, weight_decay=0.5, direction=1.0)
+    >>> keras_sgd_rates(0.0, lr=0.5, rate_decay=1.0, momentum=0.75, weight_decay=0.5, direction=1.0)
     (1.0, 0.5, 0.75, 0.75)
     """
-    return step + 1.0, direction * lr, 1.0 - lr * weight_decay, momentum
+    rate = keras_rate(step, lr, rate_decay)
+    return step + 1.0, direction * rate, 1.0 - rate * weight_decay, momentum
 
 
 def keras_sgd(parameter, gradient, velocity, *, rate, shrink, momentum):
@@ -261,21 +276,22 @@ def keras_sgd_nesterov(parameter, gradient, velocity, *, rate, shrink, momentum)
     return shrink * parameter + momentum * velocity - rate * gradient, velocity
 
 
-def keras_adam_rates(step, *, lr, beta1, beta2, eps, weight_decay, direction):
+def keras_adam_rates(step, *, lr, rate_decay, beta1, beta2, eps, weight_decay, direction):
     """As ``adam_rates``, but eps is the paper's epsilon-hat: it is added to the uncorrected root.
 
-    >>> keras_adam_rates(0.0, lr=0.25, beta1=0.5, beta2=0.75, eps=0.5, weight_decay=2.0, direction=1.0)
+    >>> keras_adam_rates(0.0, lr=0.25, rate_decay=0.0, beta1=0.5, beta2=0.75, eps=0.5, weight_decay=2.0, direction=1.0)
     (1.0, 1.0, 0.0, 0.5, 0.5, 0.75, 0.25, 0.25, 0.5)
     """
-    rate = lr * sqrt(1.0 - power(beta2, step + 1.0)) / (1.0 - power(beta1, step + 1.0))
-    shrink = 1.0 - lr * weight_decay
-    least = maximum(eps, TINY_DIVISOR)
-    return step + 1.0, direction, 0.0, shrink, 1.0 - beta1, beta2, 1.0 - beta2, rate, least
+    decayed = keras_rate(step, lr, rate_decay)
+    rate = decayed * sqrt(1.0 - power(beta2, step + 1.0)) / (1.0 - power(beta1, step + 1.0))
+    shrink = 1.0 - decayed * weight_decay
+    return step + 1.0, direction, 0.0, shrink, 1.0 - beta1, beta2, 1.0 - beta2, rate, maximum(eps, TINY_DIVISOR)
 
 
-def keras_rmsprop_rates(step, *, lr, alpha, eps, weight_decay, direction):
+def keras_rmsprop_rates(step, *, lr, rate_decay, alpha, eps, weight_decay, direction):
     """step + 1; rate, shrink, alpha, fresh, least."""
-    return step + 1.0, direction * lr, 1.0 - lr * weight_decay, alpha, 1.0 - alpha, maximum(eps, TINY_DIVISOR)
+    rate = keras_rate(step, lr, rate_decay)
+    return step + 1.0, direction * rate, 1.0 - rate * weight_decay, alpha, 1.0 - alpha, maximum(eps, TINY_DIVISOR)
 
 
 def keras_rmsprop(parameter, gradient, square_avg, *, rate, shrink, alpha, fresh, least):
@@ -287,10 +303,10 @@ def keras_rmsprop(parameter, gradient, square_avg, *, rate, shrink, alpha, fresh
     return shrink * parameter - rate * gradient / sqrt(square_avg + least), square_avg
 
 
-def keras_rmsprop_full_rates(step, *, lr, alpha, eps, weight_decay, momentum, centered, direction):
+def keras_rmsprop_full_rates(step, *, lr, rate_decay, alpha, eps, weight_decay, momentum, centered, direction):
     """step + 1; rate, shrink, alpha, fresh, least, momentum, centered (1; else 0)."""
-    least = maximum(eps, TINY_DIVISOR)
-    return step + 1.0, direction * lr, 1.0 - lr * weight_decay, alpha, 1.0 - alpha, least, momentum, centered
+    rate, least = keras_rate(step, lr, rate_decay), maximum(eps, TINY_DIVISOR)
+    return step + 1.0, direction * rate, 1.0 - rate * weight_decay, alpha, 1.0 - alpha, least, momentum, centered
 
 
 def keras_rmsprop_full(
@@ -310,9 +326,10 @@ def keras_rmsprop_full(
     return shrink * parameter - velocity, square_avg, grad_avg, velocity
 
 
-def keras_adagrad_rates(step, *, lr, eps, weight_decay, direction):
+def keras_adagrad_rates(step, *, lr, rate_decay, eps, weight_decay, direction):
     """step + 1; rate, shrink, least."""
-    return step + 1.0, direction * lr, 1.0 - lr * weight_decay, maximum(eps, TINY_DIVISOR)
+    rate = keras_rate(step, lr, rate_decay)
+    return step + 1.0, direction * rate, 1.0 - rate * weight_decay, maximum(eps, TINY_DIVISOR)
 
 
 def keras_adagrad(parameter, gradient, sum, *, rate, shrink, least):

@@ -2,8 +2,9 @@
 
 The first call of a function runs plainly, so that whatever is made once (an optimizer's state) is made. After that, the
 first call with given shapes records, and later ones copy their inputs into the recorded ones, replay, and copy the
-outputs out. What the step relied on is checked before each replay (``guards``); where it changed, the step is recorded anew.
-A step that reads a value on the host cannot be replayed: it runs plainly, after one warning with file and line.
+outputs out. What the step relied on is checked before each replay (``guards``); where it changed, the step is
+recorded anew. A step that reads a value on the host cannot be replayed: it runs plainly, after one warning with
+file and line.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Compiled:
         work = backend.recorder()
         work.inputs = inputs
         if self.fullgraph:
-            work.refuse = lambda place: GraphError(_cannot(self.__name__, _read_at(place)))
+            work.refuse = lambda place: GraphError(_cannot(self.__name__, place))
         args, options = _rebuilt((args, options), statics)
         with recording(work):
             value = self.function(*args, **options)
@@ -121,6 +122,8 @@ class Compiled:
                 raise GraphError(_cannot(self.__name__, reason))
             self._run_plainly_from_now(key, reason)
             return value
+        if not work.settled:
+            return value
         outputs = _copier(value, backend, work)
         self.programs[key] = Recorded(work.finish(), Guards(work), backend, inputs, outputs)
         if len(self.programs) > MAXIMUM_PROGRAMS:
@@ -128,8 +131,8 @@ class Compiled:
         return outputs()
 
     def _why_not(self, work: ProgramRecorder, value: Any) -> str | None:
-        if work.host_reads:
-            return _read_at(work.host_reads[0])
+        if work.obstacles:
+            return work.obstacles[0]
         for tensor in _tensors_in(value):
             if tensor.node is not None and tensor.node.pullback is not None:
                 return (
@@ -147,8 +150,9 @@ class Compiled:
 def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     """Record a function of tensors on an early call, and replay it afterwards.
 
-    ``function`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call to call, other
-    arguments are part of what is recorded. ``fullgraph=True`` raises GraphError where the step cannot be replayed.
+    ``function`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call
+    to call, other arguments are part of what is recorded. ``fullgraph=True`` raises GraphError where the step
+    cannot be replayed.
 
     >>> import nnkit
     >>> double = compile(lambda x: x * 2.0)
@@ -162,10 +166,6 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
 
 def _cannot(name: str, reason: str) -> str:
     return f"{name} cannot be replayed: {reason}"
-
-
-def _read_at(place: str) -> str:
-    return f"it reads a value on the host at {place}"
 
 
 # ---- arguments and results: nested tuples, lists and dicts with tensors in them ---------------------------------

@@ -1,7 +1,8 @@
 """What a recorded program relied on, and whether that still holds.
 
-Relied on: the memory, type and trainability of the leaves it read or wrote; the settings (train or eval, numbers, flags,
-hooks) of the modules it called; the layout of the optimizers it stepped; and for each gradient whether it was filled before.
+Relied on: the memory, type and trainability of the leaves it read or wrote; the settings (train or eval, numbers,
+flags, hooks) of the modules it called; the layout of the optimizers it stepped; and for each gradient whether it was
+filled before.
 """
 
 from __future__ import annotations

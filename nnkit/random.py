@@ -95,6 +95,8 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     keys.sort()
     return keys & low
 
+
+@contextlib.contextmanager
 def preserved() -> Iterator[None]:
     """Draws inside this ``with`` block leave those after it as they would have been without, on every device.
 

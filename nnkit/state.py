@@ -1,7 +1,8 @@
-"""A count of changes to what recorded programs rely on: which memory a parameter has, whether it is trained, how a module is set.
+"""A count of changes to what recorded programs rely on: which memory a parameter has, whether it is trained, how a
+module is set.
 
-Whoever changes such a thing calls ``changed``. A program that sees the count it saw last need not look any further; else it
-checks everything it relied on, once.
+Whoever changes such a thing calls ``changed``. A program that sees the count it saw last need not look any
+further; else it checks everything it relied on, once.
 """
 
 from __future__ import annotations

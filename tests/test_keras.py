@@ -47,6 +47,7 @@ def separable(rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
     "make",
     [
         lambda: Sequential([Input(shape=(4,)), Dense(3), Dense(2)]),
+        lambda: Sequential([layers.InputLayer(input_shape=(4,)), Dense(3), Dense(2)]),
         lambda: Sequential([Dense(3, input_shape=(4,)), Dense(2)]),
         lambda: Sequential([Dense(3, input_dim=4), Dense(2)]),
         lambda: Sequential([Sequential([Dense(3, input_dim=4)]), Dense(2)]),

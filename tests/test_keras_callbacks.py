@@ -45,16 +45,12 @@ def run(values: Sequence[float], *watched: Any, optimizer: Any = "sgd") -> tuple
 
 
 def test_the_example_of_the_early_stopping_documentation() -> None:
+    """A loss that never improves is trained on for one epoch and three more."""
     model = Sequential([Dense(10)])
-    model.compile(keras.optimizers.SGD(), loss="mse")
-    history = model.fit(
-        np.arange(100).reshape(5, 20),
-        np.zeros((5, 10)),
-        epochs=10,
-        batch_size=1,
-        callbacks=[callbacks.EarlyStopping(monitor="lr", patience=3)],
-        verbose=0,
-    )
+    model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    stop = callbacks.EarlyStopping(monitor="loss", patience=3)
+    x, y = np.arange(100).reshape(5, 20), np.zeros((5, 10))
+    history = model.fit(x, y, epochs=10, batch_size=1, callbacks=[stop], verbose=0)
     assert len(history.history["loss"]) == 4
 
 
@@ -230,7 +226,7 @@ def test_callbacks_of_nnkit_training_serve_too() -> None:
         (lambda: run([1.0], "stop"), TypeError, "must be Callback instances"),
         (lambda: callbacks.ModelCheckpoint("a", save_freq=10), ValueError, "save_freq must be 'epoch'"),
         (lambda: callbacks.CSVLogger("a", separator=";"), ValueError, "separator must be ','"),
-        (lambda: run([1.0], callbacks.ReduceLROnPlateau(), optimizer=keras.optimizers.SGD(decay=0.1)), TypeError,
+        (lambda: run([1.0], callbacks.ReduceLROnPlateau(), optimizer=keras.optimizers.SGD(lambda: 0.1)), TypeError,
          "follows a schedule of its own"),
         (lambda: run([1.0], callbacks.LearningRateScheduler(lambda epoch: 0.1),
                      optimizer=keras.optimizers.SGD(lambda: 0.1)), TypeError, "follows a schedule of its own"),

@@ -170,7 +170,7 @@ def test_weights_alone(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     path = tmp_path / "model"
     nnkit.nn.Linear(1, 1).save(path)
-    with pytest.raises(ModelFileError, match="no model of nnkit.keras"):
+    with pytest.raises(ModelFileError, match="no model of nnkit"):
         load_model(path)
     with pytest.raises(FileExistsError, match="overwrite=True"):
         Sequential([Dense(1)]).save(path, overwrite=False)

@@ -9,7 +9,8 @@ from nnkit.kernels.cpu.words import compiled_formulas, memory_words
 
 # Block: [z, labels, weights or 0, loss, dz, B, C]: per row, loss = weight * (log sum exp z - z[label]) and
 # dz = weight * (softmax(z) - onehot(label)). The greatest logit is subtracted first, so exp cannot overflow.
-# ``add`` and ``sub`` are formulas: unlike the operators they are never reordered, so small differences keep their digits.
+# ``add`` and ``sub`` are formulas: unlike the operators they are never reordered, so small differences keep their
+# digits.
 CROSS_ENTROPY = """
 def kernel(block):
     z, label, weight = pointer(block[0]), labels(block[1]), pointer(block[2])

@@ -1,9 +1,10 @@
 """One compiled loop per formula, types and layout: ``out[i] = formula(inputs[i], scalars)``.
 
-Argument block: [R, C, inputs…, scalars…, outputs…], all addresses but the sizes. The outputs are R by C and contiguous; an
-input is laid out as ``f`` (full), ``r`` (one row of C, repeated), ``c`` (one column of R, repeated) or ``1`` (one element).
-Scalars are float64 in memory and become the type computed in once a call. An output may be one of the inputs; such
-a pair shares a name in the loop, because to LLVM two names for one address mean that it cannot be vectorised.
+Argument block: [R, C, inputs…, scalars…, outputs…], all addresses but the sizes. The outputs are R by C and
+contiguous; an input is laid out as ``f`` (full), ``r`` (one row of C, repeated), ``c`` (one column of R, repeated)
+or ``1`` (one element). Scalars are float64 in memory and become the type computed in once a call. An output may be
+one of the inputs; such a pair shares a name in the loop, because to LLVM two names for one address mean that it
+cannot be vectorised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sums, products, extremes and their positions over memory seen as A by K by B, where K is what is reduced.
 
-Sums are taken in stretches, each in its own type so that it uses vector registers, and the stretches are added in float64:
-a million float32 numbers lose no more than a few of them do.
+Sums are taken in stretches, each in its own type so that it uses vector registers, and the stretches are added in
+float64: a million float32 numbers lose no more than a few of them do.
 """
 
 from __future__ import annotations

@@ -102,10 +102,21 @@ def scalar_words() -> dict[str, Any]:
 
         return types.float32(types.float32), generate
 
+    @intrinsic
+    def mantissa(context: Any, x: Any) -> Any:
+        def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+            i32 = ir.IntType(32)
+            bits = builder.sub(builder.bitcast(args[0], i32), ir.Constant(i32, 0x3F3504F3))
+            kept = builder.and_(bits, ir.Constant(i32, 0x007FFFFF))
+            return builder.bitcast(builder.add(kept, ir.Constant(i32, 0x3F3504F3)), ir.FloatType())
+
+        return types.float32(types.float32), generate
+
     return {
         "where": where, "maximum": extreme(">"), "minimum": extreme("<"), "power_of_two": power_of_two,
-        "exponent": exponent, "absolute": llvm_unary("llvm.fabs"), "floor": llvm_unary("llvm.floor"),
-        "rint": llvm_unary("llvm.rint"), "sqrt": llvm_unary("llvm.sqrt"), "exp": np.exp, "log": np.log,
+        "exponent": exponent, "mantissa": mantissa, "absolute": llvm_unary("llvm.fabs"),
+        "floor": llvm_unary("llvm.floor"), "rint": llvm_unary("llvm.rint"), "sqrt": llvm_unary("llvm.sqrt"),
+        "exp": np.exp, "log": np.log,
         "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "expm1": np.expm1, "log1p": np.log1p, "power": np.power,
     }  # fmt: skip
 

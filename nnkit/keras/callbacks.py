@@ -314,6 +314,6 @@ def _refuse_schedule(callback: str, trainer: training.Trainer) -> None:
     optimizer = trainer.optimizer
     if isinstance(optimizer, Optimizer) and optimizer.follows_schedule:
         raise TypeError(
-            f"{callback} sets the learning rate, but the optimizer {optimizer.name!r} follows a schedule of its own "
-            "(a schedule for learning_rate, or decay); make it with a plain number"
+            f"{callback} sets the learning rate, but the optimizer {optimizer.name!r} follows a schedule of its own; "
+            "make it with a plain number"
         )

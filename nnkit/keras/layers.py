@@ -40,12 +40,22 @@ class InputLayer(Layer):
     """States the shape of one sample, at the head of a Sequential model; passes its input on unchanged.
 
     Args:
-        shape: the shape without the batch size: ``(784,)``, ``(28, 28)``.
+        shape: the shape without the batch size: ``(784,)``, ``(28, 28)``; ``input_shape`` is its older name.
         batch_size: a fixed batch size, or None.
         name: a text that is unique in the model.
     """
 
-    def __init__(self, shape: Sequence[int | None], batch_size: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        name: str | None = None,
+        *,
+        input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        shape = input_shape if shape is None else shape
+        if shape is None:
+            raise ValueError("InputLayer needs the shape of one sample: InputLayer(shape=(784,))")
         super().__init__(name=name, input_shape=shape)
         self.batch_shape: Shape = (batch_size, *shape)
         self.built = True
@@ -188,23 +198,23 @@ class Dropout(Layer):
     Args:
         rate: the share to drop, from 0 to less than 1.
         noise_shape: not supported; anything but None is refused.
-        seed: not supported; ``keras.utils.set_random_seed`` makes the whole program repeatable.
+        seed: accepted; the masks come from nnkit's random stream, which ``keras.utils.set_random_seed`` starts.
     """
 
     def __init__(
-        self, rate: float, noise_shape: None = None, seed: None = None, **options: Unpack[LayerOptions]
+        self, rate: float, noise_shape: None = None, seed: int | None = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(**options)
-        _refuse("Dropout", noise_shape=noise_shape, seed=seed)
+        _refuse("Dropout", noise_shape=noise_shape)
         if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate must be a number from 0 to less than 1; got {rate!r}")
-        self.rate = rate
+        self.rate, self.seed = rate, seed
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return ops.dropout(inputs, self.rate) if training and self.rate > 0 else inputs
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 class Flatten(Layer):

@@ -27,14 +27,28 @@ DEFAULT_BATCH_SIZE = 32
 
 
 class _Watch(training.Callback):
-    """Tells the model which training is under way, so that ``model.stop_training = True`` ends it."""
+    """Tells the model which training is under way, so that it can be stopped, and drives learning-rate schedules."""
 
-    def set_trainer(self, trainer: training.Trainer) -> None:
-        super().set_trainer(trainer)
-        trainer.model.running = trainer
+    def __init__(self, optimizer: optim.Optimizer | None) -> None:
+        self.scheduled = isinstance(optimizer, optimizers.Optimizer) and optimizer.follows_schedule
+        self.optimizer: Any = optimizer
+
+    @property
+    def wants_batches(self) -> bool:
+        return self.scheduled
+
+    def on_train_begin(self) -> None:
+        self.model.running = self.trainer
+        if self.scheduled:
+            self.optimizer.drive(True)
+
+    def on_batch_begin(self, step: int) -> None:
+        self.optimizer.follow_schedule()
 
     def on_train_end(self) -> None:
         self.model.running = None
+        if self.scheduled:
+            self.optimizer.drive(False)
 
 
 class Trainer(Layer):
@@ -109,36 +123,28 @@ class Trainer(Layer):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
     ) -> training.History:
-        """Train for ``epochs`` epochs; returns the History, whose ``history`` maps names to one number per epoch.
+        """Train; returns the History, whose ``history`` maps names to one number per epoch.
 
         Args:
             x, y: arrays or Tensors; or ``x`` alone, a loader, dataset or generator of (x, y) or (x, y, weight).
-            batch_size: 32 by default.
+            batch_size: 32 by default; validation_batch_size: accepted, for it changes no result.
             epochs, initial_epoch: epochs ``initial_epoch`` to ``epochs - 1`` are run.
             verbose: "auto" or 1 (a bar on a terminal, else one line per epoch), 2 (lines), 0 (silence).
             callbacks: a callback or a list of them.
-            validation_split: the last share of x and y, kept for validation.
-            validation_data: (x, y), (x, y, sample_weight) or a loader.
+            validation_split, validation_data: the last share of x and y; or (x, y), (x, y, weight) or a loader.
             shuffle: whether to draw a new order for each epoch.
-            class_weight: a factor for the loss of each class; classes left out have 1.
-            sample_weight: a factor for the loss of each sample (n,).
+            class_weight, sample_weight: factors for the loss of each class {number: factor} and sample (n,).
             steps_per_epoch: ends an epoch after that many batches, for data without an end.
-            validation_batch_size: accepted; it changes no result.
             validation_steps, validation_freq: only None and 1 are supported.
 
-        Raises:
-            ValueError: the model is not compiled, or an argument is out of range.
-            DataError, LabelError, ShapeError, DtypeError: bad data, before anything is trained.
+        Raises ValueError where the model is not compiled; DataError, LabelError, ShapeError or DtypeError for bad
+        data, before anything is trained.
         """
         _refuse("fit", validation_steps=(validation_steps, None), validation_freq=(validation_freq, 1))
-        size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        loss = self._compiled_loss("fit")
+        loss, size = self._compiled_loss("fit"), DEFAULT_BATCH_SIZE if batch_size is None else batch_size
         x, pairing = self._prepared(x, y, loss)
         x, y = pairing.data(x, y, size, bool(shuffle))
-        if isinstance(self.optimizer, optimizers.Optimizer):
-            self.optimizer.build(self.parameters())
-        chosen = _listed("callbacks", callbacks)
-        self._stop_training = False
+        chosen = self._begin(callbacks)
         self.history = training.fit(
             self,
             x,
@@ -150,7 +156,7 @@ class Trainer(Layer):
             validation_data=pairing.validation(validation_data, size),
             validation_split=validation_split,
             metrics=self._metrics,
-            callbacks=[_Watch(), *chosen],
+            callbacks=[_Watch(self.optimizer), *chosen],
             sample_weight=sample_weight,
             class_weight=class_weight,
             shuffle=bool(shuffle),
@@ -281,6 +287,13 @@ class Trainer(Layer):
                 f"{self._loss.name!r} has {self._loss.reduction!r}"
             )
         return self._loss
+
+    def _begin(self, callbacks: Any) -> list[Any]:
+        """Give the optimizer its weights, and return the callbacks as a list."""
+        if isinstance(self.optimizer, optimizers.Optimizer):
+            self.optimizer.build(self.parameters())
+        self._stop_training = False
+        return _listed("callbacks", callbacks)
 
     def _built(self, x: Any) -> Any:
         """``x``, after building the layers for it where that has not happened yet."""

@@ -12,7 +12,7 @@ from numbers import Real
 from typing import Any
 
 from nnkit.backends.base import Array, Backend
-from nnkit.backends.recording import note_host_read, paused
+from nnkit.backends.recording import paused, recorder
 from nnkit.errors import DeviceError
 from nnkit.kernels.vocabulary import Formula, scalar_names
 from nnkit.state import changed
@@ -65,7 +65,9 @@ class Rates:
 
     def _write(self, value: float, place: Array) -> None:
         # A value that comes from Python would be the same in every replay, so a step that sets it has none.
-        note_host_read()
+        at_work = recorder()
+        if at_work is not None:
+            at_work.obstacle("it sets an option of an optimizer")
         with paused():
             self.backend.fill(value, place)
 

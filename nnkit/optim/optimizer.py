@@ -11,7 +11,7 @@ from numbers import Real
 from typing import Any
 
 from nnkit.backends.base import Array
-from nnkit.backends.recording import note_host_read, paused, recorder
+from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
 from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
@@ -140,7 +140,9 @@ class Optimizer:
             also: the ids of frozen parameters that need a place nevertheless.
         """
         if also or not self.is_prepared():
-            note_host_read()
+            at_work = recorder()
+            if at_work is not None:
+                at_work.unsettled()
             with paused():
                 self._lay_out(also)
 

@@ -7,6 +7,7 @@ solver "lbfgs", learning-rate schedules, warm starts and several labels per samp
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import Any, Self
@@ -23,6 +24,7 @@ from nnkit import nn, optim, random, training
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.nn import functional
+from nnkit.training.inputs import positive_integer
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -88,7 +90,7 @@ class _Perceptron(BaseEstimator):
                 X, y, test_size=self.validation_fraction, random_state=generator, stratify=classes
             )
             validation = (X_val, y_val)
-        size = min(200, len(X)) if self.batch_size == "auto" else min(int(self.batch_size), len(X))
+        size = min(len(X), 200 if self.batch_size == "auto" else positive_integer(self.batch_size, "batch_size"))
         stop = self._stop(score)
         with random.preserved():
             random.manual_seed(int(generator.randint(2**31)))
@@ -113,7 +115,7 @@ class _Perceptron(BaseEstimator):
         sizes = [inputs, *np.atleast_1d(self.hidden_layer_sizes).tolist(), outputs]
         activation = ACTIVATIONS.get(self.activation, self.activation)
         layers = []
-        for position, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for position, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             layer = nn.Linear(
                 fan_in,
                 fan_out,
@@ -207,7 +209,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         count = len(self.classes_)
         if count < 2:
             raise ValueError(
-                f"MLPClassifier needs samples of at least 2 classes; y holds 1 class: {self.classes_[0]!r}"
+                f"MLPClassifier needs samples of 2 classes or more; y holds one class: {self.classes_[0]}"
             )
         if count == 2:
             self._train(X, labels.reshape(-1, 1), 1, "bce_with_logits", "accuracy", labels)
@@ -229,7 +231,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sample (n_samples,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
 
 class MLPRegressor(RegressorMixin, _Perceptron):

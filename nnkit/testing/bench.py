@@ -104,7 +104,7 @@ class Bench:
     def finish(self) -> None:
         """No input has changed, nor any memory around the arrays."""
         for number, (array, values) in enumerate(self._inputs):
-            np.testing.assert_array_equal(self.backend.to_numpy(array), values, err_msg=f"input {number} was changed")
+            assert self.backend.to_numpy(array).tobytes() == values.tobytes(), f"input {number} was changed"
         for margin in self._margins:
             after = self.backend.to_numpy(margin)
             assert (after == np.asarray(SENTINEL, after.dtype)).all(), "memory outside an array was written"

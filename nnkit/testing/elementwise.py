@@ -217,9 +217,8 @@ def _copy(source: str, layout: str) -> Case:
                 bench = Bench(backend, layout)
                 out = bench.output(wanted, target)
                 backend.copy(bench.given(values), out)
-                bench.equal(
-                    out, np.broadcast_to(values.astype(target), wanted), f"{source} {shape} to {target} {wanted}"
-                )
+                expected = np.broadcast_to(values.astype(target), wanted)
+                bench.equal(out, expected, f"{source} {shape} to {target} {wanted}")
                 bench.finish()
 
     return Case(f"copy-{layout}-{source}", "copy", check)

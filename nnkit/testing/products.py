@@ -1,4 +1,4 @@
-"""Conformance of ``matmul``, ``linear`` and ``linear_grad``: sizes around the vector width, activations, views, accumulation."""
+"""Conformance of ``matmul``, ``linear`` and ``linear_grad``: sizes, views, activations, and adding to what is there."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS, keeps_input
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.vocabulary import scalar_names
-from nnkit.testing.bench import FLOATS, LAYOUTS, Bench, Case, sample
+from nnkit.testing.bench import FLOATS, LAYOUTS, SIZES, Bench, Case, sample
 
 Shape = tuple[int, ...]
 #: Shapes of two factors.
 PRODUCTS = (
-    *(((n, 5), (5, 3)) for n in (0, 1, 31, 32, 33)), *(((3, n), (n, 2)) for n in (0, 1, 31, 32, 33)),
-    *(((2, 5), (5, n)) for n in (0, 1, 31, 32, 33)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)),
+    *(((n, 5), (5, 3)) for n in SIZES), *(((3, n), (n, 2)) for n in SIZES),
+    *(((2, 5), (5, n)) for n in SIZES),
+    ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)),
 )  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""Conformance of ``take_rows`` and ``add_rows``, and of the random numbers, which are equal to the bit on every device."""
+"""Conformance of moving rows, and of random numbers, which are equal to the bit on every device."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +39,22 @@ def _take_rows(dtype: str, layout: str) -> Case:
     return Case(f"take_rows-{layout}-{dtype}", "take_rows", check)
 
 
+def _take_batch(dtype: str, layout: str) -> Case:
+    def check(backend: Backend) -> None:
+        for shape, count in TABLES:
+            bench = Bench(backend, layout)
+            table = sample(shape, dtype, -9, 9)
+            order, at = _indices(shape[0], count + 3), 2
+            out = bench.output((count, *shape[1:]), dtype)
+            cursor = bench.given([at], "int64")
+            if shape[0]:
+                backend.take_batch(bench.given(table), backend.asarray(order), cursor, out)
+                bench.equal(out, table[order[at : at + count]], f"{count} rows of {shape}")
+            bench.finish()
+
+    return Case(f"take_batch-{layout}-{dtype}", "take_batch", check)
+
+
 def _add_rows(dtype: str, layout: str) -> Case:
     def check(backend: Backend) -> None:
         for shape, count in TABLES:
@@ -57,6 +75,8 @@ def _add_rows(dtype: str, layout: str) -> Case:
 
 #: Seed and draw number; the extremes of int64 too.
 KEYS = ((0, 0), (1, 7), (-1, 2**40), (2**63 - 1, 2**32 - 1), (-(2**63), 1))
+#: A purpose beside each key.
+STREAMS = tuple(zip(itertools.cycle(philox.PURPOSES.values()), KEYS, strict=False))
 
 
 def _next_key(backend: Backend) -> None:
@@ -70,24 +90,42 @@ def _next_key(backend: Backend) -> None:
             bench.equal(state, [seed, draw + step + 1], "state")
 
 
-def _uniforms(count: int, purpose: int, key: tuple[int, int], dtype: str) -> np.ndarray:
+def _key(backend: Backend, key: tuple[int, int]) -> Any:
+    return backend.asarray(np.array(key, np.int64))
+
+
+def _random_bits(backend: Backend) -> None:
+    """63 bits from two words."""
+    for purpose, key in STREAMS:
+        for count in SIZES:
+            bench = Bench(backend)
+            words = _words(2 * count, purpose, key).reshape(count, 2)
+            out = bench.output((count,), "int64")
+            backend.random_bits(_key(backend, key), purpose, out)
+            bench.equal(out, (words[:, 0] >> np.uint64(1) << np.uint64(32)) | words[:, 1], f"{count} with key {key}")
+
+
+def _words(count: int, purpose: int, key: tuple[int, int]) -> np.ndarray:
     host = np.array(key, np.int64)
-    return philox.uniforms(np, philox.words(np, count, purpose, host[:1], host[1:]), np.dtype(dtype))
+    return philox.words(np, count, purpose, host[:1], host[1:])
 
 
-def _uniform(purpose: str, dtype: str, layout: str) -> Case:
+def _uniforms(count: int, purpose: int, key: tuple[int, int], dtype: str) -> np.ndarray:
+    return philox.uniforms(np, _words(count, purpose, key), np.dtype(dtype))
+
+
+def _uniform(dtype: str, layout: str) -> Case:
     def check(backend: Backend) -> None:
-        number = philox.PURPOSES[purpose]
-        for key in KEYS:
+        for purpose, key in STREAMS:
             for shape in (*((n,) for n in (*SIZES, 2, 3, 4, 5)), (3, 11), ()):
                 bench = Bench(backend, layout)
                 out = bench.output(shape, dtype)
-                backend.uniform(backend.asarray(np.array(key, np.int64)), number, out)
-                expected = _uniforms(math.prod(shape), number, key, dtype).reshape(shape)
-                bench.equal(out, expected, f"{shape} with key {key}")
+                backend.uniform(_key(backend, key), purpose, out)
+                expected = _uniforms(math.prod(shape), purpose, key, dtype).reshape(shape)
+                bench.equal(out, expected, f"{shape}, purpose {purpose}, key {key}")
                 bench.finish()
 
-    return Case(f"uniform-{purpose}-{layout}-{dtype}", "uniform", check)
+    return Case(f"uniform-{layout}-{dtype}", "uniform", check)
 
 
 def _dropout(p: float, dtype: str, layout: str) -> Case:
@@ -99,7 +137,7 @@ def _dropout(p: float, dtype: str, layout: str) -> Case:
                 x = sample(shape, dtype)
                 u = _uniforms(x.size, philox.PURPOSES["dropout"], key, dtype).reshape(shape)
                 out = bench.output(shape, dtype)
-                backend.dropout(bench.given(x), p, backend.asarray(np.array(key, np.int64)), out)
+                backend.dropout(bench.given(x), p, _key(backend, key), out)
                 bench.equal(out, np.where(u >= dropped, x * (one / (one - dropped)), 0), f"{shape} with key {key}")
                 bench.finish()
 
@@ -108,10 +146,11 @@ def _dropout(p: float, dtype: str, layout: str) -> Case:
 
 CASES = [
     *(_take_rows(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
+    *(_take_batch(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
     *(_add_rows(dtype, layout) for dtype in FLOATS for layout in LAYOUTS),
     Case("next_key", "next_key", _next_key),
-    *(_uniform(purpose, dtype, "contiguous") for purpose in philox.PURPOSES for dtype in FLOATS),
-    _uniform("sample", "float32", "strided"),
+    Case("random_bits", "random_bits", _random_bits),
+    *(_uniform(dtype, layout) for dtype in FLOATS for layout in LAYOUTS),
     *(_dropout(p, dtype, "contiguous") for p in (0.25, 0.9) for dtype in FLOATS),
     *(_dropout(0.25, "float32", layout) for layout in LAYOUTS[1:]),
 ]

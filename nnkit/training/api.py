@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import optim
+from nnkit.compiled import enabled as recording_enabled
 from nnkit.nn import losses
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
@@ -22,6 +23,7 @@ from nnkit.training.inputs import positive_integer
 from nnkit.training.metrics import Metric
 from nnkit.training.objective import Objective
 from nnkit.training.progress import ProgressBar, line, style_of
+from nnkit.training.replay import runner_of
 from nnkit.training.sources import DEFAULT_BATCH_SIZE, Plan, evaluation_source, input_batches, training_sources
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 from nnkit.training.trainer import Trainer
@@ -64,6 +66,7 @@ def fit(
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
     seed: int | None = None,
+    compile: bool = True,
 ) -> History:
     """Train ``model`` and return the History of the epochs.
 
@@ -80,10 +83,11 @@ def fit(
     - ``sample_weight`` (n,), ``class_weight`` {label: weight}: a batch's loss is sum(w_i * l_i) / B, as in Keras
     - ``clip_norm``, ``clip_value``: bounds of the gradients' common norm, and of each of their elements
     - ``verbose``: "auto" or 1 (a bar on a terminal, else one line per epoch), 2 (lines), 0 (silence)
+    - ``compile``: record the step and replay it; False runs every step in Python, for debugging
     - ``seed``: calls ``nnkit.manual_seed``, and makes each epoch's order a function of the seed and its number
 
     Bad data raise DataError, LabelError, ShapeError or DtypeError before anything is trained. A loss that turns NaN or
-    infinite raises DivergenceError and leaves the weights of at most 64 steps before. Ctrl-C finishes the step,
+    infinite raises DivergenceError and leaves weights from shortly before (see ``trainer``). Ctrl-C finishes the step,
     leaves the model usable and raises KeyboardInterrupt; ``last_history(model)`` has the record then.
 
     >>> import nnkit
@@ -102,11 +106,12 @@ def fit(
         manual_seed(seed)
     source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
     chosen = _optimizer(model, optimizer)
+    recorded = compile and recording_enabled()
     step = TrainingStep(model, objective, chosen, Totals(measured), clip_norm, clip_value)
     validate = None
     if validation is not None:
-        validate = Evaluation(EvaluationStep(model, objective, Totals(measured)), validation)
-    trainer = Trainer(step, source, validate, shown, run)
+        validate = Evaluation(EvaluationStep(model, objective, Totals(measured)), validation, recorded)
+    trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
     last = _last_fit(model)
     last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
     return trainer.run()
@@ -176,13 +181,14 @@ def _last_fit(model: Module) -> _LastFit:
 def _optimizer(model: Module, optimizer: str | Optimizer | None) -> Optimizer:
     """The optimizer by name, by object, or of the last fit."""
     if optimizer is None:
-        last = _last_fit(model).optimizer
-        if last is None:
+        last = _last_fit(model)
+        diverged = last.history is not None and last.history.stopped_by in ("DivergenceError", "TerminateOnNaN")
+        if last.optimizer is None or diverged:
             raise ValueError(
-                "optimizer=None goes on with the optimizer of the model's last fit, and it has had none: "
-                "pass a name such as 'adam' or an optimizer"
+                "optimizer=None goes on with the optimizer of the model's last fit, and "
+                f"{'that diverged' if diverged else 'it has had none'}: pass a name such as 'adam' or an optimizer"
             )
-        return last
+        return last.optimizer
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError(f"{type(model).__name__} has no parameters to train: all are frozen or there are none")

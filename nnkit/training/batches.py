@@ -70,7 +70,13 @@ class ArraySource:
         self.order: Tensor | None = None
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Draw the epoch's order (the same on every device), then yield its batches.
+        """Draw the epoch's order, then yield its batches."""
+        self.draw(number)
+        for step in range(self.steps):
+            yield self.recall(step)
+
+    def draw(self, number: int) -> None:
+        """Draw the order of epoch ``number``, the same on every device.
 
         With a seed the order follows from the seed and the epoch's number alone, so a resumed training repeats it.
         """
@@ -78,8 +84,6 @@ class ArraySource:
             draw = None if self.seed is None else number
             order = random.permutation(self.data.rows, self.seed, draw)
             self.order = as_tensor(order, device=self.data.x.device)
-        for step in range(self.steps):
-            yield self.recall(step)
 
     def recall(self, step: int) -> Batch:
         """Gather batch number ``step`` of the present order."""

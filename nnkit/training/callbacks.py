@@ -35,8 +35,8 @@ class Callback:
     """The base of callbacks: override what you need. ``logs`` maps names to the numbers of the epoch.
 
     The batch methods are called only where a class overrides them, for they cost time at every step; their ``logs``
-    are the means so far, and reading one waits for the device. ``on_read`` brings the same means, at least every
-    64 steps and about twenty times a second.
+    are the means so far, and reading one waits for the device. ``on_read`` brings the same means about twenty times
+    a second, and at the end of the epoch.
     """
 
     trainer: Trainer
@@ -296,7 +296,7 @@ class TerminateOnNaN(Callback):
 
 
 class TimeBudget(Callback):
-    """Stops after ``seconds``: the step that runs is finished, and the epoch ends there with its validation."""
+    """Stops about 0.05 s after ``seconds`` at the latest; the epoch ends there, with its validation."""
 
     def __init__(self, seconds: float) -> None:
         if not seconds > 0:
@@ -307,7 +307,7 @@ class TimeBudget(Callback):
     def on_train_begin(self) -> None:
         self._end = time.monotonic() + self.seconds
 
-    def on_batch_end(self, step: int, logs: Logs) -> None:
+    def on_read(self, step: int, logs: Logs) -> None:
         if time.monotonic() >= self._end:
             self.trainer.stop_training = True
 

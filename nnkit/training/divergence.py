@@ -15,7 +15,8 @@ __all__ = ["broken_loss", "broken_weights"]
 
 
 ADVICE = (
-    "The last finite weights were put back. Lower the learning rate, clip gradients (clip_norm=1.0), or scale the data"
+    "The last finite weights were put back, the optimizer's state was not: make a new one. "
+    "Lower the learning rate, clip gradients (clip_norm=1.0), or scale the data"
 )
 
 

@@ -11,20 +11,25 @@ from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Source
 from nnkit.training.modes import evaluating
+from nnkit.training.replay import runner_of
 from nnkit.training.steps import EvaluationStep
 
 __all__ = ["Evaluation", "predictions"]
 
 
+CHUNK = 64  # batches between two looks for Ctrl-C
+
+
 class Evaluation:
     """The loss and metrics of ``step`` over all batches of ``source``, as often as asked.
 
-    ``between`` is called after each batch; it may raise (Ctrl-C) and so end the evaluation.
+    ``between`` is called after some batches; it may raise (Ctrl-C) and so end the evaluation.
     """
 
-    def __init__(self, step: EvaluationStep, source: Source) -> None:
+    def __init__(self, step: EvaluationStep, source: Source, recorded: bool = True) -> None:
         self.step = step
         self.source = source
+        self._runner = runner_of(step, source, recorded)
 
     @property
     def names(self) -> list[str]:
@@ -35,11 +40,11 @@ class Evaluation:
         """Evaluate once; raises DataError where the source yields no batch."""
         self.step.totals.reset()
         with evaluating(self.step.model):
-            for number, batch in enumerate(self.source.epoch(0)):
-                self.step.totals.prepare(self.step.model, batch)
-                self.step(batch)
-                self.step.totals.count(batch.rows)
-                self.source.forget(number + 1)
+            self._runner.begin(0)
+            done = 0
+            while self._runner.ready():
+                done += self._runner.run(CHUNK)
+                self.source.forget(done)
                 between()
         if not self.step.totals.samples:
             raise DataError("the data to evaluate on yielded no batch; expected at least one (x, y)")

@@ -1,14 +1,14 @@
 """Steps of ``fit`` and ``evaluate`` as programs: batching, forward, loss, backward and update without Python.
 
-The data, the epoch's order and a cursor lie on the device. A program takes the batch at the cursor, runs the step and moves the
-cursor on, so one call replays many steps. A step over another number of rows (the last of an epoch) has a program of its
-own. Where a step cannot be replayed it runs plainly, after one warning.
+The data, the epoch's order and a cursor lie on the device. A program takes the batch at the cursor, runs the step
+and moves the cursor on, so one call replays many steps. A step over another number of rows (the last of an epoch)
+has a program of its own. Where a step cannot be replayed it runs plainly, after one warning.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from nnkit import ops
@@ -19,9 +19,9 @@ from nnkit.dtypes import int64
 from nnkit.guards import Guards
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
-from nnkit.training.batches import ArraySource, Batch
+from nnkit.training.batches import ArraySource, Batch, Source
 
-__all__ = ["Replay"]
+__all__ = ["Plain", "Replay", "Runner", "runner_of"]
 
 MAXIMUM_RECORDINGS = 64  # of one size of batch, per training
 
@@ -29,10 +29,59 @@ MAXIMUM_RECORDINGS = 64  # of one size of batch, per training
 class Step(Protocol):
     """A step of training or evaluation, as ``nnkit.training.steps`` has them."""
 
+    model: Any
     totals: Any
 
     def __call__(self, batch: Batch) -> None:
         """Run on one batch."""
+
+
+class Runner(Protocol):
+    """Runs the steps of an epoch, some at a time."""
+
+    def begin(self, number: int) -> None:
+        """Start epoch ``number``."""
+
+    def ready(self) -> bool:
+        """Whether the epoch has a further step."""
+
+    def run(self, most: int) -> int:
+        """Run the next steps of the epoch, at most ``most``, of which there is at least one; returns how many."""
+
+
+def runner_of(step: Step, source: Source, recorded: bool) -> Runner:
+    """Programs over arrays, where they are wanted; else one batch after the other."""
+    if recorded and isinstance(source, ArraySource):
+        return Replay(step, source)
+    return Plain(step, source)
+
+
+class Plain:
+    """The batches of any source, one by one in Python."""
+
+    def __init__(self, step: Step, source: Source) -> None:
+        self.step = step
+        self.source = source
+        self._batches: Iterator[Batch] = iter(())
+        self._batch: Batch | None = None
+
+    def begin(self, number: int) -> None:
+        """Start epoch ``number``."""
+        self._batches = iter(self.source.epoch(number))
+
+    def ready(self) -> bool:
+        """Whether the source has a further batch."""
+        self._batch = next(self._batches, None)
+        return self._batch is not None
+
+    def run(self, most: int) -> int:
+        """Run the next step."""
+        batch = self._batch
+        assert batch is not None
+        self.step.totals.prepare(self.step.model, batch)
+        self.step(batch)
+        self.step.totals.count(batch.rows)
+        return 1
 
 
 class Replay:
@@ -45,6 +94,7 @@ class Replay:
         self._order = arange(rows, dtype=int64, device=device)
         self._cursor = zeros(1, dtype=int64, device=device)
         self._done = 0
+        step.totals.prepare(step.model, source.recall(0))
         self._programs: dict[int, tuple[Program, Guards]] = {}
         self._recordings = 0
         self._warm = False
@@ -59,16 +109,19 @@ class Replay:
             self._cursor.zero_()
         self._done = 0
 
+    def ready(self) -> bool:
+        """Whether the epoch has a further batch."""
+        return self._done < self.source.steps
+
     def run(self, most: int) -> int:
-        """Run the next steps of the epoch, at most ``most``; returns how many: 0 at the end of the epoch."""
-        total, size = self.source.data.rows, self.source.batch_size
-        left = total - self._done * size
-        if left <= 0:
-            return 0
+        """Run the next steps of the epoch by a program, or one in Python."""
+        size = self.source.batch_size
+        left = self.source.data.rows - self._done * size
         rows = min(size, left)
         times = min(most, max(left // size, 1))
         times = self._replay(rows, times) or self._one(rows)
         self._done += times
+        self.step.totals.count(rows * times)
         return times
 
     def _replay(self, rows: int, times: int) -> int:
@@ -78,7 +131,6 @@ class Replay:
         program, guards = found
         program.replay(times)
         guards.leave()
-        self.step.totals.samples += rows * times
         return times
 
     def _one(self, rows: int) -> int:
@@ -91,11 +143,11 @@ class Replay:
         work = self._order.backend.recorder()
         with recording(work):
             self._step(rows)
-        if work.host_reads:
-            self._run_plainly(f"it reads a value on the host at {work.host_reads[0]}")
+        if work.obstacles:
+            self._run_plainly(work.obstacles[0])
         elif self._recordings > MAXIMUM_RECORDINGS:
             self._run_plainly("something that it relies on changes in every step")
-        else:
+        elif work.settled:
             self._programs[rows] = work.finish(), Guards(work)
         return 1
 

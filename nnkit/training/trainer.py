@@ -1,9 +1,9 @@
 """The loop of ``fit``: epochs of steps, and between the steps what people want to see and to decide.
 
-The steps leave their sums in device memory. Every 0.05 seconds or 64 steps the loop reads them (progress, a loss that
-turned NaN), and every 64 steps it keeps a copy of the weights, to which it goes back when the training diverges. The
-copy costs one write of the weights per 64 steps and as much memory as the model; what is lost by going back is at
-most the last 64 steps.
+Over arrays the steps are programs (``replay``), and many run between two looks of the loop; over a loader they come one
+by one. They leave their sums in device memory. Every 0.05 seconds the loop reads them (progress, a loss that turned
+NaN). After at least 64 steps and 0.05 seconds it keeps a copy of the weights, to which it goes back when the training
+diverges: that costs as much memory as the model, and loses the steps since.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nnkit.training.evaluation import Evaluation
 from nnkit.training.history import History
 from nnkit.training.interrupt import Interrupts
 from nnkit.training.modes import training
+from nnkit.training.replay import Runner
 from nnkit.training.steps import Reading, TrainingStep
 from nnkit.training.weights import WeightSnapshot, first_not_finite
 
@@ -66,9 +67,11 @@ class Trainer:
         validation: Evaluation | None,
         callbacks: Sequence[Callback],
         epochs: range,
+        runner: Runner,
     ) -> None:
         self.step = step
         self.source = source
+        self.runner = runner
         self.validation = validation
         self.callbacks = list(callbacks)
         self.history = History()
@@ -77,6 +80,8 @@ class Trainer:
         self._interrupts = Interrupts()
         self._snapshot = WeightSnapshot(step.model)
         self._since_snapshot = 0
+        self._snapshot_time = time.perf_counter()
+        self._chunk = 1
         for callback in self.callbacks:
             callback.set_trainer(self)
         self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
@@ -195,28 +200,32 @@ class Trainer:
 
     def _run_steps(self, epoch: int) -> int:
         """The steps of an epoch, and how many there were."""
-        done = 0
-        last_look = time.perf_counter()
-        for batch in self.source.epoch(epoch):
+        done, last_look = 0, time.perf_counter()
+        self.runner.begin(epoch)
+        while not self.stop_training and self.runner.ready():
             if self._at_batches:
                 self._call("on_batch_begin", done)
-            self.step.totals.prepare(self.model, batch)
-            self.step(batch)
-            self.step.totals.count(batch.rows)
-            done += 1
-            self._since_snapshot += 1
+            before = time.perf_counter()
+            ran = self.runner.run(1 if self._at_batches else self._chunk)
+            done += ran
+            self._since_snapshot += ran
             if self._at_batches:
                 self._call("on_batch_end", done - 1, RunningLogs(self))
             now = time.perf_counter()
-            if now - last_look >= LOOK_SECONDS or self._since_snapshot >= SNAPSHOT_STEPS:
+            if now - last_look >= LOOK_SECONDS:
                 self._look(epoch, done)
-                last_look = now
+                last_look = time.perf_counter()
+            self._chunk = self._next_chunk(ran, now - before)
             self._interrupts.check()
-            if self.stop_training:
-                break
         if done:
             self._look(epoch, done)
         return done
+
+    def _next_chunk(self, ran: int, seconds: float) -> int:
+        """How many steps to run at once, so that a chunk takes about as long as the time between two looks."""
+        if ran < self._chunk and seconds < LOOK_SECONDS:
+            return self._chunk  # the epoch ended before the chunk did
+        return max(1, min(2 * self._chunk, int(ran * LOOK_SECONDS / max(seconds, 1e-9))))
 
     def _look(self, epoch: int, done: int) -> None:
         """Read the totals after ``done`` steps: still finite? Then keep the weights if it is time, and tell."""
@@ -228,10 +237,11 @@ class Trainer:
             raise DivergenceError(
                 broken_loss(self.step.objective, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate)
             )
-        if self._since_snapshot >= SNAPSHOT_STEPS:
+        now = time.perf_counter()
+        if self._since_snapshot >= SNAPSHOT_STEPS and now - self._snapshot_time >= LOOK_SECONDS:
             self._check_weights()
             self._snapshot.take()
-            self._since_snapshot = 0
+            self._since_snapshot, self._snapshot_time = 0, now
         self.source.forget(done)
         self._call("on_read", done, self._reading.values)
 

@@ -47,7 +47,7 @@ class SGD(Optimizer):
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
         if options["momentum"] == 0:
-            return updates.sgd_rates, updates.sgd
+            return updates.keras_plain_sgd_rates, updates.sgd
         return updates.keras_sgd_rates, updates.keras_sgd_nesterov if options["nesterov"] else updates.keras_sgd
 
     def get_config(self) -> dict[str, Any]:

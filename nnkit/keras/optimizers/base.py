@@ -70,10 +70,17 @@ class Optimizer(optim.Optimizer):
         self.global_clipnorm = options.get("global_clipnorm")
         self.decay = options.get("decay") or 0.0
         self.built = False
-        #: The number of updates made so far.
-        self.iterations = 0
-        self._rate: Rate = learning_rate
-        self._settings = {**settings, "weight_decay": self.weight_decay or 0.0, "maximize": False}
+        self._rate: Any = learning_rate
+        self._settings = {
+            **settings,
+            "rate_decay": self.decay,
+            "weight_decay": self.weight_decay or 0.0,
+            "maximize": False,
+        }
+        #: The number of the next update, while a schedule is followed.
+        self._next = 0
+        #: Whether ``fit`` calls ``follow_schedule``, so that all steps are alike and can be replayed.
+        self.driven = False
         self._check()
 
     def _check(self) -> None:
@@ -94,7 +101,8 @@ class Optimizer(optim.Optimizer):
         """Take the parameters on; called by ``fit``. Later calls check that they are the same ones."""
         parameters = list(parameters)
         if not self.built:
-            super().__init__(parameters, {"lr": self._current_rate(), **self._settings})
+            rate = self._rate if not callable(self._rate) else self._scheduled(0)
+            super().__init__(parameters, {"lr": float(rate), **self._settings})
             self.built = True
         elif [id(p) for p in parameters] != [id(p) for group in self.param_groups for p in group["params"]]:
             raise ValueError(
@@ -105,45 +113,55 @@ class Optimizer(optim.Optimizer):
     # ---- the learning rate --------------------------------------------------------------------------------
 
     @property
-    def follows_schedule(self) -> bool:
-        """Whether the learning rate is computed anew before each update, so that setting it is no use."""
-        return callable(self._rate) or self.decay > 0
+    def iterations(self) -> int:
+        """The number of updates made so far; read from the device."""
+        return self.param_groups[0].step if self.built else 0
 
-    def _current_rate(self) -> float:
-        if isinstance(self._rate, LearningRateSchedule):
-            return float(self._rate(self.iterations))
-        if callable(self._rate):
-            return float(self._rate())
-        return self._rate / (1 + self.decay * self.iterations)
+    @property
+    def follows_schedule(self) -> bool:
+        """Whether a function gives the learning rate of each update, so that it cannot be set."""
+        return callable(self._rate)
+
+    def _scheduled(self, step: int) -> float:
+        return float(self._rate(step) if isinstance(self._rate, LearningRateSchedule) else self._rate())
+
+    def follow_schedule(self) -> None:
+        """Set the rate of the next update, where a schedule gives it."""
+        if self.follows_schedule:
+            for group in self.param_groups:
+                group["lr"] = self._scheduled(self._next)
+            self._next += 1
+
+    def drive(self, driven: bool) -> None:
+        """Let ``fit`` call ``follow_schedule`` (True), or have ``step`` do so (False)."""
+        self.driven, self._next = driven, self.iterations
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next update. It can be set, unless it follows a schedule."""
-        if self.built and not self.follows_schedule:
-            return float(self.param_groups[0]["lr"])
-        return self._current_rate()
+        if self.follows_schedule:
+            return self._scheduled(self.iterations)
+        base = self.param_groups[0]["lr"] if self.built else self._rate
+        return float(base) / (1 + self.decay * self.iterations)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if callable(self._rate):
+        if self.follows_schedule:
             raise TypeError(
                 f"the optimizer {self.name!r} follows a learning-rate schedule, so its learning rate cannot be "
                 "set; make it with a number if you want to set it"
             )
         self._rate = float(value)
-        self._set_rate()
-
-    lr = learning_rate
-
-    def _set_rate(self) -> None:
         if self.built:
             for group in self.param_groups:
-                group["lr"] = self._current_rate()
+                group["lr"] = self._rate
+
+    lr = learning_rate
 
     # ---- the update ---------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Clip the gradients, set the scheduled rate, update, and count the update."""
+        """Clip the gradients and update, at the scheduled rate where there is a schedule."""
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         if self.clipvalue:
             optim.clip_grad_value_(parameters, self.clipvalue)
@@ -152,11 +170,9 @@ class Optimizer(optim.Optimizer):
         elif self.clipnorm:
             for parameter in parameters:
                 optim.clip_grad_norm_([parameter], self.clipnorm)
-        if self.follows_schedule:
-            self._set_rate()
-        result = super().step(closure)
-        self.iterations += 1
-        return result
+        if not self.driven:
+            self.follow_schedule()
+        return super().step(closure)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this optimizer, without what it remembers of the training."""

@@ -1,0 +1,57 @@
+"""``python -m bench report``: the whole measurement; ``python -m bench render FILE``: its page again, from the numbers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import machine
+from bench.report import RESULTS, SECTIONS, report, write
+
+
+def sections(text: str) -> list[str]:
+    """A list such as "a,c,limits"; refuses what there is not."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown) or 'nothing'}; there are {', '.join(SECTIONS)}")
+    return names
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    measuring = commands.add_parser("report", help="measure, and write JSON, Markdown and a plot")
+    measuring.add_argument("--only", type=sections, default=list(SECTIONS), help=", ".join(SECTIONS))
+    measuring.add_argument("--quick", action="store_true", help="few rounds: to see that everything works")
+    measuring.add_argument("--output", type=Path, default=RESULTS, help="the folder to write to")
+    rendering = commands.add_parser("render", help="write Markdown and plot again from a JSON file")
+    rendering.add_argument("file", type=Path)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status."""
+    chosen = parse(arguments)
+    if chosen.command == "render":
+        print(write(chosen.file))
+        return 0
+    tied = machine.tied_variables()
+    if tied:
+        names = " ".join(f"-u {name}" for name in tied)
+        print(
+            f"{' and '.join(f'{k}={v}' for k, v in tied.items())} ties OpenBLAS to kernels that are not this processor's; "
+            f"a report made so would mislead. Run\n\n    env {names} {Path(sys.executable).name} -m bench "
+            f"{' '.join(arguments)}\n",
+            file=sys.stderr,
+        )
+        return 2
+    print(report(chosen.only, chosen.quick, chosen.output))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

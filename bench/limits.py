@@ -1,0 +1,66 @@
+"""The machine's own limits: matrix products, copies, and how near nnkit's optimizer comes. Runs inside a worker."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bench.machine import THREADS
+from bench.primitives import adam_of, recorded
+from bench.scaling import seconds_per_call
+from nnkit import backends
+
+GEMM_SIZE = 2048
+COPY_BYTES = 1 << 28
+ADAM_BYTES = 28  # read: parameter, gradient, two averages; written: parameter, two averages
+#: The parameters of 784-128-10 and of 1024-2048-2048-1000.
+ADAM_SIZES = (101_770, 8_344_552)
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """GFLOP/s of a matrix product, bytes/s of a large copy, and Adam beside a copy of as much memory."""
+    turns = 3 if quick else 9
+    backend = backends.get("cpu")
+    adam = []
+    for count in ADAM_SIZES:
+        seconds = seconds_per_call(recorded(backend, adam_of(backend, count)), turns)
+        copy = copy_bytes_per_second(8 * count, turns)  # Adam touches 16 bytes per parameter, so does this
+        adam.append({"parameters": count, "bytes_per_second": ADAM_BYTES * count / seconds, "copy": copy})
+    return {
+        "gemm_flops": gemm_flops_per_second(turns),
+        "copy_bytes": copy_bytes_per_second(COPY_BYTES, turns),
+        "adam": adam,
+        "backend": backend.name,
+    }
+
+
+def gemm_flops_per_second(turns: int) -> float:
+    """SciPy's sgemm on two square matrices, with all threads."""
+    blas = importlib.import_module("scipy.linalg.blas")
+    random = np.random.default_rng(0)
+    shape = (GEMM_SIZE, GEMM_SIZE)
+    x, y, out = (np.asfortranarray(random.standard_normal(shape, np.float32)) for _ in range(3))
+    seconds = seconds_per_call(_times(lambda: blas.sgemm(1.0, x, y, c=out, overwrite_c=True)), turns)
+    return 2.0 * GEMM_SIZE**3 / seconds
+
+
+def copy_bytes_per_second(size: int, turns: int) -> float:
+    """Bytes read and written by NumPy copying ``size`` bytes, by one thread or by all, whichever is faster."""
+    source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
+    parts = list(zip(np.array_split(target, THREADS), np.array_split(source, THREADS), strict=True))
+    with ThreadPoolExecutor(THREADS) as pool:
+        together = seconds_per_call(_times(lambda: list(pool.map(lambda part: np.copyto(*part), parts))), turns)
+    alone = seconds_per_call(_times(lambda: np.copyto(target, source)), turns)
+    return 2.0 * size / min(alone, together)
+
+
+def _times(call: Callable[[], Any]) -> Callable[[int], None]:
+    def run(count: int) -> None:
+        for _ in range(count):
+            call()
+
+    return run

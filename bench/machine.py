@@ -1,0 +1,158 @@
+"""What a measurement depends on: processor, system, versions, BLAS and its kernels, threads, commit, environment."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+#: Variables that tie OpenBLAS to kernels or sizes that are not this processor's: nothing measured with them counts.
+TIED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+#: Variables that set numbers of threads; every contender gets ``THREADS``.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+FEATURES = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "asimd", "sve")
+
+
+def available_cpus() -> list[int]:
+    """The numbers of the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+#: Threads of every contender.
+THREADS = min(2, len(available_cpus()))
+
+
+def _siblings(cpu: int) -> str:
+    """The hardware threads that share this one's core; each its own where the system does not say."""
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def pin() -> None:
+    """Keep this process on ``THREADS`` cores, so that no library starts more threads; where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        by_core: dict[str, int] = {}
+        for cpu in available_cpus():
+            by_core.setdefault(_siblings(cpu), cpu)
+        chosen = [*by_core.values(), *(set(available_cpus()) - set(by_core.values()))]
+        os.sched_setaffinity(0, chosen[:THREADS])
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of measuring processes."""
+    threads = dict.fromkeys(THREAD_VARIABLES, str(THREADS))
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, **threads, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+
+
+def _cpu_field(name: str) -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+    found = re.search(rf"^{name}\s*:\s*(.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def processor() -> dict[str, Any]:
+    """The processor's name, how many of its cores may be used, and its vector instructions."""
+    cpus = available_cpus()
+    flags = set((_cpu_field("flags") or _cpu_field("Features")).split())
+    return {
+        "name": _cpu_field("model name") or platform.processor() or platform.machine(),
+        "cores": len({_siblings(cpu) for cpu in cpus}),
+        "hardware_threads": len(cpus),
+        "features": [name for name in FEATURES if name in flags],
+    }
+
+
+def slug(name: str, cores: int) -> str:
+    """A file name for a machine.
+
+    >>> slug("AMD EPYC 9B14 96-Core Processor", 2)
+    'amd-epyc-9b14-96-core-processor-2-cores'
+    """
+    words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", name.lower())).strip("-")
+    return f"{words}-{cores}-core{'s' if cores > 1 else ''}"
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Installed versions by distribution."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def blas() -> list[dict[str, Any]] | str:
+    """The BLAS libraries that nnkit's process loads: whose, version, kernels, threads. For a process of its own."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return "unknown: threadpoolctl is not installed"
+    for module in ("numpy", "scipy.linalg.cython_blas"):
+        importlib.import_module(module)
+    pools = importlib.import_module("threadpoolctl").threadpool_info()
+    return [
+        {
+            "of": "scipy" if "scipy" in Path(pool["filepath"]).parent.name else "numpy",
+            "library": pool["internal_api"],
+            "version": pool["version"],
+            "kernels": pool.get("architecture", "unknown"),
+            "threads": pool["num_threads"],
+        }
+        for pool in pools
+        if pool["user_api"] == "blas"
+    ]
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def commit() -> str:
+    """The commit that is measured, and whether files differ from it."""
+    changed = [line for line in _git("status", "--porcelain").splitlines() if "bench/results" not in line]
+    return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if changed else "")
+
+
+def tied_variables() -> dict[str, str]:
+    """Those of ``TIED`` that are set."""
+    return {name: os.environ[name] for name in TIED if name in os.environ}
+
+
+def load() -> list[float]:
+    """Load averages over 1, 5 and 15 minutes; empty where the system has none."""
+    return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
+
+
+def describe(packages: Iterable[str]) -> dict[str, Any]:
+    """Everything above but the BLAS, as plain data."""
+    return {
+        "processor": processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions(packages),
+        "threads": THREADS,
+        "commit": commit(),
+        "environment": tied_variables(),
+        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }

@@ -1,0 +1,242 @@
+"""From the measured numbers to the Markdown report. Everything in it comes from the JSON file beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.contenders import OWN, PEERS
+
+Results = Mapping[str, Any]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits, with three digits.
+
+    >>> [duration(s) for s in (3.21e-6, 0.000212, 0.0395, 6.3, 113.0)]
+    ['3.21 µs', '212 µs', '39.5 ms', '6.30 s', '113 s']
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{_three(seconds / size)} {unit}"
+    return f"{_three(seconds * 1e6)} µs"
+
+
+def _three(number: float) -> str:
+    """Three significant digits, none of them after the point once there are three before it."""
+    if not number:
+        return "0"
+    return f"{number:.{max(2 - math.floor(math.log10(abs(number))), 0)}f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table.
+
+    >>> table(["a", "b"], [["1", "2"]])
+    ['| a | b |', '| --- | --- |', '| 1 | 2 |', '']
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines] + [""]
+
+
+def verdict(row: Results) -> str:
+    """Whether the target was reached, or by what factor it was missed."""
+    missing = row["missing"]
+    if missing is None:
+        return "no peer to compare with"
+    return "**reached**" if missing <= 1.0 else f"missed: {missing:.2f}× too slow"
+
+
+def floor_seconds(row: Results, limits: Results) -> float:
+    """The least time that the machine's own matrix product and copy allow: one after the other, nothing else."""
+    return float(row["flops"] / limits["gemm_flops"] + row["optimizer_bytes"] / limits["copy_bytes"])
+
+
+def render(results: Results, reasons: Mapping[str, str]) -> str:
+    """The report. ``reasons`` says, by the key of a workload, why its target was missed."""
+    title = results["machine"]["processor"]["name"]
+    lines = [f"# nnkit beside its peers: {title}, {results['machine']['threads']} threads", ""]
+    lines += _warnings(results)
+    lines += _workloads(results, reasons)
+    lines += _limits(results)
+    lines += _memory(results.get("memory"))
+    lines += _startup(results.get("startup"))
+    if results.get("scaling"):
+        lines += ["## Time against size", "", f"![Time against size for each backend]({results['name']}.png)", ""]
+    return "\n".join([*lines, *_machine(results)])
+
+
+def _warnings(results: Results) -> list[str]:
+    machine = results["machine"]
+    lines = []
+    if results["partial"]:
+        lines.append("> **Not the whole report**: some workloads were left out, or rounds were few (`--only`, `--quick`).")
+    for name, value in machine["environment"].items():
+        lines.append(f"> **{name}={value} was set**: OpenBLAS was not free to choose. These numbers do not count.")
+    busy = max([*results["load_before"][:1], 0.0])
+    if busy > 0.5 * machine["processor"]["hardware_threads"]:
+        lines.append(f"> **The machine was busy** when this began (load {busy}): times are longer and spread wider.")
+    return [*lines, ""] if lines else []
+
+
+# ---- workloads ----------------------------------------------------------------------------------------------------
+
+
+def _workloads(results: Results, reasons: Mapping[str, str]) -> list[str]:
+    measured = results["workloads"]
+    if not measured:
+        return []
+    seen = {name for row in measured.values() for name in row["seconds"]}
+    peers = [name for name in PEERS if name in seen]
+    rows = []
+    for key, row in measured.items():
+        times = [_cell(row, name) for name in (OWN, *peers)]
+        rows.append([f"{key}. {row['title']}", *times, *_ratio(row), row["target"], verdict(row)])
+    lines = ["## Time", "", _how(measured), ""]
+    header = ["workload", OWN, *peers, "fastest peer", "nnkit is faster by", "at most", ""]
+    lines += table(header, rows)
+    for key, row in measured.items():
+        notes = _notes(key, row, results.get("limits"), reasons)
+        if notes:
+            lines.append(f"- **{key}**: {'; '.join(notes)}.")
+    absent = sorted({f"{n} ({why})" for row in measured.values() for n, why in row["absent"].items() if "inst" in why})
+    if absent:
+        lines += ["", f"Not measured: {', '.join(absent)}."]
+    return [*lines, ""]
+
+
+def _how(measured: Mapping[str, Results]) -> str:
+    rounds = max(row["rounds"] for row in measured.values())
+    return (
+        f"Time per step or call, the median of {rounds} rounds; in brackets the quartiles. In a round each library has one "
+        "turn of at least 50 ms, in a process of its own, while the others sleep; ratios are taken round by round. Each "
+        "library runs with its own defaults. nnkit's `fit` includes shuffling and making batches out of a data set (1024 or "
+        "8192 rows); the peers' steps see one batch again and again, scikit-learn's make batches too."
+    )
+
+
+def _cell(row: Results, name: str) -> str:
+    seconds = row["seconds"].get(name)
+    if seconds is None:
+        why = row["absent"].get(name, "")
+        return "failed" if why.startswith("failed") else "–"
+    spread = f"{_three(1e6 * seconds['low'])}–{_three(1e6 * seconds['high'])}"
+    if seconds["median"] >= 1e-3:
+        spread = f"{_three(1e3 * seconds['low'])}–{_three(1e3 * seconds['high'])}"
+    return f"{duration(seconds['median'])} ({spread})"
+
+
+def _ratio(row: Results) -> tuple[str, str]:
+    if "peer" not in row:
+        return "–", "–"
+    faster = row["faster"]
+    return row["peer"], f"{faster['median']:.2f}× ({faster['low']:.2f}–{faster['high']:.2f})"
+
+
+def _notes(key: str, row: Results, limits: Results | None, reasons: Mapping[str, str]) -> list[str]:
+    """What a reader should know about a row: figures from elsewhere, failures, and about a miss why."""
+    notes = [f"{name} took {duration(seconds)} where the target was set" for name, seconds in row["quoted"].items()]
+    notes += [f"{name} {why}" for name, why in row["absent"].items() if why.startswith("failed")]
+    missing = row["missing"]
+    if missing is not None and missing > 1.0:
+        own = row["seconds"][OWN]["median"]
+        notes.append(f"missed by a factor of {missing:.2f}: {duration(own)} where {duration(own / missing)} is wanted")
+        if limits is not None and row["flops"] and not row["quoted"]:
+            least = floor_seconds(row, limits)
+            notes.append(
+                f"the machine's own matrix products and memory need {duration(least)} of that, "
+                f"{least / own:.0%} ({least * missing / own:.0%} of what is wanted)"
+            )
+        if key in reasons:
+            notes.append(reasons[key])
+    return notes
+
+
+# ---- limits, memory, start ------------------------------------------------------------------------------------------
+
+
+def _limits(results: Results) -> list[str]:
+    limits = results.get("limits")
+    if not limits:
+        return []
+    gemm, copy = limits["gemm_flops"], limits["copy_bytes"]
+    lines = ["## How close to the limit", ""]
+    lines += [
+        f"Measured here, with the same threads: matrix product {gemm / 1e9:.0f} GFLOP/s (float32, 2048³, SciPy's BLAS), copy "
+        f"{copy / 1e9:.1f} GB/s (read and written, 256 MiB). The least time is that of a step's matrix products at that rate "
+        "and its optimizer's memory traffic at that rate, one after the other.",
+        "",
+    ]
+    rows = []
+    for key, row in results["workloads"].items():
+        own = row["seconds"].get(OWN)
+        if own is None or row["quoted"]:
+            continue
+        rate, least = row["flops"] / own["median"], floor_seconds(row, limits)
+        rows.append([
+            f"{key}. {row['title']}", f"{_three(rate / 1e9)}", f"{rate / gemm:.0%}", duration(least), duration(own["median"]),
+            f"{least / own['median']:.0%}",
+        ])  # fmt: skip
+    if rows:
+        lines += table(["workload", "GFLOP/s", "of the matrix product", "least time", OWN, "least / nnkit"], rows)
+    rows = [
+        [f"{row['parameters']:,}", f"{row['bytes_per_second'] / 1e9:.1f}", f"{row['copy'] / 1e9:.1f}",
+         f"{row['bytes_per_second'] / row['copy']:.0%}"]
+        for row in limits["adam"]
+    ]  # fmt: skip
+    header = ["Adam, parameters", "kernel, GB/s", "copy of as much memory, GB/s", "kernel / copy"]
+    return [*lines, *table(header, rows)]
+
+
+def _memory(memory: Results | None) -> list[str]:
+    if not memory:
+        return []
+    lines = ["## Memory", ""]
+    lines += [
+        "Peak resident memory of a process while it trains, over what it held after importing the library; in brackets over "
+        "what it held after a step of a very small model, which leaves out what the library loads at first use.",
+        "",
+    ]
+    rows = []
+    for key, measured in memory.items():
+        cells = [
+            row if isinstance(row, str) else f"{row['over_import'] / 2**20:.0f} MiB ({row['over_first_use'] / 2**20:.0f})"
+            for row in measured.values()
+        ]
+        rows.append([f"model of {key}", *cells])
+    return [*lines, *table(["", *next(iter(memory.values()))], rows)]
+
+
+def _startup(startup: Results | None) -> list[str]:
+    if not startup:
+        return []
+    reached = "reached" if startup["warm"] <= startup["target"] else f"missed by {startup['warm'] / startup['target']:.2f}×"
+    lines = ["## Start", "", "In a new process, from `import nnkit` to the end of the first step of `fit` (784-128-10):", ""]
+    rows = [
+        ["`import nnkit` alone", duration(startup["import"]), ""],
+        ["first step, kernels in the cache", duration(startup["warm"]), f"at most {startup['target']} s: {reached}"],
+        ["first step, empty cache", duration(startup["cold"]), "kernels are compiled"],
+        ["the whole process of the program of workload i", duration(startup["program"]), ""],
+    ]
+    return [*lines, *table(["", "time", ""], rows)]
+
+
+def _machine(results: Results) -> list[str]:
+    machine, processor = results["machine"], results["machine"]["processor"]
+    blas = machine["blas"]
+    kernels = blas if isinstance(blas, str) else "; ".join(
+        f"{pool['of']}'s {pool['library']} {pool['version']}, {pool['kernels']} kernels, {pool['threads']} threads"
+        for pool in blas
+    )  # fmt: skip
+    cores = f"{processor['cores']} cores, {processor['hardware_threads']} hardware threads"
+    rows = [
+        ["processor", f"{processor['name']}, {cores}; {' '.join(processor['features'])}"],
+        ["system", f"{machine['system']}, Python {machine['python']}"],
+        ["versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())],
+        ["BLAS", kernels],
+        ["threads of each library", str(machine["threads"])],
+        ["commit", machine["commit"]],
+        ["measured", f"{machine['time']}; load {results['load_before']} before, {results['load_after']} after"],
+    ]
+    return ["## Machine", "", *table(["", ""], rows), "Made by `python -m bench report`.", ""]

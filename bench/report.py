@@ -1,0 +1,114 @@
+"""The whole measurement, section by section, and the files it leaves."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import machine, memory, startup
+from bench.contenders import CONTENDERS
+from bench.measure import Field, run
+from bench.plot import draw
+from bench.primitives import usable_backends
+from bench.render import render
+from bench.scaling import QUICK_SIZES, SIZES
+from bench.worker import Worker
+from bench.workloads import WORKLOADS
+
+RESULTS = Path(__file__).parent / "results"
+SECTIONS = (*WORKLOADS, "limits", "memory", "startup", "scaling")
+ROUNDS, QUICK_ROUNDS = 15, 3
+
+
+def report(only: Sequence[str] = SECTIONS, quick: bool = False, folder: Path = RESULTS) -> Path:
+    """Measure, and write <machine>.json, .md and .png; returns the path of the Markdown file.
+
+    A report that is not whole has "partial" in its name, and does not replace a whole one.
+    """
+    results = measure(only, quick)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{results['name']}.json"
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return write(path)
+
+
+def write(path: Path) -> Path:
+    """Make the Markdown file and the plot from a JSON file that was measured before."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    page = path.with_suffix(".md")
+    page.write_text(render(results, reasons(path)), encoding="utf-8")
+    if results.get("scaling"):
+        processor = results["machine"]["processor"]["name"]
+        draw(results["scaling"], f"{processor}, {results['machine']['threads']} threads", path.with_suffix(".png"))
+    return page
+
+
+def reasons(path: Path) -> Mapping[str, str]:
+    """Why targets were missed on this machine, written by hand: <machine>.reasons.toml, workload = "reason"."""
+    beside = path.with_suffix(".reasons.toml")
+    return tomllib.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+
+
+def measure(only: Sequence[str], quick: bool) -> dict[str, Any]:
+    """All numbers of the chosen sections."""
+    partial = quick or set(only) != set(SECTIONS)
+    packages = [package for contender in CONTENDERS.values() for package in contender.packages]
+    about = machine.describe(dict.fromkeys(packages))
+    processor = about["processor"]
+    results: dict[str, Any] = {
+        "name": machine.slug(processor["name"], processor["cores"]) + ("-partial" if partial else ""),
+        "partial": partial,
+        "machine": about,
+        "load_before": machine.load(),
+    }
+    with Worker() as worker:
+        about["blas"] = worker.ask("bench.machine:blas")
+    results["workloads"] = _workloads([key for key in WORKLOADS if key in only], QUICK_ROUNDS if quick else ROUNDS)
+    if "limits" in only:
+        results["limits"] = _told("limits", lambda worker: worker.ask("bench.limits:measure", quick=quick))
+    if "scaling" in only:
+        results["scaling"] = _scaling(quick)
+    if "memory" in only:
+        results["memory"] = _told("memory", lambda worker: memory.measure())
+    if "startup" in only:
+        results["startup"] = _told("startup", lambda worker: startup.measure(quick))
+    results["load_after"] = machine.load()
+    return results
+
+
+def _told(name: str, section: Any) -> Any:
+    """Measure a section, in a worker where it wants one, and say on stderr how long it took."""
+    start = time.monotonic()
+    with Worker() as worker:
+        result = section(worker)
+    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def _workloads(keys: Sequence[str], rounds: int) -> dict[str, Any]:
+    field = Field()
+    found = {}
+    try:
+        for key in keys:
+            start = time.monotonic()
+            found[key] = run(field, WORKLOADS[key], rounds, list(CONTENDERS))
+            print(f"workload {key}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    finally:
+        field.close()
+    return found
+
+
+def _scaling(quick: bool) -> dict[str, Any]:
+    sizes = list(QUICK_SIZES if quick else SIZES)
+    turns = 3 if quick else 7
+    measured = {
+        name: _told(f"scaling {name}", lambda worker, name=name: worker.ask("bench.scaling:measure", name, sizes, turns))
+        for name in usable_backends()
+        if name != "cuda"
+    }
+    return {"sizes": sizes, "backends": measured}

@@ -1,0 +1,109 @@
+"""Every program in examples/ runs as it stands; only the data and the number of epochs are smaller here.
+
+MNIST stands in for itself by handwritten digits of 8 by 8 pixels, blown up to 28 by 28 and written as IDX files
+where ``NNKIT_DATA`` points. The one program of 1000 epochs is cut to 20.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnkit
+from nnkit.datasets import load_digits, write_idx
+from nnkit.keras.models import Sequential
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+EPOCHS = 20
+
+
+@pytest.fixture(scope="module")
+def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four MNIST files: 600 images to learn from, 200 to test on."""
+    small, labels = load_digits()
+    images = np.pad(np.kron(small * (255 / 16), np.ones((1, 3, 3))), ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mnist").mkdir()
+    for name, rows in {"train": slice(0, 600), "t10k": slice(600, 800)}.items():
+        write_idx(folder / "mnist" / f"{name}-images-idx3-ubyte.gz", images[rows])
+        write_idx(folder / "mnist" / f"{name}-labels-idx1-ubyte.gz", labels[rows].astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_world(mnist_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small MNIST, equal random numbers, and at most ``EPOCHS`` epochs."""
+    fit: Callable[..., Any] = Sequential.fit
+
+    def fit_for_less(self: Sequential, *args: Any, epochs: int = 1, **options: Any) -> Any:
+        return fit(self, *args, epochs=min(epochs, EPOCHS), **options)
+
+    monkeypatch.setenv("NNKIT_DATA", str(mnist_folder))
+    monkeypatch.setattr(Sequential, "fit", fit_for_less)
+    np.random.seed(0)  # noqa: NPY002
+    nnkit.manual_seed(0)
+
+
+def number(pattern: str, text: str) -> float:
+    found = re.search(pattern + r" ([\d.]+)", text)
+    assert found is not None, text
+    return float(found[1])
+
+
+def linear_regression(names: dict[str, Any], output: str) -> None:
+    """Ordinary least squares leaves 2900 on these rows; the mean of the targets alone would leave 5361."""
+    assert 2800 < number("Mean Squared Error:", output) < 3000
+
+
+def variables_and_gradients(names: dict[str, Any], output: str) -> None:
+    assert "gradient shapes: (10, 5) (5,) (5, 1) (1,)" in output
+    assert number("epoch 20: loss", output) < number("epoch 5: loss", output)
+    assert number("test loss:", output) == pytest.approx(names["test_loss"], abs=1e-3)
+
+
+def keras_mnist(names: dict[str, Any], output: str) -> None:
+    assert number("Test accuracy:", output) == names["test_acc"] > 0.8
+    assert len(names["model"].history.epoch) == 10
+
+
+def keras_list(names: dict[str, Any], output: str) -> None:
+    losses = names["model"].history.history["loss"]
+    assert len(losses) == 10 and losses[-1] < 0.5 * losses[0]
+
+
+def pytorch(names: dict[str, Any], output: str) -> None:
+    """Ten steps from ten classes alike: the loss is just below the 2.3026 of a guess."""
+    assert 2.0 < names["loss"].item() < 2.3026
+    assert names["output"].shape == (600, 10)
+
+
+def keras_binary(names: dict[str, Any], output: str) -> None:
+    assert number("Test loss:", output) == names["score"][0] < 0.7
+    assert 0.4 < number("Test accuracy:", output) == names["score"][1] < 0.8
+    assert names["model"].optimizer.iterations == EPOCHS * 32
+
+
+CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "seed_000_linear_regression.py": linear_regression,
+    "seed_001_variables_and_gradients.py": variables_and_gradients,
+    "seed_002_keras_mnist.py": keras_mnist,
+    "seed_003_keras.py": keras_list,
+    "seed_003_pytorch.py": pytorch,
+    "seed_004_keras_binary.py": keras_binary,
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(CHECKS)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = runpy.run_path(str(EXAMPLES / name))
+    CHECKS[name](names, capsys.readouterr().out)
