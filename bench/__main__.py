@@ -1,10 +1,10 @@
-"""``python -m bench report``: the whole measurement; ``python -m bench render FILE``: its page again, from the numbers."""
+"""``python -m bench report``: all measurements; ``python -m bench render FILE``: the page again, from the numbers."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import machine
@@ -33,6 +33,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def refusal(tied: Mapping[str, str], arguments: Sequence[str]) -> str:
+    """Why nothing is measured while these variables are set, and the command that works."""
+    settings = " and ".join(f"{name}={value}" for name, value in tied.items())
+    without = " ".join(f"-u {name}" for name in tied)
+    command = f"env {without} {Path(sys.executable).name} -m bench {' '.join(arguments)}"
+    return f"{settings}: OpenBLAS cannot choose its kernels for this processor, and a report would mislead.\nRun: {command}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
     chosen = parse(arguments)
@@ -41,13 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     tied = machine.tied_variables()
     if tied:
-        names = " ".join(f"-u {name}" for name in tied)
-        print(
-            f"{' and '.join(f'{k}={v}' for k, v in tied.items())} ties OpenBLAS to kernels that are not this processor's; "
-            f"a report made so would mislead. Run\n\n    env {names} {Path(sys.executable).name} -m bench "
-            f"{' '.join(arguments)}\n",
-            file=sys.stderr,
-        )
+        print(refusal(tied, arguments), file=sys.stderr)
         return 2
     print(report(chosen.only, chosen.quick, chosen.output))
     return 0

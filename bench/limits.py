@@ -15,24 +15,26 @@ from bench.scaling import seconds_per_call
 from nnkit import backends
 
 GEMM_SIZE = 2048
-COPY_BYTES = 1 << 28
+#: Memory that a copy touches, from what fits the innermost caches to what fits none.
+COPY_BYTES = (1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 29)
+STATE_BYTES = 16  # of memory per parameter: parameter, gradient, two averages
 ADAM_BYTES = 28  # read: parameter, gradient, two averages; written: parameter, two averages
 #: The parameters of 784-128-10 and of 1024-2048-2048-1000.
 ADAM_SIZES = (101_770, 8_344_552)
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """GFLOP/s of a matrix product, bytes/s of a large copy, and Adam beside a copy of as much memory."""
+    """Operations/s of a matrix product, bytes/s of copies, and Adam beside a copy that touches as much memory."""
     turns = 3 if quick else 9
     backend = backends.get("cpu")
     adam = []
     for count in ADAM_SIZES:
         seconds = seconds_per_call(recorded(backend, adam_of(backend, count)), turns)
-        copy = copy_bytes_per_second(8 * count, turns)  # Adam touches 16 bytes per parameter, so does this
+        copy = copy_bytes_per_second(STATE_BYTES * count, turns)
         adam.append({"parameters": count, "bytes_per_second": ADAM_BYTES * count / seconds, "copy": copy})
     return {
         "gemm_flops": gemm_flops_per_second(turns),
-        "copy_bytes": copy_bytes_per_second(COPY_BYTES, turns),
+        "copies": [[size, copy_bytes_per_second(size, turns)] for size in COPY_BYTES],
         "adam": adam,
         "backend": backend.name,
     }
@@ -49,13 +51,13 @@ def gemm_flops_per_second(turns: int) -> float:
 
 
 def copy_bytes_per_second(size: int, turns: int) -> float:
-    """Bytes read and written by NumPy copying ``size`` bytes, by one thread or by all, whichever is faster."""
-    source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
+    """Bytes/s, read and written, of NumPy copying ``size`` / 2 bytes: by one thread or by all, whichever is faster."""
+    source, target = np.ones(size // 2, np.uint8), np.ones(size // 2, np.uint8)
     parts = list(zip(np.array_split(target, THREADS), np.array_split(source, THREADS), strict=True))
     with ThreadPoolExecutor(THREADS) as pool:
         together = seconds_per_call(_times(lambda: list(pool.map(lambda part: np.copyto(*part), parts))), turns)
     alone = seconds_per_call(_times(lambda: np.copyto(target, source)), turns)
-    return 2.0 * size / min(alone, together)
+    return size / min(alone, together)
 
 
 def _times(call: Callable[[], Any]) -> Callable[[int], None]:

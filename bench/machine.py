@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 TIED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 #: Variables that set numbers of threads; every contender gets ``THREADS``.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-FEATURES = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "asimd", "sve")
+FEATURES = ("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
 def available_cpus() -> list[int]:

@@ -122,6 +122,7 @@ def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]
         "rounds": rounds,
         "absent": absent | failures,
         "quoted": dict(workload.quoted),
+        "parameters": workload.parameters,
         "flops": workload.flops,
         "optimizer_bytes": workload.optimizer_bytes,
         **compare(results, workload.target),

@@ -76,7 +76,7 @@ def train_step(workload: Workload, model: nn.Module) -> Callable[[], nnkit.Tenso
 
 
 def program(epochs: int = 1000) -> Callable[[], None]:
-    """The script, from its imports (already loaded after the first time) to its last line; what it prints is dropped."""
+    """The script from first to last line, its imports loaded after the first time; what it prints is dropped."""
     text = SEED_PROGRAM.read_text(encoding="utf-8")
     if "epochs=1000" not in text:
         raise ValueError(f"{SEED_PROGRAM} has no epochs=1000: it is not the program that this workload measures")

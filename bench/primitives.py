@@ -17,7 +17,7 @@ from nnkit.kernels.philox import PURPOSES
 
 BATCH = 128
 Call = Callable[[], None]
-#: Adam's scalars after some steps with its default options: direction, decay, shrink, fresh1, beta2, fresh2, rate, least.
+#: Adam's scalars after many steps: direction, decay, shrink, fresh1, beta2, fresh2, rate, least.
 ADAM = (1.0, 0.0, 1.0, 0.1, 0.999, 0.001, 1e-3, 1e-8)
 
 

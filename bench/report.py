@@ -6,7 +6,8 @@ import json
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.plot import draw
 from bench.primitives import usable_backends
 from bench.render import render
 from bench.scaling import QUICK_SIZES, SIZES
-from bench.worker import Worker
+from bench.worker import ask
 from bench.workloads import WORKLOADS
 
 RESULTS = Path(__file__).parent / "results"
@@ -56,36 +57,34 @@ def reasons(path: Path) -> Mapping[str, str]:
 
 def measure(only: Sequence[str], quick: bool) -> dict[str, Any]:
     """All numbers of the chosen sections."""
-    partial = quick or set(only) != set(SECTIONS)
+    is_partial = quick or set(only) != set(SECTIONS)
     packages = [package for contender in CONTENDERS.values() for package in contender.packages]
     about = machine.describe(dict.fromkeys(packages))
     processor = about["processor"]
     results: dict[str, Any] = {
-        "name": machine.slug(processor["name"], processor["cores"]) + ("-partial" if partial else ""),
-        "partial": partial,
+        "name": machine.slug(processor["name"], processor["cores"]) + ("-partial" if is_partial else ""),
+        "partial": is_partial,
         "machine": about,
         "load_before": machine.load(),
     }
-    with Worker() as worker:
-        about["blas"] = worker.ask("bench.machine:blas")
+    about["blas"] = ask("bench.machine:blas")
     results["workloads"] = _workloads([key for key in WORKLOADS if key in only], QUICK_ROUNDS if quick else ROUNDS)
     if "limits" in only:
-        results["limits"] = _told("limits", lambda worker: worker.ask("bench.limits:measure", quick=quick))
+        results["limits"] = _told("limits", lambda: ask("bench.limits:measure", quick))
     if "scaling" in only:
         results["scaling"] = _scaling(quick)
     if "memory" in only:
-        results["memory"] = _told("memory", lambda worker: memory.measure())
+        results["memory"] = _told("memory", memory.measure)
     if "startup" in only:
-        results["startup"] = _told("startup", lambda worker: startup.measure(quick))
+        results["startup"] = _told("startup", lambda: startup.measure(quick))
     results["load_after"] = machine.load()
     return results
 
 
-def _told(name: str, section: Any) -> Any:
-    """Measure a section, in a worker where it wants one, and say on stderr how long it took."""
+def _told(name: str, section: Callable[[], Any]) -> Any:
+    """Measure a section, and say on stderr how long it took."""
     start = time.monotonic()
-    with Worker() as worker:
-        result = section(worker)
+    result = section()
     print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     return result
 
@@ -95,9 +94,7 @@ def _workloads(keys: Sequence[str], rounds: int) -> dict[str, Any]:
     found = {}
     try:
         for key in keys:
-            start = time.monotonic()
-            found[key] = run(field, WORKLOADS[key], rounds, list(CONTENDERS))
-            print(f"workload {key}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+            found[key] = _told(f"workload {key}", partial(run, field, WORKLOADS[key], rounds, list(CONTENDERS)))
     finally:
         field.close()
     return found
@@ -107,7 +104,7 @@ def _scaling(quick: bool) -> dict[str, Any]:
     sizes = list(QUICK_SIZES if quick else SIZES)
     turns = 3 if quick else 7
     measured = {
-        name: _told(f"scaling {name}", lambda worker, name=name: worker.ask("bench.scaling:measure", name, sizes, turns))
+        name: _told(f"scaling, {name}", partial(ask, "bench.scaling:measure", name, sizes, turns))
         for name in usable_backends()
         if name != "cuda"
     }

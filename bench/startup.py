@@ -1,4 +1,4 @@
-"""From ``import nnkit`` to the first finished step of ``fit``, in new processes, with a warm and with a cold kernel cache."""
+"""From ``import nnkit`` to the first finished step of ``fit``, in new processes, kernel cache warm and cold."""
 
 from __future__ import annotations
 

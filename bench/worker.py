@@ -76,6 +76,12 @@ class Worker:
         self.close()
 
 
+def ask(function: str, *arguments: Any, **options: Any) -> Any:
+    """Call "module:function" in a process of its own."""
+    with Worker() as worker:
+        return worker.ask(function, *arguments, **options)
+
+
 def serve() -> None:
     """The worker's side: answer until the parent hangs up."""
     machine.pin()

@@ -41,8 +41,8 @@ def absolute(x: float) -> float:
 
 
 def sign(x: float) -> float:
-    """-1, 0 or 1."""
-    return float((x > 0) - (x < 0))
+    """-1, 0 or 1; NaN of NaN."""
+    return float((x > 0) - (x < 0)) if x == x else x
 
 
 def rint(x: float) -> float:

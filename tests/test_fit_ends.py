@@ -153,7 +153,7 @@ def test_a_loss_that_explodes_names_step_rate_and_module(device: str) -> None:
         model.fit(X, Y[:, None], loss="mse", optimizer=optimizer, epochs=3, batch_size=5, callbacks=[tape], verbose=0)
     assert tape.calls == ["train_begin", "train_end"]
     assert all(np.isfinite(weight).all() for weight in weights(model))
-    with pytest.raises(ValueError, match="optimizer=None goes on .* and that diverged: pass a name"):
+    with pytest.raises(ValueError, match=r"optimizer=None goes on .* and that diverged: pass a name"):
         model.fit(X, Y[:, None], loss="mse", optimizer=None, verbose=0)
     model.fit(X, Y[:, None], loss="mse", optimizer="adam", verbose=0)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +182,15 @@ def test_refusals(tmp_path: Path) -> None:
         Sequential.from_config({"name": "m", "layers": [{"class_name": "os.system", "config": {}}]})
     with pytest.raises(ModelFileError, match="is no layer"):
         Sequential.from_config({"name": "m", "layers": [{"class_name": "Linear", "config": {}}]})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_goes_on_as_the_original_would(copied: Any) -> None:
+    """The optimizer's momentum is copied too: both train on to the same weights, and apart from each other."""
+    model = Sequential([Dense(4, "relu", input_dim=3), Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    twin = copied(model)
+    histories = [m.fit(X, Y, epochs=3, shuffle=False, verbose=0).history["loss"] for m in (model, twin)]
+    assert histories[0] == histories[1]
+    assert [w.tobytes() for w in twin.get_weights()] == [w.tobytes() for w in model.get_weights()]

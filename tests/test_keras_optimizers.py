@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 
 import nnkit
 from nnkit.errors import UnknownNameError
-from nnkit.keras import optimizers
+from nnkit.keras import initializers, optimizers
+from nnkit.keras.layers import Dense
+from nnkit.keras.models import Sequential
 from nnkit.keras.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, schedules
 
 START, STEPS, TOLERANCE = 10.0, 5, 2e-6
@@ -136,6 +141,23 @@ def test_updates_are_keras_formulas(case: str, device: str) -> None:
 
 def test_the_example_of_the_rmsprop_documentation() -> None:
     assert trajectory(RMSprop(learning_rate=0.1), steps=1) == pytest.approx([9.683772], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rate", [{"lr": 0.05, "decay": 0.5}, {"learning_rate": schedules.InverseTimeDecay(0.05, 1, 0.5)}]
+)
+def test_fit_follows_decay_and_schedules(rate: dict[str, Any], device: str) -> None:
+    """Two fits of three epochs of two steps, on the loss w², whose gradient is 2w; the steps are counted through."""
+    model = Sequential([Dense(1, use_bias=False, input_dim=1, kernel_initializer=initializers.Constant(START))])
+    model.compile(SGD(momentum=0.9, **rate), "mse")
+    x, y = np.ones((4, 1)), np.zeros((4, 1))
+    for _ in range(2):
+        model.fit(x, y, batch_size=2, epochs=3, verbose=0)
+    path = [START]
+    for update in itertools.islice(sgd(0.05, 0.9, decay=0.5), 12):
+        path.append(update(path[-1], 2 * path[-1]))
+    assert model.get_weights()[0].item() == pytest.approx(path[-1], rel=1e-4)
+    assert model.optimizer is not None and model.optimizer.learning_rate == pytest.approx(0.05 / 7)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,11 @@ def forward(workload: Workload, layers: list[tuple[Any, Any]], x: Any, key: Any 
 
 
 def build(workload: Workload) -> Steps | None:
-    """The workload; a "fit" is the usual loop over one batch, which spares JAX the cost of making batches."""
+    """The workload.
+
+    A "fit" is the usual loop over one batch, which spares JAX the cost of making batches; it waits for the result at
+    the end only, so that JAX prepares the next step while one runs. Where steps are called one by one, each is waited for.
+    """
     if workload.kind in ("program", "eager"):
         return None
     if workload.trains:
@@ -67,8 +71,11 @@ def _train(workload: Workload) -> Steps:
     layers = parameters(workload)
     held = [layers, optimizer.init(layers), jax.random.key(0)]
 
-    def step() -> None:
-        *held[:], loss = update(*held, x, y)
-        loss.block_until_ready()
+    def run(count: int) -> None:
+        for _ in range(count):
+            *held[:], loss = update(*held, x, y)
+            if workload.kind != "fit":
+                loss.block_until_ready()
+        jax.block_until_ready(held)
 
-    return Steps.repeat(step)
+    return Steps(run)

@@ -45,8 +45,8 @@ class LinearRegression(RegressorMixin, BaseEstimator):
         """Fit to ``X`` (n_samples, n_features) and ``y`` (n_samples,)."""
         X, y = validate_data(self, X, y, y_numeric=True, dtype=[np.float64, np.float32])
         self.module_ = nn.Linear(X.shape[1], 1, device=self.device, dtype=X.dtype)
-        nn.init.zeros_(self.module_.weight)
-        nn.init.zeros_(self.module_.bias)
+        for parameter in self.module_.parameters():
+            nn.init.zeros_(parameter)
         record = training.fit(
             self.module_,
             X,
@@ -58,8 +58,9 @@ class LinearRegression(RegressorMixin, BaseEstimator):
             shuffle=False,
             verbose=0,
         )
-        self.coef_: np.ndarray = np.array(self.module_.weight.detach().numpy()[0])
-        self.intercept_: float = float(self.module_.bias.detach().numpy()[0])
+        weight, bias = (np.array(parameter.detach().numpy()) for parameter in self.module_.parameters())
+        self.coef_: np.ndarray = weight[0]
+        self.intercept_: float = float(bias[0])
         self.loss_curve_: list[float] = record.history["loss"]
         self.n_iter_: int = len(self.loss_curve_)
         return self

@@ -125,8 +125,8 @@ class _Perceptron(BaseEstimator):
                 l2=self.alpha / (2 * batch_size),
             )
             bound = math.sqrt((2.0 if activation == "sigmoid" else 6.0) / (fan_in + fan_out))
-            nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.uniform_(layer.bias, -bound, bound)
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -bound, bound)
             layers.append(layer)
         return nn.Sequential(layers)
 
@@ -208,9 +208,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         self.classes_, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         count = len(self.classes_)
         if count < 2:
-            raise ValueError(
-                f"MLPClassifier needs samples of 2 classes or more; y holds one class: {self.classes_[0]}"
-            )
+            raise ValueError(f"MLPClassifier needs samples of 2 classes or more; y holds one class: {self.classes_[0]}")
         if count == 2:
             self._train(X, labels.reshape(-1, 1), 1, "bce_with_logits", "accuracy", labels)
         else:

@@ -126,7 +126,7 @@ def _whole(formula: str) -> Case:
 
 
 #: Formula, and for each output the number of the input that it overwrites.
-IN_PLACE = (
+IN_PLACE: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("add", (0,)), ("sub", (1,)), ("relu", (0,)), ("scale", (0,)), ("silu_grad", (0,)), ("silu_grad", (1,)),
     ("sgd_momentum", (0, 2)), ("adam", (0, 2, 3)),
 )  # fmt: skip

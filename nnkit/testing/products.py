@@ -35,7 +35,7 @@ def _matmul(dtype: str, layout: str) -> Case:
     return Case(f"matmul-{layout}-{dtype}", "matmul", check)
 
 
-def _matmul_transposed(turned: tuple[bool, bool], dtype: str) -> Case:
+def _matmul_transposed(turned: tuple[int, ...], dtype: str) -> Case:
     def check(backend: Backend) -> None:
         bench = Bench(backend)
         x, y = sample((31, 33), dtype), sample((33, 5), dtype, seed=1)
@@ -47,7 +47,7 @@ def _matmul_transposed(turned: tuple[bool, bool], dtype: str) -> Case:
         bench.close(out, x.astype("float64") @ y.astype("float64"))
         bench.finish()
 
-    return Case(f"matmul-transposed-{turned[0]:d}-{turned[1]:d}-{dtype}", "matmul", check)
+    return Case(f"matmul-transposed-{turned[0]}-{turned[1]}-{dtype}", "matmul", check)
 
 
 # ---- the linear layer -----------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def _check_linear_grad(
 FEW = ("identity", "relu", "gelu", "softplus")
 CASES = [
     *(_matmul(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
-    *(_matmul_transposed(t, dtype) for t in ((0, 0), (0, 1), (1, 0), (1, 1)) for dtype in FLOATS),
+    *(_matmul_transposed(t, dtype) for t in np.ndindex(2, 2) for dtype in FLOATS),
     *(_linear(a, "float32", "contiguous", LAYERS if a in FEW else LAYERS[4:6]) for a in ACTIVATIONS),
     *(_linear(a, "float64", "contiguous", LAYERS) for a in FEW),
     *(_linear(a, "float32", layout, LAYERS) for a in FEW[:2] for layout in LAYOUTS[1:]),

@@ -29,8 +29,13 @@ MAXIMUM_RECORDINGS = 64  # of one size of batch, per training
 class Step(Protocol):
     """A step of training or evaluation, as ``nnkit.training.steps`` has them."""
 
-    model: Any
-    totals: Any
+    @property
+    def model(self) -> Any:
+        """The model that runs."""
+
+    @property
+    def totals(self) -> Any:
+        """The sums that it leaves."""
 
     def __call__(self, batch: Batch) -> None:
         """Run on one batch."""

@@ -82,10 +82,11 @@ class Optimizer(optim.Optimizer):
         #: Whether ``fit`` calls ``follow_schedule``, so that all steps are alike and can be replayed.
         self.driven = False
         self._check()
+        self._own = tuple(vars(self))
 
     def _check(self) -> None:
         kind = type(self).__name__
-        if not callable(self._rate) and not (isinstance(self._rate, Real) and 0 <= self._rate < float("inf")):
+        if not callable(self._rate) and not (isinstance(self._rate, Real) and 0 <= float(self._rate) < float("inf")):
             raise ValueError(f"{kind}: learning_rate must be a number, 0 or larger, or a schedule; got {self._rate!r}")
         if self.decay and callable(self._rate):
             raise ValueError(f"{kind}: decay and a learning-rate schedule exclude each other; leave decay out")
@@ -173,6 +174,21 @@ class Optimizer(optim.Optimizer):
         if not self.driven:
             self.follow_schedule()
         return super().step(closure)
+
+    # ---- copies and text ----------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in self._own}
+        return {"own": own, "updates": super().__getstate__() if self.built else None}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        vars(self).update(saved["own"], _own=tuple(saved["own"]))
+        if saved["updates"] is not None:
+            super().__setstate__(saved["updates"])
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items() if value is not None)
+        return f"{type(self).__name__}({arguments})"
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this optimizer, without what it remembers of the training."""
