@@ -102,6 +102,14 @@ class Backend:
         """Copy x into out, of the same type and shape, outside of any program."""
         out[...] = x
 
+    def upload(self, x: np.ndarray, out: Array) -> None:
+        """Copy a host array into out, of the same type and shape, outside of any program."""
+        out[...] = self.xp.asarray(x)
+
+    def download(self, x: Array) -> np.ndarray:
+        """A copy of an array on the host, outside of any program."""
+        return np.array(self.to_numpy(x))
+
     def duplicate(self, x: Array) -> Array:
         """A copy in memory of its own, outside of any program."""
         return self.xp.asarray(x, copy=True)

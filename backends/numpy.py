@@ -50,6 +50,12 @@ class NumpyBackend(Backend):
     def transfer(self, x: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out, x)
 
+    def upload(self, x: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, x)
+
+    def download(self, x: np.ndarray) -> np.ndarray:
+        return x.copy()
+
     def duplicate(self, x: np.ndarray) -> np.ndarray:
         return x.copy()
 

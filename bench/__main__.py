@@ -38,7 +38,7 @@ def refusal(tied: Mapping[str, str], arguments: Sequence[str]) -> str:
     settings = " and ".join(f"{name}={value}" for name, value in tied.items())
     without = " ".join(f"-u {name}" for name in tied)
     command = f"env {without} {Path(sys.executable).name} -m bench {' '.join(arguments)}"
-    return f"{settings}: OpenBLAS cannot choose its kernels for this processor, and a report would mislead.\nRun: {command}"
+    return f"{settings} keeps OpenBLAS from its kernels for this processor; a report would mislead.\nRun: {command}"
 
 
 def main(arguments: Sequence[str]) -> int:

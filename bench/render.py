@@ -117,8 +117,9 @@ def _how(measured: Mapping[str, Results]) -> str:
     return (
         f"Time per step or call, the median of {rounds} rounds; in brackets the quartiles. In a round each library has "
         "one turn of at least 50 ms, in a process of its own, while the others sleep; ratios are taken round by round. "
-        "Each library runs with its own defaults. nnkit's `fit` includes shuffling and making batches out of a data set "
-        "(1024 or 8192 rows); the peers' steps see one batch again and again, scikit-learn's make batches too."
+        "Each library runs with its own defaults. nnkit's `fit` shuffles a data set (1024 or 8192 rows) and makes the "
+        "batches, and so does scikit-learn; the others' steps see one batch again and again, and in the `fit` rows JAX "
+        "does not wait for a step before it starts the next."
     )
 
 
@@ -169,10 +170,10 @@ def _limits(results: Results) -> list[str]:
     gemm, (smallest, *_, largest) = limits["gemm_flops"], limits["copies"]
     lines = ["## How close to the limit", ""]
     lines += [
-        f"Measured here, with the same threads: matrix product {gemm / 1e9:.0f} GFLOP/s (float32, 2048³, SciPy's BLAS), "
-        f"copy from {smallest[1] / 1e9:.0f} GB/s (in {smallest[0] / 2**10:.0f} KiB) to {largest[1] / 1e9:.1f} GB/s (in "
-        f"{largest[0] / 2**20:.0f} MiB), read and written. The least time of a step is that of its matrix products and its "
-        "optimizer's memory traffic at these rates, one after the other.",
+        f"Measured here, with the same threads: matrix product {gemm / 1e9:.0f} GFLOP/s (float32, 2048³, SciPy's "
+        f"BLAS), copy from {smallest[1] / 1e9:.0f} GB/s (in {smallest[0] / 2**10:.0f} KiB) to {largest[1] / 1e9:.1f} "
+        f"GB/s (in {largest[0] / 2**20:.0f} MiB), read and written. The least time of a step is that of its matrix "
+        "products and its optimizer's memory traffic at these rates, one after the other.",
         "",
     ]
     rows = []

@@ -1,4 +1,4 @@
-"""Inference, one row and many: every backend by ``predict``, by a plain forward pass and by a compiled one; and the peers."""
+"""Inference, one row and many: every backend by ``predict``, a plain forward pass, a compiled one; and peers."""
 
 from __future__ import annotations
 

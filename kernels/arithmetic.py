@@ -264,6 +264,11 @@ def square_root_grad(dy, y):
     return 0.5 * dy / y
 
 
+def norm_grad(dy, x, y):
+    """Of the root y of a sum of squares, with respect to one of them."""
+    return where(y == 0.0, 0.0, dy * x / y)
+
+
 def absolute_value(x):
     return absolute(x)
 

@@ -18,9 +18,11 @@ PLAIN = (int, float, bool, str, type(None))
 class Guards:
     """Made after recording; ``hold()`` before every replay."""
 
-    def __init__(self, recorder: ProgramRecorder) -> None:
+    def __init__(self, recorder: ProgramRecorder, but: tuple[str, ...] = ()) -> None:
+        """``but`` names settings of modules that do not matter."""
+        self._but = but
         self._tensors = [(t, t.array, t.requires_grad) for t in recorder.tensors.values()]
-        self._modules = [(module, _settings(module)) for module in recorder.modules.values()]
+        self._modules = [(module, _settings(module, but)) for module in recorder.modules.values()]
         self._optimizers = [(o, o.arena, _formulas(o)) for o in recorder.optimizers.values()]
         flags = list(recorder.flags.values())
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
@@ -42,7 +44,7 @@ class Guards:
     def _all_hold(self) -> bool:
         return (
             all(t.array is array and t.requires_grad is trained for t, array, trained in self._tensors)
-            and all(_settings(module) == settings for module, settings in self._modules)
+            and all(_settings(module, self._but) == settings for module, settings in self._modules)
             and all(o.arena is arena and o.is_prepared() and _formulas(o) == f for o, arena, f in self._optimizers)
         )
 
@@ -52,10 +54,10 @@ class Guards:
             gradient._filled = filled
 
 
-def _settings(module: Any) -> dict[str, Any]:
+def _settings(module: Any, but: tuple[str, ...]) -> dict[str, Any]:
     """A module's plain attributes, its hooks and its parts by identity."""
     own = vars(module)
-    settings: dict[str, Any] = {name: value for name, value in own.items() if isinstance(value, PLAIN)}
+    settings: dict[str, Any] = {name: value for name, value in own.items() if isinstance(value, PLAIN) and name not in but}
     for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers"):
         settings[name] = [(key, id(value)) for key, value in own.get(name, {}).items()]
     return settings

@@ -39,7 +39,7 @@ def build(workload: Workload) -> Steps | None:
     """The workload.
 
     A "fit" is the usual loop over one batch, which spares JAX the cost of making batches; it waits for the result at
-    the end only, so that JAX prepares the next step while one runs. Where steps are called one by one, each is waited for.
+    the end only, so that JAX prepares the next step while one runs. Where steps are called singly, each is waited for.
     """
     if workload.kind in ("program", "eager"):
         return None

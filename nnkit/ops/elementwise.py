@@ -28,6 +28,8 @@ Number = (int, float, bool, np.number, np.bool_)
 
 def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = ()) -> Tensor:
     """A formula of one tensor, and its gradient formula."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}; make it one with nnkit.tensor(x)")
     backend = x.backend
     if not x.is_floating_point():
         x = x.to(dtypes.get_default_dtype())
@@ -77,7 +79,8 @@ def activation(x: Tensor, name: str, **scalars: float) -> Tensor:
     >>> activation(tensor([-1.0, 2.0]), "leaky_relu", negative_slope=0.5)
     tensor([-0.5,  2. ])
     """
-    return elementwise(name, ACTIVATIONS[name], x, activation_scalars(name, scalars))
+    numbers = activation_scalars(name, scalars)
+    return elementwise(name, ACTIVATIONS[name], x, numbers)
 
 
 def activation_scalars(name: str, given: dict[str, float]) -> tuple[float, ...]:
@@ -397,7 +400,9 @@ def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: f
 
 def shapes_differ(prediction: tuple[int, ...], target: tuple[int, ...]) -> str:
     """The message for a loss whose prediction and target have different shapes, with the fix."""
-    fix = f"reshape one of them, e.g. target.reshape{prediction}".replace(",)", ", )")
+    fix = "give each prediction its target"
+    if math.prod(prediction) == math.prod(target):
+        fix = f"reshape the target with y.reshape({prediction})"
     if prediction[-1:] == (1,) and target == prediction[:-1]:
         fix = "reshape the target with y.reshape(-1, 1)"
     elif target[-1:] == (1,) and prediction == target[:-1]:

@@ -49,9 +49,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _slice(x: Tensor, items: tuple[Any, ...]) -> Tensor:
     backend = x.backend
-    # The standard wants every axis named; numpy fills up with an ellipsis.
-    if Ellipsis not in items:
-        items = (*items, Ellipsis)
+    items = _standard(x.shape, items)
     try:
         part = x.array[items]
     except IndexError as error:
@@ -64,6 +62,30 @@ def _slice(x: Tensor, items: tuple[Any, ...]) -> Tensor:
         return (dx,)
 
     return result("getitem", part, backend, (x,), pullback)
+
+
+def _standard(sizes: tuple[int, ...], items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A basic index as the array-API standard wants it: with an ellipsis, and no slice beyond the end."""
+    if Ellipsis not in items:
+        items = (*items, Ellipsis)
+    named = len([item for item in items if item is not None and item is not Ellipsis])
+    left, standard = list(sizes), []
+    for item in items:
+        if item is Ellipsis:
+            left = left[max(len(left) - named, 0) :]
+        elif item is not None:
+            size = left.pop(0) if left else 0
+            named -= 1
+            item = _within(item, size) if isinstance(item, slice) else item
+        standard.append(item)
+    return tuple(standard)
+
+
+def _within(part: slice, size: int) -> slice:
+    if part.step is not None and part.step < 0:
+        return part
+    start, stop, step = part.indices(size)
+    return slice(start, max(start, stop), step)
 
 
 def _positions(sizes: tuple[int, ...], items: tuple[Any, ...]) -> np.ndarray:

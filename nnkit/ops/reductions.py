@@ -126,8 +126,24 @@ def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Te
     if p == 1:
         return sum(e.abs(x), dim, keepdim)
     if p == 2:
-        return e.sqrt(sum(e.square(x), dim, keepdim))
+        return _norm2(x, axes_of(x, dim, "norm"), keepdim)
     return e.pow(sum(e.pow(e.abs(x), p), dim, keepdim), 1.0 / p)
+
+
+def _norm2(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    """The root of the sum of squares; its gradient is 0 where the norm is 0."""
+    backend = x.backend
+    squares = backend.empty(x.shape, x.dtype)
+    backend.map("square", (x.array,), (squares,))
+    y = _reduced("sum", Tensor(squares, backend), axes, keepdim, x.dtype)
+    backend.map("square_root", (y,), (y,))
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty(x.shape, x.dtype)
+        backend.map("norm_grad", (_spread(x, dy, axes), x.array, _spread(x, y, axes)), (dx,))
+        return (dx,)
+
+    return result("norm", y, backend, (x,), pullback)
 
 
 @op
@@ -135,6 +151,7 @@ def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow."""
     axes = axes_of(x, dim, "logsumexp")
     top = _extreme_value("max", x.detach(), axes, True)
+    top = e.where(e.abs(top) == math.inf, 0.0, top)
     total = e.log(sum(e.exp(x - top), axes, True)) + top
     return total if keepdim else total.reshape(_dropped(x.shape, axes))
 

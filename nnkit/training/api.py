@@ -163,7 +163,7 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
     >>> nnkit.nn.ReLU().predict([-1.0, 2.0])
     array([0., 2.], dtype=float32)
     """
-    return predictions(model, input_batches(Door(model, None), x, batch_size))
+    return predictions(model, x, batch_size, lambda x: input_batches(Door(model, None), x, batch_size))
 
 
 def last_history(model: Module) -> History | None:

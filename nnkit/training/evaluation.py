@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from nnkit.errors import DataError, ShapeError
+from nnkit.errors import DataError
 from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Source
 from nnkit.training.modes import evaluating
+from nnkit.training.prediction import forward, predictor_of
 from nnkit.training.replay import runner_of
 from nnkit.training.steps import EvaluationStep
 
@@ -51,20 +53,23 @@ class Evaluation:
         return self.step.totals.read().values
 
 
-def predictions(model: Module, batches: Iterable[Tensor]) -> np.ndarray:
-    """The model's outputs for all batches of inputs, one after another, on the host."""
+def predictions(model: Module, x: Any, batch_size: int, batches: Callable[[Any], Iterable[Tensor]]) -> np.ndarray:
+    """The model's outputs for x, or for what it yields, one batch after another, on the host.
+
+    ``batches(x)`` checks x and moves it to the device in batches; it is asked where no recorded pass fits.
+    """
+    predictor = predictor_of(model)
+    if type(x) is np.ndarray and x.ndim and len(x) <= batch_size:
+        known = predictor.run(x)
+        if known is not None:
+            return known
     found: list[np.ndarray] = []
-    with evaluating(model):
-        for batch in batches:
-            output = model(batch)
-            if not isinstance(output, Tensor):
-                raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
-            if output.ndim == 0 or output.shape[0] != batch.shape[0]:
-                raise ShapeError(
-                    f"the model returned shape {tuple(output.shape)} for {batch.shape[0]} samples; "
-                    "its first dimension must be the samples"
-                )
-            found.append(output.numpy())
+    for batch in batches(x):
+        with evaluating(model):
+            output = forward(model, batch).numpy()
+        found.append(np.array(output))
+        if type(x) is np.ndarray and len(x) == len(batch):
+            predictor.record(model, x, batch)
     if not found:
         raise DataError("the data to predict yielded no batch; expected at least one")
-    return np.concatenate(found)
+    return found[0] if len(found) == 1 else np.concatenate(found)

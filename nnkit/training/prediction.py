@@ -1,0 +1,104 @@
+"""``predict``: a model's outputs for an array, in evaluation mode, by a recorded forward pass.
+
+The first call checks its input and runs plainly. After that each thread records a program per shape of batch, with input
+and output memory of its own; so threads do not wait for one another, and a single row costs little more than its sums.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnkit import compiled
+from nnkit.backends import Backend
+from nnkit.backends.program import Program
+from nnkit.backends.recording import recording
+from nnkit.errors import ShapeError
+from nnkit.guards import Guards
+from nnkit.nn.module import Module
+from nnkit.tensor import Tensor
+from nnkit.training.modes import evaluating
+
+__all__ = ["Predictor", "forward", "predictor_of"]
+
+MAXIMUM_PROGRAMS = 8  # per thread
+
+
+class Recorded(NamedTuple):
+    """A forward pass of one shape: its program, and the arrays to write to and to read from."""
+
+    program: Program
+    guards: Guards
+    backend: Backend
+    x: Any
+    y: Any
+
+
+class _Programs(threading.local):
+    def __init__(self) -> None:
+        self.by_shape: dict[Any, Recorded] = {}
+
+
+class Predictor:
+    """A model's recorded forward passes; copies and pickles of the model begin without them."""
+
+    def __init__(self) -> None:
+        self._programs = _Programs()
+        self._impossible = not compiled.enabled()
+
+    def __reduce__(self) -> tuple[type[Predictor], tuple[()]]:
+        return Predictor, ()
+
+    def __deepcopy__(self, memo: Any) -> Predictor:
+        return Predictor()
+
+    def run(self, x: np.ndarray) -> np.ndarray | None:
+        """The outputs for a host array whose shape and type are known, else None."""
+        found = self._programs.by_shape.get((x.shape, x.dtype))
+        if found is None or not found.guards.hold():
+            return None
+        program, _, backend, static, y = found
+        backend.upload(x, static)
+        program.replay()
+        return backend.download(y)
+
+    def record(self, model: Module, x: np.ndarray, batch: Tensor) -> None:
+        """Record the forward pass for arrays like ``x``, which is on the device as ``batch``."""
+        if self._impossible or x.dtype != batch.dtype or not len(x):
+            return
+        static = Tensor(batch.backend.duplicate(batch.array), batch.backend)
+        work = batch.backend.recorder()
+        work.inputs = [static.array]
+        with evaluating(model), recording(work):
+            y = forward(model, static)
+        if work.obstacles:
+            self._impossible = True
+            return
+        programs = self._programs.by_shape
+        if len(programs) >= MAXIMUM_PROGRAMS:
+            programs.pop(next(iter(programs)))
+        guards = Guards(work, but=("training",))
+        programs[x.shape, x.dtype] = Recorded(work.finish(), guards, batch.backend, static.array, y.array)
+
+
+def predictor_of(model: Module) -> Predictor:
+    """The model's Predictor, made when it is first asked for."""
+    found: Predictor | None = model.__dict__.get("_predictor")
+    if found is None:
+        found = model.__dict__["_predictor"] = Predictor()
+    return found
+
+
+def forward(model: Module, batch: Tensor) -> Tensor:
+    """The model's output for a batch; raises TypeError or ShapeError unless it is one Tensor with a row per sample."""
+    output = model(batch)
+    if not isinstance(output, Tensor):
+        raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
+    if output.ndim == 0 or output.shape[0] != batch.shape[0]:
+        raise ShapeError(
+            f"the model returned shape {tuple(output.shape)} for {batch.shape[0]} samples; "
+            "its first dimension must be the samples"
+        )
+    return output
