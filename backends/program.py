@@ -129,14 +129,15 @@ class KernelProgram(Program):
             rows = []
             self._parts.append(_repeated(instruction.call))
         self._add_table(rows)
+        self._whole = self._parts[0] if len(self._parts) == 1 else None
 
     def _add_table(self, rows: list[tuple[int, int]]) -> None:
         if rows:
             self._parts.append(_Table(rows))
 
     def replay(self, times: int = 1) -> None:
-        if len(self._parts) == 1:
-            self._parts[0](times)
+        if self._whole is not None:
+            self._whole(times)
             return
         for _ in range(times):
             for part in self._parts:
@@ -157,13 +158,15 @@ class _Table:
     def __init__(self, rows: list[tuple[int, int]]) -> None:
         self._rows = np.array(rows, np.int64)
         self._call = runner_kernel().call
-        self._count = len(rows)
-        self._blocks: dict[int, Any] = {}
+        self._once = self._block(1)
+        self._address = ctypes.addressof(self._once)
+
+    def _block(self, times: int) -> Any:
+        return (ctypes.c_int64 * 3)(self._rows.ctypes.data, len(self._rows), times)
 
     def __call__(self, times: int) -> None:
-        block = self._blocks.get(times)
-        if block is None:
-            if len(self._blocks) > 16:
-                self._blocks.clear()
-            block = self._blocks[times] = (ctypes.c_int64 * 3)(self._rows.ctypes.data, self._count, times)
-        self._call(block)
+        if times == 1:
+            self._call(self._address)
+            return
+        block = self._block(times)  # by name, so that it lives as long as the call
+        self._call(ctypes.addressof(block))

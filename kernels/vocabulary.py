@@ -9,6 +9,7 @@ Positional parameters are elements of arrays; keyword-only parameters are scalar
 
 from __future__ import annotations
 
+import builtins
 import math
 import types
 from collections.abc import Callable, Mapping
@@ -103,7 +104,7 @@ def bind(
     >>> bind({"double": lambda x: x + x}, {})["double"](4.0)
     8.0
     """
-    shared: dict[str, Any] = {}
+    shared: dict[str, Any] = {"__builtins__": builtins}  # where a C extension's imports look for them
     for formula in formulas.values():
         for name, value in formula.__globals__.items():
             if isinstance(value, float):

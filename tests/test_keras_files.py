@@ -89,6 +89,15 @@ def test_what_compile_was_given_comes_back(settings: dict[str, Any], tmp_path: P
         load_model(tmp_path / "model", compile=False).evaluate(X, np.eye(4, 3))
 
 
+def test_a_learning_rate_that_was_changed_is_saved_as_it_is(tmp_path: Path) -> None:
+    model = Sequential([Dense(1, input_dim=3)])
+    model.compile("sgd", "mse")
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    model.fit(X, Y, verbose=0, callbacks=halve)
+    model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").optimizer.learning_rate == 0.005  # type: ignore[union-attr]
+
+
 def test_a_loss_of_ones_own_is_left_out_with_a_warning(tmp_path: Path) -> None:
     def own(y_true: nnkit.Tensor, y_pred: nnkit.Tensor) -> nnkit.Tensor:
         return (y_true - y_pred).abs().mean(dim=-1)

@@ -11,30 +11,38 @@ from nnkit.kernels.cpu.words import compiled_formulas, memory_words
 # dz = weight * (softmax(z) - onehot(label)). The greatest logit is subtracted first, so exp cannot overflow.
 # ``add`` and ``sub`` are formulas: unlike the operators they are never reordered, so small differences keep their
 # digits.
+# Rows are taken in groups of about 4096 elements, so that exp runs over long stretches also where rows are short.
 CROSS_ENTROPY = """
 def kernel(block):
     z, label, weight = pointer(block[0]), labels(block[1]), pointer(block[2])
     loss, dz = pointer(block[3]), pointer(block[4])
     B, C = block[5], block[6]
-    for i in range(B):
-        at = i * C
-        top = z[at]
-        for j in range(1, C):
-            top = larger(top, z[at + j])
-        total = element(0)
-        for j in range(C):
-            dz[at + j] = exponential(z[at + j] - top)
-        for j in range(C):
-            total += dz[at + j]
-        w = element(1)
-        if block[2] != 0:
-            w = weight[i]
-        right = min(max(label[i], 0), C - 1)
-        loss[i] = w * add(logarithm(total), sub(top, z[at + right]))
-        factor = w / total
-        for j in range(C):
-            dz[at + j] = dz[at + j] * factor
-        dz[at + right] -= w
+    group = max(1, 4096 // C)
+    for first in range(0, B, group):
+        last = min(first + group, B)
+        for i in range(first, last):
+            at = i * C
+            top = z[at]
+            for j in range(1, C):
+                top = larger(top, z[at + j])
+            loss[i] = sub(top, z[at + min(max(label[i], 0), C - 1)])
+            for j in range(C):
+                dz[at + j] = z[at + j] - top
+        for q in range(first * C, last * C):
+            dz[q] = exponential(dz[q])
+        for i in range(first, last):
+            at = i * C
+            total = element(0)
+            for j in range(C):
+                total += dz[at + j]
+            w = element(1)
+            if block[2] != 0:
+                w = weight[i]
+            loss[i] = w * add(logarithm(total), loss[i])
+            factor = w / total
+            for j in range(C):
+                dz[at + j] = dz[at + j] * factor
+            dz[at + min(max(label[i], 0), C - 1)] -= w
 """
 
 # Block: [x, y, B, C]

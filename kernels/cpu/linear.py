@@ -20,7 +20,10 @@ N, T = ord("N"), ord("T")
 LINEAR = """
 def kernel(block):
     M, I, O = block[6], block[7], block[8]
-    gemm(block[0], {T}, {N}, O, M, I, block[2], I, block[1], I, 0, block[5], O)
+    if M == 1:
+        matrix_vector(pointer(block[2]), pointer(block[1]), pointer(block[5]), O, I)
+    else:
+        gemm(block[0], {T}, {N}, O, M, I, block[2], I, block[1], I, 0, block[5], O)
     b, z, y = pointer(block[3]), pointer(block[4]), pointer(block[5])
     has_b, has_z = block[3] != 0, block[4] != 0
     {scalars}
@@ -112,8 +115,37 @@ def matmul_kernel(dtype: str) -> Kernel:
     return load(Source(f"matmul_{dtype}", MATMUL.format(N=N, T=T), lambda: _namespace(dtype)))
 
 
+@functools.cache
+def _matrix_vector(dtype: str) -> object:
+    """y = w x for one row: BLAS's matrix product would first copy all of w."""
+    import numpy as np
+    from numba import njit
+
+    zero = np.dtype(dtype).type(0)
+
+    # Four sums at a time share the reads of x; reordering them is what lets them use vector registers.
+    @njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    def matrix_vector(w, x, y, O, I):  # type: ignore[no-untyped-def]
+        for o in range(0, O - 3, 4):
+            a, b, c, d = o * I, (o + 1) * I, (o + 2) * I, (o + 3) * I
+            s, t, u, v = zero, zero, zero, zero
+            for k in range(I):
+                s += w[a + k] * x[k]
+                t += w[b + k] * x[k]
+                u += w[c + k] * x[k]
+                v += w[d + k] * x[k]
+            y[o], y[o + 1], y[o + 2], y[o + 3] = s, t, u, v
+        for o in range(O - O % 4, O):
+            s = zero
+            for k in range(I):
+                s += w[o * I + k] * x[k]
+            y[o] = s
+
+    return matrix_vector
+
+
 def _namespace(dtype: str) -> dict[str, object]:
-    return memory_words(dtype) | compiled_formulas(dtype)
+    return memory_words(dtype) | compiled_formulas(dtype) | {"matrix_vector": _matrix_vector(dtype)}
 
 
 @functools.cache

@@ -101,7 +101,7 @@ class Trainer(Layer):
         self._loss = None if loss is None else losses.get(loss)
         self._metrics = [_weighted(metric, False) for metric in plain]
         self._metrics += [_weighted(metric, True) for metric in weighted]
-        self._settings = {"optimizer": optimizer, "loss": loss, "metrics": plain, "weighted_metrics": weighted}
+        self._settings = {"optimizer": self.optimizer, "loss": loss, "metrics": plain, "weighted_metrics": weighted}
         self.compiled = True
 
     def fit(
@@ -310,7 +310,7 @@ class Trainer(Layer):
         return x, Pairing(self.output_shape_for(first), loss.target_kind)
 
     def compile_config(self) -> dict[str, Any] | None:
-        """The arguments of ``compile``, as JSON can hold them; None where one of them has no description."""
+        """The arguments of ``compile`` as they are now, for JSON; None where one of them has no description."""
         settings = {
             name: [configured(part) for part in value] if isinstance(value, list) else configured(value)
             for name, value in self._settings.items()

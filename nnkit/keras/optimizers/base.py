@@ -137,13 +137,16 @@ class Optimizer(optim.Optimizer):
         """Let ``fit`` call ``follow_schedule`` (True), or have ``step`` do so (False)."""
         self.driven, self._next = driven, self.iterations
 
+    def _base_rate(self) -> float:
+        """The rate before decay; callbacks may have set it in the groups."""
+        return float(self.param_groups[0]["lr"] if self.built else self._rate)
+
     @property
     def learning_rate(self) -> float:
         """The rate of the next update. It can be set, unless it follows a schedule."""
         if self.follows_schedule:
             return self._scheduled(self.iterations)
-        base = self.param_groups[0]["lr"] if self.built else self._rate
-        return float(base) / (1 + self.decay * self.iterations)
+        return self._base_rate() / (1 + self.decay * self.iterations)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
@@ -194,7 +197,7 @@ class Optimizer(optim.Optimizer):
         """The arguments that rebuild this optimizer, without what it remembers of the training."""
         config: dict[str, Any] = {
             "name": self.name,
-            "learning_rate": configured(self._rate) if callable(self._rate) else float(self._rate),
+            "learning_rate": configured(self._rate) if callable(self._rate) else self._base_rate(),
         }
         for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
             config[name] = getattr(self, name)

@@ -1,0 +1,189 @@
+"""The plan of the house, read from the source: which floor may know which, and what importing nnkit may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import nnkit
+from nnkit import backends, kernels
+
+#: Package -> the folder that holds its modules.
+FOLDERS = {
+    "nnkit.kernels": Path(kernels.__file__).parent,
+    "nnkit.backends": Path(backends.__file__).parent,
+    "nnkit": Path(nnkit.__file__).parent,
+}
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module of the library: dotted name -> its syntax tree."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            name = ".".join([package, *parts]).removesuffix(".__init__")
+            found.setdefault(name, ast.parse(path.read_text()))
+    return found
+
+
+def is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def statements(tree: ast.AST, inside_functions: bool) -> Iterator[ast.AST]:
+    """The nodes of a module, without blocks for type checkers and, if asked, without what functions do when called."""
+    for node in ast.iter_child_nodes(tree):
+        if is_for_types_only(node):
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not inside_functions:
+            continue
+        yield node
+        yield from statements(node, inside_functions)
+
+
+def imports(name: str, inside_functions: bool) -> set[str]:
+    """The modules that a module imports: of nnkit by their full name, of others by the name of the package."""
+    found: set[str] = set()
+    for node in statements(modules()[name], inside_functions):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import; imports name their module in full"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in modules() else str(node.module))
+    return {n if n.partition(".")[0] == "nnkit" else n.partition(".")[0] for n in found}
+
+
+def floor(name: str) -> str:
+    """The part of the house that a module belongs to."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if len(parts) > 1 else name
+
+
+# ---- the arrow ----------------------------------------------------------------------------------------------------
+
+LEAVES = {"nnkit.errors", "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils"}
+CORE = {"nnkit.ops", "nnkit.tensor", "nnkit.tape", "nnkit.methods", "nnkit.creation", "nnkit.random", "nnkit.dtypes"}
+TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
+#: Part -> the parts that it may not import, at any level of any function.
+FORBIDDEN = {
+    "nnkit.kernels": {"nnkit.backends", *CORE, *TRAINED, *LEAVES, "nnkit"},
+    "nnkit.backends": {*CORE, *TRAINED, *LEAVES, "nnkit"},
+    **dict.fromkeys(
+        CORE, {*TRAINED, "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils", "nnkit.compiled", "nnkit"}
+    ),
+    "nnkit.nn": {"nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.datasets", "nnkit.preprocessing", "nnkit.io"},
+    "nnkit.optim": {"nnkit.nn", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.datasets", "nnkit.io"},
+    "nnkit.training": {"nnkit.keras", "nnkit.sklearn"},
+    "nnkit.keras": {"nnkit.sklearn"},
+    "nnkit.sklearn": {"nnkit.keras"},
+    "nnkit.io": {"nnkit.training", "nnkit.keras", "nnkit.sklearn"},
+    "nnkit.datasets": {*CORE, *TRAINED},
+    "nnkit.preprocessing": {*CORE - {"nnkit.random"}, *TRAINED},
+    "nnkit.errors": {*CORE, *TRAINED, "nnkit.datasets"},
+    "nnkit.testing": {*TRAINED},
+}
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_imports_point_one_way(part: str) -> None:
+    names = [name for name in modules() if floor(name) == part]
+    assert names, f"no module belongs to {part}"
+    for name in names:
+        for imported in imports(name, inside_functions=True):
+            assert floor(imported) not in FORBIDDEN[part] or floor(imported) == part, f"{name} imports {imported}"
+
+
+def test_modules_do_not_import_one_another_in_a_circle() -> None:
+    graph = {name: imports(name, inside_functions=False) & modules().keys() for name in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for imported in sorted(graph[name] - {"nnkit"} if name.startswith("nnkit.") else graph[name]):
+                visit(imported, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_a_function_imports_nothing_of_nnkit() -> None:
+    """An import inside a function would hide a circle."""
+    for name in modules():
+        inner = imports(name, True) - imports(name, False)
+        assert not {n for n in inner if n.startswith("nnkit")}, f"{name}: {inner}"
+
+
+# ---- who may compute on arrays --------------------------------------------------------------------------------------
+
+#: Libraries of arrays and compilers, and the only floors that may name them.
+LIBRARIES = {"numba", "llvmlite", "cupy", "array_api_compat", "array_api_strict"}
+
+
+def test_only_backends_and_kernels_name_a_compiler_or_a_gpu_library() -> None:
+    for name in modules():
+        if not name.startswith(("nnkit.backends", "nnkit.kernels")):
+            assert not imports(name, True) & LIBRARIES, name
+
+
+#: What the floors between tensors and optimizers may take from numpy: types, shapes, and values on the host.
+HOST = {
+    "dtype", "ndarray", "generic", "number", "bool_", "integer", "floating", "int64", "float16", "float32", "float64",
+    "int8", "int16", "int32", "uint8", "longdouble", "promote_types", "broadcast_shapes", "array", "asarray", "array2string",
+}  # fmt: skip
+#: Module -> what else it may take, and why it is not arithmetic on tensors' values.
+EXCEPTIONS = {
+    "nnkit.creation": {"arange", "linspace", "eye", "floor", "minimum"},  # values of new tensors are made on the host
+    "nnkit.random": {"sqrt", "log", "cos", "pi", "arange", "argsort", "uint64"},  # and so are initial weights
+    "nnkit.ops.indexing": {"arange", "broadcast_to", "where"},  # positions of the elements an index chooses
+    "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
+    "nnkit.ops.reductions": {"eye", "ones"},  # constants
+    "nnkit.nn.init": {"linalg", "diagonal", "sign"},  # initial weights: orthogonal ones
+    "nnkit.ops.shape": {"cumsum"},  # sizes of the parts
+    "nnkit.tensor": {"prod"},  # of a shape
+}
+
+
+@pytest.mark.parametrize("part", [*sorted(CORE), "nnkit.nn", "nnkit.optim"])
+def test_tensors_ops_modules_and_optimizers_compute_nothing_with_numpy(part: str) -> None:
+    for name, tree in modules().items():
+        if floor(name) == part:
+            used = {
+                node.attr
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "np"
+            }
+            assert used <= HOST | EXCEPTIONS.get(name, set()), f"{name}: {sorted(used - HOST)}"
+
+
+# ---- what an import costs --------------------------------------------------------------------------------------------
+
+#: Imported when first used, by the function that needs it.
+HEAVY = {
+    "numba", "llvmlite", "cupy", "scipy", "sklearn", "matplotlib", "pandas", "pooch", "tqdm", "safetensors", "hypothesis",
+    "pytest", "array_api_strict", "torch",
+}  # fmt: skip
+LIGHT = [
+    "nnkit", "nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.utils.data", "nnkit.io", "nnkit.datasets",
+    "nnkit.preprocessing", "nnkit.testing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_is_light(module: str) -> None:
+    script = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
