@@ -83,7 +83,8 @@ def _warnings(results: Results) -> list[str]:
     busy = max([*results["load_before"][:1], 0.0])
     if busy > 0.5 * machine["processor"]["hardware_threads"]:
         lines.append(f"> **The machine was busy** when this began (load {busy}): times are longer and spread wider.")
-    return [*lines, ""] if lines else []
+    lines += [f"> **{name} was not measured**: {why}" for name, why in results["failures"].items()]
+    return [*"\n>\n".join(lines).split("\n"), ""] if lines else []
 
 
 # ---- workloads ----------------------------------------------------------------------------------------------------

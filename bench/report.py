@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 import tomllib
@@ -18,7 +19,7 @@ from bench.plot import draw
 from bench.primitives import usable_backends
 from bench.render import render
 from bench.scaling import QUICK_SIZES, SIZES
-from bench.worker import ask
+from bench.worker import WorkerError, ask
 from bench.workloads import WORKLOADS
 
 RESULTS = Path(__file__).parent / "results"
@@ -55,57 +56,63 @@ def reasons(path: Path) -> Mapping[str, str]:
     return tomllib.loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
 
 
+class Sections:
+    """Runs the sections; one that fails leaves the others their numbers."""
+
+    def __init__(self, only: Sequence[str]) -> None:
+        self._only = only
+        self.failures: dict[str, str] = {}
+
+    def run(self, name: str, section: Callable[[], Any]) -> Any:
+        """The numbers of a section, None if it was not asked for or failed; says on stderr how long it took."""
+        if name not in self._only:
+            return None
+        start = time.monotonic()
+        result = None
+        try:
+            result = section()
+        except (WorkerError, subprocess.CalledProcessError) as error:
+            self.failures[name] = str(error)
+        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        return result
+
+
 def measure(only: Sequence[str], quick: bool) -> dict[str, Any]:
     """All numbers of the chosen sections."""
     is_partial = quick or set(only) != set(SECTIONS)
     packages = [package for contender in CONTENDERS.values() for package in contender.packages]
-    about = machine.describe(dict.fromkeys(packages))
+    about = machine.describe(dict.fromkeys(packages)) | {"blas": ask("bench.machine:blas")}
     processor = about["processor"]
-    results: dict[str, Any] = {
+    sections = Sections(only)
+    return {
         "name": machine.slug(processor["name"], processor["cores"]) + ("-partial" if is_partial else ""),
         "partial": is_partial,
         "machine": about,
         "load_before": machine.load(),
+        "workloads": _workloads(sections, QUICK_ROUNDS if quick else ROUNDS),
+        "limits": sections.run("limits", partial(ask, "bench.limits:measure", quick)),
+        "scaling": sections.run("scaling", partial(_scaling, quick)),
+        "memory": sections.run("memory", memory.measure),
+        "startup": sections.run("startup", partial(startup.measure, quick)),
+        "failures": sections.failures,
+        "load_after": machine.load(),
     }
-    about["blas"] = ask("bench.machine:blas")
-    results["workloads"] = _workloads([key for key in WORKLOADS if key in only], QUICK_ROUNDS if quick else ROUNDS)
-    if "limits" in only:
-        results["limits"] = _told("limits", lambda: ask("bench.limits:measure", quick))
-    if "scaling" in only:
-        results["scaling"] = _scaling(quick)
-    if "memory" in only:
-        results["memory"] = _told("memory", memory.measure)
-    if "startup" in only:
-        results["startup"] = _told("startup", lambda: startup.measure(quick))
-    results["load_after"] = machine.load()
-    return results
 
 
-def _told(name: str, section: Callable[[], Any]) -> Any:
-    """Measure a section, and say on stderr how long it took."""
-    start = time.monotonic()
-    result = section()
-    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    return result
-
-
-def _workloads(keys: Sequence[str], rounds: int) -> dict[str, Any]:
+def _workloads(sections: Sections, rounds: int) -> dict[str, Any]:
     field = Field()
-    found = {}
     try:
-        for key in keys:
-            found[key] = _told(f"workload {key}", partial(run, field, WORKLOADS[key], rounds, list(CONTENDERS)))
+        found = {
+            key: sections.run(key, partial(run, field, workload, rounds, list(CONTENDERS)))
+            for key, workload in WORKLOADS.items()
+        }
     finally:
         field.close()
-    return found
+    return {key: row for key, row in found.items() if row is not None}
 
 
 def _scaling(quick: bool) -> dict[str, Any]:
     sizes = list(QUICK_SIZES if quick else SIZES)
+    names = [name for name in usable_backends() if name != "cuda"]
     turns = 3 if quick else 7
-    measured = {
-        name: _told(f"scaling, {name}", partial(ask, "bench.scaling:measure", name, sizes, turns))
-        for name in usable_backends()
-        if name != "cuda"
-    }
-    return {"sizes": sizes, "backends": measured}
+    return {"sizes": sizes, "backends": {name: ask("bench.scaling:measure", name, sizes, turns) for name in names}}

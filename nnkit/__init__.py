@@ -3,6 +3,9 @@
 ``import nnkit as torch`` speaks PyTorch's vocabulary; ``nnkit.keras`` Keras's; ``nnkit.sklearn`` scikit-learn's.
 """
 
+import importlib
+from typing import Any
+
 from nnkit import cuda, errors, io, nn, ops, optim, random, training, utils
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
@@ -121,3 +124,10 @@ from nnkit.tensor import Parameter, Tensor, get_default_device, grad, set_defaul
 
 mm = matmul
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The vocabularies and data sets, imported when first asked for."""
+    if name in ("datasets", "keras", "preprocessing", "sklearn", "testing"):
+        return importlib.import_module(f"nnkit.{name}")
+    raise AttributeError(f"module 'nnkit' has no attribute {name!r}")

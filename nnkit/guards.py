@@ -57,7 +57,9 @@ class Guards:
 def _settings(module: Any, but: tuple[str, ...]) -> dict[str, Any]:
     """A module's plain attributes, its hooks and its parts by identity."""
     own = vars(module)
-    settings: dict[str, Any] = {name: value for name, value in own.items() if isinstance(value, PLAIN) and name not in but}
+    settings: dict[str, Any] = {
+        name: value for name, value in own.items() if isinstance(value, PLAIN) and name not in but
+    }
     for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers"):
         settings[name] = [(key, id(value)) for key, value in own.get(name, {}).items()]
     return settings

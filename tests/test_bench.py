@@ -212,7 +212,7 @@ def stored() -> dict[str, Any]:
     line = {"recorded": [1e-6, 1e-4], "eager": [2e-6, 1e-4]}
     panels = dict.fromkeys(("linear + bias + relu", "its gradients", "Adam"), line)
     return {
-        "name": "test-cpu", "partial": False, "machine": about, "load_before": [0.1], "load_after": [0.2],
+        "name": "test-cpu", "partial": False, "machine": about, "load_before": [0.1], "load_after": [0.2], "failures": {},
         "workloads": {"a": reached, "e": missed},
         "limits": {"gemm_flops": 1e11, "copies": [[65536, 1e11], [2**29, 1e10]],
                    "adam": [{"parameters": 10, "bytes_per_second": 5e9, "copy": 1e10}]},
@@ -243,9 +243,10 @@ def test_the_page_says_what_was_reached_and_what_was_missed() -> None:
 def test_the_page_warns_of_what_spoils_numbers() -> None:
     results = stored()
     results["machine"]["environment"] = {"OPENBLAS_CORETYPE": "Haswell"}
-    results |= {"load_before": [1.9], "partial": True}
+    results |= {"load_before": [1.9], "partial": True, "failures": {"memory": "no room"}}
     page = render(results, {})
     assert "OPENBLAS_CORETYPE=Haswell was set" in page
+    assert "**memory was not measured**: no room" in page
     assert "was busy" in page and "Not the whole report" in page
 
 

@@ -12,7 +12,7 @@ from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Source
 from nnkit.training.modes import evaluating
-from nnkit.training.prediction import forward, predictor_of
+from nnkit.training.prediction import predictor_of
 from nnkit.training.replay import runner_of
 from nnkit.training.steps import EvaluationStep
 
@@ -63,13 +63,7 @@ def predictions(model: Module, x: Any, batch_size: int, batches: Callable[[Any],
         known = predictor.run(x)
         if known is not None:
             return known
-    found: list[np.ndarray] = []
-    for batch in batches(x):
-        with evaluating(model):
-            output = forward(model, batch).numpy()
-        found.append(np.array(output))
-        if type(x) is np.ndarray and len(x) == len(batch):
-            predictor.record(model, x, batch)
+    found = [predictor.forward(model, x, batch) for batch in batches(x)]
     if not found:
         raise DataError("the data to predict yielded no batch; expected at least one")
     return found[0] if len(found) == 1 else np.concatenate(found)

@@ -39,6 +39,7 @@ class Recorded(NamedTuple):
 class _Programs(threading.local):
     def __init__(self) -> None:
         self.by_shape: dict[Any, Recorded] = {}
+        self.seen: set[Any] = set()
 
 
 class Predictor:
@@ -64,23 +65,30 @@ class Predictor:
         program.replay()
         return backend.download(y)
 
-    def record(self, model: Module, x: np.ndarray, batch: Tensor) -> None:
-        """Record the forward pass for arrays like ``x``, which is on the device as ``batch``."""
-        if self._impossible or x.dtype != batch.dtype or not len(x):
-            return
+    def forward(self, model: Module, x: Any, batch: Tensor) -> np.ndarray:
+        """The outputs for a batch on the device, made of ``x``: recorded where the like of it came before."""
+        key = (
+            (x.shape, x.dtype) if type(x) is np.ndarray and x.shape == batch.shape and x.dtype == batch.dtype else None
+        )
+        if self._impossible or key is None or key not in self._programs.seen:
+            self._programs.seen.add(key)
+            with evaluating(model):
+                return np.array(forward(model, batch).numpy())
         static = Tensor(batch.backend.duplicate(batch.array), batch.backend)
         work = batch.backend.recorder()
         work.inputs = [static.array]
         with evaluating(model), recording(work):
             y = forward(model, static)
+        outputs = batch.backend.download(y.array)
         if work.obstacles:
             self._impossible = True
-            return
+            return outputs
         programs = self._programs.by_shape
         if len(programs) >= MAXIMUM_PROGRAMS:
             programs.pop(next(iter(programs)))
         guards = Guards(work, but=("training",))
-        programs[x.shape, x.dtype] = Recorded(work.finish(), guards, batch.backend, static.array, y.array)
+        programs[key] = Recorded(work.finish(), guards, batch.backend, static.array, y.array)
+        return outputs
 
 
 def predictor_of(model: Module) -> Predictor:

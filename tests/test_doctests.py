@@ -1,0 +1,35 @@
+"""The examples in the docstrings run and give what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import nnkit
+from nnkit import backends, kernels
+
+#: Modules that cannot be imported without a GPU's library.
+NEEDS_CUDA = {"nnkit.backends.cupy"}
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def modules_with_examples() -> list[str]:
+    names: dict[str, None] = {}
+    for package in (nnkit, backends, kernels):
+        folder = Path(str(package.__file__)).parent
+        for path in sorted(folder.rglob("*.py")):
+            if ">>>" in path.read_text():
+                parts = path.relative_to(folder).with_suffix("").parts
+                names[".".join([package.__name__, *parts]).removesuffix(".__init__")] = None
+    return [name for name in names if name not in NEEDS_CUDA]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings(name: str) -> None:
+    nnkit.manual_seed(0)
+    results = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
+    assert results.attempted > 0
+    assert results.failed == 0

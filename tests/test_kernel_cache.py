@@ -1,0 +1,158 @@
+"""Compiled kernels are kept on disk: a later process needs no compiler, and damage costs a compilation, nothing more."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnkit import backends
+from nnkit.kernels.cpu import compiler
+from nnkit.kernels.cpu.words import memory_words
+
+#: A kernel of its own, so that nothing else has compiled it: [n, x]: every element times {factor}.
+SCRIPT = """
+import ctypes, sys
+import numpy as np
+from nnkit.kernels.cpu.compiler import Source, load
+from nnkit.kernels.cpu.words import memory_words
+text = '''
+def kernel(block):
+    x = pointer(block[1])
+    for i in range(block[0]):
+        x[i] = x[i] * {factor}
+'''
+x = np.arange(5.0)
+block = (ctypes.c_int64 * 2)(5, x.ctypes.data)
+load(Source("times", text, lambda: memory_words("float64"))).call(ctypes.addressof(block))
+assert x.tolist() == [0.0, {factor}, 2 * {factor}, 3 * {factor}, 4 * {factor}], x
+print("compiled" if "numba" in sys.modules else "loaded")
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for this test's processes."""
+    monkeypatch.setenv("NNKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def start(factor: float = 3.0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "error", "-c", SCRIPT.format(factor=factor)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """ "compiled" or "loaded"; the process checked its own numbers."""
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return out.strip()
+
+
+def kept(cache: Path) -> Path:
+    """The one file in the cache."""
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert [path.name for path in files] == ["times.o"]
+    return files[0]
+
+
+def test_the_first_process_compiles_and_the_second_loads(cache: Path) -> None:
+    assert finish(start()) == "compiled"
+    written = kept(cache).read_bytes()
+    assert finish(start()) == "loaded"
+    assert kept(cache).read_bytes() == written
+
+
+def with_header(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
+    def damage(data: bytes) -> bytes:
+        line, code = data.split(b"\n", 1)
+        header = json.loads(line)
+        change(header)
+        return json.dumps(header).encode() + b"\n" + code
+
+    return damage
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "truncated": lambda data: data[: len(data) // 2],
+    "one byte short": lambda data: data[:-1],
+    "zeroed": lambda data: bytes(len(data)),
+    "one bit flipped": lambda data: data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
+    "not a header": lambda data: b"\xff\xfe{" + data,
+    "a list for a header": lambda data: b"[1]\n" + data,
+    "no list of symbols": with_header(lambda header: header.pop("needs")),
+    "a symbol that is nowhere": with_header(lambda header: header.update(needs=["no_such_symbol_anywhere"])),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_file_is_compiled_anew_and_mended(name: str, cache: Path) -> None:
+    finish(start())
+    path, whole = kept(cache), kept(cache).read_bytes()
+    path.write_bytes(DAMAGE[name](whole))
+    assert finish(start()) == "compiled"
+    assert kept(cache).read_bytes().partition(b"\n")[0] == whole.partition(b"\n")[0]
+
+
+def test_a_changed_kernel_of_the_same_name_is_compiled_anew(cache: Path) -> None:
+    assert [finish(start(factor)) for factor in (3.0, 4.0, 4.0, 3.0)] == ["compiled", "compiled", "loaded", "compiled"]
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    assert [finish(start()) for _ in range(2)] == ["compiled", "compiled"]
+    assert cache.read_text() == "a file where the folder should be"
+
+
+def test_processes_that_compile_at_once_leave_one_good_file(cache: Path) -> None:
+    assert [finish(process) for process in [start() for _ in range(3)]] == ["compiled"] * 3
+    kept(cache)
+    assert finish(start()) == "loaded"
+
+
+def test_threads_share_one_kernel() -> None:
+    text = "def kernel(block):\n    pointer(block[0])[0] = 5.0\n"
+    source = compiler.Source("five", text, lambda: memory_words("float64"))
+    with ThreadPoolExecutor(4) as pool:
+        kernels = set(pool.map(lambda _: compiler.load(source), range(8)))
+    assert len(kernels) == 1
+
+
+WITHOUT_NUMBA = """
+import json, sys
+sys.modules["numba"] = None
+from nnkit.kernels.cpu import compiler
+loader = compiler._loader()
+for name in {names}:
+    header, code = (compiler.cache_folder() / (name + ".o")).read_bytes().split(b"\\n", 1)
+    assert loader.load(name, json.loads(header), code).address, name
+"""
+
+
+def test_the_kernels_of_every_family_load_without_numba() -> None:
+    """None needs a symbol that only Numba provides, not even the long formulas."""
+    numba = backends.get("numba")
+    x, w, z, y = (np.ones(shape, np.float32) for shape in ((2, 3), (4, 3), (2, 4), (2, 4)))
+    key, labels, loss = np.zeros(2, np.int64), np.zeros(2, np.int64), np.ones(2, np.float32)
+    for formula in ("gelu", "mish", "error_function"):
+        numba.map(formula, (x,), (np.empty_like(x),))
+    numba.linear(x, w, None, "gelu", z, y)
+    numba.linear_grad(x, w, z, y, "gelu", np.empty_like(z), np.empty_like(x), np.empty_like(w), None, (False, False))
+    numba.matmul(x, w.T, y)
+    numba.softmax(x, True, np.empty_like(x))
+    numba.cross_entropy(x, labels, None, loss, np.empty_like(x))
+    numba.reduce("sum", x, (0, 1), np.empty((), np.float32))
+    numba.take_rows(x, labels, np.empty_like(x))
+    numba.uniform(key, 0, x)
+    numba.dropout(x, 0.5, key, np.empty_like(x))
+    names = sorted(compiler._loader().kernels.keys() - {"five"})
+    assert len(names) >= 10
+    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMBA.format(names=names)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
