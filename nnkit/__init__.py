@@ -123,6 +123,8 @@ from nnkit.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from nnkit.tensor import Parameter, Tensor, get_default_device, grad, set_default_device
 
 mm = matmul
+# PyTorch's names that would hide Python's own here.
+_BUILTIN_NAMES = {"float": float32, "int": int32, "bool": bool_}
 __version__ = "0.1.0"
 
 
@@ -130,4 +132,6 @@ def __getattr__(name: str) -> Any:
     """The vocabularies and data sets, imported when first asked for."""
     if name in ("datasets", "keras", "preprocessing", "sklearn", "testing"):
         return importlib.import_module(f"nnkit.{name}")
+    if name in _BUILTIN_NAMES:
+        return _BUILTIN_NAMES[name]
     raise AttributeError(f"module 'nnkit' has no attribute {name!r}")

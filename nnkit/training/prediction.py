@@ -1,7 +1,8 @@
 """``predict``: a model's outputs for an array, in evaluation mode, by a recorded forward pass.
 
-The first call checks its input and runs plainly. After that each thread records a program per shape of batch, with input
-and output memory of its own; so threads do not wait for one another, and a single row costs little more than its sums.
+The first call checks its input and runs plainly. After that each thread records a program per shape of batch, with
+input and output memory of its own; so threads do not wait for one another, and a single row costs little more than
+its sums.
 """
 
 from __future__ import annotations
