@@ -24,8 +24,11 @@ from typing import Any, NamedTuple
 from nnkit.kernels.cpu import words
 
 CFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-#: Numba's wrapper names these for reporting an exception; kernels raise none, and without Numba they have no address.
-UNREACHED = {"numba_gil_ensure", "numba_gil_release"}
+#: Named by compiled code for reporting an exception; kernels raise none, and without Numba these have no address.
+UNREACHED = {
+    "numba_gil_ensure", "numba_gil_release", "numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct",
+    "NRT_Free",
+}  # fmt: skip
 SLOW = 1.0  # seconds of compilation after which a line says what is going on
 
 
