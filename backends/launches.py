@@ -7,12 +7,14 @@ type, float32 or float64; whatever else comes (other types, strides, broadcastin
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnkit.backends import threads
 from nnkit.backends.base import Scalar
 from nnkit.kernels.cpu import classification, elementwise, memory, random, reductions
 from nnkit.kernels.cpu import linear as linear_kernels
@@ -30,15 +32,22 @@ WHOLE = frozenset({
 
 
 class Launch(NamedTuple):
-    """A kernel, its argument block, and what the block points to and nobody else may hold."""
+    """A kernel, its argument block, and what the block points to and nobody else may hold.
+
+    A large loop has ``pieces``: blocks over parts of its memory, to be run together instead of ``block``.
+    """
 
     kernel: Kernel
     block: Any
     alive: tuple[Any, ...] = ()
+    pieces: tuple[Any, ...] = ()
 
     def run(self) -> None:
         """Run the kernel now."""
-        self.kernel.call(ctypes.addressof(self.block))
+        if self.pieces:
+            threads.run_together([functools.partial(self.kernel.call, ctypes.addressof(b)) for b in self.pieces])
+        else:
+            self.kernel.call(ctypes.addressof(self.block))
 
 
 def _documented_address(array: np.ndarray) -> int:
@@ -57,6 +66,26 @@ address = _field_address if _field_address(_sample) == _sample.ctypes.data else 
 
 def _launch(kernel: Kernel, arguments: list[int], *alive: Any) -> Launch:
     return Launch(kernel, (ctypes.c_int64 * len(arguments))(*arguments), alive)
+
+
+def _cut(launch: Launch, size: int, moving: dict[int, int], width: int, count: int = 1, step: int = 1) -> Launch:
+    """The launch in pieces, where it is large: a loop over ``size`` elements of ``width`` bytes in all.
+
+    ``moving``: place in the block -> bytes an element, for what lies further on in a later piece; ``count`` is the
+    place of the number of elements. A piece begins at a multiple of ``step``.
+    """
+    workers = threads.get_num_threads()
+    if size * width < threads.LARGE or workers < 2:
+        return launch
+    share = -(-size // (workers * 64 * step)) * 64 * step
+    pieces = []
+    for first in range(0, size, share):
+        block = type(launch.block)(*launch.block)
+        block[count] = min(share, size - first)
+        for place, stride in moving.items():
+            block[place] += first * stride
+        pieces.append(block)
+    return launch._replace(pieces=tuple(pieces))
 
 
 def _common_type(*arrays: np.ndarray) -> str | None:
@@ -135,7 +164,12 @@ def map(
     layout = "".join(kind[0] for kind in kinds if kind)
     names = tuple(TYPES[a.dtype] for a in inputs), tuple(TYPES[a.dtype] for a in out)
     kernel = elementwise.map_kernel(formula, elementwise.Shape(*names, layout, aliases))
-    return _launch(kernel, [R, size // R, *sources, *numbers, *targets], boxes)
+    launch = _launch(kernel, [R, size // R, *sources, *numbers, *targets], boxes)
+    if not set(layout) <= {"f", "1"}:
+        return launch
+    moving = {2 + k: a.itemsize for k, (a, kind) in enumerate(zip(inputs, layout, strict=True)) if kind == "f"}
+    moving |= {2 + len(inputs) + len(numbers) + k: a.itemsize for k, a in enumerate(out)}
+    return _cut(launch, size, moving, sum(moving.values()))
 
 
 def fill(value: float, out: np.ndarray) -> Launch | str:
@@ -305,7 +339,7 @@ def random_bits(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:
     """Contiguous int64."""
     if out.dtype != INT64 or not out.flags.c_contiguous:
         return _why_not(out)
-    return _launch(random.bits_kernel(), [2 * out.size, address(key), purpose, address(out)])
+    return _launch(random.bits_kernel(), [0, 2 * out.size, address(key), purpose, address(out)])
 
 
 def uniform(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:
@@ -313,7 +347,7 @@ def uniform(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:
     dtype = _common_type(out)
     if dtype is None:
         return _why_not(out)
-    return _launch(random.uniform_kernel(dtype), [out.size, address(key), purpose, address(out)])
+    return _launch(random.uniform_kernel(dtype), [0, out.size, address(key), purpose, address(out)])
 
 
 def dropout(x: np.ndarray, p: float, key: np.ndarray, out: np.ndarray) -> Launch | str:
@@ -322,5 +356,7 @@ def dropout(x: np.ndarray, p: float, key: np.ndarray, out: np.ndarray) -> Launch
     if dtype is None:
         return _why_not(x, out)
     numbers, boxes = _numbers([p])
-    block = [out.size, address(key), PURPOSES["dropout"], address(x), *numbers, address(out)]
-    return _launch(random.dropout_kernel(dtype), block, boxes)
+    block = [0, out.size, address(key), PURPOSES["dropout"], address(x), *numbers, address(out)]
+    launch = _launch(random.dropout_kernel(dtype), block, boxes)
+    # A number costs as much as moving some 16 bytes.
+    return _cut(launch, out.size, {0: 1, 4: x.itemsize, 6: out.itemsize}, 16)

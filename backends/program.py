@@ -122,7 +122,7 @@ class KernelProgram(Program):
         self._parts: list[Callable[[int], None]] = []
         rows: list[tuple[int, int]] = []
         for instruction in instructions:
-            if instruction.kernel is not None:
+            if instruction.kernel is not None and not instruction.kernel.pieces:
                 rows.append((instruction.kernel.kernel.address, ctypes.addressof(instruction.kernel.block)))
                 continue
             self._add_table(rows)

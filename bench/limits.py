@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,12 +10,12 @@ import numpy as np
 
 from bench.machine import THREADS
 from bench.primitives import adam_of, recorded
-from bench.scaling import seconds_per_call
+from bench.scaling import repeated, seconds_per_call
 from nnkit import backends
 
 GEMM_SIZE = 2048
 #: Memory that a copy touches, from what fits the innermost caches to what fits none.
-COPY_BYTES = (1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 29)
+COPY_BYTES = (1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 29)
 STATE_BYTES = 16  # of memory per parameter: parameter, gradient, two averages
 ADAM_BYTES = 28  # read: parameter, gradient, two averages; written: parameter, two averages
 #: The parameters of 784-128-10 and of 1024-2048-2048-1000.
@@ -46,7 +45,7 @@ def gemm_flops_per_second(turns: int) -> float:
     random = np.random.default_rng(0)
     shape = (GEMM_SIZE, GEMM_SIZE)
     x, y, out = (np.asfortranarray(random.standard_normal(shape, np.float32)) for _ in range(3))
-    seconds = seconds_per_call(_times(lambda: blas.sgemm(1.0, x, y, c=out, overwrite_c=True)), turns)
+    seconds = seconds_per_call(repeated(lambda: blas.sgemm(1.0, x, y, c=out, overwrite_c=True)), turns)
     return 2.0 * GEMM_SIZE**3 / seconds
 
 
@@ -55,14 +54,6 @@ def copy_bytes_per_second(size: int, turns: int) -> float:
     source, target = np.ones(size // 2, np.uint8), np.ones(size // 2, np.uint8)
     parts = list(zip(np.array_split(target, THREADS), np.array_split(source, THREADS), strict=True))
     with ThreadPoolExecutor(THREADS) as pool:
-        together = seconds_per_call(_times(lambda: list(pool.map(lambda part: np.copyto(*part), parts))), turns)
-    alone = seconds_per_call(_times(lambda: np.copyto(target, source)), turns)
+        together = seconds_per_call(repeated(lambda: list(pool.map(lambda part: np.copyto(*part), parts))), turns)
+    alone = seconds_per_call(repeated(lambda: np.copyto(target, source)), turns)
     return size / min(alone, together)
-
-
-def _times(call: Callable[[], Any]) -> Callable[[int], None]:
-    def run(count: int) -> None:
-        for _ in range(count):
-            call()
-
-    return run

@@ -5,22 +5,23 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.contenders import CONTENDERS, OWN
 from bench.worker import Worker, WorkerError
 from bench.workloads import Target, Workload
 
+Name = TypeVar("Name")
 ROUND = 0.05  # seconds of each contender in each round, at least
 PAUSE = 0.04  # seconds before each turn: OpenBLAS's and OpenMP's idle threads go on spinning for some 25 ms
 
 
 def interleaved(
-    turns: Mapping[str, Callable[[], float]], rounds: int, pause: float = PAUSE
-) -> tuple[dict[str, list[float]], dict[str, str]]:
+    turns: Mapping[Name, Callable[[], float]], rounds: int, pause: float = PAUSE
+) -> tuple[dict[Name, list[float]], dict[Name, str]]:
     """Each turn's results, one for each round, and why some have none; in a round every turn is taken once."""
-    results: dict[str, list[float]] = {name: [] for name in turns}
-    failures: dict[str, str] = {}
+    results: dict[Name, list[float]] = {name: [] for name in turns}
+    failures: dict[Name, str] = {}
     for _ in range(rounds):
         for name in list(results):
             time.sleep(pause)

@@ -101,7 +101,7 @@ def _workloads(results: Results, reasons: Mapping[str, str]) -> list[str]:
         times = [_cell(row, name) for name in (OWN, *peers)]
         rows.append([f"{key}. {row['title']}", *times, *_ratio(row), row["target"], verdict(row)])
     lines = ["## Time", "", _how(measured), ""]
-    header = ["workload", OWN, *peers, "fastest peer", "nnkit is faster by", "at most", ""]
+    header = ["workload", OWN, *peers, "fastest peer", "nnkit is faster by", "target: at most", "result"]
     lines += table(header, rows)
     for key, row in measured.items():
         notes = _notes(key, row, results.get("limits"), reasons)

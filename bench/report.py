@@ -12,13 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import machine, memory, startup
+from bench import machine, memory, scaling, startup
 from bench.contenders import CONTENDERS
 from bench.measure import Field, run
 from bench.plot import draw
-from bench.primitives import usable_backends
 from bench.render import render
-from bench.scaling import QUICK_SIZES, SIZES
 from bench.worker import WorkerError, ask
 from bench.workloads import WORKLOADS
 
@@ -91,7 +89,7 @@ def measure(only: Sequence[str], quick: bool) -> dict[str, Any]:
         "load_before": machine.load(),
         "workloads": _workloads(sections, QUICK_ROUNDS if quick else ROUNDS),
         "limits": sections.run("limits", partial(ask, "bench.limits:measure", quick)),
-        "scaling": sections.run("scaling", partial(_scaling, quick)),
+        "scaling": sections.run("scaling", partial(scaling.measure, quick)),
         "memory": sections.run("memory", memory.measure),
         "startup": sections.run("startup", partial(startup.measure, quick)),
         "failures": sections.failures,
@@ -109,10 +107,3 @@ def _workloads(sections: Sections, rounds: int) -> dict[str, Any]:
     finally:
         field.close()
     return {key: row for key, row in found.items() if row is not None}
-
-
-def _scaling(quick: bool) -> dict[str, Any]:
-    sizes = list(QUICK_SIZES if quick else SIZES)
-    names = [name for name in usable_backends() if name != "cuda"]
-    turns = 3 if quick else 7
-    return {"sizes": sizes, "backends": {name: ask("bench.scaling:measure", name, sizes, turns) for name in names}}

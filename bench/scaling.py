@@ -1,21 +1,33 @@
-"""Time against size, for each backend: what the plot of the report shows. Runs inside a worker."""
+"""Time against size, for each backend: what the plot of the report shows.
+
+``measure`` runs in the report's process and takes turns; ``turn`` runs in the workers, one for each backend.
+"""
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
-from bench.primitives import adam, linear, linear_gradient, recorded
+from bench.measure import interleaved
+from bench.primitives import adam, linear, linear_gradient, recorded, usable_backends
+from bench.worker import Worker
 from nnkit import backends
 
 PANELS = {"linear + bias + relu": linear, "its gradients": linear_gradient, "Adam": adam}
+WAYS = ("recorded", "eager")
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 QUICK_SIZES = (16, 128, 1024)
 TURN = 0.01  # seconds
 
+Run = Callable[[int], Any]  # does something a number of times
 
-def seconds_per_call(run: Callable[[int], None], turns: int) -> float:
+
+def seconds_per_call(run: Run, turns: int) -> float:
     """The median of some turns of at least ``TURN`` seconds."""
     run(1)
     count = 1
@@ -24,26 +36,50 @@ def seconds_per_call(run: Callable[[int], None], turns: int) -> float:
     return statistics.median(_clock(run, count) / count for _ in range(turns))
 
 
-def _clock(run: Callable[[int], None], count: int) -> float:
+def _clock(run: Run, count: int) -> float:
     start = time.perf_counter()
     run(count)
     return time.perf_counter() - start
 
 
-def measure(backend_name: str, sizes: list[int], turns: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds by panel, "eager" and "recorded", one for each size."""
+def repeated(call: Callable[[], Any]) -> Run:
+    """A call as something to be done a number of times."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            call()
+
+    return run
+
+
+@functools.lru_cache(maxsize=1)
+def _ready(backend_name: str, panel: str, size: int) -> dict[str, Run]:
     backend = backends.get(backend_name)
-    panels = {}
-    for title, make in PANELS.items():
-        times: dict[str, list[float]] = {"eager": [], "recorded": []}
-        for size in sizes:
-            call = make(backend, size)
+    call = PANELS[panel](backend, size)
+    return {"eager": repeated(call), "recorded": recorded(backend, call)}
 
-            def plainly(count: int, call: Callable[[], None] = call) -> None:
-                for _ in range(count):
-                    call()
 
-            times["eager"].append(seconds_per_call(plainly, turns))
-            times["recorded"].append(seconds_per_call(recorded(backend, call), turns))
-        panels[title] = times
-    return panels
+def turn(backend_name: str, panel: str, size: int, way: str) -> float:
+    """Seconds of one call, measured once."""
+    return seconds_per_call(_ready(backend_name, panel, size)[way], 1)
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """The sizes, and seconds by backend, panel and way, one for each size."""
+    sizes, rounds = (QUICK_SIZES, 3) if quick else (SIZES, 7)
+    names = [name for name in usable_backends() if name != "cuda"]
+    found: dict[str, dict[str, dict[str, list[float]]]] = {
+        name: {panel: {way: [] for way in WAYS} for panel in PANELS} for name in names
+    }
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker()) for name in names}
+        for panel in PANELS:
+            for size in sizes:
+                turns = {
+                    (name, way): partial(workers[name].ask, "bench.scaling:turn", name, panel, size, way)
+                    for name in names
+                    for way in WAYS
+                }
+                for (name, way), seconds in interleaved(turns, rounds)[0].items():
+                    found[name][panel][way].append(statistics.median(seconds))
+    return {"sizes": list(sizes), "backends": found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.contenders import CONTENDERS, Steps
 from bench.workloads import Workload
@@ -32,17 +32,21 @@ def _clock(steps: Steps, units: int) -> float:
     return time.perf_counter() - start
 
 
-def _shorter(units: int) -> int:
-    return max(units // 4, 1)
+class Timing(NamedTuple):
+    """Seconds, and how many steps they were taken for. ``least``: what ``seconds`` must exceed to be certain."""
+
+    seconds: float
+    steps: int
+    least: float = 0.0
 
 
-def _timed(steps: Steps, units: int) -> tuple[float, int]:
-    """Seconds, and the steps they were taken for: of all units, or of those that a longer call does more."""
+def _timed(steps: Steps, units: int) -> Timing:
+    """The time of all units; or, where a call has a setup, of those units that a longer call does more."""
     if not steps.has_setup:
-        return _clock(steps, units), units * steps.per_unit
-    short = _shorter(units)
-    before = _clock(steps, short)
-    return _clock(steps, units) - before, (units - short) * steps.per_unit
+        return Timing(_clock(steps, units), units * steps.per_unit)
+    short = max(units // 4, 1)
+    shorter = _clock(steps, short)
+    return Timing(_clock(steps, units) - shorter, (units - short) * steps.per_unit, shorter)
 
 
 def units_for(seconds: float) -> int:
@@ -55,15 +59,16 @@ def units_for(seconds: float) -> int:
         calls += 1
     units = 2 if steps.has_setup else 1
     while True:
-        spent, _ = _timed(steps, units)
-        if spent >= seconds:
+        timing = _timed(steps, units)
+        wanted = max(seconds, timing.least)
+        if timing.seconds >= wanted:
             return units
-        units = math.ceil(units * min(max(1.2 * seconds / max(spent, 1e-9), 1.5), 50))
+        units = math.ceil(units * min(max(1.2 * wanted / max(timing.seconds, 1e-9), 1.5), 50))
 
 
 def seconds_per_step(units: int) -> float:
     """The time of one step, measured over ``units``, after a tenth as many to wake threads and caches."""
     steps = _ready["steps"]
     steps.run(math.ceil(units / 10))
-    seconds, count = _timed(steps, units)
-    return seconds / count
+    timing = _timed(steps, units)
+    return timing.seconds / timing.steps

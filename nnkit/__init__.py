@@ -9,6 +9,7 @@ from typing import Any
 from nnkit import cuda, errors, io, nn, ops, optim, random, training, utils
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
+from nnkit.backends.threads import get_num_threads, set_num_threads
 from nnkit.compiled import compile
 from nnkit.creation import (
     arange,

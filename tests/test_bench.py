@@ -212,7 +212,8 @@ def stored() -> dict[str, Any]:
     line = {"recorded": [1e-6, 1e-4], "eager": [2e-6, 1e-4]}
     panels = dict.fromkeys(("linear + bias + relu", "its gradients", "Adam"), line)
     return {
-        "name": "test-cpu", "partial": False, "machine": about, "load_before": [0.1], "load_after": [0.2], "failures": {},
+        "name": "test-cpu", "partial": False, "machine": about, "load_before": [0.1], "load_after": [0.2],
+        "failures": {},
         "workloads": {"a": reached, "e": missed},
         "limits": {"gemm_flops": 1e11, "copies": [[65536, 1e11], [2**29, 1e10]],
                    "adam": [{"parameters": 10, "bytes_per_second": 5e9, "copy": 1e10}]},
