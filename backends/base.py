@@ -65,7 +65,11 @@ class Backend:
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array whose values are not set."""
-        return self.xp.empty(shape, dtype=self.native(dtype))
+        array = self.xp.empty(shape, dtype=self.native(dtype))
+        at_work = recorder()
+        if at_work is not None:
+            at_work.adopt(array)
+        return array
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array of zeros."""
@@ -126,7 +130,12 @@ class Backend:
 
     def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
         """The same elements in row-major order under another shape; a view where possible."""
-        return self.xp.reshape(x, shape)
+        if recorder() is None:
+            return self.xp.reshape(x, shape)
+        # The namespace may copy here; while recording, a copy has to be an instruction.
+        out = self.empty(tuple(x.shape), self.dtype_of(x))
+        self.copy(x, out)
+        return self.xp.reshape(out, shape)
 
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The axes in another order; a view."""

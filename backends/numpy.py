@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from nnkit.backends.base import Array, Backend, Scalar
@@ -27,7 +26,8 @@ class NumpyBackend(Backend):
     """Arrays are ``numpy.ndarray``."""
 
     name = "numpy"
-    xp = xp
+    # NumPy follows the standard by itself since 2.1; array_api_compat would import all of its corners.
+    xp = np
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         at_work = recorder()

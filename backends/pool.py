@@ -46,7 +46,7 @@ class Pool:
     def __init__(self) -> None:
         self.free: list[tuple[int, int]] = []  # (size, address)
         self.peak = 0
-        self._memory: list[np.ndarray] = []
+        self._memory: list[Any] = []
         self._ranges: list[tuple[int, int]] = []
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -61,14 +61,65 @@ class Pool:
 
     def _grow(self, size: int) -> tuple[int, int]:
         memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = memory.ctypes.data
-        address = -(-start // ALIGNMENT) * ALIGNMENT
+        address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self._keep(memory, address, size)
+        return size, address
+
+    def _keep(self, memory: Any, address: int, size: int) -> None:
         self._memory.append(memory)
         self._ranges.append((address, address + size))
         self.peak += size
-        return size, address
 
-    def owns(self, array: np.ndarray) -> bool:
+    def adopt(self, array: Any) -> None:
+        """Count an array that was made elsewhere as the pool's; it is never reused."""
+        view = host_view(array)
+        if view is not None:
+            self._keep(array, _address(view), max(view.nbytes, 1))
+
+    def owns(self, array: Any) -> bool:
         """Whether an array lies in this pool."""
-        address = array.__array_interface__["data"][0]
-        return any(start <= address < end for start, end in self._ranges)
+        return self._place(array) is not None
+
+    def _place(self, array: Any) -> int | None:
+        view = host_view(array)
+        if view is None:
+            return None
+        address = _address(view)
+        return next((i for i, (start, end) in enumerate(self._ranges) if start <= address < end), None)
+
+    def unleased(self, array: Any) -> Any:
+        """An array of the pool without a lease: its block may be used again while this exists. Others as they are."""
+        place = self._place(array) if isinstance(array, np.ndarray) else None
+        if place is None:
+            return array
+        memory = self._memory[place]
+        return np.ndarray(array.shape, array.dtype, memory, _address(array) - _address(memory), array.strides)
+
+    def contents(self) -> list[np.ndarray]:
+        """The pool's memory, piece by piece."""
+        return [memory for memory in self._memory if isinstance(memory, np.ndarray)]
+
+
+def host_view(array: Any) -> np.ndarray | None:
+    """The memory of an array of any namespace as a numpy array; None where it is not in the host's memory."""
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        return np.asarray(array) if hasattr(array, "shape") else None
+    except TypeError:
+        return None
+
+
+def overlap(x: Any, y: Any) -> bool:
+    """Whether two arrays have memory in common; True where that is hard to tell."""
+    first, second = host_view(x), host_view(y)
+    if first is None or second is None:
+        return x is y
+    try:
+        return np.shares_memory(first, second, max_work=1000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])

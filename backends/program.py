@@ -9,18 +9,24 @@ between two tables.
 from __future__ import annotations
 
 import ctypes
-import traceback
+import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit.backends.pool import Pool
-from nnkit.backends.recording import Array, Instruction
+from nnkit.backends.pool import Pool, overlap
+from nnkit.backends.recording import Array, Instruction, Stale
 from nnkit.kernels.cpu.runner import runner_kernel
 
-HERE = str(Path(__file__).parent)
+Check = Callable[[], None]
+
+
+class Input(NamedTuple):
+    """An argument's array, and the copy that stands for it in the program."""
+
+    original: Array
+    copy: Array
 
 
 class ProgramRecorder:
@@ -34,35 +40,87 @@ class ProgramRecorder:
         self.pool = Pool()
         self.instructions: list[Instruction] = []
         self.kept: dict[int, Array] = {}
-        self.checks: list[Callable[[], None]] = []
-        self.inputs: list[Array] = []
-        # What the caller notes about the world the step relies on: leaves it read, modules it called, places of
-        # gradients with whether they had to be filled (None: the step did not ask before it set them).
+        self.checks: list[Check] = []
+        self.inputs: list[Input] = []
+        # What is noted about the world the step relies on: leaves it read and modules it called; leaves and modules
+        # that it made itself; places of gradients, and whether they had to be filled (None: the step did not ask
+        # before it set them); what it set, and to what that was set before.
         self.tensors: dict[int, Any] = {}
         self.modules: dict[int, Any] = {}
         self.optimizers: dict[int, Any] = {}
+        self.born: dict[int, Any] = {}
         self.flags: dict[int, tuple[Any, bool | None]] = {}
+        self.before: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.obstacles: list[str] = []
-        self.settled = True
         self.refuse: Callable[[str], Exception] | None = None
+        self._unsettled: str | None = None
+        self._parts: list[tuple[Array, Array]] = []
+        self._written: list[Array] = []
         self._program = program
+
+    # ---- memory -------------------------------------------------------------------------------------------
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
         return self.pool.empty(shape, dtype)
 
+    def adopt(self, array: Array) -> None:
+        """Count an array of a backend without a pool as the program's own."""
+        self.pool.adopt(array)
+
+    def unleased(self, value: Any) -> Any:
+        """Arguments without a hold on blocks of the pool, so that recording can use those again."""
+        if isinstance(value, (tuple, list)):
+            return type(value)([self.unleased(item) for item in value])
+        if isinstance(value, dict):
+            return {name: self.unleased(item) for name, item in value.items()}
+        return self.pool.unleased(value)
+
+    def owns(self, array: Array) -> bool:
+        """Whether an array is in memory that only this program has: its pool and its inputs."""
+        return self.pool.owns(array) or any(overlap(array, given.copy) for given in self.inputs)
+
+    # ---- what the backend tells ---------------------------------------------------------------------------
+
     def note(self, instruction: Instruction, arrays: list[Array]) -> None:
-        """Add an instruction. A kernel's instruction keeps only arrays that are not of the pool."""
+        """Add an instruction that has just run. It keeps only arrays that are not of the pool."""
         self.instructions.append(instruction)
         for array in arrays:
-            if isinstance(array, np.ndarray) and not self.pool.owns(array):
+            if not self.pool.owns(array):
                 self.kept[id(array)] = array
+                self._follow(array)
+
+    def _follow(self, array: Array) -> None:
+        # An argument that is also reached otherwise may have changed there: its copy has to follow at once.
+        for given in self.inputs:
+            if given.original is not given.copy and overlap(array, given.original):
+                given.copy[...] = given.original
+                self.obstacle("an argument shares memory with another tensor that it uses")
+
+    # ---- what tensors, modules and optimizers tell ------------------------------------------------------------
 
     def touch(self, *tensors: Any) -> None:
-        """Note the leaves that the step reads or writes; values made inside the program are its own affair."""
+        """Note the leaves that the step reads or writes."""
         for tensor in tensors:
-            if tensor.node is None and not (isinstance(tensor.array, np.ndarray) and self.pool.owns(tensor.array)):
+            if tensor.node is not None:
+                continue
+            if not self.owns(tensor.array):
                 self.tensors[id(tensor)] = tensor
+            elif tensor.requires_grad:
+                self.born[id(tensor)] = tensor
+
+    def write(self, tensor: Any) -> None:
+        """Note what the step changes in place; a change of an argument has to reach the caller's tensor."""
+        self._written.append(tensor.array)
+        if any(overlap(tensor.array, given.copy) for given in self.inputs):
+            self.obstacle("it changes an argument in place")
+
+    def changed(self, owner: Any, name: str, before: Any) -> None:
+        """Note what the step sets. In the end all must be as it was: a replay sets nothing."""
+        if owner is None:
+            self.unsettled()
+        elif id(owner) not in self.born and not self.pool.owns(getattr(owner, "array", None)):
+            self.before.setdefault((id(owner), name), (owner, before))
 
     def obstacle(self, what: str) -> None:
         """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""
@@ -72,25 +130,66 @@ class ProgramRecorder:
 
     def unsettled(self) -> None:
         """The step laid out memory anew: what was noted before that does not fit what came after."""
-        self.settled = False
+        self._unsettled = "it changes what it relies on"
 
-    def check(self, array: Array, test: Callable[[], None]) -> None:
-        """Keep a test of a program input for every replay; values made inside the program are not tested."""
-        if isinstance(array, np.ndarray) and any(np.shares_memory(array, x) for x in self.inputs):
-            self.checks.append(test)
+    def restless(self) -> str | None:
+        """What the step left otherwise than it found it, so that this recording cannot be replayed; or None."""
+        for (_, name), (owner, before) in self.before.items():
+            if not same(getattr(owner, name, MISSING), before):
+                return f"it sets {type(owner).__name__}.{name}"
+        return self._unsettled
+
+    # ---- checks of values -----------------------------------------------------------------------------------
+
+    def part_of(self, part: Array, whole: Array) -> None:
+        """In every replay, ``part`` has elements of ``whole``, which stays as it is: one check of that will do."""
+        self._parts.append((part, whole))
+
+    def check(self, array: Array, test: Callable[[Array], bool]) -> bool:
+        """Test values on the host, now and in replays; ``test`` raises an error, or returns a fact about them.
+
+        Returns the fact to go by: where it depends on values that are made inside the program, True.
+        Values that come from outside are tested before a replay runs, and a replay that finds another fact is Stale.
+        """
+        for part, whole in self._parts:
+            if overlap(array, part):
+                return test(whole)
+        fact = test(array)
+        if not self.pool.owns(array) and not any(overlap(array, x) for x in self._written):
+            self.checks.append(lambda: _expect(test(array), fact))
+            return fact
+        kept = self.pool.unleased(array)
+        call: Check = lambda: _expect(True, test(kept) or True)  # noqa: E731
+        reason = "it looks at values on the host"
+        self.instructions.append(Instruction("check", None, call, reason, (tuple(array.shape),), 0))
+        return True
 
     def finish(self) -> Program:
         """The program of what was noted."""
         return self._program(self.instructions, self.pool, list(self.kept.values()), self.checks)
 
 
+#: What an attribute is that is not there.
+MISSING = object()
+
+
+def same(x: Any, y: Any) -> bool:
+    """Whether two values are one object, or equal plain numbers or texts."""
+    return x is y or (type(x) is type(y) and isinstance(x, (int, float, bool, str)) and x == y)
+
+
+def _expect(found: bool, recorded: bool) -> None:
+    if found is not recorded:
+        raise Stale
+
+
 def _user_line() -> str:
     """File and line of the innermost frame outside nnkit."""
-    package = str(Path(HERE).parent)
-    for frame in reversed(traceback.extract_stack()):
-        inside = frame.filename.startswith((HERE, f"{package}/nnkit/", f"{package}/kernels/"))
-        if not inside and "importlib" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno}"
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] != "nnkit":
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
     return "an unknown line"
 
 
@@ -103,7 +202,7 @@ class Program:
         self.instructions = instructions
         self.pool = pool
         self.checks = checks
-        self._kept = kept
+        self.kept = kept
 
     def replay(self, times: int = 1) -> None:
         """Run every instruction in order, ``times`` times over."""

@@ -30,16 +30,26 @@ class Instruction(NamedTuple):
     nbytes: int  # of those arrays
 
 
+class Stale(Exception):
+    """A recorded program does not fit these values; the step has to be recorded anew."""
+
+
 class Recorder(Protocol):
     """What a backend's recorder can do, and what it is told about the world outside."""
 
-    tensors: dict[int, Any]
     modules: dict[int, Any]
     optimizers: dict[int, Any]
     flags: dict[int, tuple[Any, bool | None]]
+    born: dict[int, Any]
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
+
+    def adopt(self, array: Array) -> None:
+        """An array that a backend without a pool made for the program."""
+
+    def unleased(self, value: Any) -> Any:
+        """An instruction's argument as the program keeps it: without a hold on blocks of the pool."""
 
     def note(self, instruction: Instruction, arrays: list[Array]) -> None:
         """Add an instruction that reads and writes these arrays."""
@@ -47,14 +57,23 @@ class Recorder(Protocol):
     def touch(self, *tensors: Any) -> None:
         """Tensors that the step reads or writes."""
 
+    def write(self, tensor: Any) -> None:
+        """A tensor that the step is about to change in place."""
+
+    def changed(self, owner: Any, name: str, before: Any) -> None:
+        """The step set ``owner.name``, which was ``before``."""
+
     def obstacle(self, what: str) -> None:
         """The step did something that no replay can repeat."""
 
     def unsettled(self) -> None:
         """The step changed what it relies on (memory was laid out anew): it has to be recorded again."""
 
-    def check(self, array: Array, test: Callable[[], None]) -> None:
-        """A test of an input's values that has to be made before every replay."""
+    def part_of(self, part: Array, whole: Array) -> None:
+        """In every replay, ``part`` has elements of ``whole``, which stays as it is."""
+
+    def check(self, array: Array, test: Callable[[Array], bool]) -> bool:
+        """Test values that a replay may find changed; returns what the step has to reckon with."""
 
 
 class _Current(threading.local):
@@ -110,10 +129,10 @@ def note_call(
     """Run a body in Python, and note that call as one instruction (what it calls in turn is not noted)."""
     at_work = _current.recorder
     assert at_work is not None
-    call = functools.partial(body, backend, *args, **options)
     with paused():
-        call()
+        body(backend, *args, **options)
     arrays = arrays_in([*args, *options.values()])
+    call = functools.partial(body, backend, *at_work.unleased(args), **at_work.unleased(options))
     at_work.note(describe(body.__name__, None, call, reason, arrays), arrays)
 
 

@@ -269,6 +269,21 @@ def norm_grad(dy, x, y):
     return where(y == 0.0, 0.0, dy * x / y)
 
 
+def nonzero(x):
+    """x, or 1 where x is 0."""
+    return where(x == 0.0, x + 1.0, x)
+
+
+def is_zero(x):
+    """1 where x is 0, else 0."""
+    return where(x == 0.0, x + 1.0, 0.0)
+
+
+def prod_grad(dy, x, y, zeros):
+    """The product of the other elements: y is the product of those that are not 0, zeros counts those that are."""
+    return dy * where(x == 0.0, where(zeros == 1.0, y, 0.0), where(zeros == 0.0, y / x, 0.0))
+
+
 def absolute_value(x):
     return absolute(x)
 

@@ -96,13 +96,13 @@ class Methods:
         return OPS["abs"](self)
 
     def __invert__(self) -> Tensor:
-        return OPS["logical_not"](self)
+        return OPS["bitwise_not"](self)
 
     def __and__(self, other: Any) -> Tensor:
-        return OPS["logical_and"](self, other)
+        return OPS["bitwise_and"](self, other)
 
     def __or__(self, other: Any) -> Tensor:
-        return OPS["logical_or"](self, other)
+        return OPS["bitwise_or"](self, other)
 
     # ---- comparison: elementwise, and so a tensor is hashed by identity ----------------------------------------
 
@@ -264,4 +264,4 @@ class Methods:
 
     def bool(self) -> Tensor:
         """As booleans: whether each element is not 0."""
-        return OPS["ne"](self, 0)
+        return self if self.dtype == dtypes.bool_ else OPS["ne"](self, 0)  # type: ignore[attr-defined, return-value]

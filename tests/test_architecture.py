@@ -146,7 +146,6 @@ EXCEPTIONS = {
     "nnkit.random": {"sqrt", "log", "cos", "pi", "arange", "argsort", "uint64"},  # and so are initial weights
     "nnkit.ops.indexing": {"arange", "broadcast_to", "where"},  # positions of the elements an index chooses
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
-    "nnkit.ops.reductions": {"eye", "ones"},  # constants
     "nnkit.nn.init": {"linalg", "diagonal", "sign"},  # initial weights: orthogonal ones
     "nnkit.ops.shape": {"cumsum"},  # sizes of the parts
     "nnkit.tensor": {"prod"},  # of a shape

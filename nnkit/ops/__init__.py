@@ -1,5 +1,20 @@
 """Differentiable functions of tensors, by family. Each computes its output and, a few lines below, its pullback."""
 
+from nnkit.ops.choice import (
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    eq,
+    ge,
+    gt,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    lt,
+    ne,
+    where,
+)
 from nnkit.ops.classification import check_labels, cross_entropy, dropout, log_softmax, nll, softmax
 from nnkit.ops.elementwise import (
     abs,
@@ -9,24 +24,15 @@ from nnkit.ops.elementwise import (
     cos,
     div,
     elementwise_loss,
-    eq,
     erf,
     exp,
     expm1,
     floor,
-    ge,
-    gt,
-    le,
     log,
     log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    lt,
     maximum,
     minimum,
     mul,
-    ne,
     neg,
     pow,
     reciprocal,
@@ -39,7 +45,6 @@ from nnkit.ops.elementwise import (
     square,
     sub,
     tanh,
-    where,
 )  # fmt: skip
 from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.products import linear, matmul

@@ -16,7 +16,7 @@ from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS
 from nnkit.creation import tensor
-from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.methods import op
@@ -157,6 +157,8 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None])
     None: the gradient passes unchanged.
     """
     x, y, backend, shape = pair(name, x, y)
+    if x.dtype == dtypes.bool_:
+        formula = _on_booleans(name, formula)
     z = backend.empty(shape, x.dtype)
     backend.map(formula, (x.array, y.array), (z,))
     reads = {"x": x.array, "y": y.array, "z": z}
@@ -175,6 +177,16 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None])
         )
 
     return result(name, z, backend, (x, y), pullback)
+
+
+#: What arithmetic is on booleans.
+LOGIC = {"add": "either", "mul": "both", "larger": "either", "smaller": "both"}
+
+
+def _on_booleans(name: str, formula: str) -> str:
+    if formula not in LOGIC:
+        raise DtypeError(f"{name}: expected numbers, got booleans; convert them with .long()")
+    return LOGIC[formula]
 
 
 def _with_number(name: str, formula: str, x: Tensor, number: Any) -> Tensor | None:
@@ -246,6 +258,8 @@ def minimum(x: Any, y: Any) -> Tensor:
 def _any_type(name: str, formula: str, x: Tensor) -> Tensor:
     if x.is_floating_point():
         return elementwise(name, formula, x)
+    if x.dtype == dtypes.bool_:
+        formula = _on_booleans(name, formula)
     y = x.backend.empty(x.shape, x.dtype)
     x.backend.map(formula, (x.array,), (y,))
     return Tensor(y, x.backend)
@@ -298,73 +312,6 @@ def clamp(x: Tensor, min: float | None = None, max: float | None = None) -> Tens
     return (
         minimum(maximum(x, int(low)) if min is not None else x, int(high)) if max is not None else maximum(x, int(low))
     )
-
-
-# ---- choice, comparison, logic ----------------------------------------------------------------------------------
-
-
-def where(condition: Tensor, x: Any, y: Any) -> Tensor:
-    """x where the condition holds, else y, with broadcasting.
-
-    >>> where(tensor([True, False]), 1.0, tensor([5.0, 6.0]))
-    tensor([1., 6.])
-    """
-    x, y, backend, _ = pair("where", x, y) if isinstance(x, Tensor) or isinstance(y, Tensor) else pair(
-        "where", operand(x, tensor(0.0, device=condition.device)), y
-    )  # fmt: skip
-    same_backend("where", condition, x)
-    out = backend.empty(broadcast_shape("where", condition, x, y), x.dtype)
-    backend.map("select", (condition.array, x.array, y.array), (out,))
-
-    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, ...]:
-        nothing = backend.zeros((), x.dtype)
-        chosen = []
-        for place, t, reads in ((into[1], x, (dy, nothing)), (into[2], y, (nothing, dy))):
-            dx = None
-            if place is not None:
-                dx = backend.empty(tuple(dy.shape), x.dtype)
-                backend.map("select", (condition.array, *reads), (dx,))
-                dx = unbroadcast(backend, dx, t.shape)
-            chosen.append(dx)
-        return (None, *chosen)
-
-    return result("where", out, backend, (condition.detach(), x, y), pullback)
-
-
-@op
-def where_self(x: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """x where the condition holds, else other."""
-    return where(condition, x, other)
-
-
-def _compared(name: str, formula: str, says: str) -> Callable[[Any, Any], Tensor]:
-    def function(x: Any, y: Any) -> Tensor:
-        x, y, backend, shape = pair(name, x, y)
-        out = backend.empty(shape, dtypes.bool_)
-        backend.map(formula, (x.array, y.array), (out,))
-        return Tensor(out, backend)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = says
-    return op(function)
-
-
-eq = _compared("eq", "equal", "Whether elements are equal.")
-ne = _compared("ne", "not_equal", "Whether elements differ.")
-lt = _compared("lt", "less", "Whether x is less than y.")
-le = _compared("le", "less_equal", "Whether x is at most y.")
-gt = _compared("gt", "greater", "Whether x is greater than y.")
-ge = _compared("ge", "greater_equal", "Whether x is at least y.")
-logical_and = _compared("logical_and", "both", "Whether both of two booleans hold.")
-logical_or = _compared("logical_or", "either", "Whether one of two booleans holds.")
-
-
-@op
-def logical_not(x: Tensor) -> Tensor:
-    """Whether a boolean does not hold."""
-    out = x.backend.empty(x.shape, dtypes.bool_)
-    x.backend.map("negation", (x.bool().array,), (out,))
-    return Tensor(out, x.backend)
 
 
 # ---- losses per element -------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from nnkit import dtypes
 from nnkit.errors import ShapeError
 from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
+from nnkit.ops.choice import where
 from nnkit.tape import Gradient
 from nnkit.tensor import Tensor, result
 
@@ -120,7 +121,9 @@ def std(x: Tensor, dim: Dims = None, correction: float = 1, keepdim: bool = Fals
 
 @op
 def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm of the elements, for p = 1, 2 or infinity."""
+    """The p-norm of the elements: (sum |x|**p)**(1/p), the greatest |x| for p = infinity."""
+    if not x.is_floating_point():
+        x = x.to(dtypes.get_default_dtype())
     if p == math.inf:
         return _extreme_value("max", e.abs(x), axes_of(x, dim, "norm"), keepdim)
     if p == 1:
@@ -151,7 +154,7 @@ def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow."""
     axes = axes_of(x, dim, "logsumexp")
     top = _extreme_value("max", x.detach(), axes, True)
-    top = e.where(e.abs(top) == math.inf, 0.0, top)
+    top = where(e.abs(top) == math.inf, 0.0, top)
     total = e.log(sum(e.exp(x - top), axes, True)) + top
     return total if keepdim else total.reshape(_dropped(x.shape, axes))
 
@@ -165,18 +168,14 @@ def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) 
     backend, y = x.backend, _reduced("prod", x, axes, keepdim, x.dtype)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        rest = tuple(i for i in range(x.ndim) if i not in axes)
-        count, order = math.prod(x.shape[i] for i in axes), (*rest, *axes)
-        rows = backend.reshape(backend.permute(x.array, order), (-1, 1, count))
-        without = backend.empty((rows.shape[0], count, count), x.dtype)
-        diagonal = backend.asarray(np.eye(count, dtype=np.bool_))
-        backend.map("select", (diagonal, backend.asarray(np.ones((), x.dtype)), rows), (without,))
-        others = backend.empty((rows.shape[0], count), x.dtype)
-        backend.reduce("prod", without, (2,), others)
-        back = backend.reshape(others, tuple(x.shape[i] for i in order))
+        parts = []
+        for formula, kind in (("nonzero", "prod"), ("is_zero", "sum")):
+            each, whole = backend.empty(x.shape, x.dtype), backend.empty(_kept(x.shape, axes), x.dtype)
+            backend.map(formula, (x.array,), (each,))
+            backend.reduce(kind, each, axes, whole)
+            parts.append(_spread(x, whole, axes))
         dx = backend.empty(x.shape, x.dtype)
-        undo = tuple(order.index(i) for i in range(x.ndim))
-        backend.map("mul", (backend.permute(back, undo), _spread(x, dy, axes)), (dx,))
+        backend.map("prod_grad", (_spread(x, dy, axes), x.array, *parts), (dx,))
         return (dx,)
 
     return result("prod", y, backend, (x,), pullback)
@@ -186,6 +185,8 @@ def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -
     """max or min over axes; equal extremes share the gradient."""
     if math.prod(x.shape[i] for i in axes) == 0:
         raise ShapeError(f"{kind}: expected at least one element along the reduced axes, got shape {x.shape}")
+    if x.dtype == dtypes.bool_:
+        return Tensor(_reduced({"max": "any", "min": "all"}[kind], x, axes, keepdim, x.dtype), x.backend)
     backend, y = x.backend, _reduced(kind, x, axes, keepdim, x.dtype)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
@@ -238,6 +239,8 @@ def _where_extreme(kind: str, x: Tensor, dim: int | None, keepdim: bool) -> Tens
     (axis,) = axes_of(source, 0 if dim is None else dim, kind) or (0,)
     if source.ndim == 0:
         source = source.reshape(1)
+    if source.dtype == dtypes.bool_:
+        source = source.to(dtypes.uint8)
     if source.shape[axis] == 0:
         raise ShapeError(f"{kind}: expected at least one element along the axis, got shape {x.shape}")
     shape = _kept(source.shape, (axis,)) if keepdim else _dropped(source.shape, (axis,))
