@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from nnkit.backends.device import Device
 from nnkit.backends.program import Program, ProgramRecorder
-from nnkit.backends.recording import note_host_read, primitive
+from nnkit.backends.recording import note_host_read, primitive, recorder
 from nnkit.kernels import arithmetic, formulas, philox, special, updates
 from nnkit.kernels.vocabulary import array_words, bind, element_names, table_of
 
@@ -132,10 +132,12 @@ class Backend:
         """The same elements in row-major order under another shape; a view where possible."""
         if recorder() is None:
             return self.xp.reshape(x, shape)
-        # The namespace may copy here; while recording, a copy has to be an instruction.
-        out = self.empty(tuple(x.shape), self.dtype_of(x))
-        self.copy(x, out)
-        return self.xp.reshape(out, shape)
+        try:
+            return self.xp.reshape(x, shape, copy=False)
+        except (AttributeError, ValueError):  # While recording, a copy has to be an instruction.
+            out = self.empty(tuple(x.shape), self.dtype_of(x))
+            self.copy(x, out)
+            return self.xp.reshape(out, shape)
 
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The axes in another order; a view."""
@@ -179,6 +181,12 @@ class Backend:
         if value.dtype != out.dtype:
             value = self.xp.astype(value, out.dtype)
         out[...] = self.xp.broadcast_to(value, out.shape)
+
+    def prepared_map(
+        self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
+    ) -> Callable[[], None]:
+        """``map`` of these very arrays, to be run often: what can be decided once is."""
+        return functools.partial(self.map, formula, inputs, out, scalars)
 
     @primitive
     def fill(self, value: float, out: Array) -> None:

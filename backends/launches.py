@@ -143,6 +143,52 @@ def map(
     formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar] = ()
 ) -> Launch | str:
     """Outputs contiguous and of one shape; inputs that are full, or repeat a row, a column or an element."""
+    return _map_alike(formula, inputs, out, scalars) or _map_any(formula, inputs, out, scalars)
+
+
+def _map_alike(
+    formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar]
+) -> Launch | None:
+    """The commonest case, decided quickly: contiguous float arrays, all of one shape and type, no device scalars."""
+    first = out[0]
+    dtype, shape, size = first.dtype, first.shape, first.size
+    name = FLOATS.get(dtype)
+    if name is None or not size:
+        return None
+    for a in (*inputs, *out):
+        if a.dtype is not dtype or a.shape != shape or not a.flags.c_contiguous:
+            return None
+    for s in scalars:
+        if type(s) is not float:
+            return None
+    sources, targets = [address(a) for a in inputs], [address(a) for a in out]
+    aliases = tuple([sources.index(t) if t in sources else -1 for t in targets])
+    kernel = _alike_kernel(formula, name, len(sources), aliases)
+    boxes = [ctypes.c_double(s) for s in scalars]
+    numbers = [ctypes.addressof(b) for b in boxes]
+    launch = _launch(kernel, [1, size, *sources, *numbers, *targets], boxes)
+    if size * (len(inputs) + len(out)) < threads.LARGE // 8:
+        return launch
+    return _cut_map(launch, inputs, out, "f" * len(inputs), len(numbers))
+
+
+@functools.cache
+def _alike_kernel(formula: str, dtype: str, inputs: int, aliases: tuple[int, ...]) -> Kernel:
+    shape = elementwise.Shape((dtype,) * inputs, (dtype,) * len(aliases), "f" * inputs, aliases)
+    return elementwise.map_kernel(formula, shape)
+
+
+def _cut_map(
+    launch: Launch, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], layout: str, numbers: int
+) -> Launch:
+    moving = {2 + k: a.itemsize for k, (a, kind) in enumerate(zip(inputs, layout, strict=True)) if kind == "f"}
+    moving |= {2 + len(inputs) + numbers + k: a.itemsize for k, a in enumerate(out)}
+    return _cut(launch, out[0].size, moving, sum(moving.values()))
+
+
+def _map_any(
+    formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar]
+) -> Launch | str:
     shape, size = out[0].shape, out[0].size
     if any(a.dtype not in TYPES for a in inputs) or any(a.dtype not in TYPES for a in out):
         return _why_not(*inputs, *out)
@@ -165,11 +211,7 @@ def map(
     names = tuple(TYPES[a.dtype] for a in inputs), tuple(TYPES[a.dtype] for a in out)
     kernel = elementwise.map_kernel(formula, elementwise.Shape(*names, layout, aliases))
     launch = _launch(kernel, [R, size // R, *sources, *numbers, *targets], boxes)
-    if not set(layout) <= {"f", "1"}:
-        return launch
-    moving = {2 + k: a.itemsize for k, (a, kind) in enumerate(zip(inputs, layout, strict=True)) if kind == "f"}
-    moving |= {2 + len(inputs) + len(numbers) + k: a.itemsize for k, a in enumerate(out)}
-    return _cut(launch, size, moving, sum(moving.values()))
+    return _cut_map(launch, inputs, out, layout, len(numbers)) if set(layout) <= {"f", "1"} else launch
 
 
 def fill(value: float, out: np.ndarray) -> Launch | str:
@@ -184,6 +226,8 @@ def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
     """A copy that may change the type or repeat x."""
     if out.dtype.kind == "b" and x.dtype.kind != "b":
         return "a conversion to booleans"
+    if address(x) != address(out) and np.may_share_memory(x, out):
+        return "the arrays overlap"
     return map("identity", (x,), (out,))
 
 

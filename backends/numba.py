@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nnkit.backends import launches, recording
+from nnkit.backends.base import Array, Scalar
 from nnkit.backends.launches import Launch
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.backends.program import KernelProgram, ProgramRecorder
@@ -73,6 +74,22 @@ class NumbaBackend(NumpyBackend):
 
     def recorder(self) -> ProgramRecorder:
         return ProgramRecorder(KernelProgram)
+
+    def prepared_map(
+        self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
+    ) -> Callable[[], None]:
+        launch = launches.map(formula, inputs, out, scalars)
+        if isinstance(launch, str):
+            return super().prepared_map(formula, inputs, out, scalars)
+        run = launch.run
+
+        def call() -> None:
+            if recording.recorder() is None:
+                run()
+            else:
+                self.map(formula, inputs, out, scalars)
+
+        return call
 
     def versions(self) -> str:
         from importlib.metadata import version

@@ -9,6 +9,7 @@ between two tables.
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnkit.backends.pool import Pool, overlap
-from nnkit.backends.recording import Array, Instruction, Stale
+from nnkit.backends.recording import MISSING, Array, Instruction, Stale, paused, same
 from nnkit.kernels.cpu.runner import runner_kernel
 
 Check = Callable[[], None]
@@ -53,6 +54,7 @@ class ProgramRecorder:
         self.before: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.obstacles: list[str] = []
         self.refuse: Callable[[str], Exception] | None = None
+        self.changes_arguments = False
         self._unsettled: str | None = None
         self._parts: list[tuple[Array, Array]] = []
         self._written: list[Array] = []
@@ -113,14 +115,17 @@ class ProgramRecorder:
         """Note what the step changes in place; a change of an argument has to reach the caller's tensor."""
         self._written.append(tensor.array)
         if any(overlap(tensor.array, given.copy) for given in self.inputs):
+            self.changes_arguments = True
             self.obstacle("it changes an argument in place")
 
     def changed(self, owner: Any, name: str, before: Any) -> None:
         """Note what the step sets. In the end all must be as it was: a replay sets nothing."""
         if owner is None:
             self.unsettled()
-        elif id(owner) not in self.born and not self.pool.owns(getattr(owner, "array", None)):
-            self.before.setdefault((id(owner), name), (owner, before))
+        elif id(owner) not in self.born:
+            array = before if name == "array" else getattr(owner, "array", None)
+            if (id(owner), "array") in self.before or not self.owns(array):
+                self.before.setdefault((id(owner), name), (owner, before))
 
     def obstacle(self, what: str) -> None:
         """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""
@@ -151,15 +156,15 @@ class ProgramRecorder:
         Returns the fact to go by: where it depends on values that are made inside the program, True.
         Values that come from outside are tested before a replay runs, and a replay that finds another fact is Stale.
         """
-        for part, whole in self._parts:
-            if overlap(array, part):
-                return test(whole)
-        fact = test(array)
+        whole = next((whole for part, whole in self._parts if overlap(array, part)), array)
+        with paused():
+            fact = test(whole)
+        if whole is not array:
+            return fact
         if not self.pool.owns(array) and not any(overlap(array, x) for x in self._written):
             self.checks.append(lambda: _expect(test(array), fact))
             return fact
-        kept = self.pool.unleased(array)
-        call: Check = lambda: _expect(True, test(kept) or True)  # noqa: E731
+        call = functools.partial(test, self.pool.unleased(array))
         reason = "it looks at values on the host"
         self.instructions.append(Instruction("check", None, call, reason, (tuple(array.shape),), 0))
         return True
@@ -167,15 +172,6 @@ class ProgramRecorder:
     def finish(self) -> Program:
         """The program of what was noted."""
         return self._program(self.instructions, self.pool, list(self.kept.values()), self.checks)
-
-
-#: What an attribute is that is not there.
-MISSING = object()
-
-
-def same(x: Any, y: Any) -> bool:
-    """Whether two values are one object, or equal plain numbers or texts."""
-    return x is y or (type(x) is type(y) and isinstance(x, (int, float, bool, str)) and x == y)
 
 
 def _expect(found: bool, recorded: bool) -> None:
@@ -243,7 +239,7 @@ class KernelProgram(Program):
                 part(1)
 
 
-def _repeated(call: Callable[[], None]) -> Callable[[int], None]:
+def _repeated(call: Callable[[], object]) -> Callable[[int], None]:
     def run(times: int) -> None:
         for _ in range(times):
             call()

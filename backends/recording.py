@@ -24,10 +24,19 @@ class Instruction(NamedTuple):
 
     name: str  # the primitive
     kernel: Any  # the kernel's Launch, or None
-    call: Callable[[], None]  # runs the instruction from Python
+    call: Callable[[], object]  # runs the instruction from Python
     note: str  # the kernel's name, or the reason why there is none
     shapes: tuple[tuple[int, ...], ...]  # of the arrays, in the order of the arguments
     nbytes: int  # of those arrays
+
+
+#: What an attribute is that is not there.
+MISSING = object()
+
+
+def same(x: Any, y: Any) -> bool:
+    """Whether two values are one object, or equal plain numbers or texts."""
+    return x is y or (type(x) is type(y) and isinstance(x, (int, float, str)) and x == y)
 
 
 class Stale(Exception):
@@ -136,7 +145,7 @@ def note_call(
     at_work.note(describe(body.__name__, None, call, reason, arrays), arrays)
 
 
-def describe(name: str, kernel: Any, call: Callable[[], None], note: str, arrays: list[Array]) -> Instruction:
+def describe(name: str, kernel: Any, call: Callable[[], object], note: str, arrays: list[Array]) -> Instruction:
     """An instruction with the shapes and bytes of its arrays."""
     shapes = tuple(tuple(a.shape) for a in arrays)
     return Instruction(name, kernel, call, note, shapes, sum(getattr(a, "nbytes", 0) for a in arrays))

@@ -144,6 +144,40 @@ def load() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
+class Others:
+    """What the rest of the machine does meanwhile: the share of the processors that others use, from now on.
+
+    Others are the processes outside this one's group, and whatever the host takes away (Linux; elsewhere nobody knows).
+    """
+
+    def __init__(self) -> None:
+        self._start, self._all, self._own = time.monotonic(), *_processor_seconds()
+
+    def share(self) -> float:
+        """From 0 to 1, over the time since this object was made."""
+        everyone, own = _processor_seconds()
+        available = (time.monotonic() - self._start) * len(available_cpus())
+        return round(min(max((everyone - self._all - own + self._own) / available, 0.0), 1.0), 3)
+
+
+def _processor_seconds() -> tuple[float, float]:
+    """Processor time of everyone, and of this process's group with its ended children, since each began."""
+    try:
+        user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    except OSError:
+        return 0.0, 0.0
+    own = 0
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # ended meanwhile
+        if int(fields[2]) == os.getpgrp():
+            own += sum(map(int, fields[11:15]))
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + sum(interrupts)) / tick, own / tick
+
+
 def describe(packages: Iterable[str]) -> dict[str, Any]:
     """Everything above but the BLAS, as plain data."""
     return {

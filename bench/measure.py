@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bench.contenders import CONTENDERS, OWN
+from bench.machine import Others
 from bench.worker import Worker, WorkerError
 from bench.workloads import Target, Workload
 
-Name = TypeVar("Name")
+Name, Result = TypeVar("Name"), TypeVar("Result")
 ROUND = 0.05  # seconds of each contender in each round, at least
-PAUSE = 0.04  # seconds before each turn: OpenBLAS's and OpenMP's idle threads go on spinning for some 25 ms
 
 
 def interleaved(
-    turns: Mapping[Name, Callable[[], float]], rounds: int, pause: float = PAUSE
-) -> tuple[dict[Name, list[float]], dict[Name, str]]:
+    turns: Mapping[Name, Callable[[], Result]], rounds: int
+) -> tuple[dict[Name, list[Result]], dict[Name, str]]:
     """Each turn's results, one for each round, and why some have none; in a round every turn is taken once."""
-    results: dict[Name, list[float]] = {name: [] for name in turns}
+    results: dict[Name, list[Result]] = {name: [] for name in turns}
     failures: dict[Name, str] = {}
     for _ in range(rounds):
         for name in list(results):
-            time.sleep(pause)
             try:
                 results[name].append(turns[name]())
             except WorkerError as error:
@@ -113,6 +111,7 @@ def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]
             absent[name] = turn
         else:
             turns[name] = turn
+    others = Others()
     results, failures = interleaved(turns, rounds)
     for name in failures:
         field.drop(name)
@@ -121,6 +120,7 @@ def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]
         "target": str(workload.target),
         "seconds": {name: summary(values) for name, values in results.items()},
         "rounds": rounds,
+        "others": others.share(),
         "absent": absent | failures,
         "quoted": dict(workload.quoted),
         "parameters": workload.parameters,

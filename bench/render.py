@@ -80,9 +80,12 @@ def _warnings(results: Results) -> list[str]:
         lines.append("> **Not the whole report**: something was left out, or rounds were few (`--only`, `--quick`).")
     for name, value in machine["environment"].items():
         lines.append(f"> **{name}={value} was set**: OpenBLAS was not free to choose. These numbers do not count.")
-    busy = max([*results["load_before"][:1], 0.0])
-    if busy > 0.5 * machine["processor"]["hardware_threads"]:
-        lines.append(f"> **The machine was busy** when this began (load {busy}): times are longer and spread wider.")
+    busy = max([row["others"] for row in results["workloads"].values()], default=0.0)
+    if busy > 0.05:
+        lines.append(
+            f"> **The machine was busy**: other processes used up to {busy:.0%} of the processors during a workload. "
+            "Where two threads wait for each other, a third process makes them wait for milliseconds."
+        )
     lines += [f"> **{name} was not measured**: {why}" for name, why in results["failures"].items()]
     return [*"\n>\n".join(lines).split("\n"), ""] if lines else []
 
@@ -145,6 +148,8 @@ def _ratio(row: Results) -> tuple[str, str]:
 def _notes(key: str, row: Results, limits: Results | None, reasons: Mapping[str, str]) -> list[str]:
     """What a reader should know about a row: figures from elsewhere, failures, and about a miss why."""
     notes = [f"{name} took {duration(seconds)} where the target was set" for name, seconds in row["quoted"].items()]
+    if row["others"] > 0.05:
+        notes.append(f"**other processes used {row['others']:.0%} of the processors** meanwhile: not to be trusted")
     notes += [f"{name} {why}" for name, why in row["absent"].items() if why.startswith("failed")]
     missing = row["missing"]
     if missing is not None and missing > 1.0:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from bench.contenders import CONTENDERS, Steps
 from bench.workloads import Workload
 
-WARM_UP = 0.2  # seconds, at least; and at least three calls
+WARM_UP = 0.2  # seconds before the first measurement, at least; and at least three calls
+LEAD_IN = 0.02  # seconds before each measurement: caches are cold, and threads that slept wake up slowly
 
 _ready: dict[str, Steps] = {}
 
@@ -30,6 +31,12 @@ def _clock(steps: Steps, units: int) -> float:
     start = time.perf_counter()
     steps.run(units)
     return time.perf_counter() - start
+
+
+def _run_for(steps: Steps, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        steps.run(1)
 
 
 class Timing(NamedTuple):
@@ -52,11 +59,9 @@ def _timed(steps: Steps, units: int) -> Timing:
 def units_for(seconds: float) -> int:
     """Warm up, and find how many units take at least this long."""
     steps = _ready["steps"]
-    end = time.perf_counter() + WARM_UP
-    calls = 0
-    while calls < 3 or time.perf_counter() < end:
-        steps.run(1)
-        calls += 1
+    _run_for(steps, WARM_UP)
+    steps.run(1)
+    steps.run(1)
     units = 2 if steps.has_setup else 1
     while True:
         timing = _timed(steps, units)
@@ -67,8 +72,8 @@ def units_for(seconds: float) -> int:
 
 
 def seconds_per_step(units: int) -> float:
-    """The time of one step, measured over ``units``, after a tenth as many to wake threads and caches."""
+    """The time of one step, measured over ``units``."""
     steps = _ready["steps"]
-    steps.run(math.ceil(units / 10))
+    _run_for(steps, LEAD_IN)
     timing = _timed(steps, units)
     return timing.seconds / timing.steps

@@ -1,7 +1,8 @@
 """A process that measures when it is asked. Each library has one of its own, and the others sleep meanwhile.
 
-Two libraries in one process disturb each other: their idle threads spin. The parent sends a line of JSON that
-names a function and its arguments; the worker answers with a line that holds the result.
+Two libraries in one process disturb each other: their idle threads spin, OpenBLAS's for a tenth of a second. A worker
+answers only when its threads have come to rest. The parent sends a line of JSON that names a function and its
+arguments; the worker answers with a line that holds the result.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from types import TracebackType
 from typing import Any, Self
 
 from bench import machine
+
+NAP = 0.01  # seconds
 
 
 class WorkerError(RuntimeError):
@@ -82,6 +86,15 @@ def ask(function: str, *arguments: Any, **options: Any) -> Any:
         return worker.ask(function, *arguments, **options)
 
 
+def settle(longest: float = 1.0) -> None:
+    """Wait until this process's threads no longer use the processor."""
+    end = time.monotonic() + longest
+    used = -1.0
+    while time.process_time() - used > 0.2 * NAP and time.monotonic() < end:
+        used = time.process_time()
+        time.sleep(NAP)
+
+
 def serve() -> None:
     """The worker's side: answer until the parent hangs up."""
     machine.pin()
@@ -96,6 +109,7 @@ def serve() -> None:
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
+        settle()
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -51,6 +51,7 @@ from nnkit.dtypes import (
     short,
     uint8,
 )  # fmt: skip
+from nnkit.gradients import grad
 from nnkit.io import load, load_checkpoint, load_state_dict, register_module, save, save_checkpoint
 from nnkit.ops import (
     abs,
@@ -121,7 +122,7 @@ from nnkit.ops import (
 )  # fmt: skip
 from nnkit.random import initial_seed, manual_seed
 from nnkit.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from nnkit.tensor import Parameter, Tensor, get_default_device, grad, set_default_device
+from nnkit.tensor import Parameter, Tensor, get_default_device, set_default_device
 
 mm = matmul
 # PyTorch's names that would hide Python's own here.

@@ -3,36 +3,36 @@
 The first call of a function runs plainly, so that whatever is made once (an optimizer's state) is made. After that, the
 first call with given shapes records, and later ones copy their inputs into the recorded ones, replay, and copy the
 outputs out. What the step relied on is checked before each replay (``guards``); where it changed, the step is
-recorded anew. A step that reads a value on the host cannot be replayed: it runs plainly, after one warning with
-file and line.
+recorded anew, and the older program kept for when it fits again. A step that reads a value on the host cannot be
+replayed: it runs plainly, after one warning with file and line.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import combinations
+from types import MethodType
 from typing import Any, TypeVar
 
-import numpy as np
-
-from nnkit.backends import Backend
-from nnkit.backends.program import Program, ProgramRecorder
-from nnkit.backends.recording import recorder, recording
+from nnkit.backends.pool import overlap
+from nnkit.backends.program import Input, Program, ProgramRecorder
+from nnkit.backends.recording import Stale, recorder, recording
 from nnkit.errors import GraphError
 from nnkit.guards import Guards
+from nnkit.structures import PLAIN, copier, key_of, leaves, rebuilt
 from nnkit.tape import is_grad_enabled
 from nnkit.tensor import Tensor, resolve
+from nnkit.variables import Variables
 
 F = TypeVar("F", bound=Callable[..., Any])
-MAXIMUM_PROGRAMS = 16  # kept per function; the one not used for longest goes first
-MAXIMUM_RECORDINGS = 64  # of one function; one that changes what it relies on every time runs plainly after that
-
-
-class Stale(Exception):
-    """A recorded program does not fit these values; the step has to be recorded anew."""
+MAXIMUM_PROGRAMS = 16  # kept per function; those not used for longest go first
+MAXIMUM_VARIANTS = 4  # of these for arguments of the same shapes: train and eval mode, say
+MAXIMUM_RECORDINGS = 64  # of one function without a replay between them; after that it runs plainly
 
 
 def enabled() -> bool:
@@ -44,18 +44,21 @@ class Recorded:
     """A program with its inputs, its outputs and what it relies on."""
 
     def __init__(
-        self, program: Program, guards: Guards, backend: Backend, inputs: list[Any], outputs: Callable[[], Any]
+        self, program: Program, guards: Guards, inputs: list[Tensor], outputs: Callable[[], Any], arguments: Any
     ) -> None:
         self.program = program
         self.guards = guards
-        self.backend = backend
         self.inputs = inputs
         self.outputs = outputs
+        self._arguments = arguments  # kept: the key has identities of some, which no other object may get
 
     def replay(self, tensors: list[Tensor]) -> Any:
-        """Run with other inputs of the same shapes; returns what the function returned, in memory of its own."""
+        """Run with other inputs of the same shapes; returns what the function returned, in memory of its own.
+
+        Before anything runs, raises Stale where the values want another program, and errors of checks.
+        """
         for static, tensor in zip(self.inputs, tensors, strict=True):
-            self.backend.transfer(tensor.array, static)
+            static.backend.transfer(tensor.array, static.array)
         for check in self.program.checks:
             check()
         self.program.replay()
@@ -64,95 +67,143 @@ class Recorded:
 
 
 class Compiled:
-    """A function that is recorded; made by ``nnkit.compile``."""
+    """A function that is recorded; made by ``nnkit.compile``.
+
+    Several threads may call it: they replay one after the other, and run plainly while one of them records.
+    """
 
     def __init__(self, function: Callable[..., Any], fullgraph: bool = False) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.function = function
         self.fullgraph = fullgraph
-        self.programs: OrderedDict[Any, Recorded] = OrderedDict()
-        self._plain: set[Any] = set()
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.programs: OrderedDict[Any, list[Recorded]] = OrderedDict()
+        self.plain: dict[Any, str] = {}  # calls that cannot be replayed, and why
+        self._lock = threading.Lock()
+        self._recording = False
         self._recordings = 0
+        self._restless = ""
+        self._observed: set[Any] = set()
         self._warm = False
         self._enabled = enabled()
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """In a class it is a method."""
+        return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the function: plainly, recording, or by replay."""
         if not self._enabled or recorder() is not None:
             return self.function(*args, **options)
         tensors: list[Tensor] = []
-        key: Any = tuple([_key(value, tensors) for value in args])
-        if options:
-            key = (key, _key(options, tensors))
-        if not is_grad_enabled():
-            key = ("no_grad", key)
-        if not self._warm or key in self._plain:
+        key = self._key(args, options, tensors)
+        if not self._warm or key in self.plain:
             self._warm = True
             return self.function(*args, **options)
-        found = self.programs.get(key)
-        if found is not None and found.guards.hold():
-            try:
-                result = found.replay(tensors)
-            except Stale:
-                pass
-            else:
-                self.programs.move_to_end(key)
-                return result
-        return self._record(key, args, options, tensors)
+        with self._lock:
+            for found in self.programs.get(key, ()):
+                if found.guards.hold():
+                    try:
+                        result = found.replay(tensors)
+                    except Stale:
+                        continue
+                    self._recordings = 0
+                    self.programs.move_to_end(key)
+                    return result
+            busy, self._recording = self._recording, True
+        if busy:
+            return self.function(*args, **options)
+        try:
+            return self._record(key, args, options, tensors)
+        finally:
+            self._recording = False
+
+    def _key(self, args: tuple[Any, ...], options: dict[str, Any], tensors: list[Tensor]) -> Any:
+        """What of a call a recording depends on."""
+        key: Any = tuple([key_of(value, tensors) for value in args])
+        if options:
+            key = (key, key_of(options, tensors))
+        return key if is_grad_enabled() else ("no_grad", key)
+
+    def find(self, *args: Any, **options: Any) -> Recorded | str | None:
+        """The program that a call with these arguments would replay, or why it runs plainly; None: neither yet."""
+        if not self._enabled:
+            return self.plain.get(None, "recording is switched off by NNKIT_COMPILE=0")
+        key = self._key(args, options, [])
+        with self._lock:
+            held = [found for found in self.programs.get(key, ()) if found.guards.hold()]
+        return held[0] if held else self.plain.get(key)
+
+    # ---- recording ----------------------------------------------------------------------------------------
 
     def _record(self, key: Any, args: Any, options: Any, tensors: list[Tensor]) -> Any:
         """Run the function and keep its program, where it can have one."""
-        self._recordings += 1
-        backend = tensors[0].backend if tensors else resolve(None)
-        if self._recordings > MAXIMUM_RECORDINGS:
-            self._run_plainly_from_now(key, f"it was recorded {MAXIMUM_RECORDINGS} times and changes what it relies on")
+        if self._recordings >= MAXIMUM_RECORDINGS:
+            self._run_plainly(None, f"it was recorded {MAXIMUM_RECORDINGS} times without a replay: {self._restless}")
             return self.function(*args, **options)
-        inputs = [backend.duplicate(tensor.array) for tensor in tensors]
-        statics = iter([Tensor(array, backend) for array in inputs])
-        work = backend.recorder()
-        work.inputs = inputs
+        self._recordings += 1
+        work = (tensors[0].backend if tensors else resolve(None)).recorder()
         if self.fullgraph:
-            work.refuse = lambda place: GraphError(_cannot(self.__name__, place))
-        args, options = _rebuilt((args, options), statics)
-        with recording(work):
-            value = self.function(*args, **options)
-        reason = self._why_not(work, value)
+            work.refuse = lambda place: GraphError(self._cannot(place))
+        variables = Variables([self.function])
+        observing = _overlapping(tensors) and key not in self._observed
+        statics = tensors if observing else [Tensor(t.backend.duplicate(t.array), t.backend) for t in tensors]
+        work.inputs = [Input(tensor.array, static.array) for tensor, static in zip(tensors, statics, strict=True)]
+        given = rebuilt((args, options), iter(statics))
+        try:
+            with recording(work):
+                value = self.function(*given[0], **given[1])
+        finally:
+            _hand_back(work, statics, tensors)
+        reason = _obstacle(work, value, statics, variables)
         if reason is not None:
-            if self.fullgraph:
-                raise GraphError(_cannot(self.__name__, reason))
-            self._run_plainly_from_now(key, reason)
+            self._run_plainly(key, reason)
             return value
-        if not work.settled:
+        if observing:
+            self._observed.add(key)
+        self._restless = work.restless() or "its arguments, or what it relies on, differ in every call"
+        if observing or work.restless() is not None:
             return value
-        outputs = _copier(value, backend, work)
-        self.programs[key] = Recorded(work.finish(), Guards(work), backend, inputs, outputs)
-        if len(self.programs) > MAXIMUM_PROGRAMS:
-            self.programs.popitem(last=False)
+        outputs = copier(value)
+        self._keep(key, Recorded(work.finish(), Guards(work, variables), statics, outputs, given))
         return outputs()
 
-    def _why_not(self, work: ProgramRecorder, value: Any) -> str | None:
-        if work.obstacles:
-            return work.obstacles[0]
-        for tensor in _tensors_in(value):
-            if tensor.node is not None and tensor.node.pullback is not None:
-                return (
-                    "it returns a tensor that is still on the tape: call backward inside, or run it under "
-                    "nnkit.no_grad(), or return .detach()"
-                )
-        return None
+    def _keep(self, key: Any, recorded: Recorded) -> None:
+        with self._lock:
+            others = [found for found in self.programs.get(key, ()) if not found.guards.lost()]
+            self.programs[key] = [recorded, *others][:MAXIMUM_VARIANTS]
+            self.programs.move_to_end(key)
+            while sum(map(len, self.programs.values())) > MAXIMUM_PROGRAMS:
+                self.programs.popitem(last=False)
 
-    def _run_plainly_from_now(self, key: Any, reason: str) -> None:
-        if not self._plain:
-            warnings.warn(_cannot(self.__name__, reason) + "; it runs without recording", stacklevel=4)
-        self._plain.add(key)
+    def _run_plainly(self, key: Any, reason: str) -> None:
+        """Run calls with this key plainly from now on; with None, all calls."""
+        if self.fullgraph:
+            raise GraphError(self._cannot(reason))
+        if not self.plain:
+            warnings.warn(f"{self._cannot(reason)}; it runs without recording", stacklevel=4)
+        self.plain[key] = reason
+        if key is None:
+            self._enabled = False
+            self.programs.clear()
+
+    def _cannot(self, reason: str) -> str:
+        return f"{self.name} cannot be replayed: {reason}"
 
 
 def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     """Record a function of tensors on an early call, and replay it afterwards.
 
     ``function`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call
-    to call, other arguments are part of what is recorded. ``fullgraph=True`` raises GraphError where the step
-    cannot be replayed.
+    to call, and each of their shapes gets a program of its own. Other arguments are part of what is recorded, and so
+    is everything else in Python: a replay only repeats what was done with tensors. Where one of these changed, the
+    step is recorded anew: arguments, the settings of modules and optimizers, and the variables that the function
+    reads by name (globals, its closure, attributes of its object). What is inside other lists, dicts and objects is
+    not looked at; pass it as an argument. Printing, counting and appending happen while recording only.
+
+    A step that needs Python every time (``loss.item()``, ``if x > 0``, a forward hook, changing an argument in place)
+    runs plainly after one warning with file and line; with ``fullgraph=True`` it raises GraphError. NNKIT_COMPILE=0 in
+    the environment runs everything plainly. Raises TypeError for numpy arrays among the arguments.
 
     >>> import nnkit
     >>> double = compile(lambda x: x * 2.0)
@@ -164,68 +215,38 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     return Compiled(function, fullgraph)
 
 
-def _cannot(name: str, reason: str) -> str:
-    return f"{name} cannot be replayed: {reason}"
+def _overlapping(tensors: list[Tensor]) -> bool:
+    """Whether changing one of these in place might change another: their copies would not follow."""
+    return any(overlap(one.array, other.array) for one, other in combinations(tensors, 2))
 
 
-# ---- arguments and results: nested tuples, lists and dicts with tensors in them ---------------------------------
+def _hand_back(work: ProgramRecorder, statics: list[Tensor], tensors: list[Tensor]) -> None:
+    """What the function did to its arguments' copies while recording is done to the arguments."""
+    for static, tensor in zip(statics, tensors, strict=True):
+        if static is not tensor and work.changes_arguments:
+            tensor.backend.transfer(static.array, tensor.array)
+        if static is not tensor and static.requires_grad:
+            tensor.requires_grad_()
+            tensor.gradient = static.gradient
 
 
-def _is_input(value: Any) -> bool:
-    return type(value) is Tensor and not value.requires_grad
-
-
-def _key(value: Any, tensors: list[Tensor]) -> Any:
-    """What of the arguments is recorded; the tensors that are inputs are collected."""
-    if type(value) is Tensor and not value.requires_grad:
-        tensors.append(value)
-        return (value.array.shape, value.array.dtype, value.backend)
-    if isinstance(value, (tuple, list)):
-        return (type(value), *[_key(item, tensors) for item in value])
-    if isinstance(value, dict):
-        return (dict, *[(name, _key(item, tensors)) for name, item in value.items()])
-    if isinstance(value, np.ndarray):
-        raise TypeError("a compiled function takes Tensors, got a numpy array: make it one with nnkit.tensor(x)")
-    if isinstance(value, (int, float, str, bool, bytes, type(None))):
-        return (type(value), value)
-    return (type(value), id(value))
-
-
-def _rebuilt(value: Any, statics: Any) -> Any:
-    """The arguments with the program's own inputs in place of the given ones."""
-    if _is_input(value):
-        return next(statics)
-    if isinstance(value, (tuple, list)):
-        items = [_rebuilt(item, statics) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if isinstance(value, dict):
-        return {name: _rebuilt(item, statics) for name, item in value.items()}
-    return value
-
-
-def _tensors_in(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, (tuple, list)):
-        return [t for item in value for t in _tensors_in(item)]
-    if isinstance(value, dict):
-        return [t for item in value.values() for t in _tensors_in(item)]
-    return []
-
-
-def _copier(value: Any, backend: Backend, work: ProgramRecorder) -> Callable[[], Any]:
-    """A function that makes the result anew: tensors the program made are copied, others are what they were."""
-    if isinstance(value, Tensor):
-        if id(value) in work.tensors:
-            return lambda: value
-        array = value.array
-        return lambda: Tensor(backend.duplicate(array), backend)
-    if isinstance(value, (tuple, list)):
-        parts, kind = [_copier(item, backend, work) for item in value], type(value)
-        if hasattr(value, "_fields"):
-            return lambda: kind(*[part() for part in parts])
-        return lambda: kind([part() for part in parts])
-    if isinstance(value, dict):
-        named = {name: _copier(item, backend, work) for name, item in value.items()}
-        return lambda: {name: part() for name, part in named.items()}
-    return lambda: value
+def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor], variables: Variables) -> str | None:
+    """Why a function that has run cannot be replayed."""
+    if work.obstacles:
+        return work.obstacles[0]
+    name = variables.disturbed()
+    if name is not None:
+        return f"it changes {name}, which is not its own"
+    if any(static.requires_grad for static in statics):
+        return "it sets requires_grad of an argument: use x.detach().requires_grad_()"
+    for leaf in leaves(value):
+        if not isinstance(leaf, (Tensor, *PLAIN)):
+            return f"it returns a {type(leaf).__name__}: return Tensors, or tuples, lists and dicts of them"
+        if isinstance(leaf, Tensor) and id(leaf) in work.born:
+            return "it returns a tensor made inside that requires grad: return .detach()"
+        if isinstance(leaf, Tensor) and leaf.node is not None and leaf.node.pullback is not None:
+            return (
+                "it returns a tensor that is still on the tape: call backward inside, or run it under "
+                "nnkit.no_grad(), or return .detach()"
+            )
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -69,7 +70,7 @@ def from_dlpack(source: Any, device: Any = None) -> Tensor:
 
 def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
-    shape = tuple(int(size) for size in given)
+    shape = tuple(operator.index(size) for size in given)
     if any(size < 0 for size in shape):
         raise ShapeError(f"size: expected sizes of 0 or more, got {shape}")
     return shape

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.state import changed
+
 float16 = half = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
 float64 = double = np.dtype(np.float64)
@@ -30,6 +32,7 @@ def set_default_dtype(dtype: Any) -> None:
     if dtype.kind != "f":
         raise TypeError(f"dtype: expected a float type for the default, got {dtype}")
     _default[0] = dtype
+    changed()
 
 
 def is_float(dtype: np.dtype) -> bool:

@@ -1,8 +1,8 @@
 """What a recorded program relied on, and whether that still holds.
 
 Relied on: the memory, type and trainability of the leaves it read or wrote; the settings (train or eval, numbers,
-flags, hooks) of the modules it called; the layout of the optimizers it stepped; and for each gradient whether it was
-filled before.
+flags, hooks, parts) of the modules it called; the layout of the optimizers it stepped; for each gradient whether it
+was filled before; and the variables from outside that the function reads by name.
 """
 
 from __future__ import annotations
@@ -10,23 +10,35 @@ from __future__ import annotations
 from typing import Any
 
 from nnkit.backends.program import ProgramRecorder
-from nnkit.state import changes
+from nnkit.backends.recording import same
+from nnkit.dtypes import get_default_dtype
+from nnkit.state import Watched, changes
+from nnkit.tensor import Tensor, get_default_device
+from nnkit.variables import Variables, is_module
 
-PLAIN = (int, float, bool, str, type(None))
+REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers")
 
 
 class Guards:
     """Made after recording; ``hold()`` before every replay."""
 
-    def __init__(self, recorder: ProgramRecorder, but: tuple[str, ...] = ()) -> None:
-        """``but`` names settings of modules that do not matter."""
+    def __init__(
+        self, recorder: ProgramRecorder, variables: Variables | None = None, but: tuple[str, ...] = ()
+    ) -> None:
+        """``variables`` are those of the function that was recorded; ``but`` names attributes that do not matter."""
+        variables = Variables([]) if variables is None else variables
         self._but = but
+        modules = recorder.modules | {id(found): found for found in variables.objects if is_module(found)}
         self._tensors = [(t, t.array, t.requires_grad) for t in recorder.tensors.values()]
-        self._modules = [(module, _settings(module, but)) for module in recorder.modules.values()]
+        self._modules = [(module, _settings(module, but)) for module in modules.values()]
         self._optimizers = [(o, o.arena, _formulas(o)) for o in recorder.optimizers.values()]
-        flags = list(recorder.flags.values())
+        self._defaults = get_default_dtype(), get_default_device()
+        own = {id(leaf.gradient) for leaf in recorder.born.values() if isinstance(leaf, Tensor)}
+        flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
+        variables.add(*(module.forward for module in modules.values()))
+        self._variables = variables
         self._seen = changes.count
 
     def hold(self) -> bool:
@@ -34,19 +46,33 @@ class Guards:
         for gradient, filled in self._entry:
             if gradient._filled is not filled:
                 return False
-        if self._seen == changes.count:
+        if not self._variables.hold():
+            return False
+        seen = changes.count
+        if self._seen == seen:
             return True
         if not self._all_hold():
             return False
-        self._seen = changes.count
+        self._seen = seen
         return True
 
     def _all_hold(self) -> bool:
         return (
-            all(t.array is array and t.requires_grad is trained for t, array, trained in self._tensors)
-            and all(_settings(module, self._but) == settings for module, settings in self._modules)
-            and all(o.arena is arena and o.is_prepared() and _formulas(o) == f for o, arena, f in self._optimizers)
+            self._in_place()
+            and all(t.requires_grad is trained for t, _, trained in self._tensors)
+            and all(_equal(_settings(module, self._but), settings) for module, settings in self._modules)
+            and all(o.is_prepared() and _formulas(o) == formulas for o, _, formulas in self._optimizers)
+            and self._defaults == (get_default_dtype(), get_default_device())
         )
+
+    def _in_place(self) -> bool:
+        return all(t.array is array for t, array, _ in self._tensors) and all(
+            o.arena is arena for o, arena, _ in self._optimizers
+        )
+
+    def lost(self) -> bool:
+        """Whether memory it relied on was given up, so that it will never hold again."""
+        return self._seen != changes.count and not self._in_place()
 
     def leave(self) -> None:
         """Set what the step would have set in Python: which gradients are filled now."""
@@ -54,15 +80,20 @@ class Guards:
             gradient._filled = filled
 
 
-def _settings(module: Any, but: tuple[str, ...]) -> dict[str, Any]:
-    """A module's plain attributes, its hooks and its parts by identity."""
+def _settings(module: Any, but: tuple[str, ...]) -> dict[Any, Any]:
+    """A module's attributes, hooks and parts, and the attributes of its regularizers."""
     own = vars(module)
-    settings: dict[str, Any] = {
-        name: value for name, value in own.items() if isinstance(value, PLAIN) and name not in but
-    }
-    for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers"):
-        settings[name] = [(key, id(value)) for key, value in own.get(name, {}).items()]
+    settings: dict[Any, Any] = {name: value for name, value in own.items() if name not in (*REGISTRIES, *but)}
+    for registry in REGISTRIES:
+        for name, value in own.get(registry, {}).items():
+            settings[registry, name] = value
+            if isinstance(value, Watched):
+                settings |= {(registry, name, attribute): number for attribute, number in vars(value).items()}
     return settings
+
+
+def _equal(first: dict[Any, Any], second: dict[Any, Any]) -> bool:
+    return first.keys() == second.keys() and all(same(value, second[name]) for name, value in first.items())
 
 
 def _formulas(optimizer: Any) -> list[Any]:

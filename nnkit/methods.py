@@ -107,10 +107,10 @@ class Methods:
     # ---- comparison: elementwise, and so a tensor is hashed by identity ----------------------------------------
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["eq"](self, other)
+        return OPS["eq"](self, other) if other is not None else NotImplemented
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["ne"](self, other)
+        return OPS["ne"](self, other) if other is not None else NotImplemented
 
     def __lt__(self, other: Any) -> Tensor:
         return OPS["lt"](self, other)

@@ -16,6 +16,7 @@ import numpy as np
 
 from nnkit import backends
 from nnkit.backends import Backend
+from nnkit.backends.recording import recorder
 from nnkit.kernels import philox
 
 _host = {"seed": 0, "draw": 0}
@@ -55,6 +56,9 @@ def next_key(backend: Backend) -> Any:
 
 def _host_key(seed: int | None = None, draw: int | None = None) -> np.ndarray:
     """The key of a draw on the host: of the next one, unless ``draw`` is given."""
+    at_work = recorder()
+    if at_work is not None:
+        at_work.obstacle("it draws random numbers on the host")
     if draw is None:
         draw = _host["draw"]
         _host["draw"] += 1

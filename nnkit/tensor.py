@@ -14,7 +14,7 @@ import numpy as np
 
 from nnkit import backends, dtypes
 from nnkit.backends import Backend, Device
-from nnkit.backends.recording import recorder
+from nnkit.backends.recording import note_host_read, recorder
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
@@ -27,6 +27,7 @@ def set_default_device(device: str | Device) -> None:
     """The device of tensors made without ``device=``. Raises ValueError for an unknown name."""
     backends.get(device)
     _default_device[0] = str(device)
+    changed()
 
 
 def get_default_device() -> Device:
@@ -59,6 +60,9 @@ class Tensor(Methods):
         self._grad_view: Tensor | None = None
         self._requires_grad = False
         if requires_grad:
+            at_work = recorder()
+            if at_work is not None:
+                at_work.born[id(self)] = self
             self.requires_grad = True
 
     # ---- what it is -----------------------------------------------------------------------------------------
@@ -134,8 +138,9 @@ class Tensor(Methods):
             raise GradientError("requires_grad can be set on leaves only; use .detach() to cut a result off the tape")
         if value and not self.is_floating_point():
             raise DtypeError(f"requires_grad: expected a float tensor, got {self.dtype}; convert it with .float()")
-        self._requires_grad = bool(value)
-        changed()
+        if bool(value) is not self._requires_grad:
+            self._requires_grad = bool(value)
+            changed(self, "requires_grad", not value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set ``requires_grad`` and return the tensor."""
@@ -171,7 +176,7 @@ class Tensor(Methods):
         if value.shape != self.shape:
             raise ShapeError(f"grad: expected shape {self.shape} like the tensor's, got {value.shape}")
         self.gradient.filled = False
-        self.gradient.accumulate(self.backend, value.to(self.dtype).array)
+        self.gradient.accumulate(self.backend, value.detach().to(self.device, self.dtype).array)
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradients of this tensor to every leaf's ``grad``.
@@ -204,6 +209,7 @@ class Tensor(Methods):
             return seed
         if gradient.shape != self.shape:
             raise ShapeError(f"gradient: expected shape {self.shape} like the tensor's, got {gradient.shape}")
+        same_backend("backward", self, gradient)
         return gradient.to(self.dtype).array
 
     def _edge(self) -> Any:
@@ -228,8 +234,8 @@ class Tensor(Methods):
     def data(self, value: Tensor) -> None:
         if (value.backend, value.shape, value.dtype) != (self.backend, self.shape, self.dtype):
             self._gradient = None
-        self.array, self.backend = value.array, value.backend
-        changed()
+        before, self.array, self.backend = self.array, value.array, value.backend
+        changed(self, "array", before)
 
     # ---- to the host and elsewhere ------------------------------------------------------------------------------
 
@@ -259,6 +265,7 @@ class Tensor(Methods):
         return host.copy() if copy else host
 
     def __dlpack__(self, **options: Any) -> Any:
+        note_host_read()
         return self.array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
@@ -378,32 +385,3 @@ def same_backend(name: str, *tensors: Tensor) -> Backend:
                 f"{str(other.device)!r}; move one with .to({str(backend.device)!r})"
             )
     return backend
-
-
-def grad(
-    loss: Tensor,
-    tensors: Tensor | Sequence[Tensor],
-    gradient: Tensor | None = None,
-    retain_graph: bool = False,
-) -> tuple[Tensor, ...]:
-    """The gradients of ``loss`` with respect to ``tensors``, leaving every ``.grad`` as it is.
-
-    ``loss`` is a scalar, or ``gradient`` has its shape. The result has one tensor for each of ``tensors``: zeros where
-    the loss does not depend on it. Raises GradientError for a tensor that does not require grad.
-
-    >>> import nnkit
-    >>> x = nnkit.tensor(3.0, requires_grad=True)
-    >>> nnkit.grad(x * x, x)
-    (tensor(6.),)
-    """
-    wanted = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    for number, tensor in enumerate(wanted):
-        if not tensor.requires_grad:
-            raise GradientError(f"tensors[{number}] does not require grad: set requires_grad=True before computing")
-    seed = loss._seed(gradient, False)
-    arrays = backward(loss._edge(), seed, retain_graph, [t._edge() for t in wanted])
-    found = []
-    for tensor, array in zip(wanted, arrays, strict=True):
-        array = tensor.backend.zeros(tensor.shape, tensor.dtype) if array is None else array
-        found.append(Tensor(array, tensor.backend))
-    return tuple(found)

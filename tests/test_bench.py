@@ -121,7 +121,7 @@ def test_turns_alternate_and_a_failure_ends_only_its_own() -> None:
 
         return take
 
-    results, failures = interleaved({"A": turn("A"), "B": turn("B", 2), "C": turn("C")}, rounds=3, pause=0.0)
+    results, failures = interleaved({"A": turn("A"), "B": turn("B", 2), "C": turn("C")}, rounds=3)
     assert order == list("ABCABCAC")
     assert results == {"A": [1.0, 2.0, 3.0], "C": [1.0, 2.0, 3.0]} and failures == {"B": "failed: gone"}
 
@@ -192,7 +192,7 @@ def stored() -> dict[str, Any]:
     def seconds(value: float) -> dict[str, float]:
         return {"median": value, "low": 0.9 * value, "high": 1.1 * value}
 
-    base = {"rounds": 3, "absent": {"JAX": "not installed: jax"}, "quoted": {}, "parameters": 1000}
+    base = {"rounds": 3, "others": 0.01, "absent": {"JAX": "not installed: jax"}, "quoted": {}, "parameters": 1000}
     reached = base | {
         "title": "tiny", "target": "1/12 of the fastest peer",
         "seconds": {"nnkit": seconds(4e-6), "PyTorch": seconds(2e-4)},
@@ -244,10 +244,12 @@ def test_the_page_says_what_was_reached_and_what_was_missed() -> None:
 def test_the_page_warns_of_what_spoils_numbers() -> None:
     results = stored()
     results["machine"]["environment"] = {"OPENBLAS_CORETYPE": "Haswell"}
-    results |= {"load_before": [1.9], "partial": True, "failures": {"memory": "no room"}}
+    results["workloads"]["a"]["others"] = 0.3
+    results |= {"partial": True, "failures": {"memory": "no room"}}
     page = render(results, {})
     assert "OPENBLAS_CORETYPE=Haswell was set" in page
     assert "**memory was not measured**: no room" in page
+    assert "other processes used 30% of the processors" in page
     assert "was busy" in page and "Not the whole report" in page
 
 
@@ -262,6 +264,15 @@ def test_the_plot_is_made_from_the_stored_numbers(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw(stored()["scaling"], "title", tmp_path / "test-cpu.png")
     assert (tmp_path / "test-cpu.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_own_work_does_not_count_as_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([(10.0, 1.0), (11.5, 2.0)])  # of everyone, of our own
+    monkeypatch.setattr(machine, "_processor_seconds", lambda: next(seconds))
+    monkeypatch.setattr(machine, "available_cpus", lambda: [0, 1])
+    now = iter([100.0, 101.0])
+    monkeypatch.setattr(machine.time, "monotonic", lambda: next(now))
+    assert machine.Others().share() == 0.25
 
 
 def test_machines_have_names_for_files() -> None:

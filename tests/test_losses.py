@@ -277,16 +277,14 @@ def test_weights_move_with_the_loss(device: str) -> None:
     assert weight.dtype == nnkit.float32 and str(weight.device) == "numpy"
 
 
-@pytest.mark.parametrize(
-    ("options", "labels", "calls"), [({}, [0, 1], 1), ({"ignore_index": 5}, [0, 1], 1), ({}, [0, -100], 2)]
-)
+@pytest.mark.parametrize(("options", "labels"), [({}, [0, 1]), ({"ignore_index": 5}, [0, 1]), ({}, [0, -100])])
 def test_plain_labels_take_the_fused_op(
-    options: dict[str, Any], labels: list[int], calls: int, device: str, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], labels: list[int], device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
     original = nnkit.ops.cross_entropy
-    monkeypatch.setattr(nnkit.ops, "cross_entropy", lambda *args: (seen.append(args), original(*args))[1])
+    monkeypatch.setattr(nnkit.ops, "cross_entropy", lambda *args, **kw: (seen.append(args), original(*args, **kw))[1])
     monkeypatch.setattr(nnkit.ops, "log_softmax", lambda *args: pytest.fail("not fused"))
     x, y = numbers(device, 2, 3), nnkit.tensor(labels, device=device)
     nn.CrossEntropyLoss(**options)(x, y)
-    assert len(seen) == calls
+    assert len(seen) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import nnkit
-from nnkit import Tensor, ops
+from nnkit import Tensor, errors, ops
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.testing import TOLERANCES, check_gradient
 from nnkit.testing.bench import sample
@@ -100,7 +101,8 @@ ELEMENTWISE = [
     unary("exp", np.exp), unary("log", np.log, 0.1, 3), unary("log1p", np.log1p, -0.9, 3), unary("expm1", np.expm1),
     unary("sqrt", np.sqrt, 0.1, 3), unary("sin", np.sin), unary("cos", np.cos), unary("erf", erf),
     unary("tanh", np.tanh), unary("reciprocal", lambda x: 1 / x, 0.2, 3),
-    unary("sigmoid", lambda x: 1 / (1 + np.exp(-x))), unary("relu", lambda x: np.maximum(x, 0)), unary("neg", np.negative), unary("square", np.square),
+    unary("sigmoid", lambda x: 1 / (1 + np.exp(-x))), unary("relu", lambda x: np.maximum(x, 0)),
+    unary("neg", np.negative), unary("square", np.square),
     unary("abs", np.abs), unary("sign", np.sign), unary("floor", np.floor), unary("round", np.round),
     *binary("add", np.add), *binary("sub", np.subtract), *binary("mul", np.multiply), *binary("div", np.divide, 0.5, 3),
     *binary("pow", np.power, 0.2, 3), *binary("maximum", np.maximum), *binary("minimum", np.minimum),
@@ -177,7 +179,8 @@ SHAPES = [
     Row("stack", lambda x, y: ops.stack([x, y], -1), lambda x, y: np.stack([x, y], -1), ((2, 3), (2, 3))),
     Row("split", lambda x: ops.split(x, 2, 1)[1], lambda x: x[:, 2:4], ((3, 5),)),
     Row("split", lambda x: ops.cat(ops.split(x, [1, 4])[::-1]), lambda x: np.concatenate([x[1:], x[:1]]), ((5, 2),)),
-    Row("clone", lambda x: ops.clone(x), np.copy, ((3,),)), Row("to", lambda x: x.to("numpy").to(x.device), np.copy, ((3,),)),
+    Row("clone", lambda x: ops.clone(x), np.copy, ((3,),)),
+    Row("to", lambda x: x.to("numpy").to(x.device), np.copy, ((3,),)),
     same("getitem", lambda x: x[1, ..., None], (3, 4)), same("getitem", lambda x: x[::2, 1:-1], (5, 4)),
     same("getitem", lambda x: x[[0, 2, 0]], (3, 2)), same("getitem", lambda x: x[[0, 1], [1, 1]], (3, 2)),
     Row("take_rows", lambda x: ops.take_rows(x, on(x, [[2, 0], [-1, 2]])), lambda x: x[[[2, 0], [-1, 2]]], ((3, 2),)),
@@ -228,3 +231,136 @@ def test_values_are_those_of_numpy(row: Row, device: str) -> None:
 def test_gradient_is_the_derivative_also_where_operands_are_used_twice(row: Row, device: str) -> None:
     tensors = [nnkit.tensor(o, requires_grad=True) for o in row.operands("float64")]
     check_gradient(lambda *t: row.function(*t) + row.function(*t) * 0.5 + t[0].sum(), *tensors)
+
+
+# ---- integers, booleans, and types that meet ------------------------------------------------------------------------
+
+F, D, I, J, U, B = (nnkit.float32, nnkit.float64, nnkit.int64, nnkit.int32, nnkit.uint8, nnkit.bool_)
+TYPES: dict[str, tuple[Any, Any]] = {
+    "i + f": ([1.5, 3.5, 5.5], F), "f + d": ([1.0, 3.0, 5.0], D), "u + j": ([3, 3, 3], J),
+    "b + f": ([1.5, 1.5, 3.5], F),
+    "i * 2": ([2, 4, 6], I), "i * 2.5": ([2.5, 5.0, 7.5], F), "2 - i": ([1, 0, -1], I), "f * 2": ([1.0, 3.0, 5.0], F),
+    "f + np.float64(0.5)": ([1.0, 2.0, 3.0], F), "b + 1": ([2, 1, 2], I), "b + b": ([True, False, True], B),
+    "b * b": ([True, False, True], B), "i / i": ([1.0, 1.0, 1.0], F), "i / 2": ([0.5, 1.0, 1.5], F),
+    "i ** 2": ([1, 4, 9], I), "2 ** i": ([2, 4, 8], I), "i ** i": ([1, 4, 27], I), "-i": ([-1, -2, -3], I),
+    "abs(-i)": ([1, 2, 3], I), "i.sign()": ([1, 1, 1], I), "i.floor()": ([1, 2, 3], I), "i.sqrt() ** 2": ([1, 2, 3], F),
+    "i & 3": ([1, 2, 3], I), "i | 4": ([5, 6, 7], I), "~i": ([-2, -3, -4], I), "~b": ([False, True, False], B),
+    "b & (i > 1)": ([False, False, True], B), "b | ~b": ([True, True, True], B), "i == 2": ([False, True, False], B),
+    "i < 2.5": ([True, True, False], B), "b < True": ([False, True, False], B), "b == b": ([True, True, True], B),
+    "f != f": ([False, False, False], B), "f >= 1.5": ([False, True, True], B), "i > f": ([True, True, True], B),
+    "i <= j": ([True, True, False], B), "i.sum()": (6, I), "b.sum()": (2, I), "u.sum()": (3, I), "i.mean()": (2.0, F),
+    "b.mean()": (2 / 3, F), "i.prod()": (6, I), "i.max()": (3, I), "b.max()": (True, B), "b.min()": (False, B),
+    "i.std()": (1.0, F), "i.norm()": (14**0.5, F), "i.any()": (True, B), "b.all()": (False, B), "f.argmax()": (2, I),
+    "b.argmin()": (1, I), "i.clamp(2, 2)": ([2, 2, 2], I), "i.clamp(max=2)": ([1, 2, 2], I), "i @ i": (14, I),
+    "i @ f": (11.0, F), "i.maximum(j)": ([3, 2, 3], I), "i.minimum(2)": ([1, 2, 2], I),
+    "nnkit.where(b, 1, 0)": ([1, 0, 1], I), "nnkit.where(b, 1.5, 0)": ([1.5, 0.0, 1.5], F),
+    "nnkit.where(b, i, f)": ([1.0, 1.5, 3.0], F), "nnkit.where(i, f, 0)": ([0.5, 1.5, 2.5], F),
+    "ops.logical_and(i, f)": ([True, True, True], B), "ops.logical_or(b, 0)": ([True, False, True], B),
+    "ops.logical_not(i)": ([False, False, False], B), "nnkit.cat([i, f])": ([1, 2, 3, 0.5, 1.5, 2.5], F),
+    "i[b]": ([1, 3], I), "f[u]": ([0.5, 1.5, 2.5], F), "f.bool()": ([True, True, True], B), "f.long()": ([0, 1, 2], I),
+    "b.float()": ([1.0, 0.0, 1.0], F), "i.relu()": ([1.0, 2.0, 3.0], F), "f.argmin(dim=0, keepdim=True)": ([0], I),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", TYPES)
+def test_integers_and_booleans(expression: str, device: str) -> None:
+    values, dtype = TYPES[expression]
+    known = {
+        "i": nnkit.tensor([1, 2, 3]), "f": nnkit.tensor([0.5, 1.5, 2.5]), "b": nnkit.tensor([True, False, True]),
+        "d": nnkit.tensor([0.5, 1.5, 2.5], dtype="float64"), "u": nnkit.tensor([0, 1, 2], dtype="uint8"),
+        "j": nnkit.tensor([3, 2, 1], dtype="int32"), "nnkit": nnkit, "ops": ops, "np": np,
+    }  # fmt: skip
+    result = eval(expression, known)
+    assert result.dtype == dtype
+    assert result.tolist() == pytest.approx(values, rel=1e-6)
+
+
+# ---- what is refused, in the same words on every device -------------------------------------------------------------
+
+Z = nnkit.zeros
+BROADCAST = "do not broadcast: from the right, sizes must be equal or 1"
+REFUSED: dict[str, tuple[type[Exception], str]] = {
+    "Z(2, 3) + Z(2)": (errors.ShapeError, f"add: shapes (2, 3) and (2,) {BROADCAST}"),
+    "ops.where(Z(2) > 0, Z(3), 0.0)": (errors.ShapeError, f"where: shapes (2,) and (3,) and () {BROADCAST}"),
+    "Z(2, 3) @ Z(2, 3)": (errors.ShapeError, "matmul: x of shape (2, 3) ends in 3, but y of shape (2, 3) takes 2"),
+    "Z(3) @ Z(2)": (errors.ShapeError, "matmul: x of shape (3,) ends in 3, but y of shape (2,) takes 2"),
+    "Z(2, 3).reshape(4, -1)": (
+        errors.ShapeError, "reshape: a tensor of shape (2, 3) has 6 elements, not those of (4, -1)",
+    ),
+    "Z(2, 3).permute(0, 2)": (errors.ShapeError, "permute: expected each of 2 axes once, got (0, 2)"),
+    "Z(2, 3).expand(2, 4)": (errors.ShapeError, "expand: a tensor of shape (2, 3) cannot be repeated to (2, 4)"),
+    "Z(2, 3).sum(2)": (errors.ShapeError, "sum: dim 2 is out of range for a tensor of shape (2, 3)"),
+    "Z(2, 3).sum((0, -2))": (errors.ShapeError, "sum: dim (0, -2) names an axis twice"),
+    "Z(0, 3).max(0)": (
+        errors.ShapeError, "max: expected at least one element along the reduced axes, got shape (0, 3)",
+    ),
+    "ops.cat([])": (errors.ShapeError, "cat: expected at least one tensor, got none"),
+    "ops.cat([Z(2, 3), Z(2, 4)])": (
+        errors.ShapeError, "cat: tensors[1] has shape (2, 4), which differs from (2, 3) outside dim 0",
+    ),
+    "ops.stack([Z(2), Z(3)])": (errors.ShapeError, "stack: expected tensors of one shape, got (2,) and (3,)"),
+    "ops.split(Z(5), [1, 2])": (errors.ShapeError, "split: sizes (1, 2) do not sum to 5, the size of dim 0"),
+    "Z(2).long().softmax(0)": (
+        errors.DtypeError, "softmax: expected a float tensor, got int64; convert it with .float()",
+    ),
+    "ops.cross_entropy(Z(2, 3), on(Z(0), [0, 3]))": (
+        errors.LabelError,
+        "labels: expected integers from 0 to 2, got 3 at index 1; the prediction has 3 classes",
+    ),
+    "ops.nll(Z(2, 3), on(Z(0), [-1, 2]))": (
+        errors.LabelError,
+        "labels: expected integers from 0 to 2, got -1 at index 0; the prediction has 3 classes",
+    ),
+    "ops.cross_entropy(Z(2, 3), Z(2))": (
+        errors.LabelError, "labels: expected integers, got float32; convert them with .long()",
+    ),
+    "ops.elementwise_loss(Z(3), Z(3, 1), 'huber')": (
+        errors.ShapeError,
+        "target: expected shape (3,) like the prediction's, got (3, 1); reshape the target with y.reshape(-1)",
+    ),
+    "ops.linear(Z(2, 3), Z(4, 5))": (
+        errors.ShapeError,
+        "linear: x has shape (2, 3), but w of shape (4, 5) expects 5 features in the last axis",
+    ),
+    "ops.linear(Z(2, 3), Z(4, 3), Z(3))": (errors.ShapeError, "linear: expected b of shape (4,), got (3,)"),
+    "ops.dropout(Z(2), 1.5)": (errors.ShapeError, "p: expected a probability from 0 to 1, got 1.5"),
+    "ops.take_rows(Z(2, 3), on(Z(0), [-3]))": (IndexError, "indices: -3 is out of range for 2 rows"),
+    "Z(2)[Z(2)]": (errors.DtypeError, "index: expected integers or booleans, got float32"),
+    "(Z(2) > 0) - (Z(2) > 0)": (
+        errors.DtypeError, "sub: expected numbers, got booleans; convert them with .long()",
+    ),
+    "Z(2) & Z(2)": (
+        errors.DtypeError, "bitwise_and: expected booleans or whole numbers, got float32; compare first, e.g. x > 0",
+    ),
+    "Z(2) + 'a'": (
+        errors.DtypeError, "data: expected numbers, got element type <U1; convert to float32 or int64 first",
+    ),
+    "ops.exp(3.0)": (TypeError, "exp: expected a Tensor, got float; make it one with nnkit.tensor(x)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", REFUSED)
+def test_what_cannot_be_computed_is_refused_with_the_same_words(expression: str, device: str) -> None:
+    kind, message = REFUSED[expression]
+    with pytest.raises(kind) as caught:
+        eval(expression)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["activation", "elementwise_loss", "linear"])
+def test_unknown_names_are_refused_with_the_nearest(name: str, device: str) -> None:
+    calls = {
+        "activation": lambda: ops.activation(Z(3), "rleu"),
+        "elementwise_loss": lambda: ops.elementwise_loss(Z(3), Z(3), "hubber"),
+        "linear": lambda: ops.linear(Z(1, 3), Z(2, 3), activation="tnh"),
+    }
+    nearest = {"activation": "relu", "elementwise_loss": "huber", "linear": "tanh"}
+    with pytest.raises(errors.UnknownNameError, match=f"did you mean '{nearest[name]}'"):
+        calls[name]()
+
+
+def test_tensors_of_two_devices_do_not_mix() -> None:
+    here, there = nnkit.zeros(2, device="numpy"), nnkit.zeros(2, device="strict")
+    words = "add: expected all tensors on one device, got 'numpy' and 'strict'; move one with .to('numpy')"
+    with pytest.raises(errors.DeviceError, match=re.escape(words)):
+        here + there

@@ -300,5 +300,5 @@ def test_a_recorded_step_says_whether_it_can_be_replayed(device: str, act: Any, 
     recorder = p.backend.recorder()
     with recording(recorder):
         act(optimizer, p)
-    assert (recorder.settled and not recorder.obstacles) is replayable
+    assert (recorder.restless() is None and not recorder.obstacles) is replayable
     assert [instruction.name for instruction in recorder.instructions] == ["map", "map"]

@@ -55,7 +55,6 @@ def _sign(x: Any) -> Any:
 @functools.cache
 def scalar_words() -> dict[str, Any]:
     """The words on compiled scalars. Selects instead of branches, so that loops vectorise."""
-    from llvmlite import ir
     from numba import types
     from numba.extending import intrinsic
 
@@ -81,6 +80,21 @@ def scalar_words() -> dict[str, Any]:
     @intrinsic
     def where(context: Any, condition: Any, x: Any, y: Any) -> Any:
         return x(types.boolean, x, x), lambda _, builder, signature, args: builder.select(*args)
+
+    return {
+        **_bit_words(), "where": where, "maximum": extreme(">"), "minimum": extreme("<"),
+        "absolute": llvm_unary("llvm.fabs"), "floor": llvm_unary("llvm.floor"),
+        "rint": llvm_unary("llvm.rint"), "sqrt": llvm_unary("llvm.sqrt"),
+        "exp": np.exp, "log": np.log,
+        "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "expm1": np.expm1, "log1p": np.log1p, "power": np.power,
+    }  # fmt: skip
+
+
+def _bit_words() -> dict[str, Any]:
+    """The words that set and read the exponent bits of a float32."""
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
 
     @intrinsic
     def power_of_two(context: Any, n: Any) -> Any:
@@ -110,21 +124,13 @@ def scalar_words() -> dict[str, Any]:
 
         return types.float32(types.float32), generate
 
-    return {
-        "where": where, "maximum": extreme(">"), "minimum": extreme("<"), "power_of_two": power_of_two,
-        "exponent": exponent, "mantissa": mantissa, "absolute": llvm_unary("llvm.fabs"),
-        "floor": llvm_unary("llvm.floor"), "rint": llvm_unary("llvm.rint"), "sqrt": llvm_unary("llvm.sqrt"),
-        "exp": np.exp, "log": np.log,
-        "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "expm1": np.expm1, "log1p": np.log1p, "power": np.power,
-    }  # fmt: skip
+    return {"power_of_two": power_of_two, "exponent": exponent, "mantissa": mantissa}
 
 
 @functools.cache
 def memory_words(dtype: str) -> dict[str, Any]:
     """The words that kernels use on raw memory: ``pointer`` to elements, ``scalar`` of float64, ``gemm`` and others."""
-    from llvmlite import ir
     from numba import from_dtype, njit, types
-    from numba.core import cgutils
     from numba.extending import intrinsic
 
     def pointer_to(element: Any) -> Any:
@@ -141,6 +147,19 @@ def memory_words(dtype: str) -> dict[str, Any]:
     @njit
     def scalar(address: int) -> Any:
         return cast(double(address)[0])
+
+    return {
+        "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar,
+        "gemm": _gemm_word(element), "double": double, "element": cast, "byte": pointer_to(types.uint8),
+    }  # fmt: skip
+
+
+def _gemm_word(element: Any) -> Any:
+    """The word ``gemm``: a call of BLAS by address."""
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
 
     @intrinsic
     def gemm(context: Any, function: Any, ta: Any, tb: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any,
@@ -181,7 +200,4 @@ def memory_words(dtype: str) -> dict[str, Any]:
 
         return signature, generate
 
-    return {
-        "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar, "gemm": gemm,
-        "double": double, "element": cast, "byte": pointer_to(types.uint8),
-    }  # fmt: skip
+    return gemm

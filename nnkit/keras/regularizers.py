@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from nnkit import nn
 from nnkit.keras.naming import resolve
+from nnkit.state import Watched
 from nnkit.tensor import Tensor
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
@@ -19,7 +20,7 @@ __all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
 RegularizerFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 
-class Regularizer:
+class Regularizer(Watched):
     """The base class of regularizers: a callable from a weight Tensor to a scalar Tensor."""
 
     def __call__(self, weight: Tensor) -> Tensor:

@@ -224,13 +224,10 @@ def _label_loss(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     rows, labels = _class_rows(input, target)
-    if weight is None and label_smoothing == 0.0 and not 0 <= ignore_index < rows.shape[1]:
-        try:
-            return _reduced(_in_shape(row_loss(rows, labels), target), reduction)
-        except LabelError:
-            # An ignored label is no class: only where one occurs are rows masked, by a few more ops.
-            if not ops.eq(labels, ignore_index).any():
-                raise
+    # An ignored label is no class: only where one occurs are rows masked, by a few more ops.
+    some_ignored = ops.check_labels(labels, labels.shape, rows.shape[1], ignore_index)
+    if weight is None and label_smoothing == 0.0 and not some_ignored:
+        return _reduced(_in_shape(row_loss(rows, labels, checked=True), target), reduction)
     losses, row_weights = _weighted_rows(row_loss, rows, labels, weight, ignore_index, label_smoothing)
     if reduction == "mean":
         return losses.sum() / row_weights.sum()
@@ -252,7 +249,7 @@ def _weighted_rows(
     """Weighted losses (N,), 0 where ignored, and the weights (N,) by which a mean divides."""
     kept = ops.ne(labels, ignore_index)
     safe = ops.where(kept, labels, 0)
-    losses = row_loss(rows, safe)  # Refuses labels that are out of range, before they index anything.
+    losses = row_loss(rows, safe, checked=True)
     row_weights = kept.to(rows.dtype)
     if weight is not None:
         weight = _class_weight(rows, weight)

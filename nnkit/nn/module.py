@@ -12,12 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
-from nnkit.backends.recording import recorder
+from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.creation import as_tensor
 from nnkit.dtypes import float32, float64
 from nnkit.errors import ModelFileError
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
 from nnkit.nn.placement import converter, replace
+from nnkit.nn.regularizers import Regularizers
 from nnkit.state import changed
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
@@ -62,9 +63,12 @@ class Module:
     save: Callable[..., Any]
 
     def __init__(self) -> None:
+        at_work = recorder()
+        if at_work is not None:
+            at_work.born[id(self)] = self
         self.training = True
         #: Name of a parameter of this module -> a function of it, whose value ``penalty`` adds.
-        self.regularizers = {}
+        self.regularizers = Regularizers()
         self._parameters = {}
         self._buffers = {}
         self._modules = {}
@@ -83,6 +87,8 @@ class Module:
             at_work.modules[id(self)] = self
         output = self.forward(*args, **kwargs)
         if self._forward_hooks:
+            if at_work is not None:
+                at_work.obstacle(f"{type(self).__name__} has a forward hook, which is Python,")
             for hook in list(self._forward_hooks.values()):
                 changed = hook(self, args, output)
                 output = output if changed is None else changed
@@ -129,26 +135,34 @@ class Module:
                             f"{type(self).__name__}.{name} is a registered {kind.__name__}: it can be set to "
                             f"a {kind.__name__} or None, got {type(value).__name__}"
                         )
-                    registry[name] = value  # type: ignore[assignment]
-                    changed()
+                    before, registry[name] = registry[name], value  # type: ignore[assignment]
+                    changed(self, name, before)
                     return
-        changed()
+        before = self.__dict__.get(name, MISSING)
         object.__setattr__(self, name, value)
+        if not same(before, value):
+            changed(self, name, before)
 
     def __getattr__(self, name: str) -> Any:
         # Python calls this only for what is no ordinary attribute.
         if not (name.startswith("__") and name.endswith("__")):
             for registry in self._registries():
                 if name in registry:
+                    at_work = recorder()
+                    if at_work is not None:
+                        at_work.modules[id(self)] = self
                     return registry[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
         for registry in self._registries():
             if name in registry:
-                del registry[name]
+                before = registry.pop(name)
+                changed(self, name, before)
                 return
+        before = self.__dict__.get(name, MISSING)
         object.__delattr__(self, name)
+        changed(self, name, before)
 
     def _register(self, registry: dict[str, Any], name: str, value: Any, kind: type) -> None:
         """Put ``value`` under ``name`` into one registry, and out of every other place."""
@@ -159,11 +173,12 @@ class Module:
             raise TypeError(f"{name!r} must be a {kind.__name__} or None, got {type(value).__name__}")
         if name not in registry and hasattr(type(self), name):
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}: choose another name")
+        before = registry.get(name, MISSING)
         for other in (*registries, self.__dict__):
             if other is not registry:
                 other.pop(name, None)
         registry[name] = value
-        changed()
+        changed(self, name, before)
 
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Add a parameter under ``name``; None reserves the name (a layer without bias)."""
@@ -278,7 +293,10 @@ class Module:
     def penalty(self) -> Tensor | None:
         """The sum of every regularizer in this module and its parts, a scalar; None where there is none."""
         total: Tensor | None = None
+        at_work = recorder()
         for module in self.modules():
+            if at_work is not None:
+                at_work.modules[id(module)] = module
             for name, regularizer in module.regularizers.items():
                 value = regularizer(getattr(module, name))
                 total = value if total is None else total + value
@@ -353,7 +371,9 @@ class Module:
             replace(parameter, convert)
         for module in self.modules():
             # A buffer may be a tensor that someone else made and uses: it stays as it is.
-            module._buffers |= {name: None if b is None else convert(b) for name, b in module._buffers.items()}
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    setattr(module, name, convert(buffer))
         return self
 
     def float(self) -> Self:

@@ -7,13 +7,37 @@ them. Any function of a Tensor that returns a scalar is a regularizer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from nnkit import ops
+from nnkit.state import Watched, changed
 from nnkit.tensor import Tensor
 
-__all__ = ["L1L2"]
+__all__ = ["L1L2", "Regularizers"]
 
 
-class L1L2:
+class Regularizers(dict[str, Callable[[Tensor], Tensor]]):
+    """Name of a parameter -> its penalty. A change of it is a change to every step recorded with it."""
+
+
+def _telling(name: str) -> Callable[..., Any]:
+    method = getattr(dict, name)
+
+    def call(self: Regularizers, *args: Any, **options: Any) -> Any:
+        result = method(self, *args, **options)
+        changed()
+        return result
+
+    call.__name__ = name
+    return call
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
+    setattr(Regularizers, _name, _telling(_name))
+
+
+class L1L2(Watched):
     """``l1 * sum(|w|) + l2 * sum(w**2)``, a scalar: Keras's definition (no factor 1/2).
 
     >>> import nnkit

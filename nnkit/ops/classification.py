@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nnkit import dtypes, random
-from nnkit.backends.recording import paused, recorder
-from nnkit.errors import DtypeError, LabelError, ShapeError
+from nnkit.backends.recording import recorder
+from nnkit.errors import LabelError, ShapeError
 from nnkit.methods import op
+from nnkit.ops.elementwise import check_float
 from nnkit.ops.indexing import take_rows
 from nnkit.ops.reductions import axes_of
 from nnkit.ops.shape import reshape, transpose
@@ -20,11 +21,10 @@ from nnkit.tensor import Tensor, result, same_backend
 
 def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
     name = "log_softmax" if log else "softmax"
-    if not x.is_floating_point():
-        raise DtypeError(f"{name}: expected a float tensor, got {x.dtype}; convert it with .float()")
+    check_float(name, x)
     axes = axes_of(x, dim, name)
-    if x.numel() == 0:
-        raise ShapeError(f"{name}: expected at least one element, got shape {x.shape}")
+    if axes and x.shape[axes[0]] == 0:
+        raise ShapeError(f"{name}: expected at least one element along dim {dim}, got shape {x.shape}")
     if axes and axes[0] != x.ndim - 1:
         return transpose(_softmax(transpose(x, axes[0], -1), -1, log), axes[0], -1)
     if x.ndim == 0:
@@ -58,23 +58,25 @@ def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
     return _softmax(x, dim, log=True)
 
 
-def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: int | None = None) -> None:
+def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: int | None = None) -> bool:
     """Labels must be integers of shape ``rows`` from 0 to classes - 1, or ``ignore``. Raises LabelError or ShapeError.
 
-    Reads the labels on the host, so that a wrong one is found before any kernel runs.
+    Reads the labels on the host, so that a wrong one is found before any kernel runs. Returns whether some are
+    ``ignore``; in a recorded step, whether some may be.
     """
-    at_work = recorder()
-    if at_work is not None:
-        with paused():
-            check_labels(labels, rows, classes, ignore)
-        at_work.check(labels.array, lambda: check_labels(labels, rows, classes, ignore))
-        return
     if labels.shape != rows:
         raise ShapeError(f"labels: expected shape {rows}, one class number for each row, got {labels.shape}")
     if labels.dtype.kind not in "iu":
         raise LabelError(f"labels: expected integers, got {labels.dtype}; convert them with .long()")
-    host = labels.detach().numpy()
+    backend, at_work = labels.backend, recorder()
+    test: Callable[[Any], bool] = lambda array: _some_ignored(backend.to_numpy(array), classes, ignore)  # noqa: E731
+    return test(labels.array) if at_work is None else at_work.check(labels.array, test)
+
+
+def _some_ignored(host: np.ndarray, classes: int, ignore: int | None) -> bool:
     wrong = (host < 0) | (host >= classes)
+    if not wrong.any():
+        return ignore is not None and 0 <= ignore < classes and bool((host == ignore).any())
     if ignore is not None:
         wrong &= host != ignore
     if wrong.any():
@@ -84,14 +86,16 @@ def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: in
             f"labels: expected integers from 0 to {classes - 1}, got {host[first]} at index {at}; "
             f"the prediction has {classes} classes"
         )
+    return True
 
 
 @op
-def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = None) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = None, checked: bool = False) -> Tensor:
     """Per row, log(sum(exp(logits))) - logits[label], fused with its gradient: logits (B, C), labels int (B,),
     result (B,).
 
-    Each row's loss is multiplied by ``row_weights`` (B,) where given. Raises LabelError for labels out of range.
+    Each row's loss is multiplied by ``row_weights`` (B,) where given. Raises LabelError for labels out of range, unless
+    ``checked`` says that the caller has seen to that.
 
     >>> import nnkit
     >>> cross_entropy(nnkit.zeros(1, 2), nnkit.tensor([1]))
@@ -99,10 +103,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = N
     """
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ShapeError(f"logits: expected shape (rows, classes), got {logits.shape}")
+    check_float("cross_entropy", logits)
     B, C = logits.shape
     weights = [] if row_weights is None else [row_weights]
     backend = same_backend("cross_entropy", logits, labels, *weights)
-    check_labels(labels, (B,), C)
+    if not checked:
+        check_labels(labels, (B,), C)
     if row_weights is not None and row_weights.shape != (B,):
         raise ShapeError(f"row_weights: expected shape {(B,)}, got {row_weights.shape}")
     loss, dz = backend.empty((B,), logits.dtype), backend.empty((B, C), logits.dtype)
@@ -118,13 +124,14 @@ def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = N
 
 
 @op
-def nll(log_probabilities: Tensor, labels: Tensor, row_weights: Tensor | None = None) -> Tensor:
+def nll(log_probabilities: Tensor, labels: Tensor, row_weights: Tensor | None = None, checked: bool = False) -> Tensor:
     """Per row, -log_probabilities[label]: (B, C), labels int (B,), result (B,)."""
     if log_probabilities.ndim != 2:
         raise ShapeError(f"log_probabilities: expected shape (rows, classes), got {log_probabilities.shape}")
     B, C = log_probabilities.shape
     backend = same_backend("nll", log_probabilities, labels)
-    check_labels(labels, (B,), C)
+    if not checked:
+        check_labels(labels, (B,), C)
     positions = backend.empty((B,), dtypes.int64)
     first = backend.asarray(np.arange(B, dtype=np.int64) * C)
     backend.map("add", (first, labels.to(dtypes.int64).array), (positions,))
@@ -141,6 +148,7 @@ def dropout(x: Tensor, p: float = 0.5) -> Tensor:
     """
     if not 0.0 <= p <= 1.0:
         raise ShapeError(f"p: expected a probability from 0 to 1, got {p}")
+    check_float("dropout", x)
     if p == 0.0:
         return x
     if p == 1.0:

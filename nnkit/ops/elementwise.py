@@ -120,6 +120,8 @@ def operand(value: Any, other: Tensor) -> Tensor:
 
 def pair(name: str, x: Any, y: Any) -> tuple[Tensor, Tensor, Backend, tuple[int, ...]]:
     """Two operands as tensors of one type and device, and the shape they broadcast to."""
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        raise TypeError(f"{name}: expected at least one Tensor, got {type(x).__name__} and {type(y).__name__}")
     first = x if isinstance(x, Tensor) else operand(x, y)
     second = operand(y, first)
     backend = same_backend(name, first, second)
@@ -317,12 +319,25 @@ def clamp(x: Tensor, min: float | None = None, max: float | None = None) -> Tens
 # ---- losses per element -------------------------------------------------------------------------------------------
 
 
+#: The losses per element: formulas of a prediction y and a target t.
+LOSSES = tuple(name for name, formula in FORMULAS.items() if element_names(formula) == ("y", "t"))
+
+
+def check_float(name: str, x: Tensor) -> None:
+    """Raises DtypeError for a tensor of integers or booleans; ``name`` is the op or argument that messages speak of."""
+    if not x.is_floating_point():
+        raise DtypeError(f"{name}: expected a float tensor, got {x.dtype}; convert it with .float()")
+
+
 def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: float) -> Tensor:
     """The loss of each element by a formula of ``kernels.formulas``, no broadcasting.
 
     Shapes must be equal, else ShapeError. The gradient reaches the prediction and, where the loss depends on the
-    difference alone, the target.
+    difference alone, the target. Raises UnknownNameError for an unknown name, DtypeError for a prediction of integers.
     """
+    if name not in LOSSES:
+        raise UnknownNameError("loss", name, LOSSES)
+    check_float("prediction", prediction)
     if prediction.shape != target.shape:
         raise ShapeError(shapes_differ(prediction.shape, target.shape))
     backend = same_backend(name, prediction, target)

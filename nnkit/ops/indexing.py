@@ -7,17 +7,18 @@ positions of the chosen elements, and those are gathered as rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nnkit import dtypes
-from nnkit.backends.recording import paused, recorder
+from nnkit.backends.recording import recorder
 from nnkit.creation import tensor
 from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, op
 from nnkit.ops import shape
+from nnkit.ops.choice import lt, where
 from nnkit.ops.elementwise import operand
 from nnkit.tape import Gradient, is_grad_enabled
 from nnkit.tensor import Tensor, result, same_backend
@@ -132,53 +133,58 @@ def take_batch(x: Tensor, order: Tensor, cursor: Tensor, rows: int) -> Tensor:
     backend = same_backend("take_batch", x, order, cursor)
     out = backend.empty((rows, *x.shape[1:]), x.dtype)
     backend.take_batch(x.array, order.array, cursor.array, out)
+    at_work = recorder()
+    if at_work is not None:
+        at_work.part_of(out, x.array)
     return Tensor(out, backend)
 
 
 def _checked(indices: Tensor, count: int) -> Tensor:
     """Indices from 0 to count - 1 as int64."""
-    at_work = recorder()
-    if at_work is not None:
-        with paused():
-            if _checked(indices, count) is not indices:
-                return _checked(indices, count)
-        at_work.check(indices.array, lambda: _same(_checked(indices, count), indices))
-        return indices
-    host = indices.detach().numpy()
-    if host.dtype.kind not in "iu":
-        raise DtypeError(f"indices: expected integers, got {host.dtype}")
-    if host.size and (host.min() < -count or host.max() >= count):
+    if indices.dtype.kind not in "iu":
+        raise DtypeError(f"indices: expected integers, got {indices.dtype}")
+    backend, at_work = indices.backend, recorder()
+    test: Callable[[Any], bool] = lambda array: _some_from_the_end(backend.to_numpy(array), count)  # noqa: E731
+    from_the_end = test(indices.array) if at_work is None else at_work.check(indices.array, test)
+    indices = indices.to(dtypes.int64)
+    return where(lt(indices, 0), indices + count, indices) if from_the_end else indices
+
+
+def _some_from_the_end(host: np.ndarray, count: int) -> bool:
+    if not host.size:
+        return False
+    if host.min() < -count or host.max() >= count:
         wrong = host[(host < -count) | (host >= count)][0]
         raise IndexError(f"indices: {wrong} is out of range for {count} rows")
-    if host.size and host.min() < 0:
-        return tensor(np.where(host < 0, host + count, host).astype(np.int64), device=indices.device)
-    return indices.to(dtypes.int64)
-
-
-def _same(found: Tensor, recorded: Tensor) -> None:
-    if found is not recorded:
-        raise IndexError("indices: a recorded step counted rows from the start; now one counts from the end")
+    return bool(host.min() < 0)
 
 
 # ---- in place ---------------------------------------------------------------------------------------------------
 
 
-def _writable(x: Tensor) -> None:
+def _writable(x: Tensor, value: Any = None) -> None:
+    """Refuse to change x in place, or to write ``value`` into it, where a gradient would be wrong or lost."""
     at_work = recorder()
     if at_work is not None:
         at_work.touch(x)
+        at_work.write(x)
     if x.node is not None:
         raise GradientError("a tensor on the tape cannot be changed in place: compute a new one, or use .detach()")
     if x.requires_grad and is_grad_enabled():
         raise GradientError(
             "a leaf that requires grad cannot be changed in place on the tape: do it under nnkit.no_grad()"
         )
+    if isinstance(value, Tensor) and value.requires_grad and is_grad_enabled():
+        raise GradientError(
+            "a tensor that requires grad cannot be written into another, its gradient would be lost: "
+            "compute a new tensor, e.g. x = x + y, or write y.detach()"
+        )
 
 
 @op
 def assign(x: Tensor, name: str, other: Any) -> Tensor:
     """x becomes the op ``name`` of x and other; the shape must stay. Returns x."""
-    _writable(x)
+    _writable(x, other)
     value = OPS[name](x.detach(), other.detach() if isinstance(other, Tensor) else other)
     return copy_into(x, value)
 
@@ -186,7 +192,7 @@ def assign(x: Tensor, name: str, other: Any) -> Tensor:
 @op
 def copy_into(x: Tensor, source: Any) -> Tensor:
     """x takes the values of ``source``, broadcast and cast, from any device. Returns x."""
-    _writable(x)
+    _writable(x, source)
     source = operand(source, x).detach() if not isinstance(source, Tensor) else source.detach()
     if source.backend is not x.backend:
         source = source.to(x.device)
@@ -207,11 +213,13 @@ def fill_in(x: Tensor, value: float) -> Tensor:
 @op
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """The part of x at a numpy index takes the values of ``value``, broadcast and cast."""
-    _writable(x)
+    _writable(x, value)
     items = index if isinstance(index, tuple) else (index,)
     if all(_is_basic(item) for item in items) and not any(isinstance(item, bool) for item in items):
         part = x.array[(*items, Ellipsis)] if Ellipsis not in items else x.array[items]
-        source = operand(value, x).to(x.device, x.dtype)
+        source = operand(value, x).detach().to(x.device, x.dtype)
+        if isinstance(value, Tensor):  # it may be a part of x, which the copy would overwrite while reading it
+            source = shape.clone(source)
         if source.shape != tuple(part.shape):
             source = shape.expand(source, tuple(part.shape))
         x.backend.copy(source.array, part)

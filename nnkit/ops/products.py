@@ -28,6 +28,10 @@ def matmul(x: Any, y: Any) -> Tensor:
     y = operand(y, x)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(f"matmul: expected at least one axis on both sides, got shapes {x.shape} and {y.shape}")
+    if x.shape[-1] != y.shape[-2:][0]:
+        raise ShapeError(
+            f"matmul: x of shape {x.shape} ends in {x.shape[-1]}, but y of shape {y.shape} takes {y.shape[-2:][0]}"
+        )
     if x.ndim == 1 or y.ndim == 1:
         left = reshape(x, (1, -1)) if x.ndim == 1 else x
         right = reshape(y, (-1, 1)) if y.ndim == 1 else y
@@ -39,11 +43,6 @@ def matmul(x: Any, y: Any) -> Tensor:
 
 def _matmul(x: Tensor, y: Tensor) -> Tensor:
     backend = same_backend("matmul", x, y)
-    if x.shape[-1] != y.shape[-2]:
-        raise ShapeError(
-            f"matmul: the last axis of {x.shape} and the one before the last of {y.shape} must be equal, "
-            f"got {x.shape[-1]} and {y.shape[-2]}"
-        )
     dtype = dtypes.promote(x.dtype, y.dtype)
     x, y = x.to(dtype), y.to(dtype)
     batch = _batch(x, y)
@@ -95,8 +94,11 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     _check_linear(x, w, b)
     numbers = activation_scalars(name, scalars)
     lead, (O, I) = x.shape[:-1], w.shape
-    dtype = dtypes.promote(x.dtype, w.dtype)
-    x2, w, b = reshape(x.to(dtype), (-1, I)), w.to(dtype), b if b is None else b.to(dtype)
+    dtype = x.dtype
+    if dtype != w.dtype or (b is not None and dtype != b.dtype):
+        dtype = dtypes.promote(dtype, w.dtype)
+        x, w, b = x.to(dtype), w.to(dtype), b if b is None else b.to(dtype)
+    x2 = x if x.ndim == 2 else reshape(x, (-1, I))
     M = x2.shape[0]
     y = backend.empty((M, O), dtype)
     z = backend.empty((M, O), dtype) if keeps_input(name) else None
@@ -113,11 +115,12 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
         return [dx, None] if b is None else [dx, None, None]
 
     inputs = (x2, w) if b is None else (x2, w, b)
-    return reshape(result("linear", y, backend, inputs, pullback), (*lead, O))
+    out = result("linear", y, backend, inputs, pullback)
+    return out if x.ndim == 2 else reshape(out, (*lead, O))
 
 
 def _check_linear(x: Tensor, w: Tensor, b: Tensor | None) -> None:
-    if w.ndim != 2:
+    if len(w.array.shape) != 2:
         raise ShapeError(f"linear: expected w of shape (out, in), got {w.shape}")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
         raise ShapeError(

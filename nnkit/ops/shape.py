@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
     >>> reshape(nnkit.arange(6), (2, -1)).shape
     (2, 3)
     """
-    target = tuple(int(size) for size in shape)
+    target = tuple(operator.index(size) for size in shape)
     if target == x.shape:
         return x
     known = math.prod(size for size in target if size != -1)
@@ -73,9 +74,9 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 @op
 def permute(x: Tensor, dims: Sequence[int]) -> Tensor:
     """The axes in another order; a view."""
-    if sorted(d % max(x.ndim, 1) for d in dims) != list(range(x.ndim)):
+    order = tuple(d + x.ndim if d < 0 else d for d in dims)
+    if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"permute: expected each of {x.ndim} axes once, got {tuple(dims)}")
-    order = tuple(d % x.ndim for d in dims)
     undo = tuple(order.index(i) for i in range(x.ndim))
     backend = x.backend
 
@@ -98,7 +99,8 @@ def transpose(x: Tensor, dim0: int = -2, dim1: int = -1) -> Tensor:
 def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
     """Axes of size 1 and new leading axes repeated to ``shape``; -1 keeps a size; a view."""
     lead = len(shape) - x.ndim
-    target = tuple(x.shape[i - lead] if size == -1 and i >= lead else int(size) for i, size in enumerate(shape))
+    sizes = [operator.index(size) for size in shape]
+    target = tuple(x.shape[i - lead] if size == -1 and i >= lead else size for i, size in enumerate(sizes))
     fits = lead >= 0 and all(old in (1, new) for old, new in zip(x.shape, target[max(lead, 0) :], strict=False))
     if not fits or any(size < 0 for size in target):
         raise ShapeError(f"expand: a tensor of shape {x.shape} cannot be repeated to {tuple(shape)}")
@@ -122,9 +124,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if not tensors:
         raise ShapeError("cat: expected at least one tensor, got none")
     backend, first = same_backend("cat", *tensors), tensors[0]
-    (axis,) = axes_of(first, dim, "cat") or (0,)
+    if first.ndim == 0:
+        raise ShapeError("cat: expected tensors of at least one axis, got shape (); use stack")
+    (axis,) = axes_of(first, dim, "cat")
     for number, t in enumerate(tensors):
-        if t.ndim != first.ndim or t.ndim == 0 or _without(t.shape, axis) != _without(first.shape, axis):
+        if t.ndim != first.ndim or _without(t.shape, axis) != _without(first.shape, axis):
             raise ShapeError(
                 f"cat: tensors[{number}] has shape {t.shape}, which differs from {first.shape} outside dim {axis}"
             )
@@ -154,6 +158,10 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 @op
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
+    tensors = list(tensors)
+    if not tensors or any(t.shape != tensors[0].shape for t in tensors):
+        got = " and ".join(str(t.shape) for t in tensors) or "none"
+        raise ShapeError(f"stack: expected tensors of one shape, got {got}")
     return cat([unsqueeze(t, dim) for t in tensors], dim)
 
 
@@ -161,6 +169,8 @@ def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, .
     """Pieces of ``size`` along an axis (the last may be smaller), or of the given sizes."""
     (axis,) = axes_of(x, dim, "split")
     total = x.shape[axis]
+    if isinstance(size, int) and size < 1:
+        raise ShapeError(f"split: expected a size of 1 or more, got {size}")
     sizes = [min(size, total - at) for at in range(0, total, size)] if isinstance(size, int) else list(size)
     if sum(sizes) != total:
         raise ShapeError(f"split: sizes {tuple(sizes)} do not sum to {total}, the size of dim {axis}")

@@ -46,6 +46,7 @@ class Rates:
         self._places = dict(zip(self.options, self._inputs, strict=True))
         #: One-element views: the scalars of the update, in the order of its formula.
         self.scalars: tuple[Array, ...] = self._outputs[1:]
+        self._advance = backend.prepared_map(rates.__name__, self._outputs[:1], self._outputs, self._inputs)
 
     @property
     def step(self) -> int:
@@ -64,16 +65,13 @@ class Rates:
         self._write(float(step), self._outputs[0])
 
     def _write(self, value: float, place: Array) -> None:
-        # A value that comes from Python would be the same in every replay, so a step that sets it has none.
-        at_work = recorder()
-        if at_work is not None:
-            at_work.obstacle("it sets an option of an optimizer")
+        # The obstacle is in ``ParameterGroup.assign``: a value from Python would be the same in every replay.
         with paused():
             self.backend.fill(value, place)
 
     def advance(self) -> None:
         """Count one step and compute its scalars, on the device."""
-        self.backend.map(self.rates.__name__, self._outputs[:1], self._outputs, self._inputs)
+        self._advance()
 
 
 def scalar_options(options: Mapping[str, Any]) -> dict[str, float]:
@@ -118,6 +116,9 @@ class ParameterGroup(MutableMapping[str, Any]):
             raise ValueError("a group's parameters are fixed: use optimizer.add_param_group, or make a new optimizer")
         options = {**self._options, **options}
         self._check(options)
+        at_work = recorder()
+        if at_work is not None:
+            at_work.obstacle("it sets an option of an optimizer")
         self._options = options
         changed()
         if self.rates is not None:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from numbers import Real
 from typing import Any
 
-from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
 from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
-from nnkit.optim.groups import ParameterGroup, named_tensors
+from nnkit.optim.groups import ParameterGroup, Rates, named_tensors
 from nnkit.optim.state import State, transfer
+from nnkit.state import changed
 from nnkit.tape import enable_grad
 from nnkit.tensor import Tensor
 
@@ -61,7 +61,7 @@ class Optimizer:
         self.param_groups: list[ParameterGroup] = []
         self.arena = Arena([])
         self._state = State(self.arena, {})
-        self._launches: dict[tuple[int, int, int, str], tuple[tuple[Array, ...], tuple[Array, ...]]] = {}
+        self._launches: dict[tuple[int, int, int, int], Callable[[], None]] = {}
         self._adopt(params)
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
@@ -161,15 +161,17 @@ class Optimizer:
         self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
         self._state = State(self.arena, wanted, self._state)
         self._launches.clear()
+        changed()
 
-    def _arrays(self, run: Run, update: Formula) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """The inputs and outputs of an update over a run; the same objects every step."""
-        key = (id(run.block), run.start, run.stop, update.__name__)
+    def _launch(self, run: Run, rates: Rates) -> Callable[[], None]:
+        """The update of a run, over the same memory every step."""
+        key = (id(run.block), run.start, run.stop, id(rates))
         if key not in self._launches:
             values = run.block.values[run.start : run.stop]
             gradients = run.block.gradients[run.start : run.stop]
-            states = tuple(self._state.flat(run, name) for name in element_names(update)[2:])
-            self._launches[key] = (values, gradients, *states), (values, *states)
+            states = tuple(self._state.flat(run, name) for name in element_names(rates.update)[2:])
+            inputs, outputs = (values, gradients, *states), (values, *states)
+            self._launches[key] = rates.backend.prepared_map(rates.update.__name__, inputs, outputs, rates.scalars)
         return self._launches[key]
 
     # ---- use ----------------------------------------------------------------------------------------------
@@ -199,8 +201,7 @@ class Optimizer:
                 continue
             rates.advance()
             for run in runs:
-                inputs, outputs = self._arrays(run, rates.update)
-                rates.backend.map(rates.update.__name__, inputs, outputs, rates.scalars)
+                self._launch(run, rates)()
         return loss
 
     # ---- checkpoints --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnkit import compiled
 from nnkit.backends import Backend
-from nnkit.backends.program import Program
+from nnkit.backends.program import Input, Program
 from nnkit.backends.recording import recording
 from nnkit.errors import ShapeError
 from nnkit.guards import Guards
@@ -77,11 +77,11 @@ class Predictor:
                 return np.array(forward(model, batch).numpy())
         static = Tensor(batch.backend.duplicate(batch.array), batch.backend)
         work = batch.backend.recorder()
-        work.inputs = [static.array]
+        work.inputs = [Input(batch.array, static.array)]
         with evaluating(model), recording(work):
             y = forward(model, static)
         outputs = batch.backend.download(y.array)
-        if work.obstacles:
+        if work.obstacles or work.restless() is not None:
             self._impossible = True
             return outputs
         programs = self._programs.by_shape

@@ -13,17 +13,19 @@ from typing import Any, Protocol
 
 from nnkit import ops
 from nnkit.backends.program import Program
-from nnkit.backends.recording import recording
+from nnkit.backends.recording import Stale, recording
+from nnkit.compiled import enabled
 from nnkit.creation import arange, zeros
 from nnkit.dtypes import int64
 from nnkit.guards import Guards
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
+from nnkit.variables import Variables
 
 __all__ = ["Plain", "Replay", "Runner", "runner_of"]
 
-MAXIMUM_RECORDINGS = 64  # of one size of batch, per training
+MAXIMUM_RECORDINGS = 64  # without a replay between them
 
 
 class Step(Protocol):
@@ -32,6 +34,10 @@ class Step(Protocol):
     @property
     def model(self) -> Any:
         """The model that runs."""
+
+    @property
+    def objective(self) -> Any:
+        """The loss with its penalties; None where there is none."""
 
     @property
     def totals(self) -> Any:
@@ -56,7 +62,7 @@ class Runner(Protocol):
 
 def runner_of(step: Step, source: Source, recorded: bool) -> Runner:
     """Programs over arrays, where they are wanted; else one batch after the other."""
-    if recorded and isinstance(source, ArraySource):
+    if recorded and enabled() and isinstance(source, ArraySource):
         return Replay(step, source)
     return Plain(step, source)
 
@@ -134,8 +140,14 @@ class Replay:
         if found is None or not found[1].hold():
             return 0
         program, guards = found
+        try:
+            for check in program.checks:
+                check()
+        except Stale:
+            return 0
         program.replay(times)
         guards.leave()
+        self._recordings = 0
         return times
 
     def _one(self, rows: int) -> int:
@@ -146,14 +158,16 @@ class Replay:
             return 1
         self._recordings += 1
         work = self._order.backend.recorder()
+        variables = Variables(_functions(self.step))
         with recording(work):
             self._step(rows)
-        if work.obstacles:
-            self._run_plainly(work.obstacles[0])
+        disturbed, restless = variables.disturbed(), work.restless()
+        if work.obstacles or disturbed is not None:
+            self._run_plainly(work.obstacles[0] if work.obstacles else f"it changes {disturbed}, which is not its own")
         elif self._recordings > MAXIMUM_RECORDINGS:
-            self._run_plainly("something that it relies on changes in every step")
-        elif work.settled:
-            self._programs[rows] = work.finish(), Guards(work)
+            self._run_plainly(restless or "something that it relies on changes in every step")
+        elif restless is None:
+            self._programs[rows] = work.finish(), Guards(work, variables)
         return 1
 
     def _step(self, rows: int) -> None:
@@ -167,3 +181,11 @@ class Replay:
         self._plain = True
         self._programs.clear()
         warnings.warn(f"this training's step cannot be replayed: {reason}; it runs without recording", stacklevel=2)
+
+
+def _functions(step: Step) -> Iterator[Any]:
+    """The user's functions that a step calls, besides the model."""
+    if step.objective is not None:
+        yield step.objective.loss
+    for metric in step.totals.metrics:
+        yield getattr(metric, "function", metric.sums)

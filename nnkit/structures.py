@@ -1,0 +1,88 @@
+"""Tensors inside nested tuples, lists and dicts: the arguments and results of compiled functions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends import Device
+from nnkit.tensor import Tensor
+
+#: What a result may hold besides tensors: values in which none can hide.
+PLAIN = (int, float, complex, str, bytes, type(None), np.generic, np.dtype, Device, type, slice, range)
+
+
+def key_of(value: Any, tensors: list[Tensor]) -> Any:
+    """What of an argument a recording depends on; the tensors that are inputs are collected.
+
+    The memory layout counts, for it decides which kernel fits. Raises TypeError for a numpy array.
+    """
+    if type(value) is Tensor and not value.requires_grad:
+        tensors.append(value)
+        array = value.array
+        return array.shape, array.dtype, value.backend, getattr(array, "strides", None)
+    if isinstance(value, (tuple, list)):
+        return (type(value), *[key_of(item, tensors) for item in value])
+    if isinstance(value, dict):
+        return (type(value), *[(name, key_of(item, tensors)) for name, item in value.items()])
+    if isinstance(value, np.ndarray):
+        raise TypeError("a compiled function takes Tensors, got a numpy array: make it one with nnkit.tensor(x)")
+    if isinstance(value, (int, float, str, bytes, np.generic)):
+        return type(value), value or repr(value)  # 0.0 and -0.0 are equal, but not the same
+    if isinstance(value, slice):
+        return slice, value.start, value.stop, value.step
+    return type(value), id(value)
+
+
+def rebuilt(value: Any, inputs: Iterator[Tensor]) -> Any:
+    """The arguments with other tensors in place of those that ``key_of`` collected."""
+    if type(value) is Tensor and not value.requires_grad:
+        return next(inputs)
+    if isinstance(value, (tuple, list)):
+        return _sequence(value, [rebuilt(item, inputs) for item in value])
+    if isinstance(value, dict):
+        return _mapping(value, {name: rebuilt(item, inputs) for name, item in value.items()})
+    return value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What is inside tuples, lists and dicts."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def copier(value: Any) -> Callable[[], Any]:
+    """A function that makes a result anew, each time in memory of its own; what is trained is given as it is."""
+    if isinstance(value, Tensor):
+        if type(value) is not Tensor or (value.is_leaf and value.requires_grad):
+            return lambda: value
+        array, backend = value.array, value.backend
+        return lambda: Tensor(backend.duplicate(array), backend)
+    if isinstance(value, (tuple, list)):
+        parts = [copier(item) for item in value]
+        return lambda: _sequence(value, [part() for part in parts])
+    if isinstance(value, dict):
+        named = {name: copier(item) for name, item in value.items()}
+        return lambda: _mapping(value, {name: part() for name, part in named.items()})
+    return lambda: value
+
+
+def _sequence(like: Any, items: list[Any]) -> Any:
+    return type(like)(*items) if hasattr(like, "_fields") else type(like)(items)
+
+
+def _mapping(like: Any, items: dict[Any, Any]) -> Any:
+    if type(like) is dict:
+        return items
+    made = copy.copy(like)
+    made.update(items)
+    return made
