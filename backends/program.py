@@ -189,6 +189,13 @@ def _user_line() -> str:
     return "an unknown line"
 
 
+class Step(NamedTuple):
+    """One instruction as a replay runs it, and a call that only does what surrounds it."""
+
+    run: Callable[[], object]
+    idle: Callable[[], object]
+
+
 class Program:
     """Recorded instructions as a list of calls."""
 
@@ -206,6 +213,14 @@ class Program:
             for instruction in self.instructions:
                 instruction.call()
 
+    def steps(self) -> list[Step]:
+        """The instructions one by one, for measuring."""
+        return [Step(instruction.call, _nothing) for instruction in self.instructions]
+
+
+def _nothing() -> None:
+    pass
+
 
 class KernelProgram(Program):
     """Recorded instructions as tables of kernels."""
@@ -217,8 +232,9 @@ class KernelProgram(Program):
         self._parts: list[Callable[[int], None]] = []
         rows: list[tuple[int, int]] = []
         for instruction in instructions:
-            if instruction.kernel is not None and not instruction.kernel.pieces:
-                rows.append((instruction.kernel.kernel.address, ctypes.addressof(instruction.kernel.block)))
+            row = _table_row(instruction)
+            if row is not None:
+                rows.append(row)
                 continue
             self._add_table(rows)
             rows = []
@@ -237,6 +253,21 @@ class KernelProgram(Program):
         for _ in range(times):
             for part in self._parts:
                 part(1)
+
+    def steps(self) -> list[Step]:
+        empty = _Table([])
+        return [
+            Step(instruction.call, _nothing) if row is None else Step(_Table([row]).once, empty.once)
+            for instruction, row in zip(self.instructions, map(_table_row, self.instructions), strict=True)
+        ]
+
+
+def _table_row(instruction: Instruction) -> tuple[int, int] | None:
+    """The addresses of an instruction's kernel and argument block; None where it is more than one kernel, or none."""
+    launch = instruction.kernel
+    if launch is None or launch.pieces:
+        return None
+    return launch.kernel.address, ctypes.addressof(launch.block)
 
 
 def _repeated(call: Callable[[], object]) -> Callable[[int], None]:
@@ -258,6 +289,10 @@ class _Table:
 
     def _block(self, times: int) -> Any:
         return (ctypes.c_int64 * 3)(self._rows.ctypes.data, len(self._rows), times)
+
+    def once(self) -> None:
+        """Run the kernels once."""
+        self._call(self._address)
 
     def __call__(self, times: int) -> None:
         if times == 1:

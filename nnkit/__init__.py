@@ -51,6 +51,7 @@ from nnkit.dtypes import (
     short,
     uint8,
 )  # fmt: skip
+from nnkit.explain import explain
 from nnkit.gradients import grad
 from nnkit.io import load, load_checkpoint, load_state_dict, register_module, save, save_checkpoint
 from nnkit.ops import (

@@ -79,10 +79,10 @@ class Compiled:
         self.name = getattr(function, "__name__", type(function).__name__)
         self.programs: OrderedDict[Any, list[Recorded]] = OrderedDict()
         self.plain: dict[Any, str] = {}  # calls that cannot be replayed, and why
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._recording = False
         self._recordings = 0
-        self._restless = ""
+        self.restless = ""
         self._observed: set[Any] = set()
         self._warm = False
         self._enabled = enabled()
@@ -100,7 +100,7 @@ class Compiled:
         if not self._warm or key in self.plain:
             self._warm = True
             return self.function(*args, **options)
-        with self._lock:
+        with self.lock:
             for found in self.programs.get(key, ()):
                 if found.guards.hold():
                     try:
@@ -130,7 +130,7 @@ class Compiled:
         if not self._enabled:
             return self.plain.get(None, "recording is switched off by NNKIT_COMPILE=0")
         key = self._key(args, options, [])
-        with self._lock:
+        with self.lock:
             held = [found for found in self.programs.get(key, ()) if found.guards.hold()]
         return held[0] if held else self.plain.get(key)
 
@@ -139,7 +139,7 @@ class Compiled:
     def _record(self, key: Any, args: Any, options: Any, tensors: list[Tensor]) -> Any:
         """Run the function and keep its program, where it can have one."""
         if self._recordings >= MAXIMUM_RECORDINGS:
-            self._run_plainly(None, f"it was recorded {MAXIMUM_RECORDINGS} times without a replay: {self._restless}")
+            self._run_plainly(None, f"it was recorded {MAXIMUM_RECORDINGS} times without a replay: {self.restless}")
             return self.function(*args, **options)
         self._recordings += 1
         work = (tensors[0].backend if tensors else resolve(None)).recorder()
@@ -161,7 +161,7 @@ class Compiled:
             return value
         if observing:
             self._observed.add(key)
-        self._restless = work.restless() or "its arguments, or what it relies on, differ in every call"
+        self.restless = work.restless() or "its arguments, or what it relies on, differ in every call"
         if observing or work.restless() is not None:
             return value
         outputs = copier(value)
@@ -169,7 +169,7 @@ class Compiled:
         return outputs()
 
     def _keep(self, key: Any, recorded: Recorded) -> None:
-        with self._lock:
+        with self.lock:
             others = [found for found in self.programs.get(key, ()) if not found.guards.lost()]
             self.programs[key] = [recorded, *others][:MAXIMUM_VARIANTS]
             self.programs.move_to_end(key)

@@ -53,17 +53,13 @@ class Evaluation:
         return self.step.totals.read().values
 
 
-def predictions(model: Module, x: Any, batch_size: int, batches: Callable[[Any], Iterable[Tensor]]) -> np.ndarray:
+def predictions(model: Module, x: Any, batches: Iterable[Tensor]) -> np.ndarray:
     """The model's outputs for x, or for what it yields, one batch after another, on the host.
 
-    ``batches(x)`` checks x and moves it to the device in batches; it is asked where no recorded pass fits.
+    ``batches`` are x on the device, checked.
     """
     predictor = predictor_of(model)
-    if type(x) is np.ndarray and x.ndim and len(x) <= batch_size:
-        known = predictor.run(x)
-        if known is not None:
-            return known
-    found = [predictor.forward(model, x, batch) for batch in batches(x)]
+    found = [predictor.forward(model, x, batch) for batch in batches]
     if not found:
         raise DataError("the data to predict yielded no batch; expected at least one")
     return found[0] if len(found) == 1 else np.concatenate(found)

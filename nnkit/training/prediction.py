@@ -22,7 +22,7 @@ from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.modes import evaluating
 
-__all__ = ["Predictor", "forward", "predictor_of"]
+__all__ = ["Predictor", "forward", "predictor_of", "recall"]
 
 MAXIMUM_PROGRAMS = 8  # per thread
 
@@ -90,6 +90,12 @@ class Predictor:
         guards = Guards(work, but=("training",))
         programs[key] = Recorded(work.finish(), guards, batch.backend, static.array, y.array)
         return outputs
+
+
+def recall(model: Module, x: Any) -> np.ndarray | None:
+    """The model's outputs for x by a recorded forward pass, where this thread has one that fits; else None."""
+    found: Predictor | None = model.__dict__.get("_predictor")
+    return found.run(x) if found is not None and type(x) is np.ndarray else None
 
 
 def predictor_of(model: Module) -> Predictor:
