@@ -180,10 +180,11 @@ def _expect(found: bool, recorded: bool) -> None:
 
 
 def _user_line() -> str:
-    """File and line of the innermost frame outside nnkit."""
+    """File and line of the innermost frame outside nnkit and Python's own library."""
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] != "nnkit":
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package != "nnkit" and package not in sys.stdlib_module_names:
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return "an unknown line"

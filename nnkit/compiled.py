@@ -24,7 +24,7 @@ from nnkit.backends.program import Input, Program, ProgramRecorder
 from nnkit.backends.recording import Stale, recorder, recording
 from nnkit.errors import GraphError
 from nnkit.guards import Guards
-from nnkit.structures import PLAIN, copier, key_of, leaves, rebuilt
+from nnkit.structures import PLAIN, copier, is_input, key_of, leaves, rebuilt
 from nnkit.tape import is_grad_enabled
 from nnkit.tensor import Tensor, resolve
 from nnkit.variables import Variables
@@ -145,11 +145,12 @@ class Compiled:
         work = (tensors[0].backend if tensors else resolve(None)).recorder()
         if self.fullgraph:
             work.refuse = lambda place: GraphError(self._cannot(place))
-        variables = Variables([self.function])
+        variables = Variables([self.function], leaves((args, options)))
         observing = _overlapping(tensors) and key not in self._observed
         statics = tensors if observing else [Tensor(t.backend.duplicate(t.array), t.backend) for t in tensors]
         work.inputs = [Input(tensor.array, static.array) for tensor, static in zip(tensors, statics, strict=True)]
-        given = rebuilt((args, options), iter(statics))
+        copies = iter(statics)
+        given = rebuilt((args, options), lambda leaf: next(copies) if is_input(leaf) else leaf)
         try:
             with recording(work):
                 value = self.function(*given[0], **given[1])
@@ -158,12 +159,12 @@ class Compiled:
         reason = _obstacle(work, value, statics, variables)
         if reason is not None:
             self._run_plainly(key, reason)
-            return value
+            return _returned(value, statics, tensors)
         if observing:
             self._observed.add(key)
         self.restless = work.restless() or "its arguments, or what it relies on, differ in every call"
         if observing or work.restless() is not None:
-            return value
+            return _returned(value, statics, tensors)
         outputs = copier(value)
         self._keep(key, Recorded(work.finish(), Guards(work, variables), statics, outputs, given))
         return outputs()
@@ -228,6 +229,12 @@ def _hand_back(work: ProgramRecorder, statics: list[Tensor], tensors: list[Tenso
         if static is not tensor and static.requires_grad:
             tensor.requires_grad_()
             tensor.gradient = static.gradient
+
+
+def _returned(value: Any, statics: list[Tensor], tensors: list[Tensor]) -> Any:
+    """A result in which an argument stands for its copy."""
+    originals = {id(static): tensor for static, tensor in zip(statics, tensors, strict=True)}
+    return rebuilt(value, lambda leaf: originals.get(id(leaf), leaf))
 
 
 def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor], variables: Variables) -> str | None:

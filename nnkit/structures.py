@@ -20,7 +20,7 @@ def key_of(value: Any, tensors: list[Tensor]) -> Any:
 
     The memory layout counts, for it decides which kernel fits. Raises TypeError for a numpy array.
     """
-    if type(value) is Tensor and not value.requires_grad:
+    if is_input(value):
         tensors.append(value)
         array = value.array
         return array.shape, array.dtype, value.backend, getattr(array, "strides", None)
@@ -37,15 +37,18 @@ def key_of(value: Any, tensors: list[Tensor]) -> Any:
     return type(value), id(value)
 
 
-def rebuilt(value: Any, inputs: Iterator[Tensor]) -> Any:
-    """The arguments with other tensors in place of those that ``key_of`` collected."""
-    if type(value) is Tensor and not value.requires_grad:
-        return next(inputs)
+def is_input(value: Any) -> bool:
+    """Whether this is a tensor that may differ from call to call; what is trained belongs to the step."""
+    return type(value) is Tensor and not value.requires_grad
+
+
+def rebuilt(value: Any, replace: Callable[[Any], Any]) -> Any:
+    """The same structure with each of its leaves replaced."""
     if isinstance(value, (tuple, list)):
-        return _sequence(value, [rebuilt(item, inputs) for item in value])
+        return _sequence(value, [rebuilt(item, replace) for item in value])
     if isinstance(value, dict):
-        return _mapping(value, {name: rebuilt(item, inputs) for name, item in value.items()})
-    return value
+        return _mapping(value, {name: rebuilt(item, replace) for name, item in value.items()})
+    return replace(value)
 
 
 def leaves(value: Any) -> Iterator[Any]:

@@ -33,13 +33,19 @@ class Variables:
     True
     """
 
-    def __init__(self, functions: Iterable[Any]) -> None:
+    def __init__(self, functions: Iterable[Any], arguments: Iterable[Any] = ()) -> None:
+        """``arguments`` are what the functions are called with: attributes of objects among these are watched, too."""
+        functions, arguments = list(functions), list(arguments)
         self.objects: list[Any] = []  # what the names stand for
         self._cells: list[tuple[Any, Any]] = []
         self._places: list[Place] = []
         self._lists: list[tuple[str, Any, int]] = []
         self._seen: set[int] = set()
         self.add(*functions)
+        for function in functions:
+            names = _attribute_names(getattr(_bare(function), "__code__", None))
+            for argument in arguments:
+                self._add_value("an argument", argument, names)
 
     def add(self, *functions: Any) -> None:
         """Watch the variables of these functions, too."""
@@ -112,7 +118,7 @@ class Variables:
 
 def is_module(value: Any) -> bool:
     """Whether this is an ``nnkit.nn.Module``: what those rely on is noted when they are called."""
-    return "_forward_hooks" in getattr(value, "__dict__", ())
+    return "_forward_hooks" in getattr(value, "__dict__", ()) and not isinstance(value, FunctionType)
 
 
 def _bare(function: Any) -> Any:

@@ -154,6 +154,18 @@ def test_a_fit_is_timed_without_what_it_costs_besides_steps(monkeypatch: pytest.
     assert session.seconds_per_step(session.units_for(30.0)) == pytest.approx(0.5)
 
 
+def test_a_fit_that_noise_swallows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def work(units: int) -> None:
+        now[0] += 1.0 if units == 8 else 100.0  # something disturbs every shorter call
+
+    monkeypatch.setattr(session.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(session, "_ready", {"steps": Steps(work, has_setup=True)})
+    with pytest.raises(RuntimeError, match="too busy"):
+        session.seconds_per_step(8)
+
+
 def test_a_worker_measures_and_survives_errors() -> None:
     with Worker() as worker:
         with pytest.raises(WorkerError, match=r"KeyError: 'nobody'"):

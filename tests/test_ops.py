@@ -45,8 +45,10 @@ BROADCASTS: tuple[tuple[Shape, Shape], ...] = (
 )  # fmt: skip
 
 
-def binary(op: str, reference: Callable[..., Any], low: float = -2.0, high: float = 2.0) -> list[Row]:
-    return [Row(op, getattr(ops, op), reference, shapes, low, high) for shapes in BROADCASTS]
+def binary(
+    op: str, reference: Callable[..., Any], low: float = -2.0, high: float = 2.0, shapes: Any = BROADCASTS[:2]
+) -> list[Row]:
+    return [Row(op, getattr(ops, op), reference, pair, low, high) for pair in shapes]
 
 
 DIMS: tuple[Any, ...] = (None, 0, -1, (0, 2), (1,))
@@ -97,6 +99,8 @@ def on(x: Tensor, host: Any) -> Tensor:
     return nnkit.tensor(host, device=x.device)
 
 
+#: An activation of each kind: its gradient is told from nothing, from the output, from the input; with scalars.
+KINDS = ("identity", "sigmoid", "gelu", "softplus")
 ELEMENTWISE = [
     unary("exp", np.exp), unary("log", np.log, 0.1, 3), unary("log1p", np.log1p, -0.9, 3), unary("expm1", np.expm1),
     unary("sqrt", np.sqrt, 0.1, 3), unary("sin", np.sin), unary("cos", np.cos), unary("erf", erf),
@@ -104,7 +108,8 @@ ELEMENTWISE = [
     unary("sigmoid", lambda x: 1 / (1 + np.exp(-x))), unary("relu", lambda x: np.maximum(x, 0)),
     unary("neg", np.negative), unary("square", np.square),
     unary("abs", np.abs), unary("sign", np.sign), unary("floor", np.floor), unary("round", np.round),
-    *binary("add", np.add), *binary("sub", np.subtract), *binary("mul", np.multiply), *binary("div", np.divide, 0.5, 3),
+    *binary("add", np.add, shapes=BROADCASTS), *binary("mul", np.multiply, shapes=BROADCASTS),
+    *binary("sub", np.subtract), *binary("div", np.divide, 0.5, 3),
     *binary("pow", np.power, 0.2, 3), *binary("maximum", np.maximum), *binary("minimum", np.minimum),
     same("add", lambda x: 1.5 + x + 2, (3,)), same("sub", lambda x: 1.5 - x - 2, (3,)),
     same("mul", lambda x: 3 * x * 0.5, (3,)),
@@ -118,7 +123,7 @@ ELEMENTWISE = [
     Row("where", lambda x: ops.where(on(x, CHOSEN), x, 0.0), lambda x: np.where(CHOSEN, x, 0.0), ((3, 4),)),
     *(Row("activation", lambda x, name=name: ops.activation(x, name),
           lambda x, name=name: by_hand(ACTIVATIONS[name], [x], ops.elementwise.activation_scalars(name, {}))[0],
-          ((4, 5),), -7.0, 7.0) for name in ACTIVATIONS),
+          ((4, 5),), -7.0, 7.0) for name in KINDS),
 ]  # fmt: skip
 
 REDUCTIONS = [
@@ -158,7 +163,7 @@ def linear(name: str, rank: int, bias: bool) -> Row:
 
 PRODUCTS = [
     *(same("matmul", lambda x, y: x @ y, *shapes) for shapes in MATRICES),
-    *(linear(name, 2, True) for name in ACTIVATIONS),
+    *(linear(name, 2, True) for name in KINDS),
     *(linear("gelu", rank, bias) for rank in (1, 2, 3) for bias in (False, True)),
 ]  # fmt: skip
 

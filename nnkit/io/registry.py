@@ -73,6 +73,11 @@ def lookup(name: object) -> Callable[..., Any]:
     if isinstance(name, str) and name in _by_name:
         return _by_name[name]
     shown = repr(name)[:100]
+    if isinstance(name, str) and name.startswith("keras."):
+        raise ModelFileError(
+            f"the file needs {shown}: it was saved by the Keras vocabulary; load it with "
+            "nnkit.keras.models.load_model, or import nnkit.keras first"
+        )
     near = nearest_names(name, _by_name) if isinstance(name, str) and len(name) <= 100 else []
     hint = f"did you mean {' or '.join(map(repr, near))}? If not, " if near else ""
     raise ModelFileError(
