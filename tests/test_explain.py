@@ -41,20 +41,23 @@ def test_the_reason_for_python_is_given(capsys: Any) -> None:
 @pytest.mark.parametrize("calls", [0, 1, 4])
 def test_measuring_leaves_everything_as_it_is(calls: int, device: str, capsys: Any) -> None:
     """A training that is explained after some calls goes on as one that was called as often."""
-    plain, training = Training(False), Training(True)
-    for number in range(calls):
-        plain.step(*batch(number, "labels"))
-        training.step(*batch(number, "labels"))
-    explanation = explained(training.step, *batch(9, "labels"), capsys=capsys)
-    assert len(explanation.rows) > 10
-    for _ in range(max(2 - calls, 0)):  # those that the explanation needed to record
-        plain.step(*batch(9, "labels"))
-    assert training.left() == plain.left()
-    for number in range(20, 23):
-        plain.step(*batch(number, "labels"))
-        training.step(*batch(number, "labels"))
-    assert training.left() == plain.left()
-    assert programs(training.step) == 1
+    def run(explain: bool) -> list[Any]:
+        training = Training(explain)
+        for number in range(calls):
+            training.step(*batch(number, "labels"))
+        if explain:
+            assert len(explained(training.step, *batch(9, "labels"), capsys=capsys).rows) > 10
+            assert programs(training.step) == 1
+        else:
+            for _ in range(2 - calls):  # the calls that it took to record
+                training.step(*batch(9, "labels"))
+        states = [training.left()]
+        for number in range(20, 23):
+            training.step(*batch(number, "labels"))
+            states.append(training.left())
+        return states
+
+    assert run(True) == run(False)
 
 
 def test_why_a_step_cannot_be_replayed(device: str, capsys: Any) -> None:
