@@ -1,8 +1,8 @@
 """One row through a linear layer by BLAS's matrix product, and by two dot products at a time.
 
-On AMD EPYC (Zen 5, 2 cores), OpenBLAS 0.3.30 SkylakeX kernels, SciPy 1.17, Numba 0.68, in float32: 784 to 128 takes both
-3.2 us (both read 400 kB from the second-level cache), 20 to 32 takes sgemm 0.50 us and the dot products 0.25 us. So
-the layer multiplies a single row itself. Four or eight dot products at a time are no faster.
+On AMD EPYC (Zen 5, 2 cores), OpenBLAS 0.3.30 SkylakeX kernels, SciPy 1.17, Numba 0.68, in float32: 784 to 128
+takes both 3.2 us (both read 400 kB from the second-level cache), 20 to 32 takes sgemm 0.50 us and the dot products
+0.25 us. So the layer multiplies a single row itself. Four or eight dot products at a time are no faster.
 Run: ``env -u OPENBLAS_CORETYPE python -m bench.lab.one_row``.
 """
 

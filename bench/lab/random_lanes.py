@@ -1,8 +1,8 @@
 """Dropout with the four numbers of a Philox block in an inner loop: what the kernel was, and why it no longer is.
 
-An inner loop over the lanes with a bounds check in it keeps LLVM from computing several blocks side by side. On AMD EPYC
-(Zen 5), Numba 0.68, float32, one thread: 1.37 ns a number in a loop, 0.87 ns with the lanes written out and the rest
-after the loop. (Before the generator was inlined by force, the loop took some 10 ns.)
+An inner loop over the lanes with a bounds check in it keeps LLVM from computing several blocks side by side. On
+AMD EPYC (Zen 5), Numba 0.68, float32, one thread: 1.37 ns a number in a loop, 0.87 ns with the lanes written out
+and the rest after the loop. (Before the generator was inlined by force, the loop took some 10 ns.)
 Run: ``python -m bench.lab.random_lanes``.
 """
 
