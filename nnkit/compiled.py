@@ -13,7 +13,6 @@ import functools
 import os
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from itertools import combinations
 from types import MethodType
@@ -48,8 +47,9 @@ class Recorded:
     ) -> None:
         self.program = program
         self.guards = guards
-        self.inputs = inputs
         self.outputs = outputs
+        self.used = 0  # when, on the function's clock
+        self._feeds = [(static.backend.transfer, static.array) for static in inputs]
         self._arguments = arguments  # kept: the key has identities of some, which no other object may get
 
     def replay(self, tensors: list[Tensor]) -> Any:
@@ -57,8 +57,8 @@ class Recorded:
 
         Before anything runs, raises Stale where the values want another program, and errors of checks.
         """
-        for static, tensor in zip(self.inputs, tensors, strict=True):
-            static.backend.transfer(tensor.array, static.array)
+        for (transfer, static), tensor in zip(self._feeds, tensors, strict=True):
+            transfer(tensor.array, static)
         for check in self.program.checks:
             check()
         self.program.replay()
@@ -77,11 +77,12 @@ class Compiled:
         self.function = function
         self.fullgraph = fullgraph
         self.name = getattr(function, "__name__", type(function).__name__)
-        self.programs: OrderedDict[Any, list[Recorded]] = OrderedDict()
+        self.programs: dict[Any, list[Recorded]] = {}
         self.plain: dict[Any, str] = {}  # calls that cannot be replayed, and why
         self.lock = threading.Lock()
         self._recording = False
         self._recordings = 0
+        self._clock = 0
         self.restless = ""
         self._observed: set[Any] = set()
         self._warm = False
@@ -97,7 +98,7 @@ class Compiled:
             return self.function(*args, **options)
         tensors: list[Tensor] = []
         key = self._key(args, options, tensors)
-        if not self._warm or key in self.plain:
+        if not self._warm or (self.plain and key in self.plain):
             self._warm = True
             return self.function(*args, **options)
         with self.lock:
@@ -108,7 +109,7 @@ class Compiled:
                     except Stale:
                         continue
                     self._recordings = 0
-                    self.programs.move_to_end(key)
+                    self._clock = found.used = self._clock + 1
                     return result
             busy, self._recording = self._recording, True
         if busy:
@@ -166,16 +167,17 @@ class Compiled:
         if observing or work.restless() is not None:
             return _returned(value, statics, tensors)
         outputs = copier(value)
+        result = outputs()  # before another thread can replay
         self._keep(key, Recorded(work.finish(), Guards(work, variables), statics, outputs, given))
-        return outputs()
+        return result
 
     def _keep(self, key: Any, recorded: Recorded) -> None:
         with self.lock:
             others = [found for found in self.programs.get(key, ()) if not found.guards.lost()]
             self.programs[key] = [recorded, *others][:MAXIMUM_VARIANTS]
-            self.programs.move_to_end(key)
+            self._clock = recorded.used = self._clock + 1
             while sum(map(len, self.programs.values())) > MAXIMUM_PROGRAMS:
-                self.programs.popitem(last=False)
+                del self.programs[min(self.programs, key=lambda key: max(found.used for found in self.programs[key]))]
 
     def _run_plainly(self, key: Any, reason: str) -> None:
         """Run calls with this key plainly from now on; with None, all calls."""

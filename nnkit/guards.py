@@ -26,6 +26,7 @@ class Guards:
         self, recorder: ProgramRecorder, variables: Variables | None = None, but: tuple[str, ...] = ()
     ) -> None:
         """``variables`` are those of the function that was recorded; ``but`` names attributes that do not matter."""
+        self._seen = changes.count
         variables = Variables([]) if variables is None else variables
         self._but = but
         modules = recorder.modules | {id(found): found for found in variables.objects if is_module(found)}
@@ -39,7 +40,6 @@ class Guards:
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
         variables.add(*(module.forward for module in modules.values()))
         self._variables = variables
-        self._seen = changes.count
 
     def hold(self) -> bool:
         """Whether the program is still true to the world."""

@@ -20,7 +20,7 @@ def key_of(value: Any, tensors: list[Tensor]) -> Any:
 
     The memory layout counts, for it decides which kernel fits. Raises TypeError for a numpy array.
     """
-    if is_input(value):
+    if type(value) is Tensor and value.node is None and not value._requires_grad:  # is_input, in place
         tensors.append(value)
         array = value.array
         return array.shape, array.dtype, value.backend, getattr(array, "strides", None)

@@ -1,18 +1,24 @@
-"""The plan of the house, read from the source: which floor may know which, and what importing nnkit may cost."""
+"""The plan of the house, read from the source: which floor may know which, overrides, and what an import may cost."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nnkit
 from nnkit import backends, kernels
+from nnkit.backends import PRIMITIVES, Backend, launches
+from nnkit.backends.numba import NumbaBackend
+from nnkit.backends.numpy import NumpyBackend
+from nnkit.backends.strict import StrictBackend
 
 #: Package -> the folder that holds its modules.
 FOLDERS = {
@@ -165,6 +171,56 @@ def test_tensors_ops_modules_and_optimizers_compute_nothing_with_numpy(part: str
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "np"
             }
             assert used <= HOST | EXCEPTIONS.get(name, set()), f"{name}: {sorted(used - HOST)}"
+
+
+# ---- overrides ----------------------------------------------------------------------------------------------------
+
+MEMORY = (
+    "empty",
+    "zeros",
+    "asarray",
+    "to_numpy",
+    "native",
+    "dtype_of",
+    "reshape",
+    "permute",
+    "broadcast_to",
+    "quietly",
+)
+
+
+def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    """Name, kind and default of each parameter but self."""
+    found = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default) for p in found if p.name != "self"]
+
+
+@pytest.mark.parametrize("backend", [NumpyBackend, NumbaBackend, StrictBackend])
+def test_overrides_have_the_signature_of_the_base_class(backend: type[Backend]) -> None:
+    for name in (*PRIMITIVES, *MEMORY):
+        assert parameters(getattr(backend, name)) == parameters(getattr(Backend, name)), f"{backend.__name__}.{name}"
+
+
+def test_launches_have_the_signature_of_their_primitive() -> None:
+    prepared = [name for name in PRIMITIVES if hasattr(launches, name)]
+    assert {"map", "linear", "linear_grad", "cross_entropy", "dropout"} <= set(prepared)
+    for name in prepared:
+        assert parameters(getattr(launches, name)) == parameters(getattr(Backend, name)), name
+
+
+def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() -> None:
+    """Read from its text, because its library may not be here."""
+    source = ast.parse((FOLDERS["nnkit.backends"] / "cupy.py").read_text())
+    (backend,) = (n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "CupyBackend")
+    methods = {n.name: n for n in backend.body if isinstance(n, ast.FunctionDef)}
+    assert {"empty", "asarray", "to_numpy"} <= methods.keys()
+    for name in methods.keys() & {*PRIMITIVES, *MEMORY}:
+        given = methods[name].args
+        names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)][1:]
+        defaults = [ast.literal_eval(d) for d in given.defaults]
+        expected = parameters(getattr(Backend, name))
+        assert names == [n for n, _, _ in expected], name
+        assert defaults == [d for _, _, d in expected if d is not inspect.Parameter.empty], name
 
 
 # ---- what an import costs --------------------------------------------------------------------------------------------

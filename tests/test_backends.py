@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import importlib.util
-import inspect
 import subprocess
 import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +17,9 @@ import pytest
 
 import nnkit
 from nnkit import backends, nn
-from nnkit.backends import PRIMITIVES, Backend, Device, launches, registry
-from nnkit.backends.numba import NumbaBackend
+from nnkit.backends import Backend, Device, registry
 from nnkit.backends.numpy import NumpyBackend
-from nnkit.backends.strict import StrictBackend
 from nnkit.testing import CASES, Case
-
-ROOT = Path(backends.__file__).parent
 
 
 @pytest.fixture
@@ -308,56 +301,6 @@ def train(device: str) -> list[float]:
         optimizer.step()
         losses.append(loss.item())
     return losses
-
-
-# ---- overrides ----------------------------------------------------------------------------------------------------
-
-MEMORY = (
-    "empty",
-    "zeros",
-    "asarray",
-    "to_numpy",
-    "native",
-    "dtype_of",
-    "reshape",
-    "permute",
-    "broadcast_to",
-    "quietly",
-)
-
-
-def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
-    """Name, kind and default of each parameter but self."""
-    found = inspect.signature(function).parameters.values()
-    return [(p.name, p.kind, p.default) for p in found if p.name != "self"]
-
-
-@pytest.mark.parametrize("backend", [NumpyBackend, NumbaBackend, StrictBackend])
-def test_overrides_have_the_signature_of_the_base_class(backend: type[Backend]) -> None:
-    for name in (*PRIMITIVES, *MEMORY):
-        assert parameters(getattr(backend, name)) == parameters(getattr(Backend, name)), f"{backend.__name__}.{name}"
-
-
-def test_launches_have_the_signature_of_their_primitive() -> None:
-    prepared = [name for name in PRIMITIVES if hasattr(launches, name)]
-    assert {"map", "linear", "linear_grad", "cross_entropy", "dropout"} <= set(prepared)
-    for name in prepared:
-        assert parameters(getattr(launches, name)) == parameters(getattr(Backend, name)), name
-
-
-def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() -> None:
-    """Read from its text, because its library may not be here."""
-    source = ast.parse((ROOT / "cupy.py").read_text())
-    (backend,) = (n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "CupyBackend")
-    methods = {n.name: n for n in backend.body if isinstance(n, ast.FunctionDef)}
-    assert {"empty", "asarray", "to_numpy"} <= methods.keys()
-    for name in methods.keys() & {*PRIMITIVES, *MEMORY}:
-        given = methods[name].args
-        names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)][1:]
-        defaults = [ast.literal_eval(d) for d in given.defaults]
-        expected = parameters(getattr(Backend, name))
-        assert names == [n for n, _, _ in expected], name
-        assert defaults == [d for _, _, d in expected if d is not inspect.Parameter.empty], name
 
 
 # ---- without Numba --------------------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ import pytest
 from captured import values
 
 import nnkit
-from nnkit import nn, ops, optim
+from nnkit import nn, optim
 from nnkit.training import Callback, EarlyStopping, LambdaCallback, Metric
 from nnkit.training import replay as replay_module
 from nnkit.training.replay import Replay
+from nnkit.training.steps import TrainingStep
 
-ROWS = 43  # with batches of 8, the last has 3
+ROWS = 27  # with batches of 8, the last has 3
 
 
 def data(kind: str = "labels") -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +42,7 @@ class Result:
 
         def counting(replay: Replay, rows: int, times: int) -> int:
             ran = run(replay, rows, times)
-            self.chunks += [ran] if ran else []
+            self.chunks += [ran] if ran and isinstance(replay.step, TrainingStep) else []
             return ran
 
         monkeypatch.setattr(Replay, "_replay", counting)
@@ -77,7 +78,7 @@ CASES: dict[str, dict[str, Any]] = {
     "shuffled": {},
     "in order": {"shuffle": False},
     "seeded": {"seed": 5},
-    "one batch": {"batch_size": 64},
+    "one batch": {"batch_size": ROWS},
     "single rows": {"batch_size": 1, "epochs": 1},
     "validation split": {"validation_split": 0.3, "metrics": ["accuracy"]},
     "validation data": {"validation_data": (*data(), WEIGHTS)},
@@ -178,14 +179,15 @@ def test_a_model_that_needs_python_trains_all_the_same(
         warnings.simplefilter("always")
         result = assert_same(monkeypatch, model=model)
     assert result.chunks == []
-    training = [w for w in caught if "this training's step cannot be replayed" in str(w.message)]
-    assert reason in str(training[0].message) and len(training) == 1 + ("host" in reason)  # and one of evaluate
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == (2 if model is OnTheHost else 1)  # one for the model that is recorded in evaluation only
+    assert all(m.startswith(f"a step of {model.__name__} cannot be replayed: ") and reason in m for m in messages)
 
 
 def test_a_label_out_of_range_in_a_later_batch_is_found(device: str) -> None:
     x, y = data()
     y[-1] = 3
-    with pytest.raises(nnkit.errors.LabelError, match="from 0 to 2, got 3 at index 42"):
+    with pytest.raises(nnkit.errors.LabelError, match="from 0 to 2, got 3 at index 26"):
         mlp().fit(x, y, loss=own_loss, epochs=3, batch_size=8, shuffle=False, verbose=0)
 
 
@@ -310,20 +312,20 @@ def test_ctrl_c_ends_the_training_after_a_chunk(device: str, monkeypatch: pytest
 
 def test_many_steps_are_one_call(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = Result(True, monkeypatch, epochs=6, batch_size=2)
-    assert max(result.chunks) > 4 and sum(result.chunks) == 6 * 22 - 3  # the first, and one recording of each size
+    assert max(result.chunks) >= 4 and sum(result.chunks) == 6 * 14 - 3  # the first, and one recording of each size
 
 
 def test_nothing_is_recorded_when_that_is_switched_off(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_module, "recording", lambda recorder: pytest.fail("recorded"))
-    Result(False, monkeypatch)
+    mlp().fit(*data(), loss="cross_entropy", batch_size=8, verbose=0, validation_split=0.5, compile=False)
     monkeypatch.setenv("NNKIT_COMPILE", "0")
     assert Result(True, monkeypatch).chunks == []
 
 
-def test_evaluation_of_a_custom_metric_is_recorded(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_is_recorded_and_the_same(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = mlp()
-    x, y = data()
-    found = model.evaluate(x, y, loss=own_loss, metrics=["accuracy", Spread()], batch_size=4)
+    options: dict[str, Any] = {"loss": own_loss, "metrics": ["accuracy", Spread()], "batch_size": 4}
+    found = model.evaluate(*data(), **options)
     monkeypatch.setenv("NNKIT_COMPILE", "0")
-    assert model.evaluate(x, y, loss=own_loss, metrics=["accuracy", Spread()], batch_size=4) == found
-    assert ops.exp(nnkit.tensor(0.0)).item() == 1.0 and model.training
+    assert model.evaluate(*data(), **options) == found
+    assert model.training

@@ -213,8 +213,11 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("other", OTHERS)
+#: Every operator with a number and an array; every kind of operand with two operators.
+PAIRS = [(o, x) for o in OPERATORS for x in OTHERS if x in ("float", "array") or o in ("+", "<")]
+
+
+@pytest.mark.parametrize(("operator", "other"), PAIRS)
 def test_operators_take_numbers_and_arrays_on_both_sides(operator: str, other: str, device: str) -> None:
     compute, y, x = OPERATORS[operator], OTHERS[other], nnkit.tensor(A)
     for left, right, expected in (

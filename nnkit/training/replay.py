@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from nnkit import ops
 from nnkit.backends.program import Program
@@ -26,6 +27,8 @@ from nnkit.variables import Variables
 __all__ = ["Plain", "Replay", "Runner", "runner_of"]
 
 MAXIMUM_RECORDINGS = 64  # without a replay between them
+
+_warned: WeakSet[Any] = WeakSet()  # models of which was said that they cannot be replayed
 
 
 class Step(Protocol):
@@ -180,7 +183,10 @@ class Replay:
     def _run_plainly(self, reason: str) -> None:
         self._plain = True
         self._programs.clear()
-        warnings.warn(f"this training's step cannot be replayed: {reason}; it runs without recording", stacklevel=2)
+        if self.step.model not in _warned:
+            _warned.add(self.step.model)
+            name = type(self.step.model).__name__
+            warnings.warn(f"a step of {name} cannot be replayed: {reason}; it runs without recording", stacklevel=2)
 
 
 def _functions(step: Step) -> Iterator[Any]:
