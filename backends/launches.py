@@ -215,9 +215,11 @@ def _map_any(
 
 
 def fill(value: float, out: np.ndarray) -> Launch | str:
-    """A contiguous array of floats or int64."""
-    if out.dtype not in TYPES or not out.flags.c_contiguous:
+    """A contiguous array that may be written; int64 takes what float64 holds exactly."""
+    if out.dtype not in TYPES or not out.flags.carray:
         return _why_not(out)
+    if out.dtype == INT64 and not abs(value) <= 2**53:
+        return "a whole number that float64 does not hold"
     numbers, boxes = _numbers([float(value)])
     return _launch(memory.fill_kernel(TYPES[out.dtype]), [out.size, *numbers, address(out)], boxes)
 
@@ -226,6 +228,8 @@ def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
     """A copy that may change the type or repeat x."""
     if out.dtype.kind == "b" and x.dtype.kind != "b":
         return "a conversion to booleans"
+    if not out.flags.writeable:
+        return "a read-only array"  # NumPy refuses it
     if address(x) != address(out) and np.may_share_memory(x, out):
         return "the arrays overlap"
     return map("identity", (x,), (out,))

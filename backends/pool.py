@@ -116,7 +116,7 @@ def overlap(x: Any, y: Any) -> bool:
     if first is None or second is None:
         return x is y
     try:
-        return np.shares_memory(first, second, max_work=1000)
+        return np.shares_memory(first, second, max_work=1000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

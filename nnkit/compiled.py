@@ -201,8 +201,9 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     to call, and each of their shapes gets a program of its own. Other arguments are part of what is recorded, and so
     is everything else in Python: a replay only repeats what was done with tensors. Where one of these changed, the
     step is recorded anew: arguments, the settings of modules and optimizers, and the variables that the function
-    reads by name (globals, its closure, attributes of its object). What is inside other lists, dicts and objects is
-    not looked at; pass it as an argument. Printing, counting and appending happen while recording only.
+    reads by name (globals, its closure, attributes of its objects, small lists, dicts and NumPy arrays). What is
+    inside large ones and objects of other libraries is not looked at: pass it as a Tensor or a number.
+    Printing and the like happen while recording only.
 
     A step that needs Python every time (``loss.item()``, ``if x > 0``, a forward hook, changing an argument in place)
     runs plainly after one warning with file and line; with ``fullgraph=True`` it raises GraphError. NNKIT_COMPILE=0 in
@@ -243,9 +244,9 @@ def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor], variable
     """Why a function that has run cannot be replayed."""
     if work.obstacles:
         return work.obstacles[0]
-    name = variables.disturbed()
-    if name is not None:
-        return f"it changes {name}, which is not its own"
+    disturbed = variables.disturbed()
+    if disturbed is not None:
+        return disturbed
     if any(static.requires_grad for static in statics):
         return "it sets requires_grad of an argument: use x.detach().requires_grad_()"
     for leaf in leaves(value):

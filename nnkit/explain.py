@@ -63,10 +63,9 @@ class Explanation:
         heads = ("", "instruction", "kernel", "shapes", "bytes", "µs")
         table = [heads, *(_cells(row) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        right = (0, 4, 5)
+        align = (str.rjust, str.ljust, str.ljust, str.ljust, str.rjust, str.rjust)
         lines = [
-            "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths)))
-            for line in table
+            "  ".join(put(cell, width) for put, cell, width in zip(align, line, widths, strict=True)) for line in table
         ]
         return "\n".join([*map(str.rstrip, lines), self._summary()])
 

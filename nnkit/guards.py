@@ -16,6 +16,7 @@ from nnkit.state import Watched, changes
 from nnkit.tensor import Tensor, get_default_device
 from nnkit.variables import Variables, is_module
 
+PLAIN = (int, float, str, type(None))
 REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers")
 
 
@@ -29,16 +30,16 @@ class Guards:
         self._seen = changes.count
         variables = Variables([]) if variables is None else variables
         self._but = but
-        modules = recorder.modules | {id(found): found for found in variables.objects if is_module(found)}
-        self._tensors = [(t, t.array, t.requires_grad) for t in recorder.tensors.values()]
-        self._modules = [(module, _settings(module, but)) for module in modules.values()]
-        self._optimizers = [(o, o.arena, _formulas(o)) for o in recorder.optimizers.values()]
+        modules = _with_parts([*recorder.modules.values(), *filter(is_module, variables.objects)])
+        self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
+        self._modules = [(module, _settings(module, but)) for module in modules]
+        self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]
         self._defaults = get_default_dtype(), get_default_device()
         own = {id(leaf.gradient) for leaf in recorder.born.values() if isinstance(leaf, Tensor)}
         flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
-        variables.add(*(module.forward for module in modules.values()))
+        variables.add([module.forward for module in recorder.modules.values()], modules)
         self._variables = variables
 
     def hold(self) -> bool:
@@ -59,16 +60,17 @@ class Guards:
     def _all_hold(self) -> bool:
         return (
             self._in_place()
-            and all(t.requires_grad is trained for t, _, trained in self._tensors)
+            and all(t.requires_grad is trained for t, _, trained, _ in self._tensors)
             and all(_equal(_settings(module, self._but), settings) for module, settings in self._modules)
-            and all(o.is_prepared() and _formulas(o) == formulas for o, _, formulas in self._optimizers)
+            and all(o.is_prepared() and _options(o) == options for o, _, options in self._optimizers)
             and self._defaults == (get_default_dtype(), get_default_device())
         )
 
     def _in_place(self) -> bool:
-        return all(t.array is array for t, array, _ in self._tensors) and all(
-            o.arena is arena for o, arena, _ in self._optimizers
-        )
+        return all(
+            t.array is array and (t._gradient is gradient or gradient is None)
+            for t, array, _, gradient in self._tensors
+        ) and all(o.arena is arena for o, arena, _ in self._optimizers)
 
     def lost(self) -> bool:
         """Whether memory it relied on was given up, so that it will never hold again."""
@@ -96,5 +98,18 @@ def _equal(first: dict[Any, Any], second: dict[Any, Any]) -> bool:
     return first.keys() == second.keys() and all(same(value, second[name]) for name, value in first.items())
 
 
-def _formulas(optimizer: Any) -> list[Any]:
-    return [optimizer.formulas(group) for group in optimizer.param_groups]
+def _with_parts(modules: list[Any]) -> list[Any]:
+    """Modules and all their parts, each once."""
+    found: dict[int, Any] = {}
+    while modules:
+        module = modules.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            modules.extend(part for part in vars(module)["_modules"].values() if part is not None)
+    return list(found.values())
+
+
+def _options(optimizer: Any) -> list[Any]:
+    """The formulas of an optimizer's groups, and its own attributes: what does not lie on the device."""
+    own = [(name, value) for name, value in vars(optimizer).items() if name[0] != "_" and isinstance(value, PLAIN)]
+    return [*(optimizer.formulas(group) for group in optimizer.param_groups), own]

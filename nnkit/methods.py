@@ -196,13 +196,13 @@ class Methods:
     all, any, argmax, argmin = (_method(n) for n in ("all", "any", "argmax", "argmin"))
     logsumexp, matmul, dot, mm = (_method(n) for n in ("logsumexp", "matmul", "matmul", "matmul"))
 
-    def max(self, dim: Any = None, keepdim: Flag = False) -> Any:
+    def max(self, dim: Any = None, keepdim: Flag = False, axis: Any = None) -> Any:
         """The greatest element; along ``dim``, a pair (values, indices); with a tensor, the elementwise maximum."""
-        return OPS["extreme"](self, "max", dim, keepdim)
+        return OPS["extreme"](self, "max", dim if axis is None else axis, keepdim)
 
-    def min(self, dim: Any = None, keepdim: Flag = False) -> Any:
+    def min(self, dim: Any = None, keepdim: Flag = False, axis: Any = None) -> Any:
         """The least element; along ``dim``, a pair (values, indices); with a tensor, the elementwise minimum."""
-        return OPS["extreme"](self, "min", dim, keepdim)
+        return OPS["extreme"](self, "min", dim if axis is None else axis, keepdim)
 
     # ---- shape ------------------------------------------------------------------------------------------------------
 

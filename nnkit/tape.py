@@ -70,6 +70,18 @@ class Gradient:
             backend.copy(value, array)
 
 
+class Passing(Gradient):
+    """The place of a gradient on its way through the tape: gone after backward, so no recording depends on it."""
+
+    __slots__ = ("filled",)
+
+    filled: bool
+
+    def __init__(self) -> None:
+        self.array = None
+        self.filled = False
+
+
 class Leaf(Protocol):
     """A tensor that gradients end at."""
 
@@ -164,7 +176,7 @@ def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequenc
     Without ``wanted``, gradients go into the leaves' own places. With it, they are returned, one for each wanted node
     or leaf (None where root does not depend on it), and the leaves' own gradients stay as they are.
     """
-    asked = None if wanted is None else {id(edge): Gradient() for edge in wanted}
+    asked: dict[int, Gradient] | None = None if wanted is None else {id(edge): Passing() for edge in wanted}
     arriving: dict[int, Array] = {id(root): seed}
     order = _order(root) if isinstance(root, Node) else []
     if not isinstance(root, Node):
@@ -209,7 +221,7 @@ def _place_for(edge: Edge, asked: dict[int, Gradient] | None) -> Gradient | None
     if edge is None:
         return None
     if isinstance(edge, Node):
-        return Gradient()
+        return Passing()
     if asked is None:
         place: Gradient = edge.gradient
         return place

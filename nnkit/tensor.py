@@ -156,7 +156,9 @@ class Tensor(Methods):
 
     @gradient.setter
     def gradient(self, place: Gradient | None) -> None:
-        self._gradient = place
+        before, self._gradient = self._gradient, place
+        if before is not None:
+            changed(self, "_gradient", before)
 
     @property
     def grad(self) -> Tensor | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from captured import CALLS, Training, mlp, momentum, replays, run
+from captured import CALLS, Training, batch, mlp, momentum, replays, run
 
 import nnkit
 from nnkit import nn, optim
@@ -244,6 +244,75 @@ CHANGES: dict[str, Change] = {
 def test_no_change_between_calls_is_missed(name: str, device: str, replays: list[Any]) -> None:
     assert run(True, CHANGES[name]) == run(False, CHANGES[name])
     assert len(replays) >= 2
+
+
+def test_only_a_part_of_the_step_is_recorded(device: str, replays: list[Any]) -> None:
+    """Gradients are forgotten and used outside: whether there are any is what it would be without recording."""
+
+    def train(decorate: Callable[[Any], Any]) -> list[Any]:
+        training = Training(False)
+
+        @decorate
+        def backward(x: nnkit.Tensor, y: nnkit.Tensor) -> nnkit.Tensor:
+            loss = training.loss(training.model(x), y)
+            loss.backward()
+            return loss.detach()
+
+        seen: list[Any] = []
+        for call in range(8):
+            if call not in (3, 6):
+                training.optimizer.zero_grad()
+            seen.append([p.grad is None for p in training.model.parameters()])
+            backward(*batch(call, "labels"))
+            training.optimizer.step()
+            seen.append(training.left())
+        return seen
+
+    assert train(nnkit.compile) == train(lambda function: function)
+    assert len(replays) == 8 - 1 - 2  # one program begins with empty gradients, one with filled ones
+
+
+class Limited(optim.SGD):
+    """An optimizer of one's own: an option in Python, and a count that changes in every step."""
+
+    def __init__(self, parameters: Any, counting: bool = False) -> None:
+        super().__init__(parameters, lr=0.1)
+        self.limit, self.counting, self.count = 1.0, counting, 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.count += self.counting
+        optim.clip_grad_value_(self.param_groups[0]["params"], self.limit / (1 + self.count))
+        return super().step(closure)
+
+
+@pytest.mark.filterwarnings("ignore:plain_step cannot be replayed. it changes 'count'")
+@pytest.mark.parametrize(("counting", "replayed"), [(False, CALLS - 3), (True, 0)])
+def test_attributes_of_an_optimizer_are_not_missed(
+    counting: bool, replayed: int, device: str, replays: list[Any]
+) -> None:
+    change = at(4, lambda training: setattr(training.optimizer, "limit", 0.01))
+    plain, recorded = (run(c, change, optimizer=lambda p: Limited(p, counting)) for c in (False, True))
+    assert plain == recorded and len(replays) == replayed
+
+
+@pytest.mark.parametrize("what", ["memory", "gradient"])
+def test_new_memory_is_not_missed_where_there_is_no_optimizer(what: str, device: str, replays: list[Any]) -> None:
+    weight = nn.Parameter([1.0, 2.0])
+
+    @nnkit.compile
+    def step(x: nnkit.Tensor) -> nnkit.Tensor:
+        weight.grad = None
+        (weight * x).sum().backward()
+        return x + weight.grad
+
+    for call in range(6):
+        if call == 4 and what == "memory":
+            weight.data = nnkit.tensor([5.0, 6.0])
+        if call == 4 and what == "gradient":
+            weight.gradient = type(weight.gradient)()
+        assert step(nnkit.tensor([1.0, float(call)])).tolist() == [2.0, 2.0 * call]
+        assert weight.grad is not None and weight.grad.tolist() == [1.0, float(call)]
+    assert len(replays) == 3
 
 
 def test_the_default_type_and_device_are_not_missed(device: str) -> None:

@@ -41,6 +41,7 @@ def test_the_reason_for_python_is_given(capsys: Any) -> None:
 @pytest.mark.parametrize("calls", [0, 1, 4])
 def test_measuring_leaves_everything_as_it_is(calls: int, device: str, capsys: Any) -> None:
     """A training that is explained after some calls goes on as one that was called as often."""
+
     def run(explain: bool) -> list[Any]:
         training = Training(explain)
         for number in range(calls):

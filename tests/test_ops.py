@@ -143,6 +143,8 @@ REDUCTIONS = [
     Row("max", lambda x: ops.max(x, 1).values, lambda x: x.max(axis=1), ((3, 4),)),
     Row("min", lambda x: ops.min(x, 0, keepdim=True)[0], lambda x: x.min(axis=0, keepdims=True), ((3, 4),)),
     Row("max", lambda x, y: ops.max(x, y), np.maximum, ((3, 4), (4,))),
+    Row("max", lambda x: ops.max(x, 0)[0], lambda x: x, ((),)),
+    Row("min", lambda x: x.min(axis=1).values, lambda x: x.min(axis=1), ((3, 4),)),
     Row("sum", lambda x: x.sum(axis=(0, 1)), lambda x: x.sum(axis=(0, 1)), ((3, 4, 2),)),
 ]  # fmt: skip
 

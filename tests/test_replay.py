@@ -52,9 +52,7 @@ class Result:
         x, y = case.pop("data", None) or data(case.pop("kind", "labels"))
         callbacks = [make() for make in case.pop("callbacks", ())]
         options = {"loss": "cross_entropy", "epochs": 3, "batch_size": 8, "verbose": 0, **case}
-        history = model.fit(
-            x, y, optimizer=rates(model.parameters()), callbacks=callbacks, compile=compiled, **options
-        )
+        history = model.fit(x, y, optimizer=rates(model.parameters()), callbacks=callbacks, compile=compiled, **options)
         self.epochs = history.epoch
         self.history = {name: np.asarray(column).tobytes() for name, column in history.history.items()}
         self.weights = [values(tensor) for tensor in [*model.parameters(), *model.buffers()]]

@@ -124,7 +124,7 @@ def _matrix_vector(dtype: str) -> object:
     zero = np.dtype(dtype).type(0)
 
     # Two sums at a time share the reads of x; reordering them is what lets them use vector registers.
-    @njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    @njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
     def matrix_vector(w, x, y, O, I):  # type: ignore[no-untyped-def]
         for o in range(0, O - 1, 2):
             a, b, s, t = o * I, (o + 1) * I, zero, zero

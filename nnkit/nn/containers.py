@@ -9,6 +9,7 @@ from typing import Any, Self, overload
 from nnkit.nn.activations import fused_formula
 from nnkit.nn.linear import Linear
 from nnkit.nn.module import Module
+from nnkit.state import changed
 from nnkit.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
@@ -22,6 +23,7 @@ class _Row(Module):
 
     def _renumber(self, modules: Iterable[Module]) -> None:
         self._modules.clear()
+        changed()
         self.extend(modules)
 
     def append(self, module: Module) -> Self:
@@ -169,6 +171,7 @@ class ModuleDict(Module):
 
     def __delitem__(self, name: str) -> None:
         del self._modules[name]
+        changed()
 
     def __contains__(self, name: object) -> bool:
         return name in self._modules

@@ -63,8 +63,7 @@ class Module:
     save: Callable[..., Any]
 
     def __init__(self) -> None:
-        at_work = recorder()
-        if at_work is not None:
+        if (at_work := recorder()) is not None:
             at_work.born[id(self)] = self
         self.training = True
         #: Name of a parameter of this module -> a function of it, whose value ``penalty`` adds.
@@ -82,8 +81,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        at_work = recorder()
-        if at_work is not None:
+        if (at_work := recorder()) is not None:
             at_work.modules[id(self)] = self
         output = self.forward(*args, **kwargs)
         if self._forward_hooks:
@@ -148,21 +146,18 @@ class Module:
         if not (name.startswith("__") and name.endswith("__")):
             for registry in self._registries():
                 if name in registry:
-                    at_work = recorder()
-                    if at_work is not None:
+                    if (at_work := recorder()) is not None:
                         at_work.modules[id(self)] = self
                     return registry[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        for registry in self._registries():
-            if name in registry:
-                before = registry.pop(name)
-                changed(self, name, before)
-                return
-        before = self.__dict__.get(name, MISSING)
-        object.__delattr__(self, name)
-        changed(self, name, before)
+        registry = next((registry for registry in self._registries() if name in registry), None)
+        if registry is None:
+            object.__delattr__(self, name)
+        else:
+            del registry[name]
+        changed()
 
     def _register(self, registry: dict[str, Any], name: str, value: Any, kind: type) -> None:
         """Put ``value`` under ``name`` into one registry, and out of every other place."""
@@ -293,10 +288,9 @@ class Module:
     def penalty(self) -> Tensor | None:
         """The sum of every regularizer in this module and its parts, a scalar; None where there is none."""
         total: Tensor | None = None
-        at_work = recorder()
+        if (at_work := recorder()) is not None:
+            at_work.modules[id(self)] = self
         for module in self.modules():
-            if at_work is not None:
-                at_work.modules[id(module)] = module
             for name, regularizer in module.regularizers.items():
                 value = regularizer(getattr(module, name))
                 total = value if total is None else total + value
@@ -371,9 +365,8 @@ class Module:
             replace(parameter, convert)
         for module in self.modules():
             # A buffer may be a tensor that someone else made and uses: it stays as it is.
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    setattr(module, name, convert(buffer))
+            for name in [name for name, buffer in module._buffers.items() if buffer is not None]:
+                setattr(module, name, convert(module._buffers[name]))  # type: ignore[arg-type]
         return self
 
     def float(self) -> Self:

@@ -121,7 +121,9 @@ def std(x: Tensor, dim: Dims = None, correction: float = 1, keepdim: bool = Fals
 
 @op
 def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm of the elements: (sum |x|**p)**(1/p), the greatest |x| for p = infinity."""
+    """The p-norm of the elements: (sum |x|**p)**(1/p), the greatest |x| for p = infinity; p is positive."""
+    if not p > 0:
+        raise ShapeError(f"p: expected a positive number or infinity, got {p}")
     if not x.is_floating_point():
         x = x.to(dtypes.get_default_dtype())
     if p == math.inf:
@@ -210,18 +212,19 @@ def extreme(x: Tensor, kind: str, dim: Any = None, keepdim: bool = False) -> Any
         return e.maximum(x, dim) if kind == "max" else e.minimum(x, dim)
     if dim is None:
         return _extreme_value(kind, x, tuple(range(x.ndim)), keepdim)
-    (axis,) = axes_of(x, dim, kind)
-    return Extreme(_extreme_value(kind, x, (axis,), keepdim), _where_extreme(f"arg{kind}", x, axis, keepdim))
+    axes = axes_of(x, dim, kind)
+    values = _extreme_value(kind, x, axes, keepdim)
+    return Extreme(values, _where_extreme(f"arg{kind}", x, axes[0] if axes else None, keepdim))
 
 
-def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> Any:
     """The greatest element; along ``dim``, a pair (values, indices). Equal extremes share the gradient."""
-    return extreme(x, "max", dim, keepdim)
+    return extreme(x, "max", dim if axis is None else axis, keepdim)
 
 
-def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> Any:
     """The least element; along ``dim``, a pair (values, indices). Equal extremes share the gradient."""
-    return extreme(x, "min", dim, keepdim)
+    return extreme(x, "min", dim if axis is None else axis, keepdim)
 
 
 def amax(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:

@@ -16,7 +16,7 @@ from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
 from nnkit.optim.groups import ParameterGroup, Rates, named_tensors
 from nnkit.optim.state import State, transfer
-from nnkit.state import changed
+from nnkit.state import Watched, changed
 from nnkit.tape import enable_grad
 from nnkit.tensor import Tensor
 
@@ -26,7 +26,7 @@ Parameters = Iterable[Any]
 NOT_NEGATIVE = frozenset(("lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value"))
 
 
-class Optimizer:
+class Optimizer(Watched):
     """Changes parameters along their gradients.
 
     To write one, subclass it: ``__init__`` passes the options and their defaults on, ``formulas`` names the

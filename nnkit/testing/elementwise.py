@@ -201,6 +201,29 @@ SPECIAL = (
 )  # fmt: skip
 
 
+#: More than any loop takes at once: what is cut into pieces for several threads must fit together again.
+MANY = 1_200_037
+
+
+def _large(backend: Backend) -> None:
+    bench = Bench(backend)
+    x, y = sample((MANY,), "float32"), sample((MANY,), "float32", seed=1)
+    z, out = bench.output((MANY,), "float32"), bench.output((MANY,), "float64")
+    row = bench.output((MANY // 7, 7), "float32")
+    backend.map("mul", (bench.given(x), bench.given(y)), (z,))
+    bench.equal(z, x * y)
+    backend.map("larger", (z, bench.given(np.float32(0.5))), (z,))
+    bench.equal(z, np.maximum(x * y, np.float32(0.5)))
+    backend.copy(bench.given(x), out)
+    bench.equal(out, x.astype("float64"))
+    cut = x[: MANY // 7 * 7].reshape(-1, 7)
+    backend.map("sub", (bench.given(cut), bench.given(y[:7])), (row,))
+    bench.equal(row, cut - y[:7])
+    backend.fill(3, z)
+    bench.equal(z, np.full(MANY, 3, "float32"))
+    bench.finish()
+
+
 def _fill(dtype: str, layout: str) -> Case:
     def check(backend: Backend) -> None:
         for shape in ((), (0,), (1,), (33,), (3, 31), (2, 0, 3)):
@@ -257,6 +280,7 @@ CASES = [
     Case("map-same-array-twice", "map", _same_array_twice),
     Case("map-device-scalars", "map", _device_scalars),
     *(_special_values(*row) for row in SPECIAL),
+    Case("map-large", "map", _large),
     *(_fill(dtype, layout) for dtype in TYPES for layout in LAYOUTS),
     *(_copy(source, layout) for source in TYPES for layout in LAYOUTS),
     Case("copy-transposed", "copy", _copy_of_views),

@@ -128,6 +128,19 @@ def _uniform(dtype: str, layout: str) -> Case:
     return Case(f"uniform-{layout}-{dtype}", "uniform", check)
 
 
+def _large(backend: Backend) -> None:
+    """More numbers than one thread draws."""
+    bench, key, count, p = Bench(backend), (3, 2**33), 400_003, np.float32(0.25)
+    u, x = bench.output((count,), "float32"), sample((count,), "float32")
+    out = bench.output((count,), "float32")
+    backend.uniform(_key(backend, key), 1, u)
+    bench.equal(u, _uniforms(count, 1, key, "float32"))
+    backend.dropout(bench.given(x), 0.25, _key(backend, key), out)
+    kept = _uniforms(count, philox.PURPOSES["dropout"], key, "float32") >= p
+    bench.equal(out, np.where(kept, x * (np.float32(1) / (np.float32(1) - p)), np.float32(0)))
+    bench.finish()
+
+
 def _dropout(p: float, dtype: str, layout: str) -> Case:
     def check(backend: Backend) -> None:
         one, dropped = np.ones((), dtype), np.asarray(p, dtype)
@@ -151,6 +164,7 @@ CASES = [
     Case("next_key", "next_key", _next_key),
     Case("random_bits", "random_bits", _random_bits),
     *(_uniform(dtype, layout) for dtype in FLOATS for layout in LAYOUTS),
+    Case("uniform-and-dropout-large", "uniform", _large),
     *(_dropout(p, dtype, "contiguous") for p in (0.25, 0.9) for dtype in FLOATS),
     *(_dropout(0.25, "float32", layout) for layout in LAYOUTS[1:]),
 ]

@@ -164,9 +164,10 @@ class Replay:
         variables = Variables(_functions(self.step))
         with recording(work):
             self._step(rows)
-        disturbed, restless = variables.disturbed(), work.restless()
-        if work.obstacles or disturbed is not None:
-            self._run_plainly(work.obstacles[0] if work.obstacles else f"it changes {disturbed}, which is not its own")
+        obstacle = work.obstacles[0] if work.obstacles else variables.disturbed()
+        restless = work.restless()
+        if obstacle is not None:
+            self._run_plainly(obstacle)
         elif self._recordings > MAXIMUM_RECORDINGS:
             self._run_plainly(restless or "something that it relies on changes in every step")
         elif restless is None:
