@@ -31,6 +31,7 @@ from nnkit.variables import Variables
 F = TypeVar("F", bound=Callable[..., Any])
 MAXIMUM_PROGRAMS = 16  # kept per function; those not used for longest go first
 MAXIMUM_VARIANTS = 4  # of these for arguments of the same shapes: train and eval mode, say
+TRIES = 2  # recordings in which a full graph may still lay out memory
 MAXIMUM_RECORDINGS = 64  # of one function without a replay between them; after that it runs plainly
 
 
@@ -91,6 +92,10 @@ class Compiled:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """In a class it is a method."""
         return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy begins without programs."""
+        return Compiled, (self.function, self.fullgraph)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the function: plainly, recording, or by replay."""
@@ -163,8 +168,11 @@ class Compiled:
             return _returned(value, statics, tensors)
         if observing:
             self._observed.add(key)
-        self.restless = work.restless() or "its arguments, or what it relies on, differ in every call"
-        if observing or work.restless() is not None:
+        restless = work.restless()
+        self.restless = restless or "its arguments, or what it relies on, differ in every call"
+        if restless is not None and self.fullgraph and self._recordings > TRIES:
+            raise GraphError(self._cannot(restless))
+        if observing or restless is not None:
             return _returned(value, statics, tensors)
         outputs = copier(value)
         result = outputs()  # before another thread can replay

@@ -14,7 +14,7 @@ from nnkit.backends.recording import same
 from nnkit.dtypes import get_default_dtype
 from nnkit.state import Watched, changes
 from nnkit.tensor import Tensor, get_default_device
-from nnkit.variables import Variables, is_module
+from nnkit.variables import Variables
 
 PLAIN = (int, float, str, type(None))
 REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers")
@@ -30,7 +30,7 @@ class Guards:
         self._seen = changes.count
         variables = Variables([]) if variables is None else variables
         self._but = but
-        modules = _with_parts([*recorder.modules.values(), *filter(is_module, variables.objects)])
+        modules = _with_parts([*recorder.modules.values(), *variables.modules])
         self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]

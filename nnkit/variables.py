@@ -76,16 +76,17 @@ class Variables:
     """
 
     def __init__(self, functions: Iterable[Any], arguments: Iterable[Any] = ()) -> None:
-        self.objects: list[Any] = []  # what the names stand for
-        self._functions, self._arguments = list(functions), list(arguments)
-        self._modules: list[Any] = []
+        self.modules: list[Any] = []  # those that the names stand for
+        self._functions = list(functions)
+        self._arguments = [argument for argument in arguments if not isinstance(argument, Tensor)]
+        self._called: list[Any] = []
         self._attributes: set[str] = set()  # the names of attributes that any of the functions uses
         self._walk()
 
     def add(self, functions: Iterable[Any], modules: Iterable[Any]) -> None:
         """Watch further functions, and the functions, lists and dicts among attributes of modules."""
         self._functions += functions
-        self._modules += modules
+        self._called += modules
         self._walk()
 
     # ---- finding ------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ class Variables:
         known = -1
         while known < len(self._attributes):
             known = len(self._attributes)
-            self.objects.clear()
+            self.modules.clear()
             self._cells: list[tuple[Any, Any]] = []
             self._places: list[Place] = []
             self._contents: list[Contents] = []
@@ -106,7 +107,7 @@ class Variables:
                 self._add(_bare(function), called=False)
             for argument in self._arguments:
                 self._add_value("an argument", argument)
-            for module in self._modules:
+            for module in self._called:
                 self._add_module(module)
 
     def _add_module(self, module: Any) -> None:
@@ -116,7 +117,7 @@ class Variables:
 
     def _add(self, function: Any, called: bool) -> None:
         if is_module(function):
-            self.objects.append(function)
+            self.modules.append(function)
         if isinstance(function, MethodType):
             self._add_attributes(function.__self__)
             function = function.__func__
@@ -139,13 +140,14 @@ class Variables:
             self._add_value(name, own[name])
 
     def _add_value(self, name: str, value: Any) -> None:
-        self.objects.append(value)
         if isinstance(value, (list, tuple, dict, set)):
             self._add_contents(name, value)
         elif isinstance(value, np.ndarray):
             if value.nbytes <= SMALL:
                 self._contents.append(Contents(name, value, value.size, value.tobytes()))
-        elif not isinstance(value, Tensor) and not is_module(value):
+        elif is_module(value):
+            self.modules.append(value)
+        elif not isinstance(value, Tensor):
             self._add_generator(name, value)
             self._add(_bare(value), called=True)
             self._add_attributes(value)

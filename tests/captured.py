@@ -111,3 +111,24 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recorded]]:
 def programs(compiled: Compiled) -> int:
     """How many programs a compiled function has."""
     return sum(map(len, compiled.programs.values()))
+
+
+def compare(function: Callable[..., Any], *calls: tuple[Any, ...], **options: Any) -> Any:
+    """Call a function plainly and compiled with the same arguments; returns the compiled one."""
+    compiled = nnkit.compile(function, **options)
+    for arguments in calls:
+        expected, found = function(*arguments), compiled(*arguments)
+        assert type(found) is type(expected)
+        assert [values(t) for t in flat(found)] == [values(t) for t in flat(expected)]
+    return compiled
+
+
+def flat(value: Any) -> list[nnkit.Tensor]:
+    if isinstance(value, nnkit.Tensor):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+    return [tensor for item in items for tensor in flat(item)]
+
+
+def numbers(count: int = 6, start: float = 0.0) -> nnkit.Tensor:
+    return nnkit.tensor([start + 0.5 * i for i in range(count)])

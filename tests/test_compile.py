@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 from collections import OrderedDict, namedtuple
@@ -11,38 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from captured import programs, replays, values
+from captured import compare, flat, numbers, programs, replays, values
 
 import nnkit
 from nnkit import nn, optim
 from nnkit.backends.recording import recorder
 from nnkit.compiled import MAXIMUM_PROGRAMS, MAXIMUM_RECORDINGS, MAXIMUM_VARIANTS
-from nnkit.errors import GraphError, LabelError
+from nnkit.errors import GraphError
 
 pytest.mark.usefixtures(replays.__name__)
 
 Pair = namedtuple("Pair", "low high")
-
-
-def compare(function: Callable[..., Any], *calls: tuple[Any, ...], **options: Any) -> Any:
-    """Call a function plainly and compiled with the same arguments; returns the compiled one."""
-    compiled = nnkit.compile(function, **options)
-    for arguments in calls:
-        expected, found = function(*arguments), compiled(*arguments)
-        assert type(found) is type(expected)
-        assert [values(t) for t in flat(found)] == [values(t) for t in flat(expected)]
-    return compiled
-
-
-def flat(value: Any) -> list[nnkit.Tensor]:
-    if isinstance(value, nnkit.Tensor):
-        return [value]
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
-    return [tensor for item in items for tensor in flat(item)]
-
-
-def numbers(count: int = 6, start: float = 0.0) -> nnkit.Tensor:
-    return nnkit.tensor([start + 0.5 * i for i in range(count)])
 
 
 # ---- arguments and results ----------------------------------------------------------------------------------
@@ -171,6 +151,16 @@ def test_a_compiled_function_inside_another(device: str, replays: list[Any]) -> 
     assert programs(outer) == 1
 
 
+def test_copies_begin_anew(device: str) -> None:
+    layer = nn.Linear(6, 2)
+    layer.fast = nnkit.compile(nnkit.no_grad()(layer.forward))
+    for _ in range(3):
+        layer.fast(numbers())
+    copied = copy.deepcopy(layer)
+    assert programs(layer.fast) == 1 and programs(copied.fast) == 0
+    assert copied.fast(numbers()).tolist() == layer.fast(numbers()).tolist()
+
+
 # ---- how many programs ----------------------------------------------------------------------------------------
 
 
@@ -283,6 +273,19 @@ def test_a_full_graph_is_refused_with_file_and_line(name: str, device: str, caps
     assert recorder() is None
 
 
+def test_a_full_graph_sets_nothing_in_every_call(device: str) -> None:
+    layer = nn.Dropout(0.0)
+
+    @nnkit.compile(fullgraph=True)
+    def step(x: nnkit.Tensor) -> nnkit.Tensor:
+        layer.p += 0.01
+        return layer(x)
+
+    with pytest.raises(GraphError, match=r"step cannot be replayed: it sets Dropout\.p"):
+        for _ in range(5):
+            step(numbers())
+
+
 def test_an_exception_while_recording_leaves_no_trace(device: str) -> None:
     failing = [False]
 
@@ -301,93 +304,6 @@ def test_an_exception_while_recording_leaves_no_trace(device: str) -> None:
     failing[0] = False
     assert compiled(numbers()).tolist() == compiled(numbers()).tolist() == (numbers() * 2.0).tolist()
     assert programs(compiled) == 1
-
-
-# ---- labels and indices --------------------------------------------------------------------------------------------
-
-
-def converted(y: nnkit.Tensor) -> nnkit.Tensor:
-    return (y + 0).long()
-
-
-@pytest.mark.parametrize("prepare", [lambda y: y, converted, lambda y: y.reshape(2, 2).reshape(-1)])
-@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.functional.nll_loss])
-def test_a_label_out_of_range_changes_no_weight(loss: Any, prepare: Any, device: str) -> None:
-    model = nn.Linear(3, 4)
-    optimizer = optim.Adam(model.parameters(), lr=0.1)
-
-    @nnkit.compile
-    def step(x: nnkit.Tensor, y: nnkit.Tensor) -> None:
-        optimizer.zero_grad()
-        loss(model(x), prepare(y)).backward()
-        optimizer.step()
-
-    x, good = nnkit.ones(4, 3), nnkit.tensor([0, 1, 2, 3])
-    for _ in range(4):
-        step(x, good)
-    before = [values(p) for p in model.parameters()]
-    for wrong in (4, -1):
-        with pytest.raises(LabelError, match=f"from 0 to 3, got {wrong} at index 2"):
-            step(x, nnkit.tensor([0, 1, wrong, 3]))
-    assert [values(p) for p in model.parameters()] == before
-    step(x, good)
-    assert [values(p) for p in model.parameters()] != before
-
-
-def test_indices_from_either_end_in_any_integer_type(device: str) -> None:
-    table = numbers(6).reshape(3, 2)
-    calls = [[0, 1, 2], [2, 2, 0], [0, 0, 1], [-1, 0, -3], [1, 0, 2], [-2, -2, 2]]
-    for dtype in (nnkit.int64, nnkit.int32):
-        compiled = compare(lambda rows: table[rows], *[(nnkit.tensor(rows, dtype=dtype),) for rows in calls])
-        with pytest.raises(IndexError, match="3 is out of range for 3 rows"):
-            compiled(nnkit.tensor([0, 1, 3], dtype=dtype))
-    computed = nnkit.compile(lambda rows: table[rows * 2])
-    for rows in ([0, 1], [1, 0], [-1, 1], [1, 1]):
-        assert computed(nnkit.tensor(rows)).tolist() == table[nnkit.tensor(rows) * 2].tolist()
-    with pytest.raises(IndexError, match="4 is out of range"):
-        computed(nnkit.tensor([0, 2]))
-
-
-# ---- memory that is reached in two ways ---------------------------------------------------------------------------
-
-
-def test_an_argument_that_is_also_used_directly(device: str) -> None:
-    def run(decorate: Callable[[Any], Any]) -> list[Any]:
-        state = nnkit.tensor([1.0, 2.0])
-
-        @decorate
-        def step(x: nnkit.Tensor) -> nnkit.Tensor:
-            state.mul_(2.0)
-            return x + state
-
-        return [step(state).tolist() for _ in range(5)]
-
-    with pytest.warns(UserWarning, match="an argument shares memory with another tensor"):
-        found = run(nnkit.compile)
-    assert found == run(lambda function: function)
-
-
-def test_state_outside_is_changed_in_place(device: str, replays: list[Any]) -> None:
-    state = nnkit.zeros(2)
-
-    @nnkit.compile
-    def step(x: nnkit.Tensor) -> nnkit.Tensor:
-        state.add_(x)
-        return state * 2.0
-
-    seen = [step(nnkit.ones(2)).tolist() for _ in range(5)]
-    assert seen == [[2.0 * i] * 2 for i in range(1, 6)] and state.tolist() == [5.0, 5.0]
-    assert len(replays) == 3
-
-
-def test_gradients_of_an_input_made_inside(device: str, replays: list[Any]) -> None:
-    def saliency(x: nnkit.Tensor) -> nnkit.Tensor:
-        leaf = x.clone().requires_grad_()
-        (leaf * leaf).sum().backward()
-        return leaf.grad
-
-    compare(saliency, *[(numbers(start=float(i)),) for i in range(5)], fullgraph=True)
-    assert len(replays) == 3
 
 
 # ---- switched off --------------------------------------------------------------------------------------------------
