@@ -14,7 +14,7 @@ from nnkit.backends.recording import same
 from nnkit.dtypes import get_default_dtype
 from nnkit.state import Watched, changes
 from nnkit.tensor import Tensor, get_default_device
-from nnkit.variables import Variables
+from nnkit.variables import Variables, with_parts
 
 PLAIN = (int, float, str, type(None))
 REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers")
@@ -30,7 +30,7 @@ class Guards:
         self._seen = changes.count
         variables = Variables([]) if variables is None else variables
         self._but = but
-        modules = _with_parts([*recorder.modules.values(), *variables.modules])
+        modules = with_parts([*recorder.modules.values(), *variables.modules])
         self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]
@@ -96,17 +96,6 @@ def _settings(module: Any, but: tuple[str, ...]) -> dict[Any, Any]:
 
 def _equal(first: dict[Any, Any], second: dict[Any, Any]) -> bool:
     return first.keys() == second.keys() and all(same(value, second[name]) for name, value in first.items())
-
-
-def _with_parts(modules: list[Any]) -> list[Any]:
-    """Modules and all their parts, each once."""
-    found: dict[int, Any] = {}
-    while modules:
-        module = modules.pop()
-        if id(module) not in found:
-            found[id(module)] = module
-            modules.extend(part for part in vars(module)["_modules"].values() if part is not None)
-    return list(found.values())
 
 
 def _options(optimizer: Any) -> list[Any]:

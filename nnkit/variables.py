@@ -117,7 +117,7 @@ class Variables:
 
     def _add(self, function: Any, called: bool) -> None:
         if is_module(function):
-            self.modules.append(function)
+            self._add_model(function)
         if isinstance(function, MethodType):
             self._add_attributes(function.__self__)
             function = function.__func__
@@ -146,11 +146,19 @@ class Variables:
             if value.nbytes <= SMALL:
                 self._contents.append(Contents(name, value, value.size, value.tobytes()))
         elif is_module(value):
-            self.modules.append(value)
+            self._add_model(value)
         elif not isinstance(value, Tensor):
             self._add_generator(name, value)
             self._add(_bare(value), called=True)
             self._add_attributes(value)
+
+    def _add_model(self, model: Any) -> None:
+        """The forward functions of a model's modules."""
+        if id(model) not in self._seen:
+            self._seen.add(id(model))
+            self.modules.append(model)
+            for module in with_parts([model]):
+                self._add(module.forward, called=True)
 
     def _add_contents(self, name: str, container: Any) -> None:
         if id(container) in self._seen:
@@ -229,6 +237,18 @@ class Variables:
 def is_module(value: Any) -> bool:
     """Whether this is an ``nnkit.nn.Module``: what those rely on is noted when they are called."""
     return "_forward_hooks" in getattr(value, "__dict__", ()) and not isinstance(value, FunctionType)
+
+
+def with_parts(modules: Iterable[Any]) -> list[Any]:
+    """Modules and all their parts, each once."""
+    found: dict[int, Any] = {}
+    left = list(modules)
+    while left:
+        module = left.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            left.extend(part for part in vars(module)["_modules"].values() if part is not None)
+    return list(found.values())
 
 
 def _bare(function: Any) -> Any:

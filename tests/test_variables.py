@@ -213,6 +213,23 @@ def of_python(world: World) -> Callable[[Any], Any]:
     return lambda x: x + random.random()
 
 
+class Noisy(nn.Module):
+    """Draws from NumPy in a part of a model."""
+
+    def forward(self, x: nnkit.Tensor) -> nnkit.Tensor:
+        return x + float(np.random.normal())  # noqa: NPY002
+
+
+def noisy() -> nn.Module:
+    np.random.seed(0)  # noqa: NPY002
+    return nn.Sequential(Noisy(), nn.Identity())
+
+
+def of_module(world: World) -> Callable[[Any], Any]:
+    model = noisy()
+    return lambda x: model(x)
+
+
 EFFECTS: dict[str, tuple[Reader, str]] = {
     "closure": (running, "it changes a variable of its closure"),
     "attribute": (of_object, "it changes 'number', which is not its own"),
@@ -220,6 +237,7 @@ EFFECTS: dict[str, tuple[Reader, str]] = {
     "iterator": (of_iterator, "it uses an iterator, 'numbers'"),
     "numpy generator": (of_generator, "it draws random numbers that are not nnkit's"),
     "numpy random": (of_numpy, "it draws random numbers that are not nnkit's"),
+    "part of a model": (of_module, "it draws random numbers that are not nnkit's"),
     "python random": (of_python, "it draws random numbers that are not nnkit's"),
 }
 
@@ -233,6 +251,21 @@ def test_what_changes_its_variables_runs_plainly(name: str, replays: list[Any]) 
     assert found == results(False, make, lambda world: None)
     assert not replays and len(caught) == 1
     assert reason in str(caught[0].message)
+
+
+@pytest.mark.filterwarnings("ignore:a step of Sequential cannot be replayed. it draws random numbers")
+def test_noise_of_numpy_in_a_model_is_never_repeated() -> None:
+    x = np.zeros((24, 1), np.float32)
+    model = noisy()
+    assert len({model.predict(x[:1]).item() for _ in range(6)}) == 6
+    seen = []
+    for compiled in (True, False):
+        model = nn.Sequential(noisy(), nn.Linear(1, 1))
+        with nnkit.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(0.5)
+        seen.append(model.fit(x, x, loss="mse", batch_size=4, epochs=2, verbose=0, compile=compiled).history["loss"])
+    assert seen[0] == seen[1]
 
 
 def test_other_names_do_not_matter(replays: list[Any]) -> None:

@@ -21,6 +21,7 @@ from nnkit.guards import Guards
 from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.modes import evaluating
+from nnkit.variables import Variables
 
 __all__ = ["Predictor", "forward", "predictor_of", "recall"]
 
@@ -78,16 +79,17 @@ class Predictor:
         static = Tensor(batch.backend.duplicate(batch.array), batch.backend)
         work = batch.backend.recorder()
         work.inputs = [Input(batch.array, static.array)]
+        variables = Variables([model])
         with evaluating(model), recording(work):
             y = forward(model, static)
         outputs = batch.backend.download(y.array)
-        if work.obstacles or work.restless() is not None:
+        if work.obstacles or work.restless() is not None or variables.disturbed() is not None:
             self._impossible = True
             return outputs
         programs = self._programs.by_shape
         if len(programs) >= MAXIMUM_PROGRAMS:
             programs.pop(next(iter(programs)))
-        guards = Guards(work, but=("training",))
+        guards = Guards(work, variables, but=("training",))
         programs[key] = Recorded(work.finish(), guards, batch.backend, static.array, y.array)
         return outputs
 

@@ -191,7 +191,8 @@ class Replay:
 
 
 def _functions(step: Step) -> Iterator[Any]:
-    """The user's functions that a step calls, besides the model."""
+    """What a step calls that may be the user's."""
+    yield step.model
     if step.objective is not None:
         yield step.objective.loss
     for metric in step.totals.metrics:
