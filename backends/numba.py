@@ -16,9 +16,10 @@ import numpy as np
 
 from nnkit.backends import launches, recording
 from nnkit.backends.base import Array, Scalar
+from nnkit.backends.kernel_program import KernelProgram
 from nnkit.backends.launches import Launch
 from nnkit.backends.numpy import NumpyBackend
-from nnkit.backends.program import KernelProgram, ProgramRecorder
+from nnkit.backends.program import ProgramRecorder
 
 # Kernels that are compiled already run without Numba, so it is looked for and not imported: that takes 0.15 seconds.
 if importlib.util.find_spec("numba") is None:

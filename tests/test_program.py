@@ -12,7 +12,8 @@ import pytest
 import nnkit
 from nnkit import nn, ops, optim
 from nnkit.backends import get
-from nnkit.backends.program import KernelProgram, Program, ProgramRecorder
+from nnkit.backends.kernel_program import KernelProgram
+from nnkit.backends.program import Program, ProgramRecorder
 from nnkit.backends.recording import paused, recorder, recording
 
 
