@@ -1,7 +1,7 @@
 """The CPU with compiled kernels: NumPy, and where a kernel fits the arrays at hand, the kernel.
 
-``launches`` prepares the kernels; here is the one place that picks. For each primitive a ``prepare`` function
-looks at the arrays and returns the kernel and its argument block, or the reason why none fits, and then NumPy's
+``backends.cpu`` prepares the kernels; here is the one place that picks. For each primitive a ``prepare`` function
+looks at the arrays and returns the launch, or the reason why none fits, and then NumPy's
 body runs.
 """
 
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.backends import launches, recording
+from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
-from nnkit.backends.kernel_program import KernelProgram
-from nnkit.backends.launches import Launch
+from nnkit.backends.cpu import elementwise, launches, products
+from nnkit.backends.cpu.launch import Launch
+from nnkit.backends.cpu.program import KernelProgram
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.backends.program import ProgramRecorder
 
@@ -43,8 +44,7 @@ def picks(prepare: Callable[..., Launch | str]) -> Callable[..., None]:
         launch.run()
         if at_work is not None:
             arrays = recording.arrays_in([*args, *options.values()])
-            name = launch.kernel.name
-            at_work.note(recording.describe(prepare.__name__, launch, launch.run, name, arrays), arrays)
+            at_work.note(recording.describe(prepare.__name__, launch, launch.run, launch.name, arrays), arrays)
 
     return primitive
 
@@ -54,14 +54,14 @@ class NumbaBackend(NumpyBackend):
 
     name = "numba"
 
-    map = picks(launches.map)
-    fill = picks(launches.fill)
-    copy = picks(launches.copy)
+    map = picks(elementwise.map)
+    fill = picks(elementwise.fill)
+    copy = picks(elementwise.copy)
     reduce = picks(launches.reduce)
     arg_reduce = picks(launches.arg_reduce)
-    matmul = picks(launches.matmul)
-    linear = picks(launches.linear)
-    linear_grad = picks(launches.linear_grad)
+    matmul = picks(products.matmul)
+    linear = picks(products.linear)
+    linear_grad = picks(products.linear_grad)
     softmax = picks(launches.softmax)
     softmax_grad = picks(launches.softmax_grad)
     cross_entropy = picks(launches.cross_entropy)
@@ -79,7 +79,7 @@ class NumbaBackend(NumpyBackend):
     def prepared_map(
         self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
     ) -> Callable[[], None]:
-        launch = launches.map(formula, inputs, out, scalars)
+        launch = elementwise.map(formula, inputs, out, scalars)
         if isinstance(launch, str):
             return super().prepared_map(formula, inputs, out, scalars)
         run = launch.run

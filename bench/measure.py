@@ -125,6 +125,6 @@ def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]
         "quoted": dict(workload.quoted),
         "parameters": workload.parameters,
         "flops": workload.flops,
-        "optimizer_bytes": workload.optimizer_bytes,
+        "parameter_bytes": workload.parameter_bytes,
         **compare(results, workload.target),
     }

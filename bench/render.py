@@ -50,12 +50,12 @@ def verdict(row: Results) -> str:
 
 def floor_seconds(row: Results, limits: Results) -> float:
     """The least time that the machine's own matrix product and copy allow: one after the other, nothing else."""
-    return float(row["flops"] / limits["gemm_flops"] + row["optimizer_bytes"] / copy_rate(row, limits))
+    return float(row["flops"] / limits["gemm_flops"] + row["parameter_bytes"] / copy_rate(row, limits))
 
 
 def copy_rate(row: Results, limits: Results) -> float:
-    """Bytes/s of a copy that touches as much memory as the parameters, gradients and state of the row's model."""
-    touched = 16 * row["parameters"]
+    """Bytes/s of a copy that touches as much as the row's parameters and, in training, their gradients and state."""
+    touched = 16 * row["parameters"] if row["parameter_bytes"] > 4 * row["parameters"] else row["parameter_bytes"]
     return float(next((rate for size, rate in limits["copies"] if size >= touched), limits["copies"][-1][1]))
 
 

@@ -69,9 +69,13 @@ class Workload:
         return 3 * sum(products) - products[0] if self.trains else sum(products)
 
     @property
-    def optimizer_bytes(self) -> int:
-        """What one update must read and write in float32: Adam 4 and 3 numbers per parameter, momentum 3 and 2."""
-        return self.parameters * {"adam": 28, "sgd": 20}[self.optimizer] if self.trains else 0
+    def parameter_bytes(self) -> int:
+        """What a step must read and write of parameters, gradients and state in float32, besides its products.
+
+        An update by Adam reads 4 and writes 3 numbers per parameter, one by momentum 3 and 2. A prediction of one row
+        reads every parameter for a single multiplication.
+        """
+        return self.parameters * ({"adam": 28, "sgd": 20}[self.optimizer] if self.trains else 4)
 
     def data(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """x (rows, features) float32 and y: labels (rows,) int64, or (rows, 1) float32 of 0 and 1."""

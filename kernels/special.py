@@ -7,7 +7,7 @@ Errors are stated in ulp (units in the last place), measured against float64 by 
 
 from __future__ import annotations
 
-from nnkit.kernels.vocabulary import absolute, exp, maximum, minimum, rint, where
+from nnkit.kernels.vocabulary import absolute, exp, log, maximum, minimum, rint, sqrt, where
 
 
 def power_of_two(n: float) -> float:
@@ -48,6 +48,29 @@ def erf(x: float) -> float:
     v = (((v * t + 3290.79923573345963) * t + 4362.61909014324716) * t + 3439.36767414372164) * t + 1230.33935480374942
     far = 1.0 - exp(-t * t) * (u / v)
     return where(a <= 0.46875, near, where(x < 0.0, -far, far))
+
+
+def normal_quantile(p: float) -> float:
+    """The number below which a standard normal variable lies with probability p, to 1.2e-9 of itself.
+
+    P. J. Acklam, An algorithm for computing the inverse normal cumulative distribution function, 2003.
+
+    >>> round(normal_quantile(0.975), 6)
+    1.959964
+    """
+    tail = minimum(p, 1.0 - p)
+    q = sqrt(-2.0 * log(where(tail < 0.02425, tail, 0.02425)))
+    outer = (((((-7.784894002430293e-03 * q - 3.223964580411365e-01) * q - 2.400758277161838) * q
+               - 2.549732539343734) * q + 4.374664141464968) * q + 2.938163982698783) / (
+              (((7.784695709041462e-03 * q + 3.224671290700398e-01) * q + 2.445134137142996) * q
+               + 3.754408661907416) * q + 1.0)  # fmt: skip
+    c = p - 0.5
+    r = c * c
+    inner = c * (((((-3.969683028665376e01 * r + 2.209460984245205e02) * r - 2.759285104469687e02) * r
+                   + 1.383577518672690e02) * r - 3.066479806614716e01) * r + 2.506628277459239) / (
+              ((((-5.447609879822406e01 * r + 1.615858368580409e02) * r - 1.556989798598866e02) * r
+                + 6.680131188771972e01) * r - 1.328068155288572e01) * r + 1.0)  # fmt: skip
+    return where(tail < 0.02425, where(p < 0.5, outer, -outer), inner)
 
 
 def exp32(x: float) -> float:

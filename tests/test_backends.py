@@ -106,7 +106,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [m for m in sys.modules if m.startswith(("cupy", "array_api_compat.cupy", "nnkit.backends.cupy"))]:
+    for module in [m for m in sys.modules if m.startswith(("cupy", "array_api_compat.cupy", "nnkit.backends.cuda"))]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "cupy", None)
 
@@ -339,7 +339,6 @@ BROKEN = {
         "failed: Numba needs NumPy 2.0; try",
     ),
     "llvmlite broken": (("llvmlite",), "OSError('cannot load llvmlite')", "failed: OSError: cannot load llvmlite"),
-    "no scipy": (("scipy",), MISSING, "scipy is not installed: pip install scipy"),
 }
 
 

@@ -90,7 +90,7 @@ def test_operations_and_bytes_by_hand() -> None:
     assert workload.flops == 3 * forward - first
     assert dataclasses.replace(workload, kind="predict").flops == forward
     assert workload.parameters == 3 * 4 + 4 + 4 * 2 + 2
-    assert workload.optimizer_bytes == 28 * workload.parameters
+    assert workload.parameter_bytes == 28 * workload.parameters
 
 
 @pytest.mark.parametrize("key", WORKLOADS)
@@ -208,12 +208,12 @@ def stored() -> dict[str, Any]:
     reached = base | {
         "title": "tiny", "target": "1/12 of the fastest peer",
         "seconds": {"nnkit": seconds(4e-6), "PyTorch": seconds(2e-4)},
-        "flops": 200_000, "optimizer_bytes": 20_000, "peer": "PyTorch", "faster": seconds(50.0), "missing": 0.24,
+        "flops": 200_000, "parameter_bytes": 20_000, "peer": "PyTorch", "faster": seconds(50.0), "missing": 0.24,
     }  # fmt: skip
     missed = base | {
         "title": "wide", "target": "1/2 of the fastest peer",
         "seconds": {"nnkit": seconds(0.08), "PyTorch": seconds(0.1)},
-        "flops": 4_000_000_000, "optimizer_bytes": 0, "peer": "PyTorch", "faster": seconds(1.25), "missing": 1.6,
+        "flops": 4_000_000_000, "parameter_bytes": 0, "peer": "PyTorch", "faster": seconds(1.25), "missing": 1.6,
     }  # fmt: skip
     processor = {"name": "Test CPU", "cores": 2, "hardware_threads": 2, "features": ["avx2"]}
     blas = [{"of": "scipy", "library": "openblas", "version": "0.3", "kernels": "Zen", "threads": 2}]

@@ -12,7 +12,7 @@ import pytest
 import nnkit
 from nnkit import nn, ops, optim
 from nnkit.backends import get
-from nnkit.backends.kernel_program import KernelProgram
+from nnkit.backends.cpu.program import KernelProgram
 from nnkit.backends.program import Program, ProgramRecorder
 from nnkit.backends.recording import paused, recorder, recording
 
@@ -113,7 +113,7 @@ def test_each_instruction_says_what_it_is(device: str) -> None:
     assert first.shapes[:2] == ((4, 3), (2, 3)) and first.nbytes == 4 * (12 + 6 + 8)
     if device == "numba":
         assert type(program) is KernelProgram
-        assert all(i.kernel is not None and i.note == i.kernel.kernel.name for i in program.instructions)
+        assert all(i.kernel is not None and i.note == i.kernel.name for i in program.instructions)
     else:
         assert type(program) is Program
         assert {(i.kernel, i.note) for i in program.instructions} == {(None, "this backend has no kernel for it")}

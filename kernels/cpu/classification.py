@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
-from nnkit.kernels.cpu.words import compiled_formulas, memory_words
+from nnkit.kernels.cpu.words import compiled_formulas, memory_words, scalar_words
 
 # Block: [z, labels, weights or 0, loss, dz, B, C]: per row, loss = weight * (log sum exp z - z[label]) and
 # dz = weight * (softmax(z) - onehot(label)). The greatest logit is subtracted first, so exp cannot overflow.
@@ -24,7 +24,7 @@ def kernel(block):
             at = i * C
             top = z[at]
             for j in range(1, C):
-                top = larger(top, z[at + j])
+                top = greatest(top, z[at + j])
             loss[i] = sub(top, z[at + min(max(label[i], 0), C - 1)])
             for j in range(C):
                 dz[at + j] = z[at + j] - top
@@ -54,7 +54,7 @@ def kernel(block):
         at = i * C
         top = x[at]
         for j in range(1, C):
-            top = larger(top, x[at + j])
+            top = greatest(top, x[at + j])
         total = element(0)
         for j in range(C):
             y[at + j] = exponential(x[at + j] - top)
@@ -86,8 +86,8 @@ def kernel(block):
 
 def _load(name: str, dtype: str, text: str) -> Kernel:
     # Sums over a row may be reordered: that is what lets them use vector registers.
-    source = Source(f"{name}_{dtype}", text, lambda: memory_words(dtype) | compiled_formulas(dtype), reassociate=True)
-    return load(source)
+    words = lambda: memory_words(dtype) | compiled_formulas(dtype) | {"greatest": scalar_words()["greatest"]}  # noqa: E731
+    return load(Source(f"{name}_{dtype}", text, words, reassociate=True))
 
 
 @functools.cache

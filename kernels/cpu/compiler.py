@@ -2,26 +2,23 @@
 
 Numba compiles a kernel to object code the first time that any process needs it; the object is kept in a cache folder.
 Later processes hand the object to LLVM's loader, which takes a millisecond and does not import Numba at all.
-The folder's name covers every source file of ``kernels``, the compiler's version and the processor, so a changed
-formula or another machine is a miss. A missing, damaged or unwritable cache is a miss too, never an error.
+See ``kernels.cache`` for what the folder's name covers. A missing, damaged or unwritable cache is a miss, never an
+error.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import json
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nnkit.kernels.cpu import words
+from nnkit.kernels import cache
 
 CFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 #: Named by compiled code for reporting an exception; kernels raise none, and without Numba these have no address.
@@ -110,7 +107,7 @@ def _load_cached(loader: _Loader, source: Source) -> Kernel | None:
     try:
         header_line, code = (cache_folder() / f"{source.name}.o").read_bytes().split(b"\n", 1)
         header = json.loads(header_line)
-        if header["text"] != _digest(source.text.encode()) or header["code"] != _digest(code):
+        if header["text"] != cache.digest(source.text.encode()) or header["code"] != cache.digest(code):
             return None
         return loader.load(source.name, header, code)
     except (OSError, ValueError, KeyError, TypeError, LookupError):
@@ -121,7 +118,7 @@ def _load_compiled(loader: _Loader, source: Source) -> Kernel:
     header, code = loader.compile(source)
     kernel = loader.load(source.name, header, code)
     try:
-        _write(cache_folder() / f"{source.name}.o", json.dumps(header).encode() + b"\n" + code)
+        cache.write(cache_folder() / f"{source.name}.o", json.dumps(header).encode() + b"\n" + code)
     except OSError:
         pass  # an unwritable cache only costs the next process a compilation
     return kernel
@@ -141,8 +138,8 @@ def compile_object(source: Source) -> tuple[dict[str, Any], bytes]:
     header = {
         "entry": compiled._wrapper_name,
         "needs": _undefined_symbols(compiled._library.get_llvm_str()),
-        "text": _digest(source.text.encode()),
-        "code": _digest(code),
+        "text": cache.digest(source.text.encode()),
+        "code": cache.digest(code),
     }
     return header, code
 
@@ -156,12 +153,8 @@ def _undefined_symbols(llvm_text: str) -> list[str]:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: under NNKIT_CACHE, else the user's cache folder."""
-    root = os.environ.get("NNKIT_CACHE")
-    if not root:
-        base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-        root = os.path.join(base or os.path.join(os.path.expanduser("~"), ".cache"), "nnkit")
-    return Path(root) / "kernels" / _fingerprint()
+    """Where this machine's compiled kernels are kept."""
+    return cache.root() / "kernels" / _fingerprint()
 
 
 @functools.cache
@@ -170,32 +163,12 @@ def _fingerprint() -> str:
     import llvmlite
     import llvmlite.binding as llvm
 
-    digest = hashlib.sha256()
-    for path in sorted(Path(words.__file__).parent.parent.rglob("*.py")):
-        digest.update(path.read_bytes())
     features = llvm.get_host_cpu_features().flatten()
-    digest.update("|".join([llvmlite.__version__, sys.platform, llvm.get_host_cpu_name(), features]).encode())
-    return digest.hexdigest()[:20]
+    parts = [cache.sources_digest("cpu"), llvmlite.__version__, sys.platform, llvm.get_host_cpu_name(), features]
+    return cache.digest("|".join(parts).encode())[:20]
 
 
 def _address_of(function: Any) -> int:
     address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
     return address
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write by replacing, so that another process never reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise

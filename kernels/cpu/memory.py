@@ -29,13 +29,17 @@ def kernel(block):
             y[target + j] = x[source + j]
 """
 
-# Block: [x, order, cursor, out, M, words a row].
+# Block: [x, order, cursor, out, M, words a row]. The rows lie anywhere in memory: they are fetched two ahead, a cache
+# line of 16 words at a time.
 TAKE_BATCH = """
 def kernel(block):
     x, order, y = pointer(block[0]), labels(block[1]), pointer(block[3])
     start, width = labels(block[2])[0], block[5]
     for i in range(block[4]):
         source, target = order[start + i] * width, i * width
+        ahead = order[start + min(i + 2, block[4] - 1)] * width
+        for j in range(0, width, 16):
+            prefetch(x, ahead + j)
         for j in range(width):
             y[target + j] = x[source + j]
 """

@@ -1,4 +1,14 @@
-"""The loop that walks a program: each row of its table is a kernel's address and that of its argument block."""
+"""The loop that walks a program, and the helpers that share its large kernels.
+
+A program is a table of stages, one after the other; a stage is one or more calls (a kernel's address and that of its
+argument block) that may run at the same time, because no one reads what another writes. A stage of several calls is
+offered to the helpers, threads that run ``helper_kernel``: the runner and the helpers each claim a call, by raising a
+number, until none is left. So a helper that comes late, or never, costs nothing but time.
+
+The board through which they meet is 64-bit numbers, each on a cache line of its own (``BOARD`` has the places). The
+offer is one number: job, first call of the stage, number of calls, calls claimed. Who finds it changed when claiming
+has claimed nothing, so an old offer is never taken up; the job's number keeps programs apart.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +16,92 @@ import functools
 from typing import Any
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
-from nnkit.kernels.cpu.words import memory_words
+from nnkit.kernels.cpu.words import control_words, memory_words, shared_words
 
-# Block: [table, rows, times].
+#: Name -> place on the board. A helper's own place, HELPERS + its number times LINE, is 1 while it sleeps.
+LINE = 8
+OFFER, UNDONE, CALLS, ACTIVE, HELPERS = (LINE * k for k in range(5))
+#: Fields of an offer: bits from the right.
+CLAIMED_BITS, COUNT_BITS, FIRST_BITS = 10, 10, 24
+#: How often a helper looks for an offer before it goes to sleep: some 200 microseconds.
+PATIENCE = 10_000
+
+CLAIM = """
+def claim(board):
+    offer = read(board + 8 * {OFFER})
+    count = (offer >> {CLAIMED_BITS}) & (2**{COUNT_BITS} - 1)
+    if (offer & (2**{CLAIMED_BITS} - 1)) >= count:
+        return -1
+    if not exchange(board + 8 * {OFFER}, offer, offer + 1):
+        return 0
+    first = (offer >> ({CLAIMED_BITS} + {COUNT_BITS})) & (2**{FIRST_BITS} - 1)
+    at = 2 * (first + (offer & (2**{CLAIMED_BITS} - 1)))
+    calls = labels(read(board + 8 * {CALLS}))
+    call(calls[at], calls[at + 1])
+    add(board + 8 * {UNDONE}, -1)
+    return 1
+"""
+
+# Block: [stages, calls, number of stages, times, board or 0, job]. A stage is two numbers: its first call, how many.
 RUNNER = """
 def kernel(block):
-    table = labels(block[0])
-    for _ in range(block[2]):
-        for row in range(block[1]):
-            call(table[2 * row], table[2 * row + 1])
+    stages, calls, board = labels(block[0]), labels(block[1]), block[4]
+    for _ in range(block[3]):
+        for stage in range(block[2]):
+            first, count = stages[2 * stage], stages[2 * stage + 1]
+            if count == 1 or board == 0:
+                for k in range(first, first + count):
+                    call(calls[2 * k], calls[2 * k + 1])
+                continue
+            write(board + 8 * {UNDONE}, count)
+            offer = (((block[5] << {FIRST_BITS}) | first) << {COUNT_BITS}) | count
+            write(board + 8 * {OFFER}, offer << {CLAIMED_BITS})
+            while claim(board) >= 0:
+                pass
+            while read(board + 8 * {UNDONE}) > 0:
+                pause()
+"""
+
+# Block: [board, this helper's number]. Returns when there has been nothing to do for a while.
+HELPER = """
+def kernel(block):
+    board, idle = block[0], 0
+    asleep = board + 8 * ({HELPERS} + {LINE} * block[1])
+    while True:
+        if claim(board) >= 0:
+            idle = 0
+            continue
+        pause()
+        idle += 1
+        if idle > {PATIENCE}:
+            write(asleep, 1)
+            if read(board + 8 * {ACTIVE}) == 0:
+                return
+            write(asleep, 0)
+            idle = 0
 """
 
 
 @functools.cache
 def runner_kernel() -> Kernel:
-    """The compiled loop."""
-    return load(Source("runner", RUNNER, lambda: memory_words("float64") | {"call": _call_word()}))
+    """The loop that walks a program."""
+    return load(Source("runner", _fill(RUNNER), _words))
 
 
-def _call_word() -> Any:
-    from llvmlite import ir
-    from numba import types
-    from numba.extending import intrinsic
+@functools.cache
+def helper_kernel() -> Kernel:
+    """What a helper runs."""
+    return load(Source("helper", _fill(HELPER), _words))
 
-    @intrinsic
-    def call(context: Any, kernel: Any, block: Any) -> Any:
-        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
-            address = ir.IntType(64).as_pointer()
-            function = builder.inttoptr(args[0], ir.FunctionType(ir.VoidType(), [address]).as_pointer())
-            builder.call(function, [builder.inttoptr(args[1], address)])
-            return ctx.get_dummy_value()
 
-        return types.void(types.int64, types.int64), generate
+def _fill(text: str) -> str:
+    names = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
+    return text.format(**names)
 
-    return call
+
+def _words() -> dict[str, Any]:
+    from numba import njit
+
+    words: dict[str, Any] = memory_words("float64") | control_words() | shared_words()
+    exec(_fill(CLAIM), words)
+    return words | {"claim": njit(error_model="numpy", forceinline=True)(words["claim"])}

@@ -6,6 +6,7 @@ Everything here imports Numba, so it is built on first use and only when somethi
 from __future__ import annotations
 
 import functools
+import platform
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,9 @@ def _sign(x: Any) -> Any:
 @functools.cache
 def scalar_words() -> dict[str, Any]:
     """The words on compiled scalars. Selects instead of branches, so that loops vectorise."""
+    from llvmlite import ir
     from numba import types
+    from numba.core import cgutils
     from numba.extending import intrinsic
 
     def llvm_unary(name: str) -> Any:
@@ -66,6 +69,18 @@ def scalar_words() -> dict[str, Any]:
             return x(x), generate
 
         return intrinsic(word)
+
+    @intrinsic
+    def greatest(context: Any, x: Any, y: Any) -> Any:
+        """The larger, NaN when either is NaN; unlike ``maximum`` it vectorises where it runs along a row."""
+
+        def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = args[0].type
+            name = f"llvm.maximum.{kind.intrinsic_name}"
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, kind]), name)
+            return builder.call(function, args)
+
+        return x(x, x), generate
 
     def extreme(comparison: str) -> Any:
         def word(context: Any, x: Any, y: Any) -> Any:
@@ -82,7 +97,7 @@ def scalar_words() -> dict[str, Any]:
         return x(types.boolean, x, x), lambda _, builder, signature, args: builder.select(*args)
 
     return {
-        **_bit_words(), "where": where, "maximum": extreme(">"), "minimum": extreme("<"),
+        **_bit_words(), "where": where, "greatest": greatest, "maximum": extreme(">"), "minimum": extreme("<"),
         "absolute": llvm_unary("llvm.fabs"), "floor": llvm_unary("llvm.floor"),
         "rint": llvm_unary("llvm.rint"), "sqrt": llvm_unary("llvm.sqrt"),
         "exp": np.exp, "log": np.log,
@@ -129,8 +144,10 @@ def _bit_words() -> dict[str, Any]:
 
 @functools.cache
 def memory_words(dtype: str) -> dict[str, Any]:
-    """The words that kernels use on raw memory: ``pointer`` to elements, ``scalar`` of float64, ``gemm`` and others."""
+    """The words that kernels use on raw memory: ``pointer`` to elements, ``scalar`` of float64 and others."""
+    from llvmlite import ir
     from numba import from_dtype, njit, types
+    from numba.core import cgutils
     from numba.extending import intrinsic
 
     def pointer_to(element: Any) -> Any:
@@ -141,6 +158,21 @@ def memory_words(dtype: str) -> dict[str, Any]:
         return intrinsic(word)
 
     element = from_dtype(np.dtype(dtype))
+
+    @intrinsic
+    def prefetch(context: Any, memory: Any, index: Any) -> Any:
+        """Begin to fetch the cache line of an element, for reading."""
+
+        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+            i32, at = ir.IntType(32), ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [at, i32, i32, i32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            place = builder.bitcast(builder.gep(args[0], [args[1]]), at)
+            builder.call(function, [place, *(ir.Constant(i32, k) for k in (0, 3, 1))])  # to read, and again; data
+            return ctx.get_dummy_value()
+
+        return types.void(memory, types.int64), generate
+
     double = pointer_to(types.float64)
     cast = np.dtype(dtype).type
 
@@ -149,55 +181,111 @@ def memory_words(dtype: str) -> dict[str, Any]:
         return cast(double(address)[0])
 
     return {
-        "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar,
-        "gemm": _gemm_word(element), "double": double, "element": cast, "byte": pointer_to(types.uint8),
+        "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar, "double": double,
+        "prefetch": prefetch, "element": cast, "byte": pointer_to(types.uint8),
     }  # fmt: skip
 
 
-def _gemm_word(element: Any) -> Any:
-    """The word ``gemm``: a call of BLAS by address."""
+@functools.cache
+def control_words() -> dict[str, Any]:
+    """The words that run other kernels: ``call`` of a kernel on a block, and ``stack``, memory until it returns."""
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    i64 = ir.IntType(64)
+
+    @intrinsic
+    def call(context: Any, kernel: Any, block: Any) -> Any:
+        """Run the kernel at an address on the block at an address."""
+
+        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.FunctionType(ir.VoidType(), [i64.as_pointer()])
+            function = builder.inttoptr(args[0], kind.as_pointer())
+            builder.call(function, [builder.inttoptr(args[1], i64.as_pointer())])
+            return ctx.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    @intrinsic(prefer_literal=True)
+    def stack(context: Any, nbytes: Any) -> Any:
+        """The address of so many bytes, aligned for the widest register; the number is a literal."""
+        if not isinstance(nbytes, types.IntegerLiteral):
+            return None
+
+        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+            with builder.goto_entry_block():
+                space = builder.alloca(ir.ArrayType(ir.IntType(8), nbytes.literal_value))
+                space.align = 64
+            return builder.ptrtoint(space, i64)
+
+        return types.int64(nbytes), generate
+
+    return {"call": call, "stack": stack}
+
+
+@functools.cache
+def shared_words() -> dict[str, Any]:
+    """The words on int64 numbers, by address, that several threads read and write."""
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
 
+    number, i64 = types.int64, ir.IntType(64)
+
+    def at(builder: Any, address: Any) -> Any:
+        return builder.inttoptr(address, i64.as_pointer())
+
     @intrinsic
-    def gemm(context: Any, function: Any, ta: Any, tb: Any, m: Any, n: Any, k: Any, a: Any, lda: Any, b: Any,
-             ldb: Any, beta: Any, c: Any, ldc: Any) -> Any:  # fmt: skip
-        """c = op(a) op(b) + beta c in column-major order, by the BLAS routine at address ``function``.
+    def read(context: Any, address: Any) -> Any:
+        def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.load_atomic(at(builder, args[0]), "seq_cst", 8)
 
-        ta and tb are the ASCII codes of N and T; sizes are int64 and become BLAS's 32-bit integers here.
-        """
-        i64 = types.int64
-        signature = types.void(i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64)
+        return number(number), generate
 
-        def generate(ctx: Any, builder: Any, sig: Any, args: Any) -> Any:
-            real = ctx.get_value_type(element)
-            byte = ir.IntType(8)
-
-            def by_address(value: Any) -> Any:
-                slot = cgutils.alloca_once_value(builder, value)
-                return builder.bitcast(slot, byte.as_pointer())
-
-            def integer(value: Any) -> Any:
-                return by_address(builder.trunc(value, ir.IntType(32)))
-
-            def letter(value: Any) -> Any:
-                return by_address(builder.trunc(value, byte))
-
-            def memory(value: Any) -> Any:
-                return builder.inttoptr(value, byte.as_pointer())
-
-            fn, t1, t2, m_, n_, k_, a_, lda_, b_, ldb_, beta_, c_, ldc_ = args
-            arguments = [
-                letter(t1), letter(t2), integer(m_), integer(n_), integer(k_), by_address(ir.Constant(real, 1.0)),
-                memory(a_), integer(lda_), memory(b_), integer(ldb_), by_address(builder.sitofp(beta_, real)),
-                memory(c_), integer(ldc_),
-            ]  # fmt: skip
-            kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer()] * len(arguments))
-            builder.call(builder.inttoptr(fn, kind.as_pointer()), arguments)
+    @intrinsic
+    def write(context: Any, address: Any, value: Any) -> Any:
+        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+            builder.store_atomic(args[1], at(builder, args[0]), "seq_cst", 8)
             return ctx.get_dummy_value()
 
-        return signature, generate
+        return types.void(number, number), generate
 
-    return gemm
+    @intrinsic
+    def add(context: Any, address: Any, value: Any) -> Any:
+        """Add to a number; returns what it was."""
+
+        def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.atomic_rmw("add", at(builder, args[0]), args[1], "seq_cst")
+
+        return number(number, number), generate
+
+    @intrinsic
+    def exchange(context: Any, address: Any, old: Any, new: Any) -> Any:
+        """Set a number if it is ``old``; returns whether it was."""
+
+        def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pair = builder.cmpxchg(at(builder, args[0]), args[1], args[2], "seq_cst", "seq_cst")
+            return builder.extract_value(pair, 1)
+
+        return types.boolean(number, number, number), generate
+
+    @intrinsic
+    def pause(context: Any) -> Any:
+        """Tell the processor that this is a waiting loop."""
+
+        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+            machine = platform.machine().lower()
+            if machine in ("x86_64", "amd64"):
+                hint = ir.FunctionType(ir.VoidType(), [])
+                builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.x86.sse2.pause"), [])
+            elif machine in ("aarch64", "arm64"):
+                hint = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+                function = cgutils.get_or_insert_function(builder.module, hint, "llvm.aarch64.hint")
+                builder.call(function, [ir.Constant(ir.IntType(32), 1)])  # yield
+            return ctx.get_dummy_value()
+
+        return types.void(), generate
+
+    return {"read": read, "write": write, "add": add, "exchange": exchange, "pause": pause}

@@ -1,0 +1,133 @@
+"""Launches of the elementwise primitives: ``map``, ``fill`` and ``copy``.
+
+A kernel takes contiguous outputs; an input is full, or repeats a row, a column or an element.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from nnkit.backends.base import Scalar
+from nnkit.backends.cpu.launch import (
+    FLOATS,
+    INT64,
+    LARGE,
+    TYPES,
+    Launch,
+    address,
+    cut,
+    new_launch,
+    number_addresses,
+    why_not,
+)  # fmt: skip
+from nnkit.backends.layout import layout
+from nnkit.kernels.cpu import elementwise, memory
+from nnkit.kernels.cpu.compiler import Kernel
+
+#: Elements from which on a loop over a formula is shared among threads.
+SHARED = 1 << 16
+#: Formulas that on whole numbers are exact: the others are computed in floats, by NumPy's rules.
+WHOLE = frozenset({
+    "add", "sub", "mul", "neg", "square", "identity", "select", "equal", "not_equal", "less", "less_equal", "greater",
+    "greater_equal",
+})  # fmt: skip
+
+
+def map(
+    formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar] = ()
+) -> Launch | str:
+    """Outputs contiguous and of one shape; inputs that are full, or repeat a row, a column or an element."""
+    return _map_alike(formula, inputs, out, scalars) or _map_any(formula, inputs, out, scalars)
+
+
+def _map_alike(
+    formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar]
+) -> Launch | None:
+    """The commonest case, decided quickly: contiguous float arrays, all of one shape and type, no device scalars."""
+    first = out[0]
+    dtype, shape, size = first.dtype, first.shape, first.size
+    name = FLOATS.get(dtype)
+    if name is None or not size:
+        return None
+    for a in (*inputs, *out):
+        if a.dtype is not dtype or a.shape != shape or not a.flags.c_contiguous:
+            return None
+    for s in scalars:
+        if type(s) is not float:
+            return None
+    sources, targets = [address(a) for a in inputs], [address(a) for a in out]
+    aliases = tuple([sources.index(t) if t in sources else -1 for t in targets])
+    kernel = _alike_kernel(formula, name, len(sources), aliases)
+    boxes = [ctypes.c_double(s) for s in scalars]
+    numbers = [ctypes.addressof(b) for b in boxes]
+    launch = new_launch(kernel, [1, size, *sources, *numbers, *targets], boxes)
+    if size * (len(inputs) + len(out)) < LARGE // 8:
+        return launch
+    return _cut_map(launch, inputs, out, "f" * len(inputs), len(numbers))
+
+
+@functools.cache
+def _alike_kernel(formula: str, dtype: str, inputs: int, aliases: tuple[int, ...]) -> Kernel:
+    shape = elementwise.Shape((dtype,) * inputs, (dtype,) * len(aliases), "f" * inputs, aliases)
+    return elementwise.map_kernel(formula, shape)
+
+
+def _cut_map(
+    launch: Launch, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], letters: str, numbers: int
+) -> Launch:
+    moving = {2 + k: a.itemsize for k, (a, kind) in enumerate(zip(inputs, letters, strict=True)) if kind == "f"}
+    moving |= {2 + len(inputs) + numbers + k: a.itemsize for k, a in enumerate(out)}
+    return cut(launch, out[0].size, moving, sum(moving.values()))
+
+
+def _map_any(
+    formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar]
+) -> Launch | str:
+    shape, size = out[0].shape, out[0].size
+    if any(a.dtype not in TYPES for a in inputs) or any(a.dtype not in TYPES for a in out):
+        return why_not(*inputs, *out)
+    if any(a.shape != shape or not a.flags.c_contiguous for a in out) or not size:
+        return "an output is not contiguous, or empty"
+    types = {a.dtype for a in inputs if a.dtype.kind != "b"}
+    if len(types) > 1 or (INT64 in types and formula not in WHOLE):
+        return why_not(*inputs)
+    if any(isinstance(s, np.ndarray) and (s.dtype != np.float64 or s.size != 1) for s in scalars):
+        return "a scalar is not one float64"
+    kinds = [layout(a, shape) for a in inputs]
+    sizes = {size // n if k == "r" else n for k, n in filter(None, kinds) if k in "rc"}
+    if None in kinds or len(sizes) > 1:
+        return "an input is strided"
+    R = sizes.pop() if sizes else 1
+    sources, targets = [address(a) for a in inputs], [address(a) for a in out]
+    aliases = tuple(sources.index(t) if t in sources else -1 for t in targets)
+    numbers, boxes = number_addresses(scalars)
+    letters = "".join(kind[0] for kind in kinds if kind)
+    names = tuple(TYPES[a.dtype] for a in inputs), tuple(TYPES[a.dtype] for a in out)
+    kernel = elementwise.map_kernel(formula, elementwise.Shape(*names, letters, aliases))
+    launch = new_launch(kernel, [R, size // R, *sources, *numbers, *targets], boxes)
+    return _cut_map(launch, inputs, out, letters, len(numbers)) if set(letters) <= {"f", "1"} else launch
+
+
+def fill(value: float, out: np.ndarray) -> Launch | str:
+    """A contiguous array that may be written; int64 takes what float64 holds exactly."""
+    if out.dtype not in TYPES or not out.flags.carray:
+        return why_not(out)
+    if out.dtype == INT64 and not abs(value) <= 2**53:
+        return "a whole number that float64 does not hold"
+    numbers, boxes = number_addresses([float(value)])
+    return new_launch(memory.fill_kernel(TYPES[out.dtype]), [out.size, *numbers, address(out)], boxes)
+
+
+def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
+    """A copy that may change the type or repeat x."""
+    if out.dtype.kind == "b" and x.dtype.kind != "b":
+        return "a conversion to booleans"
+    if not out.flags.writeable:
+        return "a read-only array"  # NumPy refuses it
+    if address(x) != address(out) and np.may_share_memory(x, out):
+        return "the arrays overlap"
+    return map("identity", (x,), (out,))

@@ -1,0 +1,150 @@
+"""Launches of matrix products and of the linear layer: products, and around them loops over their rows.
+
+A large product is cut into pieces of the result, for several threads: along the rows where there are enough, else along
+the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nnkit.backends.cpu import elementwise
+from nnkit.backends.cpu.launch import (
+    FLOATS,
+    Call,
+    Launch,
+    address,
+    address_or_0,
+    common_type,
+    new_call,
+    number_addresses,
+    shares,
+    why_not,
+)  # fmt: skip
+from nnkit.backends.threads import get_num_threads
+from nnkit.kernels.cpu import linear as linear_kernels
+from nnkit.kernels.cpu import products
+from nnkit.kernels.formulas import ACTIVATIONS
+
+#: Multiplications of a product from which on it is shared among threads: some 5 microseconds' worth.
+SHARED = 1 << 19
+#: Multiplications of a product that is cut into more pieces than there are threads, so that a slow one takes fewer.
+UNEVEN = 1 << 26
+STEP = 16  # a piece begins at a multiple of so many rows or columns
+
+
+def _pieces(M: int, N: int, K: int) -> list[tuple[int, int, int, int]]:
+    """The result's pieces: first row, rows, first column, columns."""
+    threads = get_num_threads()
+    if threads < 2 or M * N * K < SHARED:
+        return [(0, M, 0, N)]
+    count = threads if M * N * K < UNEVEN else 4 * threads
+    if M >= max(threads * STEP, N // 4) or (M >= threads * STEP and count == threads):
+        return [(i, rows, 0, N) for i, rows in shares(M, STEP, count)]
+    return [(0, M, j, columns) for j, columns in shares(N, 3 * STEP if N >= 3 * STEP * count else STEP, count)]
+
+
+def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str) -> list[Call]:
+    """y (M, N) = x (M, K) w (N, K)^T, contiguous, by addresses."""
+    M, N, K = sizes
+    size = np.dtype(dtype).itemsize
+    outer = products.outer_kernel(dtype).address
+    small = K <= products.SMALL and M >= products.outer_tile().rows and N >= 4
+    kernel = products.small_dot_kernel(dtype) if small else products.dot_kernel(dtype)
+    calls = []
+    for i, rows, j, columns in _pieces(M, N, K):
+        places = [x + i * K * size, w + j * K * size, y + (i * N + j) * size]
+        calls.append(new_call(kernel, [*places, rows, columns, K, K, K, N, outer]))
+    return calls
+
+
+def _outer(
+    a: int, b: int, y: int, sizes: tuple[int, int, int], dtype: str, transposed: bool, add: bool = False
+) -> list[Call]:
+    """y (M, N) (+)= a b, contiguous, by addresses: a (M, K), or (K, M) where transposed, b (K, N)."""
+    M, N, K = sizes
+    size = np.dtype(dtype).itemsize
+    row, step = (1, M) if transposed else (K, 1)
+    kernel = products.outer_kernel(dtype)
+    calls = []
+    for i, rows, j, columns in _pieces(M, N, K):
+        places = [a + i * row * size, b + j * size, y + (i * N + j) * size]
+        calls.append(new_call(kernel, [*places, rows, columns, K, row, step, N, N, int(add)]))
+    return calls
+
+
+def _together(*products: list[Call]) -> list[list[Call]]:
+    """The stages of independent products: one stage where they are large, else one after the other."""
+    if any(len(calls) > 1 for calls in products):
+        return [[call for calls in products for call in calls]]
+    return [calls for calls in products if calls]
+
+
+def _matrix(x: np.ndarray) -> tuple[np.ndarray, bool] | None:
+    """A matrix as the kernels take it: the contiguous array, and whether it is to be read transposed."""
+    if x.ndim != 2 or x.dtype not in FLOATS:
+        return None
+    if x.flags.c_contiguous:
+        return x, False
+    return (x.T, True) if x.flags.f_contiguous else None
+
+
+def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | str:
+    """Two matrices, contiguous or one of them transposed; batches are for NumPy."""
+    left, right = _matrix(x), _matrix(y)
+    if left is None or right is None or common_type(left[0], right[0], out) is None:
+        return "not two matrices of one float type, contiguous or transposed"
+    if left[1] and right[1]:
+        return "both matrices are transposed"
+    (M, N), K = out.shape, x.shape[1]
+    if 0 in (M, N, K):
+        return "an array is empty"
+    dtype, places = FLOATS[out.dtype], (address(left[0]), address(right[0]), address(out))
+    if right[1]:
+        return Launch(f"dot_{dtype}", [_dot(*places, (M, N, K), dtype)])
+    return Launch(f"outer_{dtype}", [_outer(*places, (M, N, K), dtype, left[1])])
+
+
+def linear(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, activation: str, z: np.ndarray | None, out: np.ndarray,
+    scalars: Sequence[float] = (),
+) -> Launch | str:  # fmt: skip
+    """Every array contiguous and of one type."""
+    dtype = common_type(*(a for a in (x, w, b, z, out) if a is not None))
+    if dtype is None or out.size == 0 or w.shape[1] == 0:
+        return why_not(*(a for a in (x, w, b, z, out) if a is not None))
+    (M, I), O = x.shape, w.shape[0]
+    stages = [_dot(address(x), address(w), address(out), (M, O, I), dtype)]
+    if b is None and activation == "identity" and z is None:
+        return Launch(f"dot_{dtype}", stages)
+    numbers, boxes = number_addresses(scalars)
+    kernel, size = linear_kernels.linear_end_kernel(activation, dtype), out.itemsize
+    ends = []
+    for i, rows in shares(M, 1, get_num_threads() if M * O >= elementwise.SHARED else 1):
+        kept = 0 if z is None else address(z) + i * O * size
+        ends.append(new_call(kernel, [address_or_0(b), kept, address(out) + i * O * size, rows, O, *numbers]))
+    return Launch(f"linear_{activation}_{dtype}", [*stages, ends], boxes)
+
+
+def linear_grad(
+    x: np.ndarray, w: np.ndarray, kept: np.ndarray, dy: np.ndarray, activation: str, dz: np.ndarray,
+    dx: np.ndarray | None, dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
+    scalars: Sequence[float] = (),
+) -> Launch | str:  # fmt: skip
+    """Every array contiguous and of one type."""
+    dtype = common_type(*(a for a in (x, w, kept, dy, dz, dx, dw, db) if a is not None))
+    if dtype is None or dz.size == 0 or w.shape[1] == 0:
+        return why_not(*(a for a in (x, w, kept, dy, dz, dx, dw, db) if a is not None))
+    (M, I), O = x.shape, w.shape[0]
+    stages, alive = [], []
+    if activation != "identity":
+        start = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
+        assert isinstance(start, Launch)
+        stages, alive = [*start.stages], [start]
+    weights = _outer(address(dz), address(x), address(dw), (O, I, M), dtype, True, add[0]) if dw is not None else []
+    inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, False) if dx is not None else []
+    sums = linear_kernels.bias_grad_kernel(dtype)
+    biases = [new_call(sums, [address(dz), address(db), M, O, int(add[1])])] if db is not None else []
+    return Launch(f"linear_grad_{activation}_{dtype}", [*stages, *_together(weights, inputs, biases)], *alive)

@@ -1,0 +1,92 @@
+"""The threads that help the one that runs a program: they wait in compiled code, and sleep when nothing comes.
+
+One program at a time has the team; another thread's program then runs all of its calls itself, with the same results,
+because a call does the same whoever runs it. See ``kernels.cpu.runner`` for how work is handed out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nnkit.backends.threads import get_num_threads
+from nnkit.kernels.cpu.runner import ACTIVE, CALLS, HELPERS, LINE, helper_kernel
+
+JOBS = 1 << 18  # job numbers in use before they start again
+
+
+class _Team:
+    """A board and the helpers that watch it."""
+
+    def __init__(self, helpers: int) -> None:
+        self.process = os.getpid()
+        self.helpers = helpers
+        self.lock = threading.Lock()
+        self.job = 0
+        size = HELPERS + LINE * helpers
+        self._memory = (ctypes.c_int64 * (size + LINE))()
+        skipped = -ctypes.addressof(self._memory) % 64
+        self.address = ctypes.addressof(self._memory) + skipped
+        self.board = (ctypes.c_int64 * size).from_address(self.address)
+        self.beds = [threading.Semaphore(0) for _ in range(helpers)]
+        self.dismissed = False
+        for number in range(helpers):
+            self.board[HELPERS + LINE * number] = 1
+            threading.Thread(target=self._help, args=(number,), name=f"nnkit-{number + 1}", daemon=True).start()
+
+    def _help(self, number: int) -> None:
+        kernel, block = helper_kernel(), (ctypes.c_int64 * 2)(self.address, number)
+        address = ctypes.addressof(block)
+        while self.beds[number].acquire() and not self.dismissed:
+            kernel.call(address)
+
+    def wake(self) -> None:
+        for number, bed in enumerate(self.beds):
+            place = HELPERS + LINE * number
+            if self.board[place]:
+                self.board[place] = 0
+                bed.release()
+
+    def dismiss(self) -> None:
+        self.dismissed = True
+        for bed in self.beds:
+            bed.release()
+
+
+_current: _Team | None = None
+_making = threading.Lock()
+
+
+def _team() -> _Team | None:
+    """The team of as many threads as are set now; None where that is one."""
+    global _current
+    helpers = get_num_threads() - 1
+    team = _current
+    if team is not None and team.helpers == helpers and team.process == os.getpid():
+        return team if helpers else None
+    with _making:
+        if _current is not None and _current.process == os.getpid():  # a forked child has no threads to dismiss
+            _current.dismiss()
+        _current = _Team(helpers)
+    return _current if helpers else None
+
+
+@contextmanager
+def at_work(calls: int) -> Iterator[tuple[int, int]]:
+    """The team for a table whose calls lie at this address: (address of the board, job), or (0, 0) if it is busy."""
+    team = _team()
+    if team is None or not team.lock.acquire(blocking=False):
+        yield 0, 0
+        return
+    try:
+        team.job = team.job % JOBS + 1
+        team.board[CALLS] = calls
+        team.board[ACTIVE] = 1
+        team.wake()
+        yield team.address, team.job
+    finally:
+        team.board[ACTIVE] = 0
+        team.lock.release()

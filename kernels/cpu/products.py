@@ -1,0 +1,259 @@
+"""Matrix products: a tile of the result at a time, which stays in vector registers while its sums grow.
+
+Two ways to fill a tile. ``dot``: both factors are read along their rows, a register holds partial sums of one element
+of the result. ``outer``: an element of the left factor, spread over a register, times neighbouring elements of a row
+of the right one. With weights w (O, I) a linear layer needs x w^T (dot), dz^T x and dz w (outer), so no factor has to
+be laid out anew; small products are up to twice as fast as by BLAS, which copies both factors first
+(``bench/lab/products.py``). A sum's order does not depend on the place of its tile: the result may be split among
+threads in any way, and one row gives the same numbers alone and in a batch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
+from nnkit.kernels.cpu.words import control_words, memory_words
+
+LONG = 4096  # bytes of a row: a longer sum of ``dot`` is made in parts, so that the rows stay in the first cache
+SMALL = 32  # sums that are no longer than this are better made by ``outer``, over transposed rows of w
+LARGE = 1 << 20  # bytes of the right factor of ``outer``, from which on its columns are copied
+DEEP = 256  # rows that are copied at a time
+ROOM = 48  # rows of w that are transposed at a time
+
+
+Build = Callable[..., None]
+
+
+class Tile(NamedTuple):
+    """Rows of the left factor by columns of the result (``dot``), or by registers of columns (``outer``)."""
+
+    rows: int
+    columns: int
+
+
+#: For one row, where every element of w is read once: on Zen 5, more columns take up to a third longer.
+ROW = Tile(1, 2)
+
+
+def dot_tile() -> Tile:
+    """As many sums as there are registers for."""
+    return Tile(4, 6) if registers().number >= 32 else Tile(2, 4)
+
+
+def outer_tile() -> Tile:
+    """As many sums as there are registers for."""
+    return Tile(8, 3) if registers().number >= 32 else Tile(6, 2)
+
+
+def _dot(tile: Tile) -> Build:
+    """y[i…, j…] (+)= the sums over k of x[i…, k] w[j…, k]. Rows and columns beyond the last repeat it."""
+    R, C = range(tile.rows), range(tile.columns)
+
+    def build(v: Vectors, x: Any, w: Any, y: Any, i: Any, j: Any, M: Any, N: Any, K: Any, *steps: Any) -> None:
+        ldx, ldw, ldy, add = steps
+        rows = [v.at_most(v.plus(i, r), v.plus(M, -1)) for r in R]
+        columns = [v.at_most(v.plus(j, c), v.plus(N, -1)) for c in C]
+        starts = [v.times(row, ldx) for row in rows], [v.times(column, ldw) for column in columns]
+        sums = [[v.variable(v.zero) for _ in C] for _ in R]
+
+        def step(k: Any, count: Any = None) -> None:
+            right = [v.load(w, v.plus(starts[1][c], k), count) for c in C]
+            for r in R:
+                left = v.load(x, v.plus(starts[0][r], k), count)
+                for c in C:
+                    v.builder.store(v.multiply_add(left, right[c], v.builder.load(sums[r][c])), sums[r][c])
+
+        rest = v.builder.srem(K, v.integer(v.lanes))
+        whole = v.builder.sub(K, rest)
+        with v.loop(whole, v.lanes) as k:
+            step(k)
+        with v.when(v.builder.icmp_signed(">", rest, v.integer(0))):
+            step(whole, rest)
+        totals = [v.variable(total) for total in v.sums([v.builder.load(sums[r][c]) for r in R for c in C])]
+        places = [v.element(y, v.plus(v.times(row, ldy), column)) for row in rows for column in columns]
+        # All reads come before all writes: a repeated element must not be added twice.
+        with v.when(v.builder.icmp_signed("!=", add, v.integer(0))):
+            for total, place in zip(totals, places, strict=True):
+                v.builder.store(v.add(v.builder.load(total), v.builder.load(place)), total)
+        for total, place in zip(totals, places, strict=True):
+            v.builder.store(v.builder.load(total), place)
+
+    return build
+
+
+def _outer(tile: Tile, part: bool) -> Build:
+    """y[i…, j…] (+)= the sums over k of a[i…, k] b[k, …], b at column j. ``part``: the last register is not full."""
+    R, C = range(tile.rows), range(tile.columns)
+
+    def build(v: Vectors, a: Any, b: Any, y: Any, i: Any, j: Any, M: Any, N: Any, K: Any, *steps: Any) -> None:
+        row, step, ldb, ldy, add = steps
+        rows = [v.at_most(v.plus(i, r), v.plus(M, -1)) for r in R]
+        starts = [v.times(one, row) for one in rows]
+        left = v.builder.sub(v.builder.sub(N, j), v.integer((tile.columns - 1) * v.lanes))
+        counts = [left if part and c == tile.columns - 1 else None for c in C]
+        sums = [[v.variable(v.zero) for _ in C] for _ in R]
+        with v.loop(K) as k:
+            at = v.times(k, ldb)
+            right = [v.load(b, v.plus(at, c * v.lanes), counts[c]) for c in C]
+            for r in R:
+                factor = v.spread(v.builder.load(v.element(a, v.plus(starts[r], v.times(k, step)))))
+                for c in C:
+                    v.builder.store(v.multiply_add(factor, right[c], v.builder.load(sums[r][c])), sums[r][c])
+        places = [[v.plus(v.plus(v.times(one, ldy), j), c * v.lanes) for c in C] for one in rows]
+        # All reads come before all writes: a repeated row must not be added twice.
+        with v.when(v.builder.icmp_signed("!=", add, v.integer(0))):
+            for r in R:
+                for c in C:
+                    before = v.load(y, places[r][c], counts[c])
+                    v.builder.store(v.add(v.builder.load(sums[r][c]), before), sums[r][c])
+        for r in R:
+            for c in C:
+                v.store(y, places[r][c], v.builder.load(sums[r][c]), counts[c])
+
+    return build
+
+
+def _transpose(v: Vectors, w: Any, b: Any, j: Any, N: Any, k: Any, K: Any, *steps: Any) -> None:
+    """b[k…, n…] = w[j…, k…]^T: as many rows as a register has lanes; rows of w beyond the last repeat it."""
+    ldw, ldb, n = steps
+    rows = [v.at_most(v.plus(j, r), v.plus(N, -1)) for r in range(v.lanes)]
+    count = v.builder.sub(K, k)
+    columns = v.transposed([v.load(w, v.plus(v.times(row, ldw), k), count) for row in rows])
+    for c, column in enumerate(columns):
+        v.store(b, v.plus(v.times(v.plus(k, c), ldb), n), column)
+
+
+# Block: [x, w, y, M, N, K, ldx, ldw, ldy]: y (M, N) = x w^T, x (M, K), w (N, K).
+DOT = """
+def kernel(block):
+    x, w, y = pointer(block[0]), pointer(block[1]), pointer(block[2])
+    M, N, K, ldx, ldw, ldy = block[3], block[4], block[5], block[6], block[7], block[8]
+    length = K
+    if K > {long} * 3 // 2:
+        length = {long}
+    for k in range(0, K, length):
+        count = min(length, K - k)
+        for j in range(0, N, {columns}):
+            for i in range(0, M - 1, {rows}):
+                tile(x, w, y, i, j, M, N, count, ldx, ldw, ldy, k > 0)
+        if M % {rows} == 1:
+            for j in range(0, N, {few}):
+                row(x, w, y, M - 1, j, M, N, count, ldx, ldw, ldy, k > 0)
+        x, w = pointer(block[0] + (k + length) * {size}), pointer(block[1] + (k + length) * {size})
+"""
+
+# Block: [a, b, y, M, N, K, row, step, ldb, ldy, add]: y (M, N) (+)= a b, b (K, N); an element of a lies at
+# i * row + k * step. Registers of columns come in threes (or twos), evenly: 4 are 2 and 2. Rows of a large b are far
+# apart in memory; the columns at hand of so many rows are copied, side by side, before they are read again and again.
+OUTER = """
+def kernel(block):
+    M, N, K, row, step, ldb, ldy = block[3], block[4], block[5], block[6], block[7], block[8], block[9]
+    y, space = pointer(block[2]), stack({widest} * {W} * {deep} * {size})
+    copied = M > 2 * {rows} and K * ldb > {large}
+    depth = K
+    if copied:
+        depth = {deep}
+    for first in range(0, K, depth):
+        count, add = min(depth, K - first), int(first > 0 or block[10] != 0)
+        a = pointer(block[0] + first * step * {size})
+        j = 0
+        while j < N:
+            left = (N - j + {W} - 1) // {W}
+            wide = min(left, {widest})
+            if left == {widest} + 1:
+                wide = (left + 1) // 2
+            full = N - j >= wide * {W}
+            b, skip = pointer(block[1] + (first * ldb + j) * {size}), ldb
+            if copied:
+                b, skip = copy_columns(b, ldb, pointer(space), count, min(wide * {W}, N - j)), {widest} * {W}
+            for i in range(0, M, {rows}):
+                {choice}
+            j += wide * {W}
+"""
+
+COPY_COLUMNS = """
+def copy_columns(b, ldb, out, count, width):
+    for k in range(count):
+        for c in range(width):
+            out[k * {widest} * {W} + c] = b[k * ldb + c]
+    return out
+"""
+
+# Block: as DOT, K at most SMALL, and then the address of the kernel ``outer``, which is given rows of w transposed: as
+# many at a time as there is room for on the stack.
+SMALL_DOT = """
+def kernel(block):
+    M, N, K, ldx, ldw, ldy = block[3], block[4], block[5], block[6], block[7], block[8]
+    space, next_block = stack({room} * {small} * {size}), stack(11 * 8)
+    w, b, arguments = pointer(block[1]), pointer(space), labels(next_block)
+    for j in range(0, N, {room}):
+        count = min({room}, N - j)
+        for n in range(0, count, {W}):
+            for k in range(0, K, {W}):
+                transpose(w, b, j + n, N, k, K, ldw, {room}, n)
+        arguments[0], arguments[1], arguments[2] = block[0], space, block[2] + j * {size}
+        arguments[3], arguments[4], arguments[5] = M, count, K
+        arguments[6], arguments[7], arguments[8], arguments[9], arguments[10] = ldx, 1, {room}, ldy, 0
+        call(block[9], next_block)
+"""
+
+
+def _choice(tile: Tile) -> str:
+    """Which tile is called: by its width and by whether its last register is full."""
+    arguments = "a, b, y, i, j, M, N, count, row, step, skip, ldy, add"
+    lines: list[str] = []
+    for columns in range(tile.columns, 0, -1):
+        for part in (False, True):
+            condition = f"wide == {columns} and {'not ' if part else ''}full"
+            lines.append(f"{'elif' if lines else 'if'} {condition}:")
+            lines.append(f"    tile{columns}{'p' * part}({arguments})")
+    return "\n                ".join(lines)
+
+
+def _outer_words(dtype: str) -> dict[str, object]:
+    from numba import njit
+
+    tile = outer_tile()
+    words = memory_words(dtype) | control_words()
+    for columns in range(1, tile.columns + 1):
+        for part in (False, True):
+            shape = Tile(tile.rows, columns)
+            words[f"tile{columns}{'p' * part}"] = tile_word(dtype, 3, 10, _outer(shape, part))
+    exec(COPY_COLUMNS.format(W=lanes(dtype), widest=tile.columns), words)
+    return words | {"copy_columns": njit(error_model="numpy", forceinline=True)(words["copy_columns"])}
+
+
+def _dot_words(dtype: str) -> dict[str, object]:
+    tiles = {"tile": dot_tile(), "row": ROW}
+    return memory_words(dtype) | {name: tile_word(dtype, 3, 9, _dot(tile)) for name, tile in tiles.items()}
+
+
+@functools.cache
+def dot_kernel(dtype: str) -> Kernel:
+    """y = x w^T for sums that are longer than SMALL."""
+    tile, size = dot_tile(), np.dtype(dtype).itemsize
+    text = DOT.format(long=LONG // size, rows=tile.rows, columns=tile.columns, few=ROW.columns, size=size)
+    return load(Source(f"dot_{dtype}_{lanes(dtype)}", text, lambda: _dot_words(dtype)))
+
+
+@functools.cache
+def small_dot_kernel(dtype: str) -> Kernel:
+    """y = x w^T for sums that are no longer than SMALL."""
+    text = SMALL_DOT.format(room=ROOM, small=SMALL, W=lanes(dtype), size=np.dtype(dtype).itemsize)
+    words = lambda: memory_words(dtype) | control_words() | {"transpose": tile_word(dtype, 2, 7, _transpose)}  # noqa: E731
+    return load(Source(f"small_dot_{dtype}_{lanes(dtype)}", text, words))
+
+
+@functools.cache
+def outer_kernel(dtype: str) -> Kernel:
+    """y = a b, or y + a b."""
+    tile = outer_tile()
+    sizes = {"W": lanes(dtype), "widest": tile.columns, "rows": tile.rows, "size": np.dtype(dtype).itemsize}
+    text = OUTER.format(**sizes, deep=DEEP, large=LARGE // sizes["size"], choice=_choice(tile))
+    return load(Source(f"outer_{dtype}_{lanes(dtype)}", text, lambda: _outer_words(dtype)))

@@ -1,0 +1,211 @@
+"""Code on vector registers, for the tiles of ``products``: several neighbouring elements at once.
+
+LLVM's own vectoriser keeps too few sums in registers for a matrix product, so a tile says what is in a register. It is
+written against ``Vectors``, which builds LLVM's instructions; only the number of lanes depends on the processor.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Registers(NamedTuple):
+    """A processor's vector registers."""
+
+    nbytes: int  # of one register
+    number: int
+
+
+@functools.cache
+def registers() -> Registers:
+    """The vector registers of this processor, as LLVM describes it."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return Registers(64, 32)
+    if features.get("avx"):
+        return Registers(32, 16)
+    return Registers(16, 16 if llvm.get_process_triple().startswith(("x86", "i")) else 32)
+
+
+def lanes(dtype: str) -> int:
+    """Elements in a register."""
+    return registers().nbytes // np.dtype(dtype).itemsize
+
+
+class Vectors:
+    """Builds instructions on vectors of ``dtype`` and on the integers that address them, at LLVM's ``builder``."""
+
+    def __init__(self, builder: Any, dtype: str) -> None:
+        from llvmlite import ir
+
+        self.ir, self.builder = ir, builder
+        self.lanes, self.size = lanes(dtype), np.dtype(dtype).itemsize
+        self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+        self.type = ir.VectorType(self.real, self.lanes)
+        self.zero = ir.Constant(self.type, [ir.Constant(self.real, 0.0)] * self.lanes)
+        self.suffix = f"v{self.lanes}f{8 * self.size}"
+
+    # ---- integers -----------------------------------------------------------------------------------------
+
+    def integer(self, value: int) -> Any:
+        """A constant."""
+        return self.ir.Constant(self.ir.IntType(64), value)
+
+    def plus(self, x: Any, y: Any) -> Any:
+        """x + y; y may be a Python number."""
+        return self.builder.add(x, self.integer(y) if isinstance(y, int) else y)
+
+    def times(self, x: Any, y: Any) -> Any:
+        """x y."""
+        return self.builder.mul(x, y)
+
+    def at_most(self, x: Any, limit: Any) -> Any:
+        """The smaller of x and ``limit``."""
+        return self.builder.select(self.builder.icmp_signed("<", x, limit), x, limit)
+
+    @contextmanager
+    def loop(self, stop: Any, step: int = 1) -> Iterator[Any]:
+        """Repeat what is built inside for 0, step, … below ``stop``."""
+        from numba.core import cgutils
+
+        with cgutils.for_range_slice(self.builder, self.integer(0), stop, self.integer(step)) as (index, _):
+            yield index
+
+    def when(self, condition: Any) -> Any:
+        """A context: what is built inside runs only if."""
+        return self.builder.if_then(condition)
+
+    # ---- memory -------------------------------------------------------------------------------------------
+
+    def variable(self, value: Any) -> Any:
+        """A variable, which LLVM will keep in a register; read and set by the builder's load and store."""
+        from numba.core import cgutils
+
+        return cgutils.alloca_once_value(self.builder, value)
+
+    def element(self, pointer: Any, index: Any) -> Any:
+        """The address of one element."""
+        return self.builder.gep(pointer, [index])
+
+    def _place(self, pointer: Any, index: Any) -> Any:
+        return self.builder.bitcast(self.element(pointer, index), self.type.as_pointer())
+
+    def _call(self, name: str, result: Any, *arguments: Any) -> Any:
+        from numba.core import cgutils
+
+        kind = self.ir.FunctionType(result, [a.type for a in arguments])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
+
+    def _lanes_below(self, count: Any) -> Any:
+        numbers = self.ir.Constant(self.ir.VectorType(self.ir.IntType(64), self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", numbers, self.spread(count))
+
+    def load(self, pointer: Any, index: Any, count: Any = None) -> Any:
+        """The elements from ``index`` on; where given, only ``count`` of them, and zeros."""
+        place = self._place(pointer, index)
+        if count is None:
+            return self.builder.load(place, align=self.size)
+        aligned = self.ir.Constant(self.ir.IntType(32), self.size)
+        return self._call(
+            f"llvm.masked.load.{self.suffix}.p0", self.type, place, aligned, self._lanes_below(count), self.zero
+        )
+
+    def store(self, pointer: Any, index: Any, vector: Any, count: Any = None) -> None:
+        """Write the elements from ``index`` on; where given, only ``count`` of them."""
+        place = self._place(pointer, index)
+        if count is None:
+            self.builder.store(vector, place, align=self.size)
+        else:
+            aligned = self.ir.Constant(self.ir.IntType(32), self.size)
+            self._call(
+                f"llvm.masked.store.{self.suffix}.p0",
+                self.ir.VoidType(),
+                vector,
+                place,
+                aligned,
+                self._lanes_below(count),
+            )
+
+    # ---- arithmetic ---------------------------------------------------------------------------------------
+
+    def spread(self, value: Any) -> Any:
+        """One value in every lane."""
+        kind = self.ir.VectorType(value.type, self.lanes)
+        i32 = self.ir.IntType(32)
+        first = self.builder.insert_element(self.ir.Constant(kind, self.ir.Undefined), value, self.ir.Constant(i32, 0))
+        return self._pick(first, first, [0] * self.lanes)
+
+    def add(self, x: Any, y: Any) -> Any:
+        """x + y, lane by lane."""
+        return self.builder.fadd(x, y)
+
+    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        """x y + z, rounded once."""
+        return self._call(f"llvm.fma.{self.suffix}", self.type, x, y, z)
+
+    def _pick(self, x: Any, y: Any, places: list[int]) -> Any:
+        kind = self.ir.VectorType(self.ir.IntType(32), len(places))
+        return self.builder.shuffle_vector(x, y, self.ir.Constant(kind, places))
+
+    def sums(self, vectors: list[Any]) -> list[Any]:
+        """The sum of the lanes of each vector; as many as fit are folded together.
+
+        The halves of a vector are added, then the quarters, and so on: a sum is the same whatever else is folded.
+        """
+        made: list[Any] = []
+        while vectors:
+            count = 1 << (min(len(vectors), self.lanes).bit_length() - 1)
+            made += self._fold(vectors[:count])
+            vectors = vectors[count:]
+        return made
+
+    def _fold(self, vectors: list[Any]) -> list[Any]:
+        count, size, group = len(vectors), self.lanes, self.lanes  # lanes of a vector; lanes that belong to one sum
+        while group > 1:
+            half = group // 2
+            pairs = [vectors[i : i + 2] for i in range(0, len(vectors), 2)]
+            starts = range(0, size * len(pairs[0]), group)
+            low = [start + k for start in starts for k in range(half)]
+            high = [start + half + k for start in starts for k in range(half)]
+            vectors = [self.add(self._pick(p[0], p[-1], low), self._pick(p[0], p[-1], high)) for p in pairs]
+            size, group = len(low), half
+        i32 = self.ir.IntType(32)
+        return [self.builder.extract_element(vectors[0], self.ir.Constant(i32, k)) for k in range(count)]
+
+    def transposed(self, vectors: list[Any]) -> list[Any]:
+        """As many vectors as lanes, seen as rows of a square matrix: its columns."""
+        vectors, half = list(vectors), 1
+        while half < self.lanes:
+            low = [k if k & half == 0 else self.lanes + k - half for k in range(self.lanes)]
+            high = [k + half if k & half == 0 else self.lanes + k for k in range(self.lanes)]
+            for i in range(self.lanes):
+                if i & half == 0:
+                    x, y = vectors[i], vectors[i + half]
+                    vectors[i], vectors[i + half] = self._pick(x, y, low), self._pick(x, y, high)
+            half *= 2
+        return vectors
+
+
+def tile_word(dtype: str, pointers: int, integers: int, build: Callable[..., None]) -> Any:
+    """A word for kernels: ``build(vectors, *arguments)``, whose arguments are pointers, then int64 numbers."""
+    from numba import from_dtype, types
+    from numba.extending import intrinsic
+
+    kinds = [types.CPointer(from_dtype(np.dtype(dtype)))] * pointers + [types.int64] * integers
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        build(Vectors(builder, dtype), *arguments)
+        return context.get_dummy_value()
+
+    # Numba wants a typing function of as many parameters as the word has.
+    names = ", ".join(f"a{k}" for k in range(len(kinds)))
+    namespace: dict[str, Any] = {"signature": types.void(*kinds), "generate": generate}
+    exec(f"def typing(context, {names}):\n    return signature, generate", namespace)
+    return intrinsic(namespace["typing"])

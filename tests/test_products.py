@@ -1,0 +1,139 @@
+"""Matrix products in vector registers: right for every size, on every kind of processor, however they are cut."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+import nnkit
+from nnkit import backends
+from nnkit.kernels.cpu import linear, products, vectors
+from nnkit.kernels.cpu.compiler import Kernel
+from nnkit.kernels.cpu.vectors import Registers
+
+#: Around the tiles, the registers, and the sizes at which a kernel changes its ways.
+SIZES = [
+    (1, 1, 1), (1, 7, 40), (2, 3, 5), (4, 6, 16), (5, 7, 33), (8, 48, 32), (9, 17, 31), (31, 49, 32), (33, 64, 65),
+    (17, 100, 20), (12, 13, 1700), (40, 700, 400),
+]  # fmt: skip
+#: AVX-512, AVX2 and SSE or NEON as far as this processor can do them: LLVM makes narrow code of wide vectors.
+PROCESSORS = {"64 bytes": Registers(64, 32), "32 bytes": Registers(32, 16), "16 bytes": Registers(16, 32)}
+TYPES = ["float32", "float64"]
+
+
+@pytest.fixture(params=PROCESSORS.values(), ids=PROCESSORS)
+def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    kernels = products.dot_kernel, products.small_dot_kernel, products.outer_kernel
+    for module in (vectors, products):
+        monkeypatch.setattr(module, "registers", lambda: request.param)
+    for kernel in kernels:
+        kernel.cache_clear()
+    yield
+    for kernel in kernels:
+        kernel.cache_clear()
+
+
+def values(*shape: int, dtype: str = "float32") -> np.ndarray:
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(dtype)
+
+
+def run(kernel: Kernel, *arguments: np.ndarray | int) -> None:
+    numbers = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
+    block = (ctypes.c_int64 * len(numbers))(*numbers)  # by name, so that it lives as long as the call
+    kernel.call(ctypes.addressof(block))
+
+
+def assert_product(y: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """y is left times right, up to the rounding of its sums."""
+    exact = left.astype("f8") @ right.astype("f8")
+    bound = np.abs(left).astype("f8") @ np.abs(right).astype("f8")
+    assert np.all(np.abs(y - exact) <= bound * left.shape[1] * np.finfo(y.dtype).eps + 1e-300)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_dot(dtype: str, processor: None) -> None:
+    dot, small = products.dot_kernel(dtype), products.small_dot_kernel(dtype)
+    outer = products.outer_kernel(dtype).address
+    for M, N, K in SIZES:
+        x, w = values(M, K, dtype=dtype), values(N, K, dtype=dtype)
+        for kernel in (dot, small) if K <= products.SMALL else (dot,):
+            padded = np.full(M * N + 2, 7.0, dtype)
+            y = padded[1:-1].reshape(M, N)
+            run(kernel, x, w, y, M, N, K, K, K, N, outer)
+            assert_product(y, x, w.T)
+            assert padded[0] == padded[-1] == 7.0
+
+
+@pytest.mark.parametrize("add", [0, 1])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_outer(dtype: str, add: int, processor: None) -> None:
+    kernel = products.outer_kernel(dtype)
+    for (M, N, K), transposed in itertools.product(SIZES, (False, True)):
+        a, b = values(M, K, dtype=dtype), values(K, N, dtype=dtype)
+        stored = np.ascontiguousarray(a.T) if transposed else a
+        padded = np.full(M * N + 2, 7.0, dtype)
+        y = padded[1:-1].reshape(M, N)
+        run(kernel, stored, b, y, M, N, K, *((1, M) if transposed else (K, 1)), N, N, add)
+        before = np.full((M, 1), 7.0 * add, dtype)
+        assert_product(y, np.hstack([a, before]), np.vstack([b, np.ones((1, N), dtype)]))
+        assert padded[0] == padded[-1] == 7.0
+
+
+@pytest.mark.parametrize("add", [0, 1])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_bias_grad(dtype: str, add: int) -> None:
+    kernel = linear.bias_grad_kernel(dtype)
+    for M, O in ((1, 1), (3, 5), (32, 10), (33, 64), (7, 200)):
+        dz, db = values(M, O, dtype=dtype), np.full(O, 2.0, dtype)
+        run(kernel, dz, db, M, O, add)
+        np.testing.assert_allclose(db, dz.astype("f8").sum(0) + 2.0 * add, rtol=1e-4, atol=1e-5)
+
+
+# ---- as primitives -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = nnkit.get_num_threads()
+    yield nnkit.set_num_threads
+    nnkit.set_num_threads(before)
+
+
+#: Products that are shared among threads along their rows, their columns, and in many pieces.
+SHARED = [(512, 40, 64), (64, 784, 32), (24, 3000, 16), (300, 500, 500)]
+
+
+@pytest.mark.parametrize("sizes", SHARED, ids=str)
+def test_the_number_of_threads_changes_no_bit(sizes: tuple[int, int, int], threads: Callable[[int], None]) -> None:
+    M, N, K = sizes
+    numba = backends.get("numba")
+    x, w, b, dy = values(M, K), values(N, K), values(N), values(M, N)
+
+    def results(count: int) -> list[np.ndarray]:
+        threads(count)
+        y, z, dz, dx, dw, db = (np.zeros(s, "f4") for s in ((M, N), (M, N), (M, N), (M, K), (N, K), (N,)))
+        numba.linear(x, w, b, "gelu", z, y)
+        numba.linear_grad(x, w, z, dy, "gelu", dz, dx, dw, db, (False, False))
+        product = np.zeros((M, M), "f4")
+        numba.matmul(x, x.T, product)
+        return [y, z, dz, dx, dw, db, product]
+
+    alone = results(1)
+    for count in (2, 3, 5):
+        for one, other in zip(alone, results(count), strict=True):
+            assert np.array_equal(one, other), count
+    np.testing.assert_allclose(alone[1], x @ w.T + b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_row_is_the_same_alone_and_in_a_batch() -> None:
+    numba = backends.get("numba")
+    x, w = values(37, 100), values(23, 100)
+    y, row = np.zeros((37, 23), "f4"), np.zeros((1, 23), "f4")
+    numba.linear(x, w, None, "identity", None, y)
+    for i in range(37):
+        numba.linear(x[i : i + 1], w, None, "identity", None, row)
+        assert np.array_equal(row[0], y[i])

@@ -1,0 +1,137 @@
+"""Stages whose calls are shared among threads: each call runs exactly once, whoever is there to help."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnkit
+from nnkit.backends.cpu import team
+from nnkit.backends.cpu.launch import new_call, shares
+from nnkit.backends.cpu.table import Table
+from nnkit.kernels.cpu.elementwise import Shape, map_kernel
+from nnkit.kernels.cpu.runner import ACTIVE, HELPERS
+
+PIECES = 12
+#: x[i] = x[i] + 1, so that a call that runs twice, or never, shows.
+ONCE_MORE = ("add", Shape(("float64", "float64"), ("float64",), "f1", (0,)))
+
+
+@pytest.fixture(params=[1, 2, 4])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = nnkit.get_num_threads()
+    nnkit.set_num_threads(request.param)
+    yield request.param
+    nnkit.set_num_threads(before)
+
+
+class Counting:
+    """A table of three stages over numbers that count how often their call ran."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(3 * PIECES)
+        self.one = np.ones(1)
+        kernel = map_kernel(*ONCE_MORE)
+        address, one = self.counts.ctypes.data, self.one.ctypes.data
+        calls = [
+            [new_call(kernel, [1, 1, address + 8 * (PIECES * s + k), one, address]) for k in range(PIECES)]
+            for s in range(3)
+        ]
+        self.calls = [calls[0], calls[1][:1], calls[2]]  # the second stage is a single call
+        self.table = Table([[(c.kernel.address, ctypes.addressof(c.block)) for c in stage] for stage in self.calls])
+
+    def assert_ran(self, times: int) -> None:
+        expected = np.repeat([times, 0, times], PIECES)
+        expected[PIECES] = times
+        assert np.array_equal(self.counts, expected)
+
+
+def test_every_call_runs_once(threads: int) -> None:
+    counting = Counting()
+    counting.table.run()
+    counting.assert_ran(1)
+    counting.table.run(20_000)
+    counting.assert_ran(20_001)
+
+
+def test_many_threads_with_programs_of_their_own(threads: int) -> None:
+    tables = [Counting() for _ in range(8)]
+    started = [threading.Thread(target=lambda c=c: [c.table.run(7) for _ in range(300)]) for c in tables]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join(60)
+    for counting in tables:
+        counting.assert_ran(2100)
+
+
+def test_a_helper_that_sleeps_is_woken_and_sleeps_again() -> None:
+    before = nnkit.get_num_threads()
+    nnkit.set_num_threads(2)
+    try:
+        counting = Counting()
+        counting.table.run()
+        helpers = team._current
+        assert helpers is not None and helpers.helpers == 1 and helpers.board[ACTIVE] == 0
+        for _ in range(3):
+            deadline = time.monotonic() + 30
+            while not helpers.board[HELPERS] and time.monotonic() < deadline:
+                time.sleep(0.001)
+            assert helpers.board[HELPERS] == 1
+            counting.table.run(50)
+        counting.assert_ran(151)
+    finally:
+        nnkit.set_num_threads(before)
+
+
+def test_without_the_team_a_program_runs_alone() -> None:
+    before = nnkit.get_num_threads()
+    nnkit.set_num_threads(2)
+    try:
+        counting = Counting()
+        with team.at_work(0) as (board, job):
+            assert board and job
+            with team.at_work(0) as taken:
+                assert taken == (0, 0)
+            counting.table.run(3)
+        counting.assert_ran(3)
+    finally:
+        nnkit.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_has_a_team_of_its_own() -> None:
+    before = nnkit.get_num_threads()
+    nnkit.set_num_threads(2)
+    try:
+        counting = Counting()
+        counting.table.run()
+        child = os.fork()
+        if child == 0:
+            counting.table.run(100)
+            os._exit(0 if counting.counts[0] == 101 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        nnkit.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [((100, 16, 2), [(0, 64), (64, 36)]), ((5, 16, 2), [(0, 5)]), ((64, 1, 3), [(0, 22), (22, 22), (44, 20)])],
+)
+def test_shares(arguments: Any, expected: list[tuple[int, int]]) -> None:
+    assert list(shares(*arguments)) == expected
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_number_of_threads_is_at_least_one(count: int) -> None:
+    with pytest.raises(ValueError, match=f"count: expected at least 1 thread, got {count}"):
+        nnkit.set_num_threads(count)
