@@ -7,22 +7,17 @@ that it is tested against. Primitives write into outputs that the caller gives; 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
-
-from nnkit.backends.device import Device
-from nnkit.backends.program import Program, ProgramRecorder
-from nnkit.backends.recording import note_host_read, primitive, recorder
+from nnkit.backends.memory import Memory
+from nnkit.backends.precision import is_half
+from nnkit.backends.recording import Array, primitive, recorder
 from nnkit.kernels import arithmetic, formulas, philox, special, updates
 from nnkit.kernels.vocabulary import array_words, bind, element_names, table_of
 
-Array = Any
 Scalar = Any  # a Python float, or a float64 array of one element in device memory
 
 #: name -> plain Python function, for every formula that ``map`` knows.
@@ -30,8 +25,8 @@ FORMULAS = table_of(arithmetic) | table_of(formulas) | table_of(updates)
 
 #: The methods of Backend that are primitives.
 PRIMITIVES = (
-    "map", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "softmax", "softmax_grad",
-    "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
+    "map", "map_unless", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "half_linear_grad",
+    "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
     "uniform", "dropout",
 )  # fmt: skip
 
@@ -41,17 +36,11 @@ def keeps_input(activation: str) -> bool:
     return element_names(FORMULAS[f"{formulas.ACTIVATIONS[activation]}_grad"])[1] == "x"
 
 
-class Backend:
+class Backend(Memory):
     """A device's memory and primitives over the array-API namespace ``xp``.
 
     Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``.
     """
-
-    name = "reference"
-    xp: Any = None
-
-    def __init__(self, index: int = 0) -> None:
-        self.device = Device(self.name, index)
 
     def __init_subclass__(cls) -> None:
         """An override of a primitive is a primitive."""
@@ -61,72 +50,13 @@ class Backend:
             if body is not None and not hasattr(body, "__wrapped__"):
                 setattr(cls, name, primitive(body))
 
-    # ---- memory -------------------------------------------------------------------------------------------
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array whose values are not set."""
-        array = self.xp.empty(shape, dtype=self.native(dtype))
-        at_work = recorder()
-        if at_work is not None:
-            at_work.adopt(array)
-        return array
+    # ---- memory, where it takes a primitive ---------------------------------------------------------------------
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array of zeros."""
         out = self.empty(shape, dtype)
         self.fill(0, out)
         return out
-
-    def asarray(self, values: Any, dtype: Any = None) -> Array:
-        """A new array on this device with the values of a numpy array or nested list."""
-        host = np.array(values, dtype=dtype, order="C")
-        return self.xp.asarray(host, dtype=self.native(host.dtype))
-
-    def to_numpy(self, array: Array) -> np.ndarray:
-        """The values as a numpy array on the host; may share memory. A step that does this cannot be replayed."""
-        note_host_read()
-        return np.asarray(array)
-
-    def native(self, dtype: Any) -> Any:
-        """This namespace's dtype for a numpy dtype."""
-        return getattr(self.xp, np.dtype(dtype).name)
-
-    def dtype_of(self, array: Array) -> np.dtype:
-        """The numpy dtype of an array."""
-        return np.dtype(str(array.dtype).rpartition(".")[2])
-
-    def synchronize(self) -> None:
-        """Wait until the device has done what it was given; at once on a CPU."""
-
-    def recorder(self) -> ProgramRecorder:
-        """A recorder for a program of this backend; ``recording.recording(recorder)`` puts it to work."""
-        return ProgramRecorder(Program)
-
-    def transfer(self, x: Array, out: Array) -> None:
-        """Copy x into out, of the same type and shape, outside of any program."""
-        out[...] = x
-
-    def upload(self, x: np.ndarray, out: Array) -> None:
-        """Copy a host array into out, of the same type and shape, outside of any program."""
-        out[...] = self.xp.asarray(x)
-
-    def download(self, x: Array) -> np.ndarray:
-        """A copy of an array on the host, outside of any program."""
-        return np.array(self.to_numpy(x))
-
-    def duplicate(self, x: Array) -> Array:
-        """A copy in memory of its own, outside of any program."""
-        return self.xp.asarray(x, copy=True)
-
-    def versions(self) -> str:
-        """The library that carries this backend and its version, for the device table."""
-        return f"{self.xp.__name__.removeprefix('array_api_compat.')} {getattr(self.xp, '__version__', '')}".strip()
-
-    def quietly(self) -> AbstractContextManager[Any]:
-        """A context in which infinity and NaN come out without the array library's warnings."""
-        return contextlib.nullcontext()
-
-    # ---- views: no data moves unless the memory layout leaves no choice --------------------------------------
 
     def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
         """The same elements in row-major order under another shape; a view where possible."""
@@ -138,14 +68,6 @@ class Backend:
             out = self.empty(tuple(x.shape), self.dtype_of(x))
             self.copy(x, out)
             return self.xp.reshape(out, shape)
-
-    def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
-        """The axes in another order; a view."""
-        return self.xp.permute_dims(x, axes)
-
-    def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
-        """x repeated along axes of size 1 and new leading axes; a view, not to be written."""
-        return self.xp.broadcast_to(x, shape)
 
     # ---- primitives: elementwise ----------------------------------------------------------------------------
 
@@ -162,14 +84,24 @@ class Backend:
         ``scalars`` are one value for each keyword-only parameter of the formula, in order. An output may be one of
         the inputs; it may not overlap one otherwise.
         """
-        numbers = [self._number(s, inputs[0].dtype) for s in scalars]
+        wide = [self._wide(x) for x in inputs]
+        numbers = [self._number(s, wide[0].dtype) for s in scalars]
         with self.quietly():
-            values = self.formulas[formula](*inputs, *numbers)
+            values = self.formulas[formula](*wide, *numbers)
         for target, value in zip(out, values if len(out) > 1 else (values,), strict=True):
             if isinstance(value, float):  # a literal that the formula returns as it is
                 self.fill(value, target)
             else:
                 self._write(value, target)
+
+    def _wide(self, x: Array) -> Array:
+        """x, as float32 where it is of a half type: formulas and sums of those are computed so, as in kernels."""
+        computed = self._computed(x)
+        return x if computed == x.dtype else self.xp.astype(x, computed)
+
+    def _computed(self, x: Array) -> Any:
+        """The type that is computed in for x."""
+        return self.xp.float32 if is_half(self.dtype_of(x)) else x.dtype
 
     def _number(self, scalar: Scalar, dtype: Any) -> Array:
         """A scalar as an array of one element of the type that the formula computes in."""
@@ -179,8 +111,23 @@ class Backend:
 
     def _write(self, value: Array, out: Array) -> None:
         if value.dtype != out.dtype:
-            value = self.xp.astype(value, out.dtype)
+            with self.quietly():
+                value = self.xp.astype(value, out.dtype)
         out[...] = self.xp.broadcast_to(value, out.shape)
+
+    @primitive
+    def map_unless(
+        self, flag: Array, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
+    ) -> None:
+        """``map`` where ``flag``, float64 of one element, is 0; else ``out`` stays as it is.
+
+        The flag is read on the device, so a replayed step can leave out its update.
+        """
+        stays = self.xp.reshape(flag, ()) != 0.0
+        values = [self.empty(tuple(target.shape), self.dtype_of(target)) for target in out]
+        self.map(formula, inputs, values, scalars)
+        for value, target in zip(values, out, strict=True):
+            self._write(self.xp.where(stays, target, value), target)
 
     def prepared_map(
         self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
@@ -204,7 +151,7 @@ class Backend:
     def reduce(self, kind: str, x: Array, axes: tuple[int, ...], out: Array) -> None:
         """kind is sum, prod, max, min, any or all, over ``axes``; ``out`` has those axes removed or of size 1."""
         with self.quietly():
-            result = getattr(self.xp, kind)(x, axis=axes)
+            result = getattr(self.xp, kind)(self._wide(x), axis=axes)
         self._write(self.xp.reshape(result, out.shape), out)
 
     @primitive
@@ -218,7 +165,7 @@ class Backend:
     def matmul(self, x: Array, y: Array, out: Array) -> None:
         """x (..., M, K) times y (..., K, N), batch axes broadcast."""
         with self.quietly():
-            self._write(self.xp.matmul(x, y), out)
+            self._write(self.xp.matmul(self._wide(x), self._wide(y)), out)
 
     @primitive
     def linear(
@@ -250,12 +197,36 @@ class Backend:
             self.map(f"{formulas.ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
         if db is not None:
             with self.quietly():
-                self._put(self.xp.sum(dz, axis=0), db, add[1])
+                self._put(self.xp.sum(self._wide(dz), axis=0), db, add[1])
         if dw is not None:
             with self.quietly():
-                self._put(self.xp.matmul(self.permute(dz, (1, 0)), x), dw, add[0])
+                self._put(self.xp.matmul(self.permute(self._wide(dz), (1, 0)), self._wide(x)), dw, add[0])
         if dx is not None:
             self.matmul(dz, w, dx)
+
+    def rounded(self, x: Array, half: str) -> Array:
+        """x as an operand of products under ``autocast``: rounded to the numbers of "bfloat16" or "float16".
+
+        Here they stay in memory of x's type. A device that multiplies half types may return an array of that type;
+        then its ``matmul``, ``linear`` and ``half_linear_grad`` have to take it, with sums and results in float32.
+        """
+        out = self.empty(tuple(x.shape), self.dtype_of(x))
+        self.map(f"round_to_{half}", (x,), (out,))
+        return out
+
+    def half_linear_grad(
+        self, half: str, x: Array, w: Array, kept: Array, dy: Array, activation: str, dz: Array, dx: Array | None,
+        dw: Array | None, db: Array | None, add: tuple[bool, bool], scalars: Sequence[float] = (),
+    ) -> None:  # fmt: skip
+        """``linear_grad`` under ``autocast``: x and w are ``rounded``, dz is rounded before it is multiplied.
+
+        db is the sum of dz itself. Made of other primitives, which a program has as instructions of its own.
+        """
+        if activation != "identity" or db is not None:
+            self.linear_grad(x, w, kept, dy, activation, dz, None, None, db, add, scalars)
+        if dx is not None or dw is not None:
+            operand = self.rounded(dz, half)
+            self.linear_grad(x, w, operand, operand, "identity", operand, dx, dw, None, add)
 
     def _put(self, value: Array, out: Array, add: bool) -> None:
         self._write(out + value if add else value, out)
@@ -265,7 +236,7 @@ class Backend:
     @primitive
     def softmax(self, x: Array, log: bool, out: Array) -> None:
         """Softmax, or its logarithm, over the last axis."""
-        xp = self.xp
+        xp, x = self.xp, self._wide(x)
         with self.quietly():
             shifted = x - xp.max(x, axis=-1, keepdims=True)
             e = xp.exp(shifted)
@@ -275,7 +246,7 @@ class Backend:
     @primitive
     def softmax_grad(self, dy: Array, y: Array, log: bool, out: Array) -> None:
         """The gradient of ``softmax`` from its output."""
-        xp = self.xp
+        xp, dy, y = self.xp, self._wide(dy), self._wide(y)
         with self.quietly():
             if log:
                 self._write(dy - xp.exp(y) * xp.sum(dy, axis=-1, keepdims=True), out)
@@ -288,7 +259,7 @@ class Backend:
 
         labels are int64 from 0 to C - 1 (the caller checks); row_weights (B,) are 1 where not given.
         """
-        xp = self.xp
+        xp, z = self.xp, self._wide(z)
         with self.quietly():
             shifted = z - xp.max(z, axis=-1, keepdims=True)
             e = xp.exp(shifted)
@@ -352,16 +323,23 @@ class Backend:
 
     @primitive
     def uniform(self, key: Array, purpose: int, out: Array) -> None:
-        """Numbers in [0, 1), multiples of 2**-24, equal on every backend: see ``kernels.philox``."""
+        """Numbers in [0, 1), multiples of 2**-24, equal on every backend: see ``kernels.philox``.
+
+        In half types the same numbers cut to multiples of 2**-11 (float16) or 2**-8 (bfloat16).
+        """
         xp, count = self.xp, math.prod(out.shape)
         words = philox.words(xp, count, purpose, key[0:1], key[1:2])
-        self._write(xp.reshape(philox.uniforms(xp, words, out.dtype), out.shape), out)
+        numbers = philox.uniforms(xp, words, self._computed(out))
+        if numbers.dtype != out.dtype:  # cut, for rounding might give 1
+            digits = 2.0**11 if self.dtype_of(out) == "float16" else 2.0**8
+            numbers = xp.floor(numbers * digits) / digits
+        self._write(xp.reshape(numbers, out.shape), out)
 
     @primitive
     def dropout(self, x: Array, p: float, key: Array, out: Array) -> None:
         """0 with probability p, else x / (1 - p). The same key drops the same elements: so it is its own gradient."""
-        xp = self.xp
-        u = self.empty(out.shape, self.dtype_of(out))
+        xp, x = self.xp, self._wide(x)
+        u = self.empty(tuple(x.shape), self.dtype_of(x))
         self.uniform(key, philox.PURPOSES["dropout"], u)
-        keep = self._number(1.0, out.dtype) / (self._number(1.0, out.dtype) - self._number(p, out.dtype))
-        self._write(xp.where(u >= self._number(p, out.dtype), x * keep, 0.0), out)
+        keep = self._number(1.0, x.dtype) / (self._number(1.0, x.dtype) - self._number(p, x.dtype))
+        self._write(xp.where(u >= self._number(p, x.dtype), x * keep, 0.0), out)

@@ -10,6 +10,7 @@ import numpy as np
 
 from nnkit.backends.base import Array, Backend, Scalar
 from nnkit.backends.pool import aligned_empty
+from nnkit.backends.precision import is_half
 from nnkit.backends.recording import recorder
 
 #: Formulas that are one NumPy function, which writes its result in place.
@@ -31,7 +32,8 @@ class NumpyBackend(Backend):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         at_work = recorder()
-        return aligned_empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype)
+        # The view: to numpy, bfloat16 is a foreign type, which the interface that the pool uses cannot name.
+        return aligned_empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype).view(dtype)
 
     def reshape(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         if recorder() is None or x.flags.c_contiguous:
@@ -77,15 +79,25 @@ class NumpyBackend(Backend):
             with np.errstate(all="ignore"):
                 ufunc(*inputs, out=out[0], casting="same_kind")
 
+    def map_unless(
+        self, flag: Array, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
+    ) -> None:
+        if flag[0] == 0.0:
+            self.map(formula, inputs, out, scalars)
+
     def fill(self, value: float, out: np.ndarray) -> None:
         out.fill(value)
 
     def copy(self, x: np.ndarray, out: np.ndarray) -> None:
-        np.copyto(out, x, casting="unsafe")
+        with np.errstate(all="ignore"):
+            np.copyto(out, x, casting="unsafe")
 
     def matmul(self, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-        with np.errstate(all="ignore"):
-            np.matmul(x, y, out=out)
+        if is_half(x.dtype):
+            super().matmul(x, y, out)
+        else:
+            with np.errstate(all="ignore"):
+                np.matmul(x, y, out=out)
 
     def take_rows(self, x: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
         # mode="clip" writes straight into out; the caller has checked the indices.

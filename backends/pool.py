@@ -2,6 +2,7 @@
 
 While a step is recorded, an array that Python drops gives its block back, and the next instruction that needs
 memory takes it. A replay runs the instructions in the same order, so no two live values ever share a block.
+Everything here is about addresses: ``shadow`` gives those of a device's array too, which the host may not read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import numpy as np
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 LARGE = 1 << 14  # bytes
+
+Array = Any
+Block = tuple[int, int]  # size, address
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -26,78 +30,136 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-class _Lease:
+class Lease:
     """What an array of the pool stands on; when the array and its views are gone, the block is free again."""
 
-    __slots__ = ("__array_interface__", "block", "pool")
+    __slots__ = ("__weakref__", "block", "pool")
 
-    def __init__(self, pool: Pool, block: tuple[int, int], shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, pool: Pool, block: Block) -> None:
         self.pool = pool
         self.block = block
-        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (block[1], False), "version": 3}
 
     def __del__(self) -> None:
         self.pool.free.append(self.block)
 
 
+class _HostLease(Lease):
+    """A lease that numpy makes an array of."""
+
+    __slots__ = ("__array_interface__",)
+
+    def __init__(self, pool: Pool, block: Block, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        super().__init__(pool, block)
+        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (block[1], False), "version": 3}
+
+
 class Pool:
-    """Memory for numpy arrays; ``peak`` is what it holds, in bytes."""
+    """Memory for numpy arrays; ``peak`` is what it holds, in bytes. Another kind of memory is a subclass."""
+
+    kind: type = np.ndarray  # of the arrays that it gives
+    alignment = ALIGNMENT
 
     def __init__(self) -> None:
-        self.free: list[tuple[int, int]] = []  # (size, address)
+        self.free: list[Block] = []
         self.peak = 0
-        self._memory: list[Any] = []
+        self._memory: list[Array] = []
         self._ranges: list[tuple[int, int]] = []
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array over the smallest free block that fits and is not wastefully large, else over a new one."""
         dtype = np.dtype(dtype)
-        need = max(-(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT, ALIGNMENT)
+        need = max(-(-math.prod(shape) * dtype.itemsize // self.alignment) * self.alignment, self.alignment)
         fitting = [block for block in self.free if need <= block[0] <= 2 * need]
         block = min(fitting) if fitting else self._grow(need)
         if fitting:
             self.free.remove(block)
-        return np.asarray(_Lease(self, block, shape, dtype))
+        return self._leased(block, shape, dtype)
 
-    def _grow(self, size: int) -> tuple[int, int]:
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+    def _grow(self, size: int) -> Block:
+        memory = self._allocate(size)
+        address = -(-_address(shadow(memory)) // self.alignment) * self.alignment
         self._keep(memory, address, size)
         return size, address
 
-    def _keep(self, memory: Any, address: int, size: int) -> None:
+    def _keep(self, memory: Array, address: int, size: int) -> None:
         self._memory.append(memory)
         self._ranges.append((address, address + size))
         self.peak += size
 
-    def adopt(self, array: Any) -> None:
+    # ---- what another kind of memory does otherwise ----------------------------------------------------------
+
+    def _allocate(self, size: int) -> Array:
+        """Bytes that contain ``size`` of them from a multiple of ``alignment`` on."""
+        return np.empty(size + self.alignment, np.uint8)
+
+    def _leased(self, block: Block, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        """A contiguous array at the start of a block, with a lease of it."""
+        return np.asarray(_HostLease(self, block, shape, dtype))
+
+    def _bare(self, array: Array, memory: Array, offset: int) -> Array:
+        """The same array on nothing but the pool's memory, from whose start it is ``offset`` bytes away."""
+        return np.ndarray(array.shape, array.dtype, memory, offset, array.strides)
+
+    # ---- which array lies where ------------------------------------------------------------------------------
+
+    def adopt(self, array: Array) -> None:
         """Count an array that was made elsewhere as the pool's; it is never reused."""
-        view = host_view(array)
+        view = shadow(array)
         if view is not None:
             self._keep(array, _address(view), max(view.nbytes, 1))
 
-    def owns(self, array: Any) -> bool:
+    def owns(self, array: Array) -> bool:
         """Whether an array lies in this pool."""
         return self._place(array) is not None
 
-    def _place(self, array: Any) -> int | None:
-        view = host_view(array)
+    def _place(self, array: Array) -> int | None:
+        view = shadow(array)
         if view is None:
             return None
         address = _address(view)
         return next((i for i, (start, end) in enumerate(self._ranges) if start <= address < end), None)
 
-    def unleased(self, array: Any) -> Any:
+    def unleased(self, array: Array) -> Array:
         """An array of the pool without a lease: its block may be used again while this exists. Others as they are."""
-        place = self._place(array) if isinstance(array, np.ndarray) else None
+        place = self._place(array) if isinstance(array, self.kind) else None
         if place is None:
             return array
         memory = self._memory[place]
-        return np.ndarray(array.shape, array.dtype, memory, _address(array) - _address(memory), array.strides)
+        return self._bare(array, memory, _address(shadow(array)) - _address(shadow(memory)))
 
-    def contents(self) -> list[np.ndarray]:
+    def contents(self) -> list[Array]:
         """The pool's memory, piece by piece."""
-        return [memory for memory in self._memory if isinstance(memory, np.ndarray)]
+        return [memory for memory in self._memory if isinstance(memory, self.kind)]
+
+
+class _Place:
+    """An address and a layout, for numpy to make an array of."""
+
+    __slots__ = ("__array_interface__",)
+
+    def __init__(self, address: int, array: Array) -> None:
+        self.__array_interface__ = {
+            "shape": array.shape,
+            "strides": array.strides,
+            "typestr": f"|V{array.itemsize}",
+            "data": (address, False),
+            "version": 3,
+        }
+
+
+def is_on_device(array: Any) -> bool:
+    """Whether this is an array in the memory of a GPU."""
+    return hasattr(type(array), "__cuda_array_interface__")
+
+
+def shadow(array: Any) -> Any:
+    """A numpy array with the address, the shape and the strides of any array; None for what is no array.
+
+    Only for questions about addresses: of an array in a device's memory, no element may be looked at.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(_Place(array.data.ptr, array)) if is_on_device(array) else host_view(array)
 
 
 def host_view(array: Any) -> np.ndarray | None:
@@ -110,9 +172,15 @@ def host_view(array: Any) -> np.ndarray | None:
         return None
 
 
+def storage(array: Any) -> Any:
+    """An array as one that can be saved and set back, of numpy or cupy; None for one that is never written."""
+    view = array if is_on_device(array) else host_view(array)
+    return view if view is not None and getattr(view.flags, "writeable", True) else None
+
+
 def overlap(x: Any, y: Any) -> bool:
     """Whether two arrays have memory in common; True where that is hard to tell."""
-    first, second = host_view(x), host_view(y)
+    first, second = shadow(x), shadow(y)
     if first is None or second is None:
         return x is y
     try:

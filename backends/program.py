@@ -30,8 +30,8 @@ class ProgramRecorder:
     not of the pool (weights, data, constants), alive as long as itself.
     """
 
-    def __init__(self, program: type[Program]) -> None:
-        self.pool = Pool()
+    def __init__(self, program: Callable[..., Program], pool: Pool | None = None) -> None:
+        self.pool = Pool() if pool is None else pool
         self.instructions: list[Instruction] = []
         self.kept: dict[int, Array] = {}
         self.checks: list[Check] = []
@@ -201,11 +201,17 @@ class Program:
         self.checks = checks
         self.kept = kept
 
+    def join(self) -> None:
+        """Before anything is written into the program's memory: wait for what a device still does with it."""
+
     def replay(self, times: int = 1) -> None:
         """Run every instruction in order, ``times`` times over."""
         for _ in range(times):
             for instruction in self.instructions:
                 instruction.call()
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what replays gave it; at once on a CPU."""
 
     def steps(self) -> list[Step]:
         """The instructions one by one, for measuring."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nnkit.backends.pool import host_view
+from nnkit.backends.pool import shadow
 
 if TYPE_CHECKING:
     from nnkit.backends.base import Backend
@@ -150,7 +150,7 @@ def note_call(
 def describe(name: str, kernel: Any, call: Callable[[], object], note: str, arrays: list[Array]) -> Instruction:
     """An instruction with the shapes and bytes of its arrays."""
     shapes = tuple(tuple(a.shape) for a in arrays)
-    views = [host_view(array) for array in arrays]
+    views = [shadow(array) for array in arrays]
     return Instruction(name, kernel, call, note, shapes, sum(view.nbytes for view in views if view is not None))
 
 

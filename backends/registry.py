@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nnkit.backends.base import Backend
+from nnkit.backends.cuda import diagnosis
 from nnkit.backends.device import Device
 from nnkit.backends.errors import DeviceUnavailable
 
@@ -21,16 +22,14 @@ from nnkit.backends.errors import DeviceUnavailable
 BUILT_IN = {
     "numpy": "nnkit.backends.numpy:NumpyBackend",
     "numba": "nnkit.backends.numba:NumbaBackend",
-    "cuda": "nnkit.backends.cupy:CupyBackend",
+    "cuda": "nnkit.backends.cuda.backend:CupyBackend",
     "strict": "nnkit.backends.strict:StrictBackend",
 }
 CPU_ORDER = ("numba", "numpy")
 AUTO_ORDER = ("cuda", *CPU_ORDER)
 REMEDIES = {
-    "cupy": 'pip install "nnkit[cuda13]" (or "nnkit[cuda12]") on a machine with an NVIDIA GPU',
     "numba": "pip install numba",
     "llvmlite": "pip install numba",
-    "scipy": "pip install scipy",
     "array_api_strict": "pip install array-api-strict",
 }
 _fallback_allowed = True
@@ -175,11 +174,13 @@ def _try(device: Device) -> str | None:
         expected = np.maximum(host, 0) @ host.T
         if not np.allclose(backend.to_numpy(z), expected, rtol=1e-4, atol=1e-4):
             return "it computes wrong numbers (a matrix product differs from NumPy's); check driver and hardware"
-    except ImportError as error:
-        return _missing_module(error)
     except Exception as error:
         if _is_unknown_name(device.name, error):
             raise
+        if device.type == "cuda":
+            return diagnosis.explain(stage, error, device.index)
+        if isinstance(error, ImportError):
+            return _missing_module(error)
         return f"{stage} failed: {type(error).__name__}: {error}"
     return None
 

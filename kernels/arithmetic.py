@@ -340,6 +340,55 @@ def sign_of_grad(dy):
     return 0.0 * dy
 
 
+# ---- rounding to sixteen-bit types ------------------------------------------------------------------------
+# Written with divisions by powers of two, which are exact, so that it gives the same in every type that holds float32.
+
+
+def climb(power, a, factor):
+    """power times factor where that is not above a, else power."""
+    return where(a >= power * factor, power * factor, power)
+
+
+def binade(a):
+    """The greatest power of two that is not above a, from 2**-126 to 2**127.
+
+    >>> binade(5.0), binade(0.75), binade(0.0) == 2.0**-126
+    (4.0, 0.5, True)
+    """
+    a = minimum(a, 1.7014118346046923e38)
+    power = where(a >= 4.0, 4.0, minimum(maximum(a, SMALLEST), SMALLEST))
+    power = climb(climb(power, a, 18446744073709551616.0), a, 4294967296.0)
+    power = climb(climb(power, a, 65536.0), a, 256.0)
+    return climb(climb(climb(power, a, 16.0), a, 4.0), a, 2.0)
+
+
+def round_to_bfloat16(x):
+    """The nearest number of 8 binary digits, ties to even; infinity beyond the largest of bfloat16.
+
+    >>> round_to_bfloat16(1.00390625), round_to_bfloat16(1.01171875), round_to_bfloat16(-3.4e38)
+    (1.0, 1.015625, -inf)
+    """
+    step = binade(absolute(x)) * 0.0078125
+    y = rint(x / step) * step
+    return where(absolute(y) > 3.3895313892515355e38, y * INFINITY, y)
+
+
+def round_to_float16(x):
+    """The nearest number of 11 binary digits, or fewer below 2**-14, ties to even; infinity beyond 65504.
+
+    >>> round_to_float16(2049.0), round_to_float16(65520.0), round_to_float16(2.0**-25)
+    (2048.0, inf, 0.0)
+    """
+    step = maximum(binade(absolute(x)), 6.103515625e-05) * 0.0009765625
+    y = rint(x / step) * step
+    return where(absolute(y) > 65504.0, y * INFINITY, y)
+
+
+#: The least normal float32.
+SMALLEST = 1.1754943508222875e-38
+INFINITY = float("inf")
+
+
 # ---- random numbers ---------------------------------------------------------------------------------------
 
 

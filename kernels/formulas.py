@@ -249,3 +249,33 @@ def binary_cross_entropy_with_logits(y, t):
 
 def binary_cross_entropy_with_logits_grad(dy, y, t):
     return dy * (sigmoid(y) - t)
+
+
+# ---- the scale of a loss, whose gradients would underflow in float16 ----------------------------------------
+
+
+def not_finite(least, greatest):
+    """1 where one of the two is infinite or NaN, else 0.
+
+    >>> not_finite(-2.0, 3.0), not_finite(-2.0, float("inf")), not_finite(float("nan"), float("nan"))
+    (0.0, 1.0, 1.0)
+    """
+    nothing = (least - least) + (greatest - greatest)
+    return where(nothing == 0.0, nothing, 1.0)
+
+
+def loss_scale(scale, streak, found, *, growth_factor, backoff_factor, growth_interval):
+    """After a step: the next scale, the steps in a row without overflow, and 0 for ``found``, whether one was found.
+
+    Micikevicius et al., Mixed Precision Training, 2018. The scale stays where it would not be a float32.
+
+    >>> loss_scale(8.0, 1.0, 0.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2.0)
+    (16.0, 0.0, 0.0)
+    >>> loss_scale(8.0, 1.0, 1.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2.0)
+    (4.0, 0.0, 0.0)
+    """
+    streak = streak + 1.0
+    grown = where(scale * growth_factor > 3.4028234663852886e38, scale, scale * growth_factor)
+    next_scale = where(streak >= growth_interval, grown, scale)
+    next_streak = where(streak >= growth_interval, 0.0, streak)
+    return where(found == 0.0, next_scale, scale * backoff_factor), where(found == 0.0, next_streak, 0.0), 0.0

@@ -6,7 +6,7 @@
 import importlib
 from typing import Any
 
-from nnkit import cuda, errors, io, nn, ops, optim, random, training, utils
+from nnkit import amp, cuda, dtypes, errors, io, nn, ops, optim, random, training, utils
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
 from nnkit.backends.threads import get_num_threads, set_num_threads
@@ -121,6 +121,14 @@ from nnkit.ops import (
     var,
     where,
 )  # fmt: skip
+from nnkit.optim import GradScaler
+from nnkit.precision import (
+    autocast,
+    get_float32_matmul_precision,
+    get_matmul_precision,
+    set_float32_matmul_precision,
+    set_matmul_precision,
+)
 from nnkit.random import initial_seed, manual_seed
 from nnkit.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from nnkit.tensor import Parameter, Tensor, get_default_device, set_default_device
@@ -135,6 +143,8 @@ def __getattr__(name: str) -> Any:
     """The vocabularies and data sets, imported when first asked for."""
     if name in ("datasets", "keras", "preprocessing", "sklearn", "testing"):
         return importlib.import_module(f"nnkit.{name}")
+    if name == "bfloat16":  # needs a package that may not be there
+        return dtypes.bfloat16
     if name in _BUILTIN_NAMES:
         return _BUILTIN_NAMES[name]
     raise AttributeError(f"module 'nnkit' has no attribute {name!r}")

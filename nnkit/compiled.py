@@ -58,6 +58,7 @@ class Recorded:
 
         Before anything runs, raises Stale where the values want another program, and errors of checks.
         """
+        self.program.join()
         for (transfer, static), tensor in zip(self._feeds, tensors, strict=True):
             transfer(tensor.array, static)
         for check in self.program.checks:

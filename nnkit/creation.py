@@ -32,7 +32,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     if dtype is None and not hasattr(data, "dtype") and host.dtype == np.float64:
         dtype = dtypes.get_default_dtype()
     backend = resolve(device if device is not None or not isinstance(data, Tensor) else data.device)
-    return Tensor(backend.asarray(host, None if dtype is None else np.dtype(dtype)), backend, requires_grad)
+    return Tensor(backend.asarray(host, None if dtype is None else dtypes.as_dtype(dtype)), backend, requires_grad)
 
 
 def host_values(data: Any, name: str) -> np.ndarray:
@@ -45,7 +45,7 @@ def host_values(data: Any, name: str) -> np.ndarray:
         host = np.asarray(data)
     except ValueError as error:
         raise ShapeError(f"{name}: expected nested lists of equal lengths; {error}") from None
-    if host.dtype.kind not in "fiub":
+    if host.dtype.kind not in "fiub" and not dtypes.is_float(host.dtype):
         raise DtypeError(f"{name}: expected numbers, got element type {host.dtype}; convert to float32 or int64 first")
     if host.dtype == np.longdouble and host.dtype != np.float64:
         raise DtypeError(f"{name}: element type {host.dtype} has no counterpart here; convert to float64")
@@ -106,7 +106,8 @@ def _make(shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
     if _room.elements < 0:
         raise ShapeError(f"size: a tensor of shape {shape} is larger than expected here")
     backend = resolve(device)
-    return Tensor(backend.empty(shape, dtypes.get_default_dtype() if dtype is None else np.dtype(dtype)), backend)
+    chosen = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    return Tensor(backend.empty(shape, chosen), backend)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

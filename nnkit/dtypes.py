@@ -1,4 +1,7 @@
-"""Element types: numpy's dtype objects under PyTorch's names, and the rules for mixing them."""
+"""Element types: numpy's dtype objects under PyTorch's names, and the rules for mixing them.
+
+``bfloat16`` comes from the package ml_dtypes, which is imported when it is first asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.backends.precision import is_half
 from nnkit.state import changed
 
 float16 = half = np.dtype(np.float16)
@@ -21,15 +25,40 @@ bool_ = np.dtype(np.bool_)
 _default = [float32]
 
 
+def __getattr__(name: str) -> Any:
+    if name == "bfloat16":
+        return as_dtype(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """numpy's dtype object for a dtype, a type or a name.
+
+    Raises TypeError for what is no type, and ModuleNotFoundError for bfloat16 without ml_dtypes.
+
+    >>> as_dtype("float16")
+    dtype('float16')
+    """
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        try:
+            import ml_dtypes
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "bfloat16 needs ml_dtypes, because numpy has no such type: pip install ml_dtypes", name="ml_dtypes"
+            ) from None
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(dtype)
+
+
 def get_default_dtype() -> np.dtype:
     """The type of tensors made from Python floats: float32 unless set otherwise."""
     return _default[0]
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Make new float tensors float32 or float64. Raises TypeError for another type."""
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f":
+    """Make new float tensors float32 or float64. Raises TypeError for a type that is no float type."""
+    dtype = as_dtype(dtype)
+    if not is_float(dtype):
         raise TypeError(f"dtype: expected a float type for the default, got {dtype}")
     _default[0] = dtype
     changed()
@@ -37,11 +66,13 @@ def set_default_dtype(dtype: Any) -> None:
 
 def is_float(dtype: np.dtype) -> bool:
     """Whether the type can carry gradients."""
-    return dtype.kind == "f"
+    return dtype.kind == "f" or is_half(dtype)
 
 
 def promote(first: np.dtype, second: np.dtype) -> np.dtype:
     """The type of a result of two tensors, as PyTorch has it: a float type wins over any integer type.
+
+    The two half types together give float32.
 
     >>> promote(int64, float32)
     dtype('float32')
@@ -50,4 +81,4 @@ def promote(first: np.dtype, second: np.dtype) -> np.dtype:
         return first
     if is_float(first) != is_float(second):
         return first if is_float(first) else second
-    return np.promote_types(first, second)
+    return float32 if is_half(first) and is_half(second) else np.promote_types(first, second)

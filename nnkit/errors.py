@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nnkit.backends.errors import DeviceUnavailable
+from nnkit.backends.errors import DeviceFault, DeviceOutOfMemory, DeviceUnavailable
 
 __all__ = [
     "NnkitError",
     "ShapeError",
     "DtypeError",
     "DeviceError",
+    "DeviceFault",
+    "DeviceOutOfMemory",
     "DeviceUnavailable",
     "GradientError",
     "DataError",

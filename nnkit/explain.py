@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from nnkit.backends.pool import host_view
+from nnkit.backends.pool import storage
 from nnkit.backends.program import Program
 from nnkit.backends.recording import Instruction
 from nnkit.compiled import Compiled, Recorded
@@ -121,12 +121,17 @@ def _measure(program: Program, explanation: Explanation) -> None:
     steps = program.steps()
     rounds: list[list[int]] = []
     whole: list[int] = []
+
+    def replay() -> None:
+        program.replay()
+        program.synchronize()
+
     with _unchanged(program) as restore:
         end = time.perf_counter() + SECONDS
         while len(rounds) < MOST_ROUNDS and (len(rounds) < 3 or time.perf_counter() < end):
             rounds.append([max(_nanoseconds(step.run) - _nanoseconds(step.idle), 0) for step in steps])
             restore()
-            whole.append(_nanoseconds(program.replay))
+            whole.append(_nanoseconds(replay))
             restore()
     times = [_median(column) / 1000 for column in zip(*rounds, strict=True)]
     explanation.rows = [_row(n, i, t) for n, (i, t) in enumerate(zip(program.instructions, times, strict=True))]
@@ -147,8 +152,8 @@ def _nanoseconds(call: Callable[[], object]) -> int:
 @contextmanager
 def _unchanged(program: Program) -> Iterator[Callable[[], None]]:
     """Give a function that sets everything the program can write back to what it was, and call it at the end."""
-    views = [host_view(array) for array in [*program.kept, *program.pool.contents()]]
-    saved = [(view, view.copy()) for view in views if view is not None and view.flags.writeable]
+    views = [storage(array) for array in [*program.kept, *program.pool.contents()]]
+    saved = [(view, view.copy()) for view in views if view is not None]
 
     def restore() -> None:
         for view, values in saved:

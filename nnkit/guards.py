@@ -2,7 +2,8 @@
 
 Relied on: the memory, type and trainability of the leaves it read or wrote; the settings (train or eval, numbers,
 flags, hooks, parts) of the modules it called; the layout of the optimizers it stepped; for each gradient whether it
-was filled before; and the variables from outside that the function reads by name.
+was filled before; the variables from outside that the function reads by name; and what is set for all: default type
+and device, how matrices are multiplied.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from nnkit.backends.program import ProgramRecorder
 from nnkit.backends.recording import same
 from nnkit.dtypes import get_default_dtype
+from nnkit.precision import autocast_type, get_matmul_precision
 from nnkit.state import Watched, changes
 from nnkit.tensor import Tensor, get_default_device
 from nnkit.variables import Variables, with_parts
@@ -34,7 +36,8 @@ class Guards:
         self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]
-        self._defaults = get_default_dtype(), get_default_device()
+        self._defaults = _defaults()
+        self._half = autocast_type()
         own = {id(leaf.gradient) for leaf in recorder.born.values() if isinstance(leaf, Tensor)}
         flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
@@ -44,6 +47,8 @@ class Guards:
 
     def hold(self) -> bool:
         """Whether the program is still true to the world."""
+        if autocast_type() != self._half:
+            return False
         for gradient, filled in self._entry:
             if gradient._filled is not filled:
                 return False
@@ -63,7 +68,7 @@ class Guards:
             and all(t.requires_grad is trained for t, _, trained, _ in self._tensors)
             and all(_equal(_settings(module, self._but), settings) for module, settings in self._modules)
             and all(o.is_prepared() and _options(o) == options for o, _, options in self._optimizers)
-            and self._defaults == (get_default_dtype(), get_default_device())
+            and self._defaults == _defaults()
         )
 
     def _in_place(self) -> bool:
@@ -80,6 +85,11 @@ class Guards:
         """Set what the step would have set in Python: which gradients are filled now."""
         for gradient, filled in self._exit:
             gradient._filled = filled
+
+
+def _defaults() -> tuple[Any, ...]:
+    """What is set for the whole process."""
+    return get_default_dtype(), get_default_device(), get_matmul_precision()
 
 
 def _settings(module: Any, but: tuple[str, ...]) -> dict[Any, Any]:

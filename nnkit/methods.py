@@ -250,6 +250,14 @@ class Methods:
         """As float32."""
         return OPS["to"](self, None, dtypes.float32)
 
+    def half(self) -> Tensor:
+        """As float16."""
+        return OPS["to"](self, None, dtypes.float16)
+
+    def bfloat16(self) -> Tensor:
+        """As bfloat16; needs the package ml_dtypes."""
+        return OPS["to"](self, None, "bfloat16")
+
     def double(self) -> Tensor:
         """As float64."""
         return OPS["to"](self, None, dtypes.float64)

@@ -8,6 +8,7 @@ seed and the same sequence of calls they are the same on every device, uniforms 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +18,10 @@ import numpy as np
 from nnkit import backends
 from nnkit.backends import Backend
 from nnkit.backends.recording import recorder
-from nnkit.kernels import philox
+from nnkit.kernels import philox, special
+from nnkit.kernels.vocabulary import array_words, bind
 
+_normal_quantile = bind({"quantile": special.normal_quantile}, array_words(np))["quantile"]
 _host = {"seed": 0, "draw": 0}
 _device_states: dict[Backend, Any] = {}
 
@@ -85,6 +88,17 @@ def host_normal(shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0) -> 
     return (mean + std * radius * np.cos(angle)).reshape(shape)
 
 
+def host_truncated_normal(shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
+    """Float64 numbers of the standard normal distribution given that they lie between low and high, on the host.
+
+    The inverse of the distribution function turns uniform numbers into these.
+    """
+    if low > 0.0:  # near 1 the distribution function has no digits left; near 0 it has
+        return -host_truncated_normal(shape, -high, -low)
+    first, last = (0.5 * math.erfc(-x / math.sqrt(2.0)) for x in (low, high))
+    return _normal_quantile(host_uniform(shape, first, last))
+
+
 def permutation(count: int, seed: int | None = None, draw: int | None = None) -> np.ndarray:
     """0 … count - 1 in random order, int64, on the host.
 
@@ -95,9 +109,16 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     keys = backend.empty((count,), np.int64)
     backend.random_bits(_host_key(seed, draw), philox.PURPOSES["shuffle"], keys)
     low = (1 << max(count - 1, 1).bit_length()) - 1
-    keys = (keys & ~low) | np.arange(count)
+    keys &= ~low
+    keys |= _numbers(count)
     keys.sort()
-    return keys & low
+    keys &= low
+    return keys
+
+
+@functools.lru_cache(maxsize=4)
+def _numbers(count: int) -> np.ndarray:
+    return np.arange(count)
 
 
 @contextlib.contextmanager

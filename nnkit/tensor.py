@@ -358,7 +358,7 @@ def _restore(kind: type[Tensor], values: np.ndarray, device: str, requires_grad:
 
 def _is_dtype(text: str) -> bool:
     try:
-        np.dtype(text)
+        dtypes.as_dtype(text)
     except TypeError:
         return False
     return True

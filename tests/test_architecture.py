@@ -15,7 +15,8 @@ import pytest
 
 import nnkit
 from nnkit import backends, kernels
-from nnkit.backends import PRIMITIVES, Backend, launches
+from nnkit.backends import PRIMITIVES, Backend
+from nnkit.backends.cpu import elementwise, launches, products
 from nnkit.backends.numba import NumbaBackend
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.backends.strict import StrictBackend
@@ -80,7 +81,7 @@ def floor(name: str) -> str:
 LEAVES = {"nnkit.errors", "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils"}
 CORE = {
     "nnkit.ops", "nnkit.tensor", "nnkit.tape", "nnkit.methods", "nnkit.creation", "nnkit.random", "nnkit.dtypes",
-    "nnkit.gradients", "nnkit.state",
+    "nnkit.gradients", "nnkit.state", "nnkit.precision",
 }  # fmt: skip
 TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
 #: Part -> the parts that it may not import, at any level of any function.
@@ -202,18 +203,22 @@ def test_overrides_have_the_signature_of_the_base_class(backend: type[Backend]) 
 
 
 def test_launches_have_the_signature_of_their_primitive() -> None:
-    prepared = [name for name in PRIMITIVES if hasattr(launches, name)]
+    modules = (elementwise, launches, products)
+    prepared = {name: getattr(module, name) for module in modules for name in PRIMITIVES if hasattr(module, name)}
     assert {"map", "linear", "linear_grad", "cross_entropy", "dropout"} <= set(prepared)
-    for name in prepared:
-        assert parameters(getattr(launches, name)) == parameters(getattr(Backend, name)), name
+    for name, launch in prepared.items():
+        assert parameters(launch) == parameters(getattr(Backend, name)), name
 
 
 def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() -> None:
     """Read from its text, because its library may not be here."""
-    source = ast.parse((FOLDERS["nnkit.backends"] / "cupy.py").read_text())
-    (backend,) = (n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "CupyBackend")
-    methods = {n.name: n for n in backend.body if isinstance(n, ast.FunctionDef)}
-    assert {"empty", "asarray", "to_numpy"} <= methods.keys()
+    folder = FOLDERS["nnkit.backends"] / "cuda"
+    nodes = [
+        node for name in ("device_memory.py", "backend.py") for node in ast.parse((folder / name).read_text()).body
+    ]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef) and node.name in ("CupyArrays", "CupyBackend")]
+    methods = {n.name: n for node in classes for n in node.body if isinstance(n, ast.FunctionDef)}
+    assert {"empty", "asarray", "to_numpy", "prepared_map"} <= methods.keys()
     for name in methods.keys() & {*PRIMITIVES, *MEMORY}:
         given = methods[name].args
         names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)][1:]
@@ -228,7 +233,7 @@ def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() ->
 #: Imported when first used, by the function that needs it.
 HEAVY = {
     "numba", "llvmlite", "cupy", "scipy", "sklearn", "matplotlib", "pandas", "pooch", "tqdm", "safetensors", "torch",
-    "pytest", "hypothesis", "array_api_strict",
+    "pytest", "hypothesis", "array_api_strict", "ml_dtypes",
 }  # fmt: skip
 LIGHT = [
     "nnkit", "nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.utils.data", "nnkit.io",

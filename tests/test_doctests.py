@@ -11,8 +11,6 @@ import pytest
 import nnkit
 from nnkit import backends, kernels
 
-#: Modules that cannot be imported without a GPU's library.
-NEEDS_CUDA = {"nnkit.backends.cupy"}
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -24,7 +22,7 @@ def modules_with_examples() -> list[str]:
             if ">>>" in path.read_text():
                 parts = path.relative_to(folder).with_suffix("").parts
                 names[".".join([package.__name__, *parts]).removesuffix(".__init__")] = None
-    return [name for name in names if name not in NEEDS_CUDA]
+    return list(names)
 
 
 @pytest.mark.parametrize("name", modules_with_examples())

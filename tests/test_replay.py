@@ -310,7 +310,7 @@ def test_ctrl_c_ends_the_training_after_a_chunk(device: str, monkeypatch: pytest
 
 def test_many_steps_are_one_call(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = Result(True, monkeypatch, epochs=6, batch_size=2)
-    assert max(result.chunks) >= 4 and sum(result.chunks) == 6 * 14 - 3  # the first, and one recording of each size
+    assert max(result.chunks) >= 2 and sum(result.chunks) == 6 * 14 - 3  # the first, and one recording of each size
 
 
 def test_nothing_is_recorded_when_that_is_switched_off(device: str, monkeypatch: pytest.MonkeyPatch) -> None:

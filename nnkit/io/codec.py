@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.dtypes import as_dtype
 from nnkit.errors import ModelFileError
 
 __all__ = ["CannotDescribe", "decode", "dumps", "encode"]
@@ -102,10 +103,11 @@ def _dtype(name: str) -> np.dtype[Any]:
     if name not in (
         "bool",
         "uint8",
+        "bfloat16",
         *(f"{kind}{bits}" for kind in ("int", "float") for bits in (8, 16, 32, 64)),
     ):
         raise ModelFileError(f"unknown dtype {name[:50]!r}")
     try:
-        return np.dtype(name)
+        return as_dtype(name)
     except TypeError:
         raise ModelFileError(f"unknown dtype {name!r}") from None

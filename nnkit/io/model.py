@@ -11,6 +11,7 @@ import numpy as np
 
 from nnkit import nn, random
 from nnkit.creation import at_most
+from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ModelFileError
 from nnkit.io.codec import CannotDescribe, Json, dumps
 from nnkit.io.describe import build, describe
@@ -117,7 +118,7 @@ def _layout(state: Mapping[str, Tensor] | Mapping[str, np.ndarray]) -> Layout:
 
 def _common_dtype(model: nn.Module) -> str | None:
     """The one floating type of the model's tensors, or None where it has none or several."""
-    dtypes = {value.dtype.name for value in model.state_dict().values() if value.dtype.kind == "f"}
+    dtypes = {value.dtype.name for value in model.state_dict().values() if is_float(value.dtype)}
     return dtypes.pop() if len(dtypes) == 1 else None
 
 
@@ -147,11 +148,11 @@ def _build(description: Json, dtype: Any, elements: int) -> nn.Module:
 
     Sizes that go far beyond the ``elements`` of the file are refused before memory is taken.
     """
-    if dtype not in (None, "float16", "float32", "float64"):
+    if dtype not in (None, "bfloat16", "float16", "float32", "float64"):
         raise ModelFileError(f"the file asks for the unknown floating type {str(dtype)[:50]!r}")
     with random.preserved(), at_most(4 * elements + UNSAVED_ELEMENTS):
         model = build(description)
-    return model if dtype is None else model.to(dtype=np.dtype(dtype))
+    return model if dtype is None else model.to(dtype=as_dtype(dtype))
 
 
 def _restore_modes(model: nn.Module, document: Document) -> None:

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnkit.backends.precision import is_half
+from nnkit.dtypes import as_dtype
 from nnkit.errors import DtypeError, ModelFileError
 from nnkit.io.files import PathLike, write_file
 
@@ -42,6 +44,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
         "F64": "<f8",
     }.items()
 }
+BFLOAT16 = "BF16"  # for which numpy needs another package, so it is no entry of the table
+KNOWN = (*DTYPES, BFLOAT16)
 
 FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras's .h5)"),
@@ -91,7 +95,8 @@ def load_weights(path: PathLike) -> Weights:
     """Reads a safetensors file: its arrays by name, writable, and its metadata.
 
     Raises ``ModelFileError`` for a file that is truncated, padded, contradicts itself or is of
-    another kind, and ``OSError`` for one that cannot be read. No array is made before the whole
+    another kind, or holds bfloat16 where ml_dtypes is not installed, and ``OSError`` for one that
+    cannot be read. No array is made before the whole
     header has been found true.
     """
     import safetensors
@@ -103,14 +108,23 @@ def load_weights(path: PathLike) -> Weights:
         raise ModelFileError(f"{_name(path)} is not a valid safetensors file: {error}") from error
     arrays = {}
     for name, entry in entries:
-        array = np.frombuffer(bytearray(entry["data"]), DTYPES[entry["dtype"]])
+        array = np.frombuffer(bytearray(entry["data"]), _type_of(entry["dtype"], path))
         arrays[name] = array.reshape(entry["shape"])
     return Weights(arrays, metadata)
 
 
+def _type_of(name: str, path: PathLike) -> np.dtype[Any]:
+    if name != BFLOAT16:
+        return DTYPES[name]
+    try:
+        return as_dtype("bfloat16")
+    except ModuleNotFoundError as error:
+        raise ModelFileError(f"{_name(path)} cannot be read here: {error}") from None
+
+
 def _plain(name: str, array: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
-    if array.dtype.newbyteorder("<") not in DTYPES.values():
+    if array.dtype.newbyteorder("<") not in DTYPES.values() and not is_half(array.dtype):
         raise DtypeError(
             f"array {name!r} has dtype {array.dtype}, which a model file cannot hold; convert it to a "
             "boolean, integer or floating type of at most 8 bytes"
@@ -218,15 +232,15 @@ def _checked_entry(name: str, entry: object) -> tuple[int, int]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(f"tensor {name!r} must have exactly dtype, shape and data_offsets")
     dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in KNOWN:
         raise ModelFileError(
-            f"tensor {name!r} has element type {dtype!r}, which NumPy lacks; known: {', '.join(DTYPES)}"
+            f"tensor {name!r} has element type {dtype!r}, which NumPy lacks; known: {', '.join(KNOWN)}"
         )
     if not _are_sizes(shape) or len(shape) > HIGHEST_RANK:
         raise ModelFileError(f"tensor {name!r} has an impossible shape {shape!r}"[:200])
     if not _are_sizes(span) or len(span) != 2:
         raise ModelFileError(f"tensor {name!r} has impossible data_offsets {span!r}"[:200])
-    size = math.prod(shape) * DTYPES[dtype].itemsize
+    size = math.prod(shape) * (2 if dtype == BFLOAT16 else DTYPES[dtype].itemsize)
     if span[1] - span[0] != size:
         raise ModelFileError(
             f"tensor {name!r} of shape {tuple(shape)} and type {dtype} needs {size:,} bytes, "

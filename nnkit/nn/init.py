@@ -15,7 +15,7 @@ import numpy as np
 
 from nnkit.creation import as_tensor, eye
 from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.random import host_normal, host_uniform
+from nnkit.random import host_normal, host_truncated_normal, host_uniform
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
@@ -80,11 +80,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     """
     if not (a < b and std > 0.0):
         raise ValueError(f"trunc_normal_ expects a < b and std > 0, got a={a}, b={b}, std={std}")
-    from scipy.special import ndtr, ndtri  # Slow to import.
-
-    # The inverse of the distribution function turns uniform numbers into these.
-    low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
-    _write(tensor, ndtri(host_uniform(tensor.shape, low, high)) * std + mean)
+    _write(tensor, host_truncated_normal(tensor.shape, (a - mean) / std, (b - mean) / std) * std + mean)
     with no_grad():
         tensor.clamp_(a, b)
     return tensor

@@ -264,7 +264,7 @@ def _weighted_rows(
 
 
 def _are_probabilities(input: Tensor, target: Tensor) -> bool:
-    return isinstance(target, Tensor) and target.shape == input.shape and target.dtype.kind == "f"
+    return isinstance(target, Tensor) and target.shape == input.shape and target.is_floating_point()
 
 
 def _probability_cross_entropy(

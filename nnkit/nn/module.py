@@ -14,10 +14,9 @@ from typing import Any, NamedTuple, Self
 
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.creation import as_tensor
-from nnkit.dtypes import float32, float64
 from nnkit.errors import ModelFileError
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
-from nnkit.nn.placement import converter, replace
+from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
 from nnkit.state import changed
 from nnkit.tape import no_grad
@@ -33,7 +32,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Casts):
     """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
     function.
 
@@ -368,14 +367,6 @@ class Module:
             for name in [name for name, buffer in module._buffers.items() if buffer is not None]:
                 setattr(module, name, convert(module._buffers[name]))  # type: ignore[arg-type]
         return self
-
-    def float(self) -> Self:
-        """Make floating-point tensors float32."""
-        return self.to(dtype=float32)
-
-    def double(self) -> Self:
-        """Make floating-point tensors float64."""
-        return self.to(dtype=float64)
 
     def cpu(self) -> Self:
         """Move to the best CPU device; what is on a CPU stays where it is."""

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from typing import Any, Self
 
 from nnkit.backends import Device
-from nnkit.dtypes import is_float
+from nnkit.dtypes import as_dtype, float16, float32, float64, is_float
 from nnkit.errors import DtypeError
 from nnkit.tensor import Tensor, resolve
 
-__all__ = ["converter", "replace"]
+__all__ = ["Casts", "converter", "replace"]
 
 Convert = Callable[[Tensor], Tensor]
 
-_FLOAT_NAMES = ("float16", "float32", "float64")
+_FLOAT_NAMES = ("bfloat16", "float16", "float32", "float64")
+
+
+class Casts:
+    """``to`` of an element type, by the type's name. Buffers of whole numbers stay as they are."""
+
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Move to a device, a dtype, or both."""
+        raise NotImplementedError
+
+    def float(self) -> Self:
+        """Make floating-point tensors float32."""
+        return self.to(dtype=float32)
+
+    def double(self) -> Self:
+        """Make floating-point tensors float64."""
+        return self.to(dtype=float64)
+
+    def half(self) -> Self:
+        """Make floating-point tensors float16. To train, keep float32 and use ``nnkit.autocast``."""
+        return self.to(dtype=float16)
+
+    def bfloat16(self) -> Self:
+        """Make floating-point tensors bfloat16; needs the package ml_dtypes."""
+        return self.to(dtype="bfloat16")
 
 
 def converter(targets: tuple[Any, ...], device: Any, dtype: Any) -> Convert:
@@ -28,8 +50,8 @@ def converter(targets: tuple[Any, ...], device: Any, dtype: Any) -> Convert:
             device = target
         elif target is not None:
             dtype = target
-    if dtype is not None and not is_float(np.dtype(dtype)):
-        raise DtypeError(f"dtype: a module holds floating-point numbers, got {np.dtype(dtype)}; use float32 or float64")
+    if dtype is not None and not is_float(as_dtype(dtype)):
+        raise DtypeError(f"dtype: a module holds floating-point numbers, got {as_dtype(dtype)}; use float32 or float64")
     if device is not None:
         device = resolve(device).device
 

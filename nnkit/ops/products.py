@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from nnkit import dtypes
+from nnkit.backends import Backend
 from nnkit.backends.base import keeps_input
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.methods import op
 from nnkit.ops.elementwise import activation_scalars, operand, unbroadcast
 from nnkit.ops.shape import reshape
+from nnkit.precision import autocast_type
 from nnkit.tape import Gradient
 from nnkit.tensor import Tensor, result, same_backend
 
@@ -19,6 +22,8 @@ from nnkit.tensor import Tensor, result, same_backend
 @op
 def matmul(x: Any, y: Any) -> Tensor:
     """x (..., M, K) times y (..., K, N), batch axes broadcast; vectors are rows on the left, columns on the right.
+
+    Under ``autocast`` x, y and in the gradient dz are rounded.
 
     >>> import nnkit
     >>> matmul(nnkit.ones(2, 3), nnkit.ones(3))
@@ -45,9 +50,10 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
     backend = same_backend("matmul", x, y)
     dtype = dtypes.promote(x.dtype, y.dtype)
     x, y = x.to(dtype), y.to(dtype)
-    batch = _batch(x, y)
+    batch, half = _batch(x, y), _half_for(dtype)
+    a, b = _operand(backend, x.array, half), _operand(backend, y.array, half)
     z = backend.empty((*batch, x.shape[-2], y.shape[-1]), dtype)
-    backend.matmul(x.array, y.array, z)
+    backend.matmul(a, b, z)
 
     def product(a: Any, b: Any, shape: tuple[int, ...]) -> Any:
         out = backend.empty((*batch, a.shape[-2], b.shape[-1]), dtype)
@@ -55,16 +61,27 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
         return unbroadcast(backend, out, shape)
 
     def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        dz = _operand(backend, dz, half)
         return (
-            product(dz, _transposed(y), x.shape) if into[0] is not None else None,
-            product(_transposed(x), dz, y.shape) if into[1] is not None else None,
+            product(dz, _transposed(backend, b), x.shape) if into[0] is not None else None,
+            product(_transposed(backend, a), dz, y.shape) if into[1] is not None else None,
         )
 
     return result("matmul", z, backend, (x, y), pullback)
 
 
-def _transposed(x: Tensor) -> Any:
-    return x.backend.permute(x.array, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+def _half_for(dtype: Any) -> str | None:
+    """The half type that a product of this type takes its operands in: that of ``autocast``, for float32."""
+    return autocast_type() if dtype == dtypes.float32 else None
+
+
+def _operand(backend: Backend, x: Any, half: str | None) -> Any:
+    return x if half is None else backend.rounded(x, half)
+
+
+def _transposed(backend: Backend, x: Any) -> Any:
+    axes = range(len(x.shape))
+    return backend.permute(x, (*axes[:-2], axes[-1], axes[-2]))
 
 
 def _batch(x: Tensor, y: Tensor) -> tuple[int, ...]:
@@ -81,7 +98,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     """activation(x w^T + b) as one fused primitive: x (..., I), w (O, I), b (O,), result (..., O).
 
     ``activation`` is a name of ``kernels.formulas.ACTIVATIONS``, its scalars come by name. Weight gradients are written
-    straight into their place in the optimizer's flat buffer. Raises ShapeError when sizes do not match.
+    straight into their place in the optimizer's flat buffer. Under ``autocast`` x, w and in the gradient dz are
+    rounded where they are multiplied. Raises ShapeError when sizes do not match.
 
     >>> import nnkit
     >>> linear(nnkit.ones(1, 2), nnkit.ones(3, 2), activation="relu")
@@ -102,7 +120,10 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     M = x2.shape[0]
     y = backend.empty((M, O), dtype)
     z = backend.empty((M, O), dtype) if keeps_input(name) else None
-    backend.linear(x2.array, w.array, None if b is None else b.array, name, z, y, numbers)
+    half = _half_for(dtype)
+    x_array, w_array = _operand(backend, x2.array, half), _operand(backend, w.array, half)
+    backend.linear(x_array, w_array, None if b is None else b.array, name, z, y, numbers)
+    gradient = backend.linear_grad if half is None else functools.partial(backend.half_linear_grad, half)
     kept = y if z is None else z
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
@@ -111,7 +132,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
         dw, add_w = into[1].place(backend, (O, I), dtype) if into[1] is not None else (None, False)
         bias = into[2] if b is not None else None
         db, add_b = bias.place(backend, (O,), dtype) if bias is not None else (None, False)
-        backend.linear_grad(x2.array, w.array, kept, dy, name, dz, dx, dw, db, (add_w, add_b), numbers)
+        gradient(x_array, w_array, kept, dy, name, dz, dx, dw, db, (add_w, add_b), numbers)
         return [dx, None] if b is None else [dx, None, None]
 
     inputs = (x2, w) if b is None else (x2, w, b)

@@ -196,7 +196,7 @@ def contiguous(x: Tensor) -> Tensor:
 def to(x: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
     """On another device and/or of another element type; x itself where nothing changes. The gradient goes back."""
     backend = x.backend if device is None else resolve(device)
-    target = x.dtype if dtype is None else np.dtype(dtype)
+    target = x.dtype if dtype is None else dtypes.as_dtype(dtype)
     source, before = x.backend, x.dtype
     if backend is source and target == before:
         return x

@@ -8,6 +8,7 @@ one kernel runs the update formula (``nnkit.kernels.updates``) over each run.
 from nnkit.optim import lr_scheduler
 from nnkit.optim.arena import Arena
 from nnkit.optim.clipping import clip_grad_norm_, clip_grad_value_
+from nnkit.optim.grad_scaler import GradScaler
 from nnkit.optim.optimizer import Optimizer
 from nnkit.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, get
 
@@ -16,6 +17,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Arena",
+    "GradScaler",
     "Optimizer",
     "RMSprop",
     "SGD",

@@ -9,7 +9,9 @@ import math
 from collections.abc import Iterable
 
 from nnkit.backends.base import Array, Backend
+from nnkit.backends.precision import is_half
 from nnkit.creation import tensor
+from nnkit.dtypes import float32
 from nnkit.errors import DeviceError, DivergenceError
 from nnkit.optim.arena import Slot, filled_runs
 from nnkit.tensor import Tensor
@@ -39,7 +41,7 @@ def clip_grad_norm_(
     order = float(norm_type)
     if not order > 0.0:
         raise ValueError(f"norm_type must be greater than 0, or infinity, got {norm_type!r}")
-    pieces, backend = _gradients(parameters)
+    pieces, backend = gradient_pieces(parameters, "clip")
     if backend is None:
         return tensor(0.0)
     norm = _norm(pieces, order, backend)
@@ -71,22 +73,25 @@ def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
     """
     if not clip_value >= 0.0:
         raise ValueError(f"clip_value must be at least 0, got {clip_value!r}")
-    pieces, backend = _gradients(parameters)
+    pieces, backend = gradient_pieces(parameters, "clip")
     for piece in pieces:
         assert backend is not None
         backend.map("clip_value", (piece,), (piece,), (float(clip_value),))
 
 
-def _gradients(parameters: Parameters) -> tuple[list[Array], Backend | None]:
-    """The gradients as few arrays as possible, and their backend; None where there are none."""
+def gradient_pieces(parameters: Parameters, purpose: str) -> tuple[list[Array], Backend | None]:
+    """The gradients as few arrays as possible, and their backend; None where there are none.
+
+    Raises DeviceError, which names the purpose, for gradients on several devices.
+    """
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     filled = list({id(p): p for p in given if p.grad is not None}.values())
     for parameter in filled:
         if parameter.backend is not filled[0].backend:
             raise DeviceError(
-                "the gradients to clip must be on one device, got "
+                f"the gradients to {purpose} must be on one device, got "
                 f"{str(filled[0].device)!r} and {str(parameter.device)!r}: "
-                "clip those of each device by themselves"
+                f"{purpose} those of each device by themselves"
             )
     seated = [p for p in filled if isinstance(p.gradient, Slot) and p.gradient.holds(p) and p.requires_grad]
     pieces = [run.block.gradients[run.start : run.stop] for run in filled_runs(seated)]
@@ -100,14 +105,16 @@ def _norm(pieces: list[Array], order: float, backend: Backend) -> Array:
     parts = backend.empty((len(pieces),), "float64")
     kind = "max" if math.isinf(order) else "sum"
     for index, piece in enumerate(pieces):
-        scratch = backend.empty(tuple(piece.shape), backend.dtype_of(piece))
+        dtype = backend.dtype_of(piece)
+        dtype = float32 if is_half(dtype) else dtype  # whose squares would be infinite from 256 on
+        scratch = backend.empty(tuple(piece.shape), dtype)
         if kind == "max":
             backend.map("absolute_value", (piece,), (scratch,))
         elif order == 2.0:
             backend.map("square", (piece,), (scratch,))
         else:
             backend.map("magnitude_power", (piece,), (scratch,), (order,))
-        part = backend.empty((1,), backend.dtype_of(piece))
+        part = backend.empty((1,), dtype)
         backend.reduce(kind, backend.reshape(scratch, (-1,)), (0,), part)
         backend.copy(part, parts[index : index + 1])
     norm = backend.empty((1,), "float64")

@@ -7,7 +7,8 @@ that changes from step to step is ever inside a kernel's code or in Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -46,7 +47,7 @@ class Rates:
         self._places = dict(zip(self.options, self._inputs, strict=True))
         #: One-element views: the scalars of the update, in the order of its formula.
         self.scalars: tuple[Array, ...] = self._outputs[1:]
-        self._advance = backend.prepared_map(rates.__name__, self._outputs[:1], self._outputs, self._inputs)
+        self._advance = self._prepared(None)
 
     @property
     def step(self) -> int:
@@ -69,9 +70,22 @@ class Rates:
         with paused():
             self.backend.fill(value, place)
 
-    def advance(self) -> None:
-        """Count one step and compute its scalars, on the device."""
-        self._advance()
+    def _prepared(self, unless: Array | None) -> Callable[[], None]:
+        return prepared_map(self.backend, unless, self.rates.__name__, self._outputs[:1], self._outputs, self._inputs)
+
+    def advance(self, unless: Array | None = None) -> None:
+        """Count one step and compute its scalars, on the device; not where ``unless`` is not 0 there."""
+        (self._advance if unless is None else self._prepared(unless))()
+
+
+def prepared_map(
+    backend: Backend, unless: Array | None, formula: str, inputs: Sequence[Array], out: Sequence[Array],
+    scalars: Sequence[Array],
+) -> Callable[[], None]:  # fmt: skip
+    """``map`` of these very arrays, to be run often; with ``unless`` it does nothing where that is not 0."""
+    if unless is None:
+        return backend.prepared_map(formula, inputs, out, scalars)
+    return functools.partial(backend.map_unless, unless, formula, inputs, out, scalars)
 
 
 def scalar_options(options: Mapping[str, Any]) -> dict[str, float]:

@@ -7,14 +7,16 @@ uses; everything else, from memory to checkpoints, is here and is the same for a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
+from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
 from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
-from nnkit.optim.groups import ParameterGroup, Rates, named_tensors
+from nnkit.optim.groups import ParameterGroup, Rates, named_tensors, prepared_map
 from nnkit.optim.state import State, transfer
 from nnkit.state import Watched, changed
 from nnkit.tape import enable_grad
@@ -61,7 +63,8 @@ class Optimizer(Watched):
         self.param_groups: list[ParameterGroup] = []
         self.arena = Arena([])
         self._state = State(self.arena, {})
-        self._launches: dict[tuple[int, int, int, int], Callable[[], None]] = {}
+        self._launches: dict[tuple[int, ...], Callable[[], None]] = {}
+        self._unless: list[Array] = []
         self._adopt(params)
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
@@ -163,15 +166,16 @@ class Optimizer(Watched):
         self._launches.clear()
         changed()
 
-    def _launch(self, run: Run, rates: Rates) -> Callable[[], None]:
+    def _launch(self, run: Run, rates: Rates, unless: Array | None) -> Callable[[], None]:
         """The update of a run, over the same memory every step."""
-        key = (id(run.block), run.start, run.stop, id(rates))
+        key = (id(run.block), run.start, run.stop, id(rates), id(unless))
         if key not in self._launches:
             values = run.block.values[run.start : run.stop]
             gradients = run.block.gradients[run.start : run.stop]
             states = tuple(self._state.flat(run, name) for name in element_names(rates.update)[2:])
             inputs, outputs = (values, gradients, *states), (values, *states)
-            self._launches[key] = rates.backend.prepared_map(rates.update.__name__, inputs, outputs, rates.scalars)
+            name = rates.update.__name__
+            self._launches[key] = prepared_map(rates.backend, unless, name, inputs, outputs, rates.scalars)
         return self._launches[key]
 
     # ---- use ----------------------------------------------------------------------------------------------
@@ -195,14 +199,27 @@ class Optimizer(Watched):
             with enable_grad():
                 loss = closure()
         self.prepare()
+        unless = self._unless[-1] if self._unless else None
         for group in self.param_groups:
             runs, rates = self.arena.runs(group["params"]), group.rates
             if not runs or rates is None:
                 continue
-            rates.advance()
+            rates.advance(unless)
             for run in runs:
-                self._launch(run, rates)()
+                self._launch(run, rates, unless)()
         return loss
+
+    @contextmanager
+    def unless(self, flag: Array) -> Iterator[None]:
+        """Inside, a step changes nothing where ``flag`` is not 0: float64, one element, in the parameters' memory.
+
+        The device decides, so a recorded step decides anew in every replay. ``GradScaler`` uses it.
+        """
+        self._unless.append(flag)
+        try:
+            yield
+        finally:
+            self._unless.pop()
 
     # ---- checkpoints --------------------------------------------------------------------------------------
 

@@ -176,6 +176,27 @@ def _device_scalars(backend: Backend) -> None:
         bench.finish()
 
 
+def _map_unless(backend: Backend) -> None:
+    """Nothing is written where the flag is set, whatever the inputs are; the flag is read anew by every call."""
+    for dtype in FLOATS:
+        for size in SIZES:
+            elements, scalars = arguments("adam", size, dtype)
+            for skip, gradient in ((1.0, np.nan), (0.0, 0.5)):
+                bench = Bench(backend)
+                elements[1][...] = gradient
+                inputs = [bench.given(e) if k == 1 else bench.changing(e) for k, e in enumerate(elements)]
+                outputs = [inputs[0], inputs[2], inputs[3]]
+                backend.map_unless(bench.given([skip], "float64"), "adam", inputs, outputs, scalars)
+                if skip:
+                    expected: Sequence[np.ndarray] = [elements[0], elements[2], elements[3]]
+                else:
+                    expected = by_hand("adam", elements, scalars) if size else outputs
+                for out, value in zip(outputs, expected, strict=True):
+                    if size:
+                        (bench.equal if skip else bench.close)(out, value, f"adam over ({size},), flag {skip}")
+                bench.finish()
+
+
 def _special_values(formula: str, low: float, high: float, expected: Sequence[float]) -> Case:
     def check(backend: Backend) -> None:
         for dtype in types_of(formula):
@@ -188,7 +209,37 @@ def _special_values(formula: str, low: float, high: float, expected: Sequence[fl
     return Case(f"map-special-{formula}", "map", check)
 
 
+def _rounding(half: str, pairs: Sequence[tuple[float, float]]) -> Case:
+    """Ties, the least and the largest numbers: equal to the bit."""
+
+    def check(backend: Backend) -> None:
+        for sign in (1.0, -1.0):
+            bench = Bench(backend)
+            given, expected = (np.array(column, "float32") * np.float32(sign) for column in zip(*pairs, strict=True))
+            out = bench.output(given.shape, "float32")
+            backend.map(f"round_to_{half}", (bench.given(given),), (out,))
+            bench.equal(out, expected, f"round_to_{half} of {given}")
+            bench.finish()
+
+    return Case(f"map-rounding-{half}", "map", check)
+
+
 INF, NAN = np.inf, np.nan
+#: float32 -> the nearest number of the half type.
+ROUNDED = {
+    "bfloat16": (
+        (0.0, 0.0), (1.0, 1.0), (1.0 + 2**-8, 1.0), (1.0 + 3 * 2**-8, 1.0 + 2**-6), (1.0 + 2**-8 + 2**-20, 1.0 + 2**-7),
+        (3.3895313892515355e38, 3.3895313892515355e38), (3.39e38, 3.3895313892515355e38), (3.4028235e38, INF),
+        (2.0**-126, 2.0**-126), (2.0**-133, 2.0**-133), (2.0**-134, 0.0), (3 * 2.0**-134, 2.0**-132), (INF, INF),
+        (NAN, NAN), (1e-45, 0.0), (1.9999999, 2.0), (3.9999998, 4.0), (2.0**127, 2.0**127),
+    ),
+    "float16": (
+        (0.0, 0.0), (1.0, 1.0), (1.0 + 2**-11, 1.0), (1.0 + 3 * 2**-11, 1.0 + 2**-9), (2049.0, 2048.0),
+        (2051.0, 2052.0), (65504.0, 65504.0), (65519.996, 65504.0), (65520.0, INF), (1e30, INF),
+        (2.0**-14, 2.0**-14), (2.0**-24, 2.0**-24), (2.0**-25, 0.0),
+        (3 * 2.0**-25, 2.0**-23), (1e-8, 0.0), (INF, INF), (NAN, NAN), (1e-45, 0.0),
+    ),
+}  # fmt: skip
 #: Formula, two large arguments, and its values at -inf, the first, 0, the second, inf and NaN.
 SPECIAL = (
     ("exponential", -1e3, 1e3, (0, 0, 1, INF, INF, NAN)), ("logarithm", -1.0, 1.0, (NAN, NAN, -INF, 0, INF, NAN)),
@@ -279,7 +330,9 @@ CASES = [
     _in_place("adam", (0, 2, 3), "float64"),
     Case("map-same-array-twice", "map", _same_array_twice),
     Case("map-device-scalars", "map", _device_scalars),
+    Case("map_unless", "map_unless", _map_unless),
     *(_special_values(*row) for row in SPECIAL),
+    *(_rounding(half, pairs) for half, pairs in ROUNDED.items()),
     Case("map-large", "map", _large),
     *(_fill(dtype, layout) for dtype in TYPES for layout in LAYOUTS),
     *(_copy(source, layout) for source in TYPES for layout in LAYOUTS),

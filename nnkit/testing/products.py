@@ -1,4 +1,5 @@
-"""Conformance of ``matmul``, ``linear`` and ``linear_grad``: sizes, views, activations, and adding to what is there."""
+"""Conformance of ``matmul``, ``linear`` and ``linear_grad``: sizes, views, activations, adding to what is there, and
+operands in half types."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS, keeps_input
+from nnkit.backends.precision import HALF_TYPES
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.vocabulary import scalar_names
 from nnkit.testing.bench import FLOATS, LAYOUTS, SIZES, Bench, Case, sample
@@ -150,6 +152,94 @@ def _check_linear_grad(
     bench.finish()
 
 
+# ---- operands in half types -------------------------------------------------------------------------------------
+
+
+def _half(values: np.ndarray, half: str) -> np.ndarray:
+    return _apply(f"round_to_{half}", [], values)
+
+
+def _half_matmul(half: str) -> Case:
+    """Operands that ``rounded`` gave, also transposed; sums and results in float32."""
+
+    def check(backend: Backend) -> None:
+        for left, right in PRODUCTS:
+            bench = Bench(backend)
+            x, y = sample(left, "float32", -3, 3), sample(right, "float32", -3, 3, seed=1)
+            expected = np.matmul(_half(x, half), _half(y, half))
+            operands = [backend.rounded(bench.given(values), half) for values in (x, y)]
+            out, turned = bench.output(expected.shape, "float32"), bench.output(expected.shape, "float32")
+            backend.matmul(*operands, out)
+            bench.close(out, expected, f"{left} times {right}")
+            views = [backend.rounded(bench.given(np.swapaxes(values, -1, -2)), half) for values in (x, y)]
+            backend.matmul(*(_swapped(backend, view) for view in views), turned)
+            bench.close(turned, expected, f"{left} times {right}, transposed")
+            bench.finish()
+
+    return Case(f"matmul-{half}", "matmul", check)
+
+
+def _swapped(backend: Backend, x: Any) -> Any:
+    axes = range(len(x.shape))
+    return backend.permute(x, (*axes[:-2], axes[-1], axes[-2]))
+
+
+def _half_linear(half: str, activation: str) -> Case:
+    def check(backend: Backend) -> None:
+        for M, I, O in LAYERS:
+            x, w, b = sample((M, I), "float32"), sample((O, I), "float32", seed=1), sample((O,), "float32", seed=2)
+            bench = Bench(backend)
+            out = bench.output((M, O), "float32")
+            z = bench.output((M, O), "float32") if keeps_input(activation) else None
+            a, v = (backend.rounded(bench.given(values), half) for values in (x, w))
+            backend.linear(a, v, bench.given(b), activation, z, out, _activation_scalars(activation))
+            before, after = _forward(_half(x, half), _half(w, half), b, activation)
+            bench.close(out, after, f"output of {M, I, O}")
+            if z is not None:
+                bench.close(z, before, f"z of {M, I, O}")
+            bench.finish()
+
+    return Case(f"linear-{half}-{activation}", "linear", check)
+
+
+def _half_linear_grad(half: str, activation: str) -> Case:
+    """Activations whose dz is exact, because a last bit of it would decide how it is rounded."""
+
+    def check(backend: Backend) -> None:
+        for M, I, O in LAYERS:
+            for add in ((False, False), (True, True)):
+                for wanted in ((True, True, True), (True, False, False), (False, True, False), (False, False, True)):
+                    _check_half_linear_grad(Bench(backend), (M, I, O), (half, activation), add, wanted)
+
+    return Case(f"half_linear_grad-{half}-{activation}", "half_linear_grad", check)
+
+
+def _check_half_linear_grad(
+    bench: Bench, sizes: Shape, kind: tuple[str, str], add: tuple[bool, bool], wanted: tuple[bool, bool, bool]
+) -> None:
+    (M, I, O), (half, activation), backend = sizes, kind, bench.backend
+    x, w = sample((M, I), "float32", -1, 1), sample((O, I), "float32", -1, 1, seed=1)
+    dy, kept = sample((M, O), "float32", -1, 1, seed=3), sample((M, O), "float32", -1, 1, seed=6)
+    dz = _apply(f"{ACTIVATIONS[activation]}_grad", [], dy, kept)
+    there = sample((O, I), "float32", seed=4), sample((O,), "float32", seed=5)
+    expected = (
+        _half(dz, half) @ _half(w, half),
+        _half(dz, half).T @ _half(x, half) + (there[0] if add[0] else 0),
+        dz.sum(axis=0) + (there[1] if add[1] else 0),
+    )
+    dx = bench.output((M, I), "float32") if wanted[0] else None
+    dw = bench.changing(there[0]) if wanted[1] else None
+    db = bench.changing(there[1]) if wanted[2] else None
+    incoming = bench.given(dy)
+    scratch = incoming if activation == "identity" else bench.output((M, O), "float32")
+    a, v = (backend.rounded(bench.given(values), half) for values in (x, w))
+    backend.half_linear_grad(half, a, v, bench.given(kept), incoming, activation, scratch, dx, dw, db, add)
+    for name, out, value in zip(("dx", "dw", "db"), (dx, dw, db), expected, strict=True):
+        if out is not None:
+            bench.close(out, value, f"{name} of {sizes}, add {add}, wanted {wanted}")
+    bench.finish()
+
+
 #: Each way that an activation's gradient can be told: from nothing, from the output, from the input, with scalars.
 FEW = ("identity", "relu", "gelu", "softplus")
 CASES = [
@@ -162,4 +252,7 @@ CASES = [
     *(_linear_grad(a, "float64", "contiguous", LAYERS) for a in FEW),
     *(_linear_grad(a, "float32", layout, LAYERS) for a in FEW[:2] for layout in LAYOUTS[1:]),
     *(_linear_grad_parts(a) for a in FEW[:2]),
+    *(_half_matmul(half) for half in HALF_TYPES),
+    *(_half_linear(half, a) for half in HALF_TYPES for a in FEW[:3]),
+    *(_half_linear_grad(half, a) for half in HALF_TYPES for a in FEW[:2]),
 ]

@@ -12,7 +12,7 @@ from nnkit import optim
 from nnkit.compiled import enabled as recording_enabled
 from nnkit.nn import losses
 from nnkit.nn.module import Module
-from nnkit.optim import Optimizer
+from nnkit.optim import GradScaler, Optimizer
 from nnkit.random import manual_seed
 from nnkit.training import metrics as metric_table
 from nnkit.training.callbacks import Callback
@@ -22,6 +22,7 @@ from nnkit.training.history import History
 from nnkit.training.inputs import positive_integer
 from nnkit.training.metrics import Metric
 from nnkit.training.objective import Objective
+from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
 from nnkit.training.replay import runner_of
@@ -38,6 +39,7 @@ class _LastFit:
     def __init__(self) -> None:
         self.loss: Callable[..., Any] | None = None
         self.optimizer: Optimizer | None = None
+        self.scaler: GradScaler | None = None
         self.metrics: list[Metric] = []
         self.history: History | None = None
 
@@ -68,6 +70,7 @@ def fit(
     steps_per_epoch: int | None = None,
     seed: int | None = None,
     compile: bool = True,
+    precision: Any = None,
 ) -> History:
     """Train ``model`` and return the History of the epochs.
 
@@ -85,6 +88,8 @@ def fit(
     - ``clip_norm``, ``clip_value``: bounds of the gradients' common norm, and of each of their elements
     - ``verbose``: "auto" or 1 (a bar on a terminal, else one line per epoch), 2 (lines), 0 (silence)
     - ``compile``: record the step and replay it; False runs every step in Python, for debugging
+    - ``precision``: "bfloat16" or "float16" for products in that type (see ``nnkit.autocast``), weights and all else
+      staying float32; in float16 the loss is scaled (see ``nnkit.GradScaler``), and steps that overflow are left out
     - ``seed``: calls ``nnkit.manual_seed``, and makes each epoch's order a function of the seed and its number
 
     Bad data raise DataError, LabelError, ShapeError or DtypeError before anything is trained. A loss that turns NaN or
@@ -108,13 +113,15 @@ def fit(
     source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
     chosen = _optimizer(model, optimizer)
     recorded = compile and recording_enabled()
-    step = TrainingStep(model, objective, chosen, Totals(measured), clip_norm, clip_value)
+    last = _last_fit(model)
+    computed = precision_of(precision, last.scaler if optimizer is None else None)
+    step = TrainingStep(model, objective, chosen, Totals(measured), clip_norm, clip_value, computed)
     validate = None
     if validation is not None:
-        validate = Evaluation(EvaluationStep(model, objective, Totals(measured)), validation, recorded)
+        validate = Evaluation(EvaluationStep(model, objective, Totals(measured), computed), validation, recorded)
     trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
-    last = _last_fit(model)
     last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
+    last.scaler = computed.scaler
     return trainer.run()
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from nnkit import ops, random
 from nnkit.creation import as_tensor
 from nnkit.errors import DataError
@@ -63,11 +65,12 @@ class ArraySource:
 
     def __init__(self, data: Batch, batch_size: int, shuffle: bool = False, seed: int | None = None) -> None:
         self.data = data
+        self.rows = data.rows
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.steps: int = -(-data.rows // batch_size)
-        self.order: Tensor | None = None
+        self._order: np.ndarray | None = None
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Draw the epoch's order, then yield its batches."""
@@ -75,23 +78,23 @@ class ArraySource:
         for step in range(self.steps):
             yield self.recall(step)
 
-    def draw(self, number: int) -> None:
-        """Draw the order of epoch ``number``, the same on every device.
+    def draw(self, number: int) -> np.ndarray | None:
+        """Draw the order of epoch ``number``, the same on every device; None where the rows come as they are.
 
         With a seed the order follows from the seed and the epoch's number alone, so a resumed training repeats it.
         """
         if self.shuffle:
             draw = None if self.seed is None else number
-            order = random.permutation(self.data.rows, self.seed, draw)
-            self.order = as_tensor(order, device=self.data.x.device)
+            self._order = random.permutation(self.rows, self.seed, draw)
+        return self._order
 
     def recall(self, step: int) -> Batch:
         """Gather batch number ``step`` of the present order."""
         start = step * self.batch_size
-        rows = slice(start, min(start + self.batch_size, self.data.rows))
-        if self.order is None:
+        rows = slice(start, min(start + self.batch_size, self.rows))
+        if self._order is None:
             return _each(self.data, lambda tensor: tensor[rows])
-        chosen = self.order[rows]
+        chosen = as_tensor(self._order[rows], device=self.data.x.device)
         return _each(self.data, lambda tensor: ops.take_rows(tensor, chosen, checked=True))
 
     def forget(self, step: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.dtypes import is_float
 from nnkit.errors import DataError, DtypeError, ShapeError
 from nnkit.tensor import Tensor
 
@@ -39,7 +40,7 @@ def host_array(value: Any, name: str) -> np.ndarray:
     (2, 2)
     """
     array = _plain_array(value, name)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" and not is_float(array.dtype):
         advice = _ADVICE.get(array.dtype.kind, "make it numeric").format(name=variable(name))
         raise DtypeError(f"{name} has dtype {array.dtype}; expected real numbers: {advice}")
     return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

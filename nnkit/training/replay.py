@@ -22,6 +22,7 @@ from nnkit.guards import Guards
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
+from nnkit.training.streamed import StreamedSource
 from nnkit.variables import Variables
 
 __all__ = ["Plain", "Replay", "Runner", "runner_of"]
@@ -65,6 +66,8 @@ class Runner(Protocol):
 
 def runner_of(step: Step, source: Source, recorded: bool) -> Runner:
     """Programs over arrays, where they are wanted; else one batch after the other."""
+    if recorded and enabled() and isinstance(source, StreamedSource):
+        return StreamedReplay(step, source)
     if recorded and enabled() and isinstance(source, ArraySource):
         return Replay(step, source)
     return Plain(step, source)
@@ -116,11 +119,11 @@ class Replay:
 
     def begin(self, number: int) -> None:
         """Start epoch ``number``: draw its order, put the cursor at its start."""
-        self.source.draw(number)
-        with no_grad():
-            if self.source.order is not None:
-                self._order.copy_(self.source.order)
-            self._cursor.zero_()
+        backend = self._order.backend
+        order = self.source.draw(number)
+        if order is not None:
+            backend.upload(order, self._order.array)
+        backend.fill(0.0, self._cursor.array)
         self._done = 0
 
     def ready(self) -> bool:
@@ -188,6 +191,31 @@ class Replay:
             _warned.add(self.step.model)
             name = type(self.step.model).__name__
             warnings.warn(f"a step of {name} cannot be replayed: {reason}; it runs without recording", stacklevel=2)
+
+
+class StreamedReplay(Replay):
+    """The batches of a StreamedSource: the programs run over its window."""
+
+    source: StreamedSource
+
+    def begin(self, number: int) -> None:
+        """Start epoch ``number``."""
+        self._windows = self.source.windows(number)
+        self._left = self._done = 0
+
+    def run(self, most: int) -> int:
+        """Run the next steps of the epoch; the next window is fetched when there are none left in this one."""
+        if not self._left:
+            self._left = next(self._windows)
+            self._cursor.backend.fill(0.0, self._cursor.array)
+        size = self.source.batch_size
+        rows = min(size, self._left)
+        times = min(most, max(self._left // size, 1))
+        times = self._replay(rows, times) or self._one(rows)
+        self._left -= rows * times
+        self._done += times
+        self.step.totals.count(rows * times)
+        return times
 
 
 def _functions(step: Step) -> Iterator[Any]:

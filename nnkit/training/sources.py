@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from nnkit.errors import DataError
-from nnkit.tensor import Tensor
+from nnkit.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.door import Door, HostData, has_rows
 from nnkit.training.inputs import positive_integer
+from nnkit.training.streamed import StreamedSource
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
 
 __all__ = ["DEFAULT_BATCH_SIZE", "Plan", "evaluation_source", "input_batches", "training_sources"]
@@ -62,9 +63,9 @@ def training_sources(door: Door, x: Any, y: Any, weight: Any, plan: Plan) -> tup
         if plan.validation_split:
             data, kept = _split(door, data, x, y, weight, plan.validation_split)
         size = _fitting_batch_size(plan.batch_size, len(data.x))
-        source = ArraySource(door.move(data), size, plan.shuffle, plan.seed)
+        source = _array_source(door, data, size, plan.shuffle, plan.seed)
         if kept is not None:
-            return source, ArraySource(door.move(kept), min(plan.batch_size, len(kept.x)))
+            return source, _array_source(door, kept, min(plan.batch_size, len(kept.x)))
     if plan.validation_data is None:
         return source, None
     return source, _validation_source(door, plan)
@@ -82,7 +83,19 @@ def evaluation_source(
         return door.loader(_loader_of(x, size, False), limit, where)
     _require_targets(x, y)
     data = door.checked(x, y, weight, where)
-    return ArraySource(door.move(data), min(size, len(data.x)))
+    return _array_source(door, data, min(size, len(data.x)))
+
+
+def _array_source(
+    door: Door, data: HostData, batch_size: int, shuffle: bool = False, seed: int | None = None
+) -> ArraySource:
+    """The data on the device, or on the host where they are too large for it."""
+    backend = resolve(door.device)
+    arrays = [data.x, data.y, *([] if data.weight is None else [data.weight])]
+    there = any(isinstance(original, Tensor) and original.device == door.device for original in data.originals)
+    if there or backend.keeps(sum(array.nbytes for array in arrays)):
+        return ArraySource(door.move(data), batch_size, shuffle, seed)
+    return StreamedSource(data, backend, batch_size, shuffle, seed)
 
 
 def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
@@ -91,8 +104,12 @@ def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
     if not isinstance(x, (Dataset, DataLoader, Iterator)):
-        moved = door.moved(door.inputs(x, finite=False), x)
-        yield from (moved[start : min(start + size, len(moved))] for start in range(0, len(moved), size))
+        host = door.inputs(x, finite=False)
+        if resolve(door.device).keeps(host.nbytes):
+            moved = door.moved(host, x)
+            yield from (moved[start : min(start + size, len(moved))] for start in range(0, len(moved), size))
+        else:
+            yield from (door.moved(host[start : start + size]) for start in range(0, len(host), size))
         return
     for number, item in enumerate(_loader_of(x, size, False)):
         first = item[0] if isinstance(item, (tuple, list)) else item

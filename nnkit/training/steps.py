@@ -6,6 +6,7 @@ Nothing here looks at a value on the host: a step reads its batch, changes weigh
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from nnkit.training.batches import Batch
 from nnkit.training.metrics import Metric
 from nnkit.training.modes import evaluating
 from nnkit.training.objective import Objective
+from nnkit.training.precision import FULL, Precision
 from nnkit.training.weights import finite
 
 __all__ = ["EvaluationStep", "Reading", "Totals", "TrainingStep"]
@@ -44,7 +46,8 @@ class Totals:
         self.metrics = list(metrics)
         self.names = (["loss"] if has_loss else []) + [metric.name for metric in self.metrics]
         self.samples = 0
-        self._memory: tuple[Tensor, Tensor, list[Tensor]] | None = None
+        self._memory: Tensor | None = None
+        self._parts: list[Tensor] = []  # of the memory: loss, good steps, then each metric's sums
 
     def prepare(self, model: Module, batch: Batch) -> None:
         """Make the memory before the first step; how much each metric needs is seen from one sample."""
@@ -55,16 +58,17 @@ class Totals:
             with evaluating(model):
                 prediction = model(batch.x[:1])
                 sizes = [metric.sums(prediction, batch.y[:1]).shape for metric in self.metrics]
-        loss, good, *sums = (zeros(size, dtype="float64", device=batch.x.device) for size in [(), (), *sizes])
-        self._memory = loss, good, sums
+        counts = [math.prod(size) for size in [(), (), *sizes]]
+        self._memory = zeros(sum(counts), dtype="float64", device=batch.x.device)
+        ends = itertools.accumulate(counts)
+        slices = [self._memory[end - count : end] for end, count in zip(ends, counts, strict=True)]
+        self._parts = [part.reshape(size) for part, size in zip(slices, [(), (), *sizes], strict=True)]
 
     def reset(self) -> None:
         """Begin anew, in the same memory."""
         self.samples = 0
         if self._memory is not None:
-            loss, good, sums = self._memory
-            for tensor in (loss, good, *sums):
-                tensor.zero_()
+            self._memory.backend.fill(0.0, self._memory.array)
 
     def count(self, samples: int) -> None:
         """The last step had so many samples."""
@@ -72,8 +76,7 @@ class Totals:
 
     def add(self, prediction: Tensor, batch: Batch, loss: Tensor | None) -> None:
         """Add the loss and the metrics of one batch."""
-        assert self._memory is not None
-        total, good, sums = self._memory
+        total, good, *sums = self._parts
         with no_grad():
             if loss is not None:
                 total.add_(loss.detach().double() * float(batch.rows))
@@ -86,11 +89,13 @@ class Totals:
         """The means so far, read from the device; empty before the first batch."""
         if self._memory is None or not self.samples:
             return Reading()
-        loss, good, sums = self._memory
-        values = {"loss": loss.item() / self.samples} if "loss" in self.names else {}
-        for metric, total in zip(self.metrics, sums, strict=True):
-            values[metric.name] = metric.result(total.numpy())
-        return Reading(values, int(good.item()))
+        numbers = self._memory.backend.download(self._memory.array)
+        values = {"loss": float(numbers[0]) / self.samples} if "loss" in self.names else {}
+        first = 2
+        for metric, part in zip(self.metrics, self._parts[2:], strict=True):
+            values[metric.name] = metric.result(numbers[first : first + part.numel()].reshape(part.shape))
+            first += part.numel()
+        return Reading(values, int(numbers[1]))
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class TrainingStep:
     totals: Totals
     clip_norm: float | None = None
     clip_value: float | None = None
+    precision: Precision = FULL
 
     def __post_init__(self) -> None:
         for name, value in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
@@ -114,15 +120,16 @@ class TrainingStep:
 
     def __call__(self, batch: Batch) -> None:
         self.optimizer.zero_grad()
-        prediction = self.model(batch.x)
-        loss = self.objective(prediction, batch)
+        with self.precision.products():
+            prediction = self.model(batch.x)
+            loss = self.objective(prediction, batch)
         self.totals.add(prediction, batch, loss)
-        loss.backward()
+        self.precision.backward(loss, self.optimizer)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
+        self.precision.step(self.optimizer)
 
 
 @dataclass(frozen=True)
@@ -132,8 +139,10 @@ class EvaluationStep:
     model: Module
     objective: Objective | None
     totals: Totals
+    precision: Precision = FULL
 
     def __call__(self, batch: Batch) -> None:
-        prediction = self.model(batch.x)
-        loss = None if self.objective is None else self.objective(prediction, batch)
+        with self.precision.products():
+            prediction = self.model(batch.x)
+            loss = None if self.objective is None else self.objective(prediction, batch)
         self.totals.add(prediction, batch, loss)

@@ -234,9 +234,11 @@ class Trainer:
         good = self._reading.good_steps
         if good < done:
             batch = self.source.recall(good)
-            raise DivergenceError(
-                broken_loss(self.step.objective, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate)
-            )
+            with self.step.precision.products():
+                message = broken_loss(
+                    self.step.objective, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate
+                )
+            raise DivergenceError(message)
         now = time.perf_counter()
         if self._since_snapshot >= SNAPSHOT_STEPS and now - self._snapshot_time >= LOOK_SECONDS:
             self._check_weights()

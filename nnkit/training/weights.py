@@ -12,7 +12,10 @@ from nnkit.tensor import Tensor
 __all__ = ["WeightSnapshot"]
 
 #: The largest finite value by dtype name; anything beyond, or NaN, fails the comparison without a warning.
-LARGEST = {"float16": 65504.0, "float32": 3.4028234663852886e38, "float64": 1.7976931348623157e308}
+LARGEST = {
+    "bfloat16": 3.3895313892515355e38, "float16": 65504.0, "float32": 3.4028234663852886e38,
+    "float64": 1.7976931348623157e308,
+}  # fmt: skip
 
 
 class WeightSnapshot:

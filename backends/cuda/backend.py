@@ -1,0 +1,102 @@
+"""NVIDIA GPUs: CuPy's arrays, and where a kernel or cuBLASLt fits the arrays at hand, those.
+
+``launches``, ``moves`` and ``products`` prepare the work; here is the one place that picks. For each primitive a
+``prepare`` function looks at the arrays and returns work for the device, or the reason why there is none, and then the
+reference body runs over CuPy's functions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nnkit.backends import recording
+from nnkit.backends.base import Array, Scalar
+from nnkit.backends.cuda import elementwise, faults, launches, modules, moves, products
+from nnkit.backends.cuda.device_memory import CupyArrays, on_device
+from nnkit.backends.cuda.work import Work
+from nnkit.kernels.cuda.compiler import CompilerMissing
+
+NO_COMPILER = "no compiler for CUDA kernels is installed"
+
+
+def run(work: Work, device: Any) -> bool:
+    """Give work to the current stream; False where it needs a kernel and there is no compiler."""
+    try:
+        work.run()
+    except CompilerMissing as error:
+        modules.give_up(error)
+        return False
+    except RuntimeError as error:
+        raise faults.translate(error, f"launching {work.name}", str(device)) from error
+    return True
+
+
+def picks(prepare: Callable[..., Work | str]) -> Callable[..., None]:
+    """The primitive named like ``prepare``: the work that ``prepare`` says, else the reference body."""
+    body = getattr(CupyArrays, prepare.__name__)
+    unnoted = getattr(body, "__wrapped__", None)  # None where the body is made of primitives, which note themselves
+
+    @functools.wraps(body)
+    def primitive(self: CupyArrays, *args: Any, **options: Any) -> None:
+        work = prepare(*args, **options)
+        if not isinstance(work, str) and not run(work, self.device):
+            work = NO_COMPILER
+        at_work = recording.recorder()
+        if isinstance(work, str):
+            if at_work is None or unnoted is None:
+                body(self, *args, **options)
+            else:
+                recording.note_call(unnoted, work, self, args, options)
+        elif at_work is not None:
+            arrays = recording.arrays_in([*args, *options.values()])
+            bare = work.bare(at_work.unleased)
+            at_work.note(recording.describe(prepare.__name__, bare, bare.run, bare.name, arrays), arrays)
+
+    return on_device(primitive)
+
+
+class CupyBackend(CupyArrays):
+    """Arrays are ``cupy.ndarray`` on GPU ``index``."""
+
+    map = picks(elementwise.map)
+    map_unless = picks(elementwise.map_unless)
+    fill = picks(moves.fill)
+    copy = picks(moves.copy)
+    reduce = picks(launches.reduce)
+    arg_reduce = picks(launches.arg_reduce)
+    matmul = picks(products.matmul)
+    linear = picks(products.linear)
+    linear_grad = picks(products.linear_grad)
+    half_linear_grad = picks(products.half_linear_grad)
+    softmax = picks(launches.softmax)
+    softmax_grad = picks(launches.softmax_grad)
+    cross_entropy = picks(launches.cross_entropy)
+    take_rows = picks(moves.take_rows)
+    take_batch = picks(moves.take_batch)
+    add_rows = picks(moves.add_rows)
+    next_key = picks(moves.next_key)
+    random_bits = picks(moves.random_bits)
+    uniform = picks(moves.uniform)
+    dropout = picks(moves.dropout)
+
+    def prepared_map(
+        self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
+    ) -> Callable[[], None]:
+        work = elementwise.map(formula, inputs, out, scalars)
+        if isinstance(work, str):
+            return super().prepared_map(formula, inputs, out, scalars)
+
+        def call(self: CupyBackend) -> None:
+            if recording.recorder() is not None or not run(work, self.device):
+                self.map(formula, inputs, out, scalars)
+
+        return functools.partial(on_device(call), self)
+
+    def rounded(self, x: Array, half: str) -> Array:
+        if x.dtype == half:
+            return x
+        out = self.empty(x.shape, half)
+        self.copy(x, out)
+        return out

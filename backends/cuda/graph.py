@@ -1,0 +1,179 @@
+"""A program of the GPU: CUDA graphs, and calls of Python between them.
+
+Consecutive instructions that are work for the device alone (kernels, matrix products, copies) are captured: issued
+once more, into a stream that only notes them, and from then on launched together by one call. An instruction that needs
+Python (a reference body, a look at values on the host) is called between two graphs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+from weakref import WeakValueDictionary
+
+import cupy
+
+from nnkit.backends.cuda import faults, products
+from nnkit.backends.pool import Pool
+from nnkit.backends.program import Program, Step
+from nnkit.backends.recording import Array, Instruction
+
+_capturing = threading.Lock()
+
+
+class Lane:
+    """Programs of GPU ``index`` that run one after the other, in whichever streams they are launched.
+
+    They are captured in one stream, whose workspace for matrix products they share; so none may start before the one
+    before it has ended. Programs that are recorded in one stream of the caller's share a lane: they would wait for one
+    another anyhow, unless they are replayed in other streams than they were recorded in.
+    """
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.lock = threading.RLock()
+        with cupy.cuda.Device(index):
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self._latest = cupy.cuda.get_current_stream()
+        weakref.finalize(self, products.forget, index, self.stream.ptr).atexit = False
+
+    def join(self) -> None:
+        """Let the caller's current stream wait for what the lane still does in another one."""
+        stream = cupy.cuda.get_current_stream()
+        if stream.ptr != self._latest.ptr:
+            stream.wait_event(self._latest.record(cupy.cuda.Event(disable_timing=True)))
+            self._latest = stream
+
+    def wait(self) -> None:
+        """Wait for all that the lane was given."""
+        self._latest.synchronize()
+
+    def capture(self, instructions: list[Instruction]) -> Any:
+        """The CUDA graph of instructions that are work for the device; raises RuntimeError where CUDA refuses one."""
+        products.prepare(self.stream.ptr)
+        with _capturing, _no_collection(), self.stream as stream:
+            stream.begin_capture()
+            try:
+                for instruction in instructions:
+                    instruction.kernel.run()
+            except BaseException:
+                with contextlib.suppress(RuntimeError):  # the capture is over either way, and the first error counts
+                    stream.end_capture()
+                raise
+            return stream.end_capture()
+
+
+#: The lanes that programs hold, by GPU and the address of the stream that was current.
+_lanes: WeakValueDictionary[tuple[int, int], Lane] = WeakValueDictionary()
+_lanes_lock = threading.Lock()
+
+
+def lane_of(index: int) -> Lane:
+    """The lane of this thread's current stream of GPU ``index``, which is the current device."""
+    key = index, cupy.cuda.get_current_stream().ptr
+    with _lanes_lock:
+        lane = _lanes.get(key)
+        if lane is None:
+            lane = _lanes[key] = Lane(index)
+        return lane
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's garbage collector, whose finalizers may call CUDA in the middle of a capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class GraphProgram(Program):
+    """Recorded instructions as CUDA graphs.
+
+    The recording run has compiled and loaded what there is, so that capture only notes. A replay goes to the caller's
+    current stream, where it waits for a replay that was given to another one: they share the program's memory.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        instructions: list[Instruction],
+        pool: Pool,
+        kept: list[Array],
+        checks: list[Callable[[], None]],
+    ) -> None:
+        super().__init__(instructions, pool, kept, checks)
+        self._lane = lane
+        with cupy.cuda.Device(lane.index), lane.lock:
+            lane.join()
+            try:
+                self._parts = self._captured()
+            except RuntimeError:
+                self._set_aside()
+                self._parts = self._captured()
+
+    def _captured(self) -> list[Callable[[], object]]:
+        """The program's parts: a graph for neighbours that are work for the device alone, else a call of Python."""
+        parts: list[Callable[[], object]] = []
+        for for_device, group in groupby(self.instructions, lambda instruction: instruction.kernel is not None):
+            if for_device:
+                parts.append(self._lane.capture(list(group)).launch)
+            else:
+                parts += [instruction.call for instruction in group]
+        return parts
+
+    def _set_aside(self) -> None:
+        """Find out what refuses to be captured, and make it a call of Python that says why."""
+        for number, instruction in enumerate(self.instructions):
+            if instruction.kernel is None:
+                continue
+            try:
+                self._lane.capture([instruction])
+            except RuntimeError as error:
+                note = f"{instruction.note} cannot be captured: {' '.join(str(error).split())}"
+                self.instructions[number] = instruction._replace(kernel=None, note=note)
+
+    # ---- replay -------------------------------------------------------------------------------------------
+
+    def join(self) -> None:
+        faults.check()
+        with cupy.cuda.Device(self._lane.index), self._lane.lock:
+            self._lane.join()
+
+    def replay(self, times: int = 1) -> None:
+        faults.check()
+        lane = self._lane
+        if cupy.cuda.runtime.getDevice() != lane.index:
+            with cupy.cuda.Device(lane.index):
+                return self.replay(times)
+        with lane.lock:
+            lane.join()
+            try:
+                for _ in range(times):
+                    for part in self._parts:
+                        part()
+            except RuntimeError as error:
+                raise faults.translate(error, "replaying a program", f"cuda:{lane.index}") from error
+
+    def synchronize(self) -> None:
+        self._lane.wait()
+
+    def steps(self) -> list[Step]:
+        """The instructions one by one; each waits for the device."""
+
+        def timed(instruction: Instruction) -> Step:
+            def run() -> None:
+                instruction.call()
+                self._lane.wait()
+
+            return Step(run, self._lane.wait)
+
+        return [timed(instruction) for instruction in self.instructions]

@@ -1,0 +1,98 @@
+"""From a primitive's arguments to work for the device, or to the reason why no kernel fits.
+
+Each function has the signature of the primitive that it is named after. Kernels take contiguous arrays; whatever else
+comes (other types, strides) is for the reference body. Here are reductions and classification; ``elementwise`` has
+formulas, ``moves`` memory and random numbers, ``products`` matrix products.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnkit.backends.cuda.arrays import INT64, STORED, aligned, around, common_type, scratch, why_not
+from nnkit.backends.cuda.elementwise import map
+from nnkit.backends.cuda.work import Chain, Launch, Work
+from nnkit.kernels.cuda import classification, reductions
+from nnkit.kernels.cuda.texts import Plan, Step
+
+Array = Any
+
+# ---- reductions -----------------------------------------------------------------------------------------------------
+
+
+def _planned(plan: Plan, x: Array, out: Array) -> Work:
+    """A reduction of one step, or of two with partial results between them."""
+    first, *rest = plan.steps
+    if not rest:
+        return Launch(first.source, first.grid, (x, out, *first.sizes))
+    between = scratch((plan.partials,), plan.partial_type)
+    (second,) = rest
+    return Chain((
+        Launch(first.source, first.grid, (x, between, *first.sizes)),
+        Launch(second.source, second.grid, (between, out, *second.sizes)),
+    ))  # fmt: skip
+
+
+def _step(step: Step, *arrays: Array) -> Launch:
+    return Launch(step.source, step.grid, (*arrays, *step.sizes))
+
+
+def reduce(kind: str, x: Array, axes: tuple[int, ...], out: Array) -> Work | str:
+    """Contiguous arrays of one type, reduced over neighbouring axes."""
+    if x.dtype not in STORED or x.dtype != out.dtype or not (x.flags.c_contiguous and out.flags.c_contiguous):
+        return why_not(x, out)
+    if not x.size or (kind in ("any", "all")) != (x.dtype.kind == "b"):
+        return "an array is empty, or of another kind"
+    if not axes:
+        return map("identity", (x,), (out.reshape(x.shape),))
+    if axes != tuple(range(axes[0], axes[-1] + 1)):
+        return "the reduced axes are not neighbours"
+    return _planned(reductions.reduce_plan(kind, STORED[x.dtype], *around(axes, x.shape)), x, out)
+
+
+def arg_reduce(kind: str, x: Array, axis: int, out: Array) -> Work | str:
+    """Along the last axis of a contiguous array; the result in int64."""
+    if x.dtype not in STORED or x.dtype.kind == "b" or not x.flags.c_contiguous or not out.flags.c_contiguous:
+        return why_not(x)
+    if axis not in (-1, x.ndim - 1) or out.dtype != INT64 or not x.size:
+        return "not along the last axis"
+    columns = x.shape[-1]
+    return _step(reductions.position_step(kind, STORED[x.dtype], x.size // columns, columns), x, out)
+
+
+# ---- classification -------------------------------------------------------------------------------------------------
+
+
+def _rows(*arrays: Array) -> tuple[bool, int, int]:
+    """Whether rows can be read four elements at a time, how many rows there are, and their length."""
+    first = arrays[0]
+    columns = first.shape[-1]
+    return columns % 4 == 0 and aligned(*arrays), first.size // columns, columns
+
+
+def softmax(x: Array, log: bool, out: Array) -> Work | str:
+    """Contiguous arrays of at least one element a row."""
+    dtype = common_type(x, out)
+    if dtype is None or x.size == 0 or x.ndim == 0:
+        return why_not(x, out)
+    return _step(classification.softmax_step(dtype, log, *_rows(x, out)), x, out)
+
+
+def softmax_grad(dy: Array, y: Array, log: bool, out: Array) -> Work | str:
+    """Contiguous floats."""
+    dtype = common_type(dy, y, out)
+    if dtype is None or not y.size or y.ndim == 0:
+        return why_not(dy, y, out)
+    return _step(classification.softmax_grad_step(dtype, log, *_rows(y, dy, out)), dy, y, out)
+
+
+def cross_entropy(z: Array, labels: Array, row_weights: Array | None, loss: Array, dz: Array) -> Work | str:
+    """Contiguous arrays; labels int64; dz in memory of its own."""
+    dtype = common_type(z, row_weights, loss, dz)
+    if dtype is None or z.size == 0 or labels.dtype != INT64 or not labels.flags.c_contiguous:
+        return why_not(z, row_weights, loss, dz)
+    if z.data.ptr == dz.data.ptr:
+        return "the gradient overwrites the logits"
+    weights = () if row_weights is None else (row_weights,)
+    step = classification.cross_entropy_step(dtype, bool(weights), *_rows(z, dz))
+    return _step(step, z, labels, *weights, loss, dz)

@@ -1,0 +1,152 @@
+"""Launches that move or make values: fill, copy, rows by number, random numbers.
+
+As in ``launches``, each function has the signature of its primitive and returns work, or the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends.cuda import elementwise
+from nnkit.backends.cuda.arrays import EXACT, INT64, QUAD, STORED, aligned, apart, common_type, why_not
+from nnkit.backends.cuda.work import Chain, Launch, Transfer, Work
+from nnkit.kernels.cuda import memory, random
+from nnkit.kernels.philox import PURPOSES
+
+Array = Any
+#: The most units that a kernel which copies rows can count.
+MOST_UNITS = 2**32 - 1
+UNIT_TYPES = {"byte": np.uint8, "word": np.uint32, "quad": np.uint32}
+UNIT_BYTES = {"byte": 1, "word": 4, "quad": QUAD}
+
+
+def fill(value: float, out: Array) -> Work | str:
+    """A contiguous array."""
+    stored = STORED.get(out.dtype)
+    if stored is None or not out.flags.c_contiguous or not out.size:
+        return why_not(out)
+    whole = stored in ("int64", "bool")
+    number = (int(bool(value)) if stored == "bool" else int(value)) if whole else float(value)
+    wide = _in_fours(out)
+    return Launch(memory.fill_kernel(stored, wide), memory.fill_grid(out.size, wide), (number, out, out.size))
+
+
+def copy(x: Array, out: Array) -> Work | str:
+    """A copy that may change the type or repeat x; of whole contiguous memory in any type."""
+    if x.dtype == out.dtype and x.shape == out.shape and x.flags.c_contiguous and out.flags.c_contiguous:
+        if x.data.ptr == out.data.ptr or not out.size:
+            return Chain(())
+        if out.dtype not in STORED or out.size >= elementwise.WIDE:
+            return Transfer(x, out) if apart(x, out) else "the arrays overlap"
+    if out.dtype.kind == "b" and x.dtype.kind != "b":
+        return "a conversion to booleans"
+    if x.data.ptr != out.data.ptr and not apart(x, out):
+        return "the arrays overlap"
+    return elementwise.map("identity", (x,), (out,))
+
+
+# ---- rows by number -------------------------------------------------------------------------------------------------
+
+
+def _unit(width: int, *arrays: Array) -> str:
+    """The widest unit in which rows of ``width`` bytes can be copied."""
+    if width % QUAD == 0 and aligned(*arrays):
+        return "quad"
+    return "word" if width % 4 == 0 and all(a.data.ptr % 4 == 0 for a in arrays) else "byte"
+
+
+def _units(array: Array, unit: str) -> Array:
+    """The memory of a contiguous array as elements of a unit's type."""
+    return array.reshape(-1).view(UNIT_TYPES[unit])
+
+
+def _row_bytes(x: Array) -> int:
+    return math.prod(x.shape[1:]) * x.itemsize
+
+
+def _refused(x: Array, out: Array, *numbers: Array) -> str | None:
+    """Why rows of x cannot be copied to out by a kernel, if they cannot."""
+    if not (x.flags.c_contiguous and out.flags.c_contiguous) or x.dtype != out.dtype:
+        return "an array is not contiguous, or they are of two types"
+    if any(a.dtype != INT64 or not a.flags.c_contiguous for a in numbers):
+        return "row numbers that are not contiguous int64"
+    return "an array is empty, or too large" if not out.size or out.nbytes > MOST_UNITS else None
+
+
+def take_rows(x: Array, indices: Array, out: Array) -> Work | str:
+    """Contiguous rows of any type; indices int64."""
+    refused = _refused(x, out, indices)
+    if refused:
+        return refused
+    width = _row_bytes(x)
+    unit = _unit(width, x, out)
+    count, units = len(indices), width // UNIT_BYTES[unit]
+    arguments = (_units(x, unit), indices, _units(out, unit), count, units, len(x))
+    return Launch(memory.take_rows_kernel(unit), memory.take_grid(count, units), arguments)
+
+
+def take_batch(x: Array, order: Array, cursor: Array, out: Array) -> Work | str:
+    """Contiguous rows of any type; order and cursor int64."""
+    refused = _refused(x, out, order, cursor)
+    if refused:
+        return refused
+    width = _row_bytes(x)
+    unit = _unit(width, x, out)
+    count, units = len(out), width // UNIT_BYTES[unit]
+    arguments = (_units(x, unit), order, cursor, _units(out, unit), count, units)
+    return Launch(memory.take_batch_kernel(unit), memory.take_grid(count, units), arguments)
+
+
+def add_rows(y: Array, indices: Array, out: Array) -> Work | str:
+    """Contiguous floats; indices int64."""
+    dtype = common_type(y, out)
+    if dtype is None or indices.dtype != INT64 or not indices.flags.c_contiguous or not y.size or not out.size:
+        return why_not(y, out)
+    width = math.prod(out.shape[1:])
+    grid, span = memory.add_rows_grid(len(out), width)
+    arguments = (y, indices, out, len(indices), width, len(out), span)
+    return Launch(memory.add_rows_kernel(dtype), grid, arguments)
+
+
+def next_key(state: Array, key: Array) -> Work | str:
+    """Contiguous."""
+    if not (state.flags.c_contiguous and key.flags.c_contiguous):
+        return why_not(state, key)
+    return Launch(memory.next_key_kernel(), 1, (state, key))
+
+
+# ---- random numbers -------------------------------------------------------------------------------------------------
+
+
+def _in_fours(*arrays: Array) -> bool:
+    """Whether a thread may write its four numbers in one access."""
+    return arrays[0].size >= elementwise.WIDE and aligned(*arrays)
+
+
+def random_bits(key: Array, purpose: int, out: Array) -> Work | str:
+    """Contiguous int64."""
+    if out.dtype != INT64 or not out.flags.c_contiguous or not out.size:
+        return why_not(out)
+    return Launch(random.bits_kernel(), random.grid(out.size, 2), (key, purpose, out, out.size))
+
+
+def uniform(key: Array, purpose: int, out: Array) -> Work | str:
+    """A contiguous array of float32 or float64."""
+    stored = EXACT.get(out.dtype)
+    if stored is None or not out.flags.c_contiguous or not out.size:
+        return why_not(out)
+    kernel = random.uniform_kernel(stored, _in_fours(out))
+    return Launch(kernel, random.grid(out.size), (key, purpose, out, out.size))
+
+
+def dropout(x: Array, p: float, key: Array, out: Array) -> Work | str:
+    """Contiguous float arrays."""
+    stored = common_type(x, out)
+    if stored is None or x.shape != out.shape or not out.size:
+        return why_not(x, out)
+    kernel = random.dropout_kernel(stored, _in_fours(out, x))
+    arguments = (x, float(p), key, PURPOSES["dropout"], out, out.size)
+    return Launch(kernel, random.grid(out.size), arguments)

@@ -1,0 +1,251 @@
+"""Streams, events and graphs: what was given to a stream runs in order, at once or as late as it may.
+
+``submit`` is the one door: an operation runs, waits in its stream's queue (where ``machine.late`` names its kind), or,
+while the stream captures, becomes a node of a graph. Any order that the stand-in picks is one that CUDA may pick.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .errors import CUDARuntimeError
+from .machine import current_device, machine
+
+Operation = Callable[[], None]
+
+
+class Node(NamedTuple):
+    """One operation of a graph."""
+
+    name: str
+    kind: str
+    run: Operation
+    ranges: tuple[tuple[int, int], ...]  # the memory that it needs: addresses and sizes
+
+
+class Capture:
+    """What a capturing stream has noted, and the streams that joined it."""
+
+    def __init__(self, origin: State, mode: int) -> None:
+        self.origin = origin
+        self.mode = mode
+        self.nodes: list[Node] = []
+        self.joined: dict[State, bool] = {}
+        self.invalid = False
+
+
+class State:
+    """What CUDA knows of a stream."""
+
+    def __init__(self, device: int, non_blocking: bool = False, priority: int = 0) -> None:
+        self.device = device
+        self.non_blocking = non_blocking
+        self.priority = priority
+        self.queue: list[Operation] = []
+        self.capture: Capture | None = None
+
+
+class EventState:
+    """Where in a stream's queue an event was recorded last."""
+
+    def __init__(self) -> None:
+        self.pending: tuple[State, Operation] | None = None
+        self.capture: Capture | None = None
+        self.source: State | None = None
+
+    def done(self) -> bool:
+        return self.pending is None or self.pending[1] not in self.pending[0].queue
+
+    def finish(self) -> None:
+        """Run what came before the event."""
+        reach(self.pending)
+
+
+def reach(place: tuple[State, Operation] | None) -> None:
+    """Run what comes before a place in a stream's queue."""
+    while place is not None and place[1] in place[0].queue:
+        place[0].queue.pop(0)()
+
+
+handles = itertools.count(0x10000, 16)
+streams: dict[int, State] = {}
+events: dict[int, EventState] = {}
+defaults: dict[int, State] = {}
+
+
+class Current(threading.local):
+    def __init__(self) -> None:
+        self.streams: dict[int, Any] = {}
+        self.stack: list[tuple[int, Any]] = []
+
+
+current = Current()
+
+
+def reset() -> None:
+    """Forget every stream and event."""
+    for table in (streams, events, defaults):
+        table.clear()
+    current.__init__()
+
+
+def state_of(handle: int) -> State:
+    """The stream with this handle: 0, 1 and 2 are default streams of the current device."""
+    if handle in (0, 1, 2):
+        return defaults.setdefault(current_device(), State(current_device()))
+    if handle not in streams:
+        raise CUDARuntimeError(400)
+    return streams[handle]
+
+
+def event_of(handle: int) -> EventState:
+    if handle not in events:
+        raise CUDARuntimeError(400)
+    return events[handle]
+
+
+def current_state() -> State:
+    """The state of this thread's current stream."""
+    stream = current.streams.get(current_device())
+    return state_of(0 if stream is None else stream.ptr)
+
+
+def _blocking_streams(device: int) -> list[State]:
+    return [s for s in list(streams.values()) if s.device == device and not s.non_blocking]
+
+
+def _is_default(state: State) -> bool:
+    return defaults.get(state.device) is state
+
+
+def drain(state: State) -> None:
+    """Run all that a stream was given."""
+    while state.queue:
+        state.queue.pop(0)()
+
+
+def drain_device(device: int) -> None:
+    """Run all that any stream of a device was given."""
+    for state in [*streams.values(), *defaults.values()]:
+        if state.device == device:
+            drain(state)
+
+
+def busy(device: int) -> bool:
+    """Whether a stream of the device still has something to do, or captures."""
+    states = [*streams.values(), *defaults.values()]
+    return any(s.device == device and (s.queue or s.capture is not None) for s in states)
+
+
+def submit(state: State, name: str, kind: str, run: Operation, ranges: tuple[tuple[int, int], ...] = ()) -> None:
+    """Give an operation to a stream."""
+    capture = state.capture
+    if capture is not None:
+        if capture.invalid:
+            raise CUDARuntimeError(901)
+        capture.nodes.append(Node(name, kind, run, ranges))
+        if state is not capture.origin:
+            capture.joined[state] = False
+        return
+    wait_for_default(state)
+    if kind in machine.late:
+        state.queue.append(run)
+    else:
+        drain(state)
+        run()
+
+
+def wait_for_default(state: State) -> None:
+    # The legacy default stream and the blocking streams wait for one another.
+    if _is_default(state):
+        for other in _blocking_streams(state.device):
+            if other.capture is not None:
+                other.capture.invalid = True
+                raise CUDARuntimeError(906)
+            drain(other)
+    elif not state.non_blocking and state.device in defaults:
+        drain(defaults[state.device])
+
+
+def refuse_capture(state: State) -> None:
+    """A call that waits cannot be captured, and ends the capture."""
+    if state.capture is not None:
+        state.capture.invalid = True
+        raise CUDARuntimeError(900)
+
+
+def refuse_allocation() -> None:
+    """Outside of relaxed mode, no memory is taken or given back while a stream captures."""
+    for state in streams.values():
+        if state.capture is not None and state.capture.mode != 2:
+            state.capture.invalid = True
+            raise CUDARuntimeError(900)
+
+
+def is_capturing(handle: int) -> bool:
+    """Whether the stream notes instead of running."""
+    state = state_of(handle)
+    if _is_default(state) and any(s.capture is not None for s in _blocking_streams(state.device)):
+        raise CUDARuntimeError(906)
+    return state.capture is not None and not state.capture.invalid
+
+
+def record_event(event: int, stream: int) -> None:
+    machine.call("cudaEventRecord")
+    state, place = state_of(stream), event_of(event)
+    place.capture, place.source, place.pending = state.capture, state, None
+    if state.capture is None and state.queue:
+
+        def reached() -> None:
+            pass
+
+        state.queue.append(reached)
+        place.pending = state, reached
+
+
+def wait_event(stream: int, event: int) -> None:
+    machine.call("cudaStreamWaitEvent")
+    state, place = state_of(stream), event_of(event)
+    if place.capture is not None:
+        if state.capture is None:
+            state.capture = place.capture
+            place.capture.joined[state] = False
+        elif state is place.capture.origin and place.source is not None and place.source is not state:
+            place.capture.joined[place.source] = True
+    elif state.capture is not None:
+        if place.source is not None:
+            state.capture.invalid = True
+            raise CUDARuntimeError(905)
+    elif not place.done():
+        there = place.pending  # the event may be recorded anew before the stream comes to wait for it
+        state.queue.append(lambda: reach(there))
+
+
+def synchronize_stream(handle: int) -> None:
+    machine.call("cudaStreamSynchronize")
+    state = state_of(handle)
+    refuse_capture(state)
+    wait_for_default(state)
+    drain(state)
+
+
+def synchronize_device() -> None:
+    machine.call("cudaDeviceSynchronize")
+    for state in streams.values():
+        if state.device == current_device():
+            refuse_capture(state)
+    drain_device(current_device())
+
+
+def checked(node: Node) -> Operation:
+    """A node that finds out whether its memory was freed since it was captured."""
+
+    def run() -> None:
+        for address, size in node.ranges:
+            machine.view(address, size)
+        node.run()
+
+    return run

@@ -1,0 +1,142 @@
+"""The CUDA kernels that move values, in the emulator against the reference body, and compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kernel_checks
+import numpy as np
+import pytest
+from kernel_checks import ARCHITECTURES, SIZES, results, stored_as
+
+from nnkit import backends
+from nnkit.kernels.cuda import memory
+from nnkit.kernels.cuda.compiler import Source
+
+REFERENCE = backends.get("numpy")
+TYPES = ("float32", "float64", "float16", "bfloat16", "int64", "bool")
+
+
+def numbers(shape: Any, dtype: Any = "float32", seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+# ---- fill -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_fill(dtype: str, wide: bool) -> None:
+    for n in SIZES:
+        for value in (0, 1) if dtype == "bool" else (0, 3, -(2**53)) if dtype == "int64" else (0.0, -1.1):
+            y = np.ones(n + 1, stored_as(dtype))
+            (found,) = results(memory.fill_kernel(dtype, wide), max(memory.fill_grid(n, wide), 1), [value, y, n], [1])
+            y[:n] = value
+            np.testing.assert_array_equal(found, y)
+
+
+# ---- rows by number -------------------------------------------------------------------------------------------------
+
+#: The type of an element, and how many make a row: a row is a multiple of the unit that it is copied in.
+ROWS = (
+    ("byte", "bool", 1), ("byte", "bfloat16", 3), ("byte", "bool", 33), ("word", "float32", 1), ("word", "float16", 2),
+    ("word", "float32", 33), ("word", "float64", 31), ("quad", "float32", 4), ("quad", "float64", 32),
+)  # fmt: skip
+UNIT_BYTES = {"byte": 1, "word": 4, "quad": 16}
+COUNTS = (0, 1, 31, 33)
+
+
+def units(array: np.ndarray, unit: str) -> np.ndarray:
+    """An array as the kernel of a unit sees it."""
+    return array.reshape(-1).view(memory.UNITS[unit])
+
+
+@pytest.mark.parametrize(("unit", "dtype", "elements"), ROWS)
+def test_take_rows(unit: str, dtype: str, elements: int) -> None:
+    x = numbers((7, elements), stored_as(dtype))
+    width = x.itemsize * elements // UNIT_BYTES[unit]
+    for M in COUNTS:
+        index, out = np.random.default_rng(M).integers(0, 7, M), np.zeros((M, elements), x.dtype)
+        given = [units(x, unit), index, units(out, unit), M, width, 7]
+        (found,) = results(memory.take_rows_kernel(unit), max(memory.take_grid(M, width), 1), given, [2])
+        assert found.tobytes() == x[index].tobytes()
+
+
+def test_take_rows_reads_nothing_else_for_a_wrong_index() -> None:
+    x, index, out = numbers((3, 2)), np.array([-1, 3, 2**40]), np.zeros((3, 2), "float32")
+    (found,) = results(memory.take_rows_kernel("word"), 1, [units(x, "word"), index, units(out, "word"), 3, 2, 3], [2])
+    np.testing.assert_array_equal(found.view("float32").reshape(3, 2), x[[0, 2, 2]])
+
+
+@pytest.mark.parametrize(("unit", "dtype", "elements"), ROWS)
+@pytest.mark.parametrize("at", [0, 5, 64])
+def test_take_batch_reads_the_cursor_in_device_memory(unit: str, dtype: str, elements: int, at: int) -> None:
+    x = numbers((100, elements), stored_as(dtype))
+    width = x.itemsize * elements // UNIT_BYTES[unit]
+    order, cursor = np.random.default_rng(0).permutation(100), np.array([at])
+    for M in COUNTS:
+        out, wanted = np.zeros((M, elements), x.dtype), np.zeros((M, elements), x.dtype)
+        given = [units(x, unit), order, cursor, units(out, unit), M, width]
+        (found,) = results(memory.take_batch_kernel(unit), max(memory.take_grid(M, width), 1), given, [3])
+        REFERENCE.take_batch(x, order, cursor, wanted)
+        assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(("N", "width"), [(1, 1), (3, 31), (10, 33), (33, 32)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_add_rows_is_the_sum_in_order(N: int, width: int, dtype: str) -> None:
+    """To the bit: however the threads run, the rows that meet at one place are added one after the other."""
+    for M in (1, 32, 77):
+        index = np.random.default_rng(M).integers(0, N, M)
+        y, out = (
+            numbers((M, width), "float32", 1).astype(stored_as(dtype)),
+            numbers((N, width)).astype(stored_as(dtype)),
+        )
+        grid, span = memory.add_rows_grid(N, width)
+        (found,) = results(memory.add_rows_kernel(dtype), grid, [y, index, out, M, width, N, span], [2])
+        for i, row in enumerate(index):  # sums of sixteen-bit floats are rounded at every addition
+            out[row] += y[i]
+        assert found.tobytes() == out.tobytes()
+
+
+def test_add_rows_of_many_rows_a_warp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_WARPS", 4)
+    assert memory.add_rows_grid(1000, 33) == (1, 500)
+    index, y, out = np.random.default_rng(0).integers(0, 1000, 200), numbers((200, 33)), numbers((1000, 33), seed=1)
+    (found,) = results(memory.add_rows_kernel("float32"), 1, [y, index, out, 200, 33, 1000, 500], [2])
+    np.add.at(out, index, y)
+    assert found.tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize(("N", "width"), [(1, 1), (1, 10**6), (10**6, 1), (50_000, 512), (10**7, 4096)])
+def test_add_rows_has_a_warp_for_every_row_and_column(N: int, width: int) -> None:
+    grid, span = memory.add_rows_grid(N, width)
+    warps, tiles = grid * memory.THREADS // 32, -(-width // 32)
+    assert warps // tiles * span >= N
+    assert warps <= memory.MOST_WARPS + tiles + 8
+
+
+# ---- random keys ----------------------------------------------------------------------------------------------------
+
+
+def test_next_key() -> None:
+    state, key = np.array([5, 2**32 - 1]), np.zeros(2, "int64")
+    state, key = results(memory.next_key_kernel(), 1, [state, key], [0, 1])
+    assert (state.tolist(), key.tolist()) == ([5, 2**32], [5, 2**32 - 1])
+
+
+# ---- compiled -------------------------------------------------------------------------------------------------------
+
+KERNELS: tuple[Source, ...] = (
+    *(memory.fill_kernel(dtype, wide) for dtype, wide in zip(TYPES, (True, False) * 3, strict=True)),
+    *map(memory.take_rows_kernel, memory.UNITS),
+    *map(memory.take_batch_kernel, memory.UNITS),
+    *map(memory.add_rows_kernel, ("float32", "float64", "bfloat16")),
+    memory.next_key_kernel(),
+)
+
+
+@pytest.mark.parametrize("source", KERNELS, ids=lambda source: source.name)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles(source: Source, architecture: str) -> None:
+    kernel_checks.check_compiled(source, architecture)
