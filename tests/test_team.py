@@ -17,7 +17,7 @@ from nnkit.backends.cpu import team
 from nnkit.backends.cpu.launch import new_call, shares
 from nnkit.backends.cpu.table import Table
 from nnkit.kernels.cpu.elementwise import Shape, map_kernel
-from nnkit.kernels.cpu.runner import ACTIVE, HELPERS
+from nnkit.kernels.cpu.runner import ACTIVE, ALONE, HELPERS, PENALTY
 
 PIECES = 12
 #: x[i] = x[i] + 1, so that a call that runs twice, or never, shows.
@@ -102,6 +102,23 @@ def test_without_the_team_a_program_runs_alone() -> None:
                 assert taken == (0, 0)
             counting.table.run(3)
         counting.assert_ran(3)
+    finally:
+        nnkit.set_num_threads(before)
+
+
+def test_after_a_long_wait_stages_are_kept_for_a_while() -> None:
+    before = nnkit.get_num_threads()
+    nnkit.set_num_threads(2)
+    try:
+        counting = Counting()
+        counting.table.run()
+        board = team._current.board  # type: ignore[union-attr]
+        board[ALONE], board[PENALTY] = 5, 0
+        counting.table.run(2)
+        assert board[ALONE] == 1  # two stages of several calls in each of two runs
+        counting.table.run(100)
+        assert board[PENALTY] > 0 or board[ALONE] == 0
+        counting.assert_ran(103)
     finally:
         nnkit.set_num_threads(before)
 

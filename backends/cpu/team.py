@@ -7,6 +7,7 @@ because a call does the same whoever runs it. See ``kernels.cpu.runner`` for how
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ class _Team:
             threading.Thread(target=self._help, args=(number,), name=f"nnkit-{number + 1}", daemon=True).start()
 
     def _help(self, number: int) -> None:
-        kernel, block = helper_kernel(), (ctypes.c_int64 * 2)(self.address, number)
+        kernel, block = helper_kernel(), (ctypes.c_int64 * 3)(self.address, number, _usleep())
         address = ctypes.addressof(block)
         while self.beds[number].acquire() and not self.dismissed:
             kernel.call(address)
@@ -54,6 +55,15 @@ class _Team:
         self.dismissed = True
         for bed in self.beds:
             bed.release()
+
+
+@functools.cache
+def _usleep() -> int:
+    """The address of a C function that sleeps for so many microseconds (on Windows: not at all, but lets others run)."""
+    function = ctypes.WinDLL("kernel32").SwitchToThread if os.name == "nt" else ctypes.CDLL(None).usleep
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address
 
 
 _current: _Team | None = None

@@ -3,7 +3,9 @@
 A program is a table of stages, one after the other; a stage is one or more calls (a kernel's address and that of its
 argument block) that may run at the same time, because no one reads what another writes. A stage of several calls is
 offered to the helpers, threads that run ``helper_kernel``: the runner and the helpers each claim a call, by raising a
-number, until none is left. So a helper that comes late, or never, costs nothing but time.
+number, until none is left. So a helper that comes late, or never, costs nothing but time. A helper that was taken off
+its processor in the middle of a call keeps the runner waiting for milliseconds; after such a wait the runner keeps its
+stages to itself for a while, the longer the more often it happens, and the helpers leave their processors.
 
 The board through which they meet is 64-bit numbers, each on a cache line of its own (``BOARD`` has the places). The
 offer is one number: job, first call of the stage, number of calls, calls claimed. Who finds it changed when claiming
@@ -20,11 +22,15 @@ from nnkit.kernels.cpu.words import control_words, memory_words, shared_words
 
 #: Name -> place on the board. A helper's own place, HELPERS + its number times LINE, is 1 while it sleeps.
 LINE = 8
-OFFER, UNDONE, CALLS, ACTIVE, HELPERS = (LINE * k for k in range(5))
+OFFER, UNDONE, CALLS, ACTIVE, ALONE, PENALTY, HELPERS = (LINE * k for k in range(7))
 #: Fields of an offer: bits from the right.
 CLAIMED_BITS, COUNT_BITS, FIRST_BITS = 10, 10, 24
-#: How often a helper looks for an offer before it goes to sleep: some 200 microseconds.
-PATIENCE = 10_000
+#: A wait this many times as long as the runner's own share, plus some cycles, is one for a processor.
+LONG_WAIT, CYCLES = 2, 200_000
+#: Stages that the runner keeps to itself after a long wait: the first time, and at most.
+FIRST_PENALTY, LAST_PENALTY = 256, 32768
+#: How often a helper looks for an offer before it goes to sleep: 1 to 3 milliseconds.
+PATIENCE = 60_000
 
 CLAIM = """
 def claim(board):
@@ -49,20 +55,33 @@ def kernel(block):
     for _ in range(block[3]):
         for stage in range(block[2]):
             first, count = stages[2 * stage], stages[2 * stage + 1]
-            if count == 1 or board == 0:
+            alone = count == 1 or board == 0
+            if not alone and labels(board)[{ALONE}] > 0:
+                labels(board)[{ALONE}] -= 1
+                alone = True
+            if alone:
                 for k in range(first, first + count):
                     call(calls[2 * k], calls[2 * k + 1])
                 continue
+            start = cycles()
             write(board + 8 * {UNDONE}, count)
             offer = (((block[5] << {FIRST_BITS}) | first) << {COUNT_BITS}) | count
             write(board + 8 * {OFFER}, offer << {CLAIMED_BITS})
             while claim(board) >= 0:
                 pass
+            own = cycles() - start
             while read(board + 8 * {UNDONE}) > 0:
                 pause()
+            penalty = labels(board)[{PENALTY}]
+            if cycles() - start > (1 + {LONG_WAIT}) * own + {CYCLES}:
+                penalty = min(max(2 * penalty, {FIRST_PENALTY}), {LAST_PENALTY})
+                labels(board)[{ALONE}] = penalty
+            elif penalty > 0:
+                penalty -= 1
+            labels(board)[{PENALTY}] = penalty
 """
 
-# Block: [board, this helper's number]. Returns when there has been nothing to do for a while.
+# Block: [board, this helper's number, usleep]. Returns when there has been nothing to do for a while.
 HELPER = """
 def kernel(block):
     board, idle = block[0], 0
@@ -71,7 +90,10 @@ def kernel(block):
         if claim(board) >= 0:
             idle = 0
             continue
-        pause()
+        if labels(board)[{ALONE}] > 0:
+            call(block[2], 200)  # microseconds
+        else:
+            pause()
         idle += 1
         if idle > {PATIENCE}:
             write(asleep, 1)

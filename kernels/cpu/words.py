@@ -288,4 +288,16 @@ def shared_words() -> dict[str, Any]:
 
         return types.void(), generate
 
-    return {"read": read, "write": write, "add": add, "exchange": exchange, "pause": pause}
+    @intrinsic
+    def cycles(context: Any) -> Any:
+        """The processor's time stamp; always 0 where a program may not read it."""
+
+        def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
+            if platform.machine().lower() not in ("x86_64", "amd64"):
+                return ir.Constant(i64, 0)
+            stamp = ir.FunctionType(i64, [])
+            return builder.call(cgutils.get_or_insert_function(builder.module, stamp, "llvm.readcyclecounter"), [])
+
+        return number(), generate
+
+    return {"read": read, "write": write, "add": add, "exchange": exchange, "pause": pause, "cycles": cycles}
