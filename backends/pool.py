@@ -14,6 +14,7 @@ import numpy as np
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 LARGE = 1 << 14  # bytes
+WASTE = 8  # a free block is cut for an array that needs at least this part of it
 
 Array = Any
 Block = tuple[int, int]  # size, address
@@ -64,16 +65,35 @@ class Pool:
         self.peak = 0
         self._memory: list[Array] = []
         self._ranges: list[tuple[int, int]] = []
+        self._starts: set[int] = set()  # of the ranges: blocks do not grow across them
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array over the smallest free block that fits and is not wastefully large, else over a new one."""
+        """An array over the smallest free block that fits, or its start; where none does, over a new one."""
         dtype = np.dtype(dtype)
         need = max(-(-math.prod(shape) * dtype.itemsize // self.alignment) * self.alignment, self.alignment)
-        fitting = [block for block in self.free if need <= block[0] <= 2 * need]
-        block = min(fitting) if fitting else self._grow(need)
-        if fitting:
-            self.free.remove(block)
-        return self._leased(block, shape, dtype)
+        return self._leased(self._taken(need) or self._merged(need) or self._grow(need), shape, dtype)
+
+    def _taken(self, need: int) -> Block | None:
+        """A free block cut to size; a very large one is left whole, for whatever needs it next time."""
+        fitting = [block for block in self.free if need <= block[0] <= WASTE * need]
+        if not fitting:
+            return None
+        size, address = min(fitting)
+        self.free.remove((size, address))
+        if size > need:
+            self.free.append((size - need, address + need))
+        return need, address
+
+    def _merged(self, need: int) -> Block | None:
+        """The same, after neighbouring free blocks have become one."""
+        blocks = sorted((address, size) for size, address in self.free)
+        self.free.clear()
+        for address, size in blocks:
+            if self.free and sum(self.free[-1]) == address and address not in self._starts:
+                self.free[-1] = self.free[-1][0] + size, self.free[-1][1]
+            else:
+                self.free.append((size, address))
+        return self._taken(need)
 
     def _grow(self, size: int) -> Block:
         memory = self._allocate(size)
@@ -84,6 +104,7 @@ class Pool:
     def _keep(self, memory: Array, address: int, size: int) -> None:
         self._memory.append(memory)
         self._ranges.append((address, address + size))
+        self._starts.add(address)
         self.peak += size
 
     # ---- what another kind of memory does otherwise ----------------------------------------------------------

@@ -55,7 +55,7 @@ class Contender(NamedTuple):
 OWN = "nnkit"
 _TORCH = ("bench.peers.pytorch", ("torch",), ("torch",))
 CONTENDERS = {
-    OWN: Contender("bench.own", ("nnkit",), ("nnkit", "numpy", "numba", "scipy"), {}),
+    OWN: Contender("bench.own", ("nnkit",), ("nnkit", "numpy", "numba", "llvmlite"), {}),
     "PyTorch": Contender(*_TORCH, {}),
     "torch.compile": Contender(*_TORCH, {"compiled": True}),
     "JAX": Contender("bench.peers.jax_optax", ("jax", "optax"), ("jax", "jaxlib", "optax"), {}),

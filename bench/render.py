@@ -121,7 +121,7 @@ def _how(measured: Mapping[str, Results]) -> str:
     return (
         f"Time per step or call, the median of {rounds} rounds; in brackets the quartiles. In a round each library has "
         "one turn of at least 50 ms, in a process of its own, while the others sleep; ratios are taken round by round. "
-        "Each library runs with its own defaults. nnkit's `fit` shuffles a data set (1024 or 8192 rows) and makes the "
+        "Each library runs with its own defaults. nnkit's `fit` shuffles a data set (8192 rows) and makes the "
         "batches, and so does scikit-learn; the others' steps see one batch again and again, and in the `fit` rows JAX "
         "does not wait for a step before it starts the next."
     )

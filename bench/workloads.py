@@ -98,7 +98,7 @@ class Workload:
 
 def _table() -> dict[str, Workload]:
     tiny: dict[str, Any] = {
-        "sizes": (20, 32, 16, 1), "batch": 32, "loss": "bce_with_logits", "optimizer": "sgd", "rows": 1024,
+        "sizes": (20, 32, 16, 1), "batch": 32, "loss": "bce_with_logits", "optimizer": "sgd", "rows": 8192,
     }  # fmt: skip
     mnist: dict[str, Any] = {"sizes": (784, 128, 10), "batch": 128, "rows": 8192}
     deep: dict[str, Any] = {"sizes": (784, 64, 64, 10), "batch": 32, "rows": 8192}

@@ -113,12 +113,13 @@ def test_after_a_long_wait_stages_are_kept_for_a_while() -> None:
         counting = Counting()
         counting.table.run()
         board = team._current.board  # type: ignore[union-attr]
-        board[ALONE], board[PENALTY] = 5, 0
+        board[ALONE], board[PENALTY] = 2**62, 6400
         counting.table.run(2)
-        assert board[ALONE] == 1  # two stages of several calls in each of two runs
-        counting.table.run(100)
-        assert board[PENALTY] > 0 or board[ALONE] == 0
-        counting.assert_ran(103)
+        assert board[PENALTY] == 6400  # nothing was offered
+        board[ALONE] = 0
+        counting.table.run()
+        assert board[PENALTY] != 6400
+        counting.assert_ran(4)
     finally:
         nnkit.set_num_threads(before)
 

@@ -75,8 +75,8 @@ def take_batch(x: np.ndarray, order: np.ndarray, cursor: np.ndarray, out: np.nda
         return "a row is not a multiple of 4 bytes, or an array is empty or not contiguous"
     arrays = [address(x), address(order), address(cursor), address(out)]
     launch = new_launch(memory.take_batch_kernel(), [*arrays, len(out), width // 4])
-    # Rows from all over the memory cost as much as some four times as many bytes.
-    return cut(launch, len(out), {1: order.itemsize, 3: width}, 4 * width, count=4, step=1)
+    # Rows from all over the memory cost as much as some twelve times as many bytes.
+    return cut(launch, len(out), {1: order.itemsize, 3: width}, 12 * width, count=4, step=1)
 
 
 def add_rows(y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | str:

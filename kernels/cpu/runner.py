@@ -5,7 +5,7 @@ argument block) that may run at the same time, because no one reads what another
 offered to the helpers, threads that run ``helper_kernel``: the runner and the helpers each claim a call, by raising a
 number, until none is left. So a helper that comes late, or never, costs nothing but time. A helper that was taken off
 its processor in the middle of a call keeps the runner waiting for milliseconds; after such a wait the runner keeps its
-stages to itself for a while, the longer the more often it happens, and the helpers leave their processors.
+stages to itself for some milliseconds, the longer the more often it happens, and the helpers leave their processors.
 
 The board through which they meet is 64-bit numbers, each on a cache line of its own (``BOARD`` has the places). The
 offer is one number: job, first call of the stage, number of calls, calls claimed. Who finds it changed when claiming
@@ -25,10 +25,10 @@ LINE = 8
 OFFER, UNDONE, CALLS, ACTIVE, ALONE, PENALTY, HELPERS = (LINE * k for k in range(7))
 #: Fields of an offer: bits from the right.
 CLAIMED_BITS, COUNT_BITS, FIRST_BITS = 10, 10, 24
-#: A wait this many times as long as the runner's own share, plus some cycles, is one for a processor.
-LONG_WAIT, CYCLES = 2, 200_000
-#: Stages that the runner keeps to itself after a long wait: the first time, and at most.
-FIRST_PENALTY, LAST_PENALTY = 256, 32768
+#: A wait this many times as long as a call takes, and by some cycles longer, is one for a processor.
+LONG_WAIT, CYCLES = 4, 200_000
+#: Cycles for which the runner keeps its stages to itself after a long wait: the first time, and at most.
+FIRST_PENALTY, LAST_PENALTY = 5_000_000, 80_000_000
 #: How often a helper looks for an offer before it goes to sleep: 1 to 3 milliseconds.
 PATIENCE = 60_000
 
@@ -56,10 +56,7 @@ def kernel(block):
         for stage in range(block[2]):
             first, count = stages[2 * stage], stages[2 * stage + 1]
             alone = count == 1 or board == 0
-            if not alone and labels(board)[{ALONE}] > 0:
-                labels(board)[{ALONE}] -= 1
-                alone = True
-            if alone:
+            if alone or labels(board)[{ALONE}] > cycles():
                 for k in range(first, first + count):
                     call(calls[2 * k], calls[2 * k + 1])
                 continue
@@ -67,18 +64,18 @@ def kernel(block):
             write(board + 8 * {UNDONE}, count)
             offer = (((block[5] << {FIRST_BITS}) | first) << {COUNT_BITS}) | count
             write(board + 8 * {OFFER}, offer << {CLAIMED_BITS})
-            while claim(board) >= 0:
-                pass
-            own = cycles() - start
+            mine, claimed = 0, claim(board)
+            while claimed >= 0:
+                mine += claimed
+                claimed = claim(board)
+            own, end = cycles() - start, cycles()
             while read(board + 8 * {UNDONE}) > 0:
                 pause()
-            penalty = labels(board)[{PENALTY}]
-            if cycles() - start > (1 + {LONG_WAIT}) * own + {CYCLES}:
+            penalty, now = labels(board)[{PENALTY}], cycles()
+            if mine > 0 and now - end > {LONG_WAIT} * own // mine + {CYCLES}:
                 penalty = min(max(2 * penalty, {FIRST_PENALTY}), {LAST_PENALTY})
-                labels(board)[{ALONE}] = penalty
-            elif penalty > 0:
-                penalty -= 1
-            labels(board)[{PENALTY}] = penalty
+                labels(board)[{ALONE}] = now + penalty
+            labels(board)[{PENALTY}] = penalty - penalty // 64
 """
 
 # Block: [board, this helper's number, usleep]. Returns when there has been nothing to do for a while.
@@ -90,7 +87,7 @@ def kernel(block):
         if claim(board) >= 0:
             idle = 0
             continue
-        if labels(board)[{ALONE}] > 0:
+        if labels(board)[{ALONE}] > cycles():
             call(block[2], 200)  # microseconds
         else:
             pause()
