@@ -213,6 +213,10 @@ class Program:
     def synchronize(self) -> None:
         """Wait until the device has done what replays gave it; at once on a CPU."""
 
+    def once(self) -> Callable[[], object]:
+        """What to call to replay once, with nothing left to decide."""
+        return self.replay
+
     def steps(self) -> list[Step]:
         """The instructions one by one, for measuring."""
         return [Step(instruction.call, nothing) for instruction in self.instructions]

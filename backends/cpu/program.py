@@ -21,7 +21,7 @@ class KernelProgram(Program):
         self, instructions: list[Instruction], pool: Pool, kept: list[Array], checks: list[Callable[[], None]]
     ) -> None:
         super().__init__(instructions, pool, kept, checks)
-        self._parts: list[Callable[[int], None]] = []
+        self._parts: list[Table | _Call] = []
         stages: list[list[Addresses]] = []
         for instruction in instructions:
             if instruction.kernel is not None:
@@ -29,21 +29,24 @@ class KernelProgram(Program):
                 continue
             self._add_table(stages)
             stages = []
-            self._parts.append(_repeated(instruction.call))
+            self._parts.append(_Call(instruction.call))
         self._add_table(stages)
         self._whole = self._parts[0] if len(self._parts) == 1 else None
 
     def _add_table(self, stages: list[list[Addresses]]) -> None:
         if stages:
-            self._parts.append(Table(stages).run)
+            self._parts.append(Table(stages))
 
     def replay(self, times: int = 1) -> None:
         if self._whole is not None:
-            self._whole(times)
+            self._whole.run(times)
             return
         for _ in range(times):
             for part in self._parts:
-                part(1)
+                part.run()
+
+    def once(self) -> Callable[[], object]:
+        return self.replay if self._whole is None else self._whole.once
 
     def steps(self) -> list[Step]:
         return [_step(instruction) for instruction in self.instructions]
@@ -55,9 +58,12 @@ def _step(instruction: Instruction) -> Step:
     return Step(Table(instruction.kernel.addresses()).run, Table([]).run)
 
 
-def _repeated(call: Callable[[], object]) -> Callable[[int], None]:
-    def run(times: int) -> None:
-        for _ in range(times):
-            call()
+class _Call:
+    """An instruction without a kernel, between two tables."""
 
-    return run
+    def __init__(self, once: Callable[[], object]) -> None:
+        self.once = once
+
+    def run(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.once()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ class Table:
         self._calls = np.array([call for stage in stages for call in stage], np.int64)
         self._shared = any(len(stage) > 1 for stage in stages)
         self._run = runner_kernel().call
-        self._once = self._block(1, 0, 0)
-        self._address = ctypes.addressof(self._once)
+        self._alone = self._block(1, 0, 0)
+        #: Runs all stages once.
+        self.once: Callable[[], object] = (
+            self.run if self._shared else functools.partial(self._run, ctypes.addressof(self._alone))
+        )
 
     def _block(self, times: int, board: int, job: int) -> Any:
         places = self._stages.ctypes.data, self._calls.ctypes.data
@@ -40,7 +44,7 @@ class Table:
                 block = self._block(times, board, job)
                 self._run(ctypes.addressof(block))
         elif times == 1:
-            self._run(self._address)
+            self.once()
         else:
             block = self._block(times, 0, 0)  # by name, so that it lives as long as the call
             self._run(ctypes.addressof(block))

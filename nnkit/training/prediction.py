@@ -8,6 +8,7 @@ its sums.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,8 @@ MAXIMUM_PROGRAMS = 8  # per thread
 class Recorded(NamedTuple):
     """A forward pass of one shape: its program, and the arrays to write to and to read from."""
 
-    program: Program
+    program: Program  # kept, because ``replay`` may hold nothing but addresses
+    replay: Callable[[], object]
     guards: Guards
     backend: Backend
     x: Any
@@ -62,9 +64,9 @@ class Predictor:
         found = self._programs.by_shape.get((x.shape, x.dtype))
         if found is None or not found.guards.hold():
             return None
-        program, _, backend, static, y = found
+        _, replay, _, backend, static, y = found
         backend.upload(x, static)
-        program.replay()
+        replay()
         return backend.download(y)
 
     def forward(self, model: Module, x: Any, batch: Tensor) -> np.ndarray:
@@ -90,7 +92,8 @@ class Predictor:
         if len(programs) >= MAXIMUM_PROGRAMS:
             programs.pop(next(iter(programs)))
         guards = Guards(work, variables, but=("training",))
-        programs[key] = Recorded(work.finish(), guards, batch.backend, static.array, y.array)
+        program = work.finish()
+        programs[key] = Recorded(program, program.once(), guards, batch.backend, static.array, y.array)
         return outputs
 
 
