@@ -59,13 +59,15 @@ def test_dot(dtype: str, processor: None) -> None:
     dot, small = products.dot_kernel(dtype), products.small_dot_kernel(dtype)
     outer = products.outer_kernel(dtype).address
     for M, N, K in SIZES:
-        x, w = values(M, K, dtype=dtype), values(N, K, dtype=dtype)
+        x, w, b = values(M, K, dtype=dtype), values(N, K, dtype=dtype), values(N, dtype=dtype)
         for kernel in (dot, small) if K <= products.SMALL else (dot,):
             padded = np.full(M * N + 2, 7.0, dtype)
             y = padded[1:-1].reshape(M, N)
-            run(kernel, x, w, y, M, N, K, K, K, N, outer)
-            assert_product(y, x, w.T)
-            assert padded[0] == padded[-1] == 7.0
+            for bias in (0, b):
+                run(kernel, x, w, y, M, N, K, K, K, N, bias, outer)
+                added = np.zeros(N, dtype) if bias is not b else b
+                assert_product(y, np.hstack([x, np.ones((M, 1), dtype)]), np.vstack([w.T, added]))
+                assert padded[0] == padded[-1] == 7.0
 
 
 @pytest.mark.parametrize("add", [0, 1])
@@ -77,7 +79,7 @@ def test_outer(dtype: str, add: int, processor: None) -> None:
         stored = np.ascontiguousarray(a.T) if transposed else a
         padded = np.full(M * N + 2, 7.0, dtype)
         y = padded[1:-1].reshape(M, N)
-        run(kernel, stored, b, y, M, N, K, *((1, M) if transposed else (K, 1)), N, N, add)
+        run(kernel, stored, b, y, M, N, K, *((1, M) if transposed else (K, 1)), N, N, add, 0)
         before = np.full((M, 1), 7.0 * add, dtype)
         assert_product(y, np.hstack([a, before]), np.vstack([b, np.ones((1, N), dtype)]))
         assert padded[0] == padded[-1] == 7.0

@@ -28,8 +28,6 @@ from nnkit.backends.layout import layout
 from nnkit.kernels.cpu import elementwise, memory
 from nnkit.kernels.cpu.compiler import Kernel
 
-#: Elements from which on a loop over a formula is shared among threads.
-SHARED = 1 << 16
 #: Formulas that on whole numbers are exact: the others are computed in floats, by NumPy's rules.
 WHOLE = frozenset({
     "add", "sub", "mul", "neg", "square", "identity", "select", "equal", "not_equal", "less", "less_equal", "greater",

@@ -19,7 +19,6 @@ from nnkit.backends.cpu.launch import (
     address_or_0,
     common_type,
     new_call,
-    number_addresses,
     shares,
     why_not,
 )  # fmt: skip
@@ -46,8 +45,8 @@ def _pieces(M: int, N: int, K: int) -> list[tuple[int, int, int, int]]:
     return [(0, M, j, columns) for j, columns in shares(N, 3 * STEP if N >= 3 * STEP * count else STEP, count)]
 
 
-def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str) -> list[Call]:
-    """y (M, N) = x (M, K) w (N, K)^T, contiguous, by addresses."""
+def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, b: int = 0) -> list[Call]:
+    """y (M, N) = x (M, K) w (N, K)^T (+ b), contiguous, by addresses."""
     M, N, K = sizes
     size = np.dtype(dtype).itemsize
     outer = products.outer_kernel(dtype).address
@@ -56,7 +55,8 @@ def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str) -> lis
     calls = []
     for i, rows, j, columns in _pieces(M, N, K):
         places = [x + i * K * size, w + j * K * size, y + (i * N + j) * size]
-        calls.append(new_call(kernel, [*places, rows, columns, K, K, K, N, outer]))
+        bias = b + j * size if b else 0
+        calls.append(new_call(kernel, [*places, rows, columns, K, K, K, N, bias, outer]))
     return calls
 
 
@@ -71,7 +71,7 @@ def _outer(
     calls = []
     for i, rows, j, columns in _pieces(M, N, K):
         places = [a + i * row * size, b + j * size, y + (i * N + j) * size]
-        calls.append(new_call(kernel, [*places, rows, columns, K, row, step, N, N, int(add)]))
+        calls.append(new_call(kernel, [*places, rows, columns, K, row, step, N, N, int(add), 0]))
     return calls
 
 
@@ -116,16 +116,13 @@ def linear(
     if dtype is None or out.size == 0 or w.shape[1] == 0:
         return why_not(*(a for a in (x, w, b, z, out) if a is not None))
     (M, I), O = x.shape, w.shape[0]
-    stages = [_dot(address(x), address(w), address(out), (M, O, I), dtype)]
-    if b is None and activation == "identity" and z is None:
-        return Launch(f"dot_{dtype}", stages)
-    numbers, boxes = number_addresses(scalars)
-    kernel, size = linear_kernels.linear_end_kernel(activation, dtype), out.itemsize
-    ends = []
-    for i, rows in shares(M, 1, get_num_threads() if M * O >= elementwise.SHARED else 1):
-        kept = 0 if z is None else address(z) + i * O * size
-        ends.append(new_call(kernel, [address_or_0(b), kept, address(out) + i * O * size, rows, O, *numbers]))
-    return Launch(f"linear_{activation}_{dtype}", [*stages, ends], boxes)
+    target = out if z is None else z
+    stages = [_dot(address(x), address(w), address(target), (M, O, I), dtype, address_or_0(b))]
+    if activation == "identity" and target is out:
+        return Launch(f"linear_{dtype}", stages)
+    end = elementwise.map(ACTIVATIONS[activation], (target,), (out,), scalars)
+    assert isinstance(end, Launch)
+    return Launch(f"linear_{activation}_{dtype}", [*stages, *end.stages], end)
 
 
 def linear_grad(

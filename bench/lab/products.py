@@ -60,11 +60,11 @@ def main() -> None:
             kernel: Kernel = (
                 products.small_dot_kernel("float32") if K <= products.SMALL else products.dot_kernel("float32")
             )
-            sizes = [M, N, K, K, K, N, outer.address]
+            sizes = [M, N, K, K, K, N, 0, outer.address]
             call = lambda: sgemm(1.0, right.T, left.T, c=z.T, trans_a=True, overwrite_c=True)  # noqa: B023, E731
         else:
             left, right = filled(K, M), filled(K, N)
-            kernel, sizes = outer, [M, N, K, 1, M, N, N, 0]
+            kernel, sizes = outer, [M, N, K, 1, M, N, N, 0, 0]
             call = lambda: sgemm(1.0, right.T, left.T, c=z.T, trans_b=True, overwrite_c=True)  # noqa: B023, E731
         work = 2e-9 * M * N * K
         block = (ctypes.c_int64 * (3 + len(sizes)))(left.ctypes.data, right.ctypes.data, y.ctypes.data, *sizes)

@@ -1,7 +1,4 @@
-"""What a linear layer does besides its matrix products: bias and activation, and the gradient of the bias.
-
-Everything is row-major and contiguous: y and dz (M, O), b and db (O,).
-"""
+"""The gradient of a linear layer's bias: the sums over the rows of dz (M, O), contiguous."""
 
 from __future__ import annotations
 
@@ -9,29 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from nnkit.kernels import formulas
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
 from nnkit.kernels.cpu.vectors import Vectors, lanes, tile_word
-from nnkit.kernels.cpu.words import compiled_formulas, memory_words
-from nnkit.kernels.formulas import ACTIVATIONS
-from nnkit.kernels.vocabulary import scalar_names
-
-# Block: [b or 0, z or 0, y, M, O, scalars…]: y holds the product and becomes activation(y + b); z keeps y + b.
-LINEAR_END = """
-def kernel(block):
-    b, z, y = pointer(block[0]), pointer(block[1]), pointer(block[2])
-    has_b, has_z, M, O = block[0] != 0, block[1] != 0, block[3], block[4]
-    {scalars}
-    for i in range(M):
-        at = i * O
-        for j in range(O):
-            t = y[at + j]
-            if has_b:
-                t = t + b[j]
-            if has_z:
-                z[at + j] = t
-            y[at + j] = {formula}(t{arguments})
-"""
+from nnkit.kernels.cpu.words import memory_words
 
 # Block: [dz, db, M, O, add]: db (+)= the sums of dz over its rows.
 BIAS_GRAD = """
@@ -64,19 +41,6 @@ def _column_sums(count: int, part: bool) -> Callable[..., None]:
             v.store(db, place, v.builder.load(total), wanted)
 
     return build
-
-
-@functools.cache
-def linear_end_kernel(activation: str, dtype: str) -> Kernel:
-    """y = activation(y + b)."""
-    formula = ACTIVATIONS[activation]
-    count = len(scalar_names(getattr(formulas, formula)))
-    scalars = "; ".join(f"s{k} = scalar(block[{5 + k}])" for k in range(count)) or "pass"
-    arguments = "".join(f", s{k}" for k in range(count))
-    text = LINEAR_END.format(formula=formula, scalars=scalars, arguments=arguments)
-    return load(
-        Source(f"linear_end_{activation}_{dtype}", text, lambda: memory_words(dtype) | compiled_formulas(dtype))
-    )
 
 
 @functools.cache

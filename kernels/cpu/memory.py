@@ -29,17 +29,22 @@ def kernel(block):
             y[target + j] = x[source + j]
 """
 
-# Block: [x, order, cursor, out, M, words a row]. The rows lie anywhere in memory: they are fetched two ahead, a cache
-# line of 16 words at a time.
+# Block: [x, order, cursor, out, M, words a row]. The rows lie anywhere in memory: long ones are fetched two ahead, a
+# cache line of 16 words at a time.
 TAKE_BATCH = """
 def kernel(block):
     x, order, y = pointer(block[0]), labels(block[1]), pointer(block[3])
-    start, width = labels(block[2])[0], block[5]
-    for i in range(block[4]):
+    start, M, width = labels(block[2])[0], block[4], block[5]
+    if width == 1:
+        for i in range(M):
+            y[i] = x[order[start + i]]
+        return
+    for i in range(M):
         source, target = order[start + i] * width, i * width
-        ahead = order[start + min(i + 2, block[4] - 1)] * width
-        for j in range(0, width, 16):
-            prefetch(x, ahead + j)
+        if width >= 64:
+            ahead = order[start + min(i + 2, M - 1)] * width
+            for j in range(0, width, 16):
+                prefetch(x, ahead + j)
         for j in range(width):
             y[target + j] = x[source + j]
 """

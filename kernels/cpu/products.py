@@ -52,11 +52,11 @@ def outer_tile() -> Tile:
 
 
 def _dot(tile: Tile) -> Build:
-    """y[i…, j…] (+)= the sums over k of x[i…, k] w[j…, k]. Rows and columns beyond the last repeat it."""
+    """y[i…, j…] (+)= the sums over k of x[i…, k] w[j…, k] (+ b[j…]). Rows and columns beyond the last repeat it."""
     R, C = range(tile.rows), range(tile.columns)
 
-    def build(v: Vectors, x: Any, w: Any, y: Any, i: Any, j: Any, M: Any, N: Any, K: Any, *steps: Any) -> None:
-        ldx, ldw, ldy, add = steps
+    def build(v: Vectors, x: Any, w: Any, y: Any, b: Any, *numbers: Any) -> None:
+        i, j, M, N, K, ldx, ldw, ldy, add, biased = numbers
         rows = [v.at_most(v.plus(i, r), v.plus(M, -1)) for r in R]
         columns = [v.at_most(v.plus(j, c), v.plus(N, -1)) for c in C]
         starts = [v.times(row, ldx) for row in rows], [v.times(column, ldw) for column in columns]
@@ -78,9 +78,10 @@ def _dot(tile: Tile) -> Build:
         totals = [v.variable(total) for total in v.sums([v.builder.load(sums[r][c]) for r in R for c in C])]
         places = [v.element(y, v.plus(v.times(row, ldy), column)) for row in rows for column in columns]
         # All reads come before all writes: a repeated element must not be added twice.
-        with v.when(v.builder.icmp_signed("!=", add, v.integer(0))):
-            for total, place in zip(totals, places, strict=True):
-                v.builder.store(v.add(v.builder.load(total), v.builder.load(place)), total)
+        for wanted, terms in ((add, places), (biased, [v.element(b, column) for column in columns] * len(R))):
+            with v.when(v.builder.icmp_signed("!=", wanted, v.integer(0))):
+                for total, term in zip(totals, terms, strict=True):
+                    v.builder.store(v.add(v.builder.load(total), v.builder.load(term)), total)
         for total, place in zip(totals, places, strict=True):
             v.builder.store(v.builder.load(total), place)
 
@@ -88,11 +89,13 @@ def _dot(tile: Tile) -> Build:
 
 
 def _outer(tile: Tile, part: bool) -> Build:
-    """y[i…, j…] (+)= the sums over k of a[i…, k] b[k, …], b at column j. ``part``: the last register is not full."""
+    """y[i…, j…] (+)= the sums over k of a[i…, k] b[k, …] (+ bias[j…]), b at its column j. ``part``: the last
+    register is not full.
+    """
     R, C = range(tile.rows), range(tile.columns)
 
-    def build(v: Vectors, a: Any, b: Any, y: Any, i: Any, j: Any, M: Any, N: Any, K: Any, *steps: Any) -> None:
-        row, step, ldb, ldy, add = steps
+    def build(v: Vectors, a: Any, b: Any, y: Any, bias: Any, *numbers: Any) -> None:
+        i, j, M, N, K, row, step, ldb, ldy, add, biased = numbers
         rows = [v.at_most(v.plus(i, r), v.plus(M, -1)) for r in R]
         starts = [v.times(one, row) for one in rows]
         left = v.builder.sub(v.builder.sub(N, j), v.integer((tile.columns - 1) * v.lanes))
@@ -107,11 +110,13 @@ def _outer(tile: Tile, part: bool) -> Build:
                     v.builder.store(v.multiply_add(factor, right[c], v.builder.load(sums[r][c])), sums[r][c])
         places = [[v.plus(v.plus(v.times(one, ldy), j), c * v.lanes) for c in C] for one in rows]
         # All reads come before all writes: a repeated row must not be added twice.
-        with v.when(v.builder.icmp_signed("!=", add, v.integer(0))):
-            for r in R:
-                for c in C:
-                    before = v.load(y, places[r][c], counts[c])
-                    v.builder.store(v.add(v.builder.load(sums[r][c]), before), sums[r][c])
+        columns = [[v.plus(j, c * v.lanes) for c in C]] * len(R)
+        for wanted, memory, terms in ((add, y, places), (biased, bias, columns)):
+            with v.when(v.builder.icmp_signed("!=", wanted, v.integer(0))):
+                for r in R:
+                    for c in C:
+                        term = v.load(memory, terms[r][c], counts[c])
+                        v.builder.store(v.add(v.builder.load(sums[r][c]), term), sums[r][c])
         for r in R:
             for c in C:
                 v.store(y, places[r][c], v.builder.load(sums[r][c]), counts[c])
@@ -129,38 +134,40 @@ def _transpose(v: Vectors, w: Any, b: Any, j: Any, N: Any, k: Any, K: Any, *step
         v.store(b, v.plus(v.times(v.plus(k, c), ldb), n), column)
 
 
-# Block: [x, w, y, M, N, K, ldx, ldw, ldy]: y (M, N) = x w^T, x (M, K), w (N, K).
+# Block: [x, w, y, M, N, K, ldx, ldw, ldy, b or 0]: y (M, N) = x w^T + b, x (M, K), w (N, K), b (N,).
 DOT = """
 def kernel(block):
-    x, w, y = pointer(block[0]), pointer(block[1]), pointer(block[2])
+    x, w, y, b = pointer(block[0]), pointer(block[1]), pointer(block[2]), pointer(block[9])
     M, N, K, ldx, ldw, ldy = block[3], block[4], block[5], block[6], block[7], block[8]
     length = K
     if K > {long} * 3 // 2:
         length = {long}
     for k in range(0, K, length):
-        count = min(length, K - k)
+        count, add, biased = min(length, K - k), int(k > 0), int(k == 0 and block[9] != 0)
         for j in range(0, N, {columns}):
             for i in range(0, M - 1, {rows}):
-                tile(x, w, y, i, j, M, N, count, ldx, ldw, ldy, k > 0)
+                tile(x, w, y, b, i, j, M, N, count, ldx, ldw, ldy, add, biased)
         if M % {rows} == 1:
             for j in range(0, N, {few}):
-                row(x, w, y, M - 1, j, M, N, count, ldx, ldw, ldy, k > 0)
+                row(x, w, y, b, M - 1, j, M, N, count, ldx, ldw, ldy, add, biased)
         x, w = pointer(block[0] + (k + length) * {size}), pointer(block[1] + (k + length) * {size})
 """
 
-# Block: [a, b, y, M, N, K, row, step, ldb, ldy, add]: y (M, N) (+)= a b, b (K, N); an element of a lies at
-# i * row + k * step. Registers of columns come in threes (or twos), evenly: 4 are 2 and 2. Rows of a large b are far
-# apart in memory; the columns at hand of so many rows are copied, side by side, before they are read again and again.
+# Block: [a, b, y, M, N, K, row, step, ldb, ldy, add, bias or 0]: y (M, N) (+)= a b + bias, b (K, N), bias (N,); an
+# element of a lies at i * row + k * step. Registers of columns come in threes (or twos), evenly: 4 are 2 and 2. Rows of
+# a large b are far apart in memory; the columns at hand of so many rows are copied, side by side, before they are read
+# again and again.
 OUTER = """
 def kernel(block):
     M, N, K, row, step, ldb, ldy = block[3], block[4], block[5], block[6], block[7], block[8], block[9]
-    y, space = pointer(block[2]), stack({widest} * {W} * {deep} * {size})
+    y, bias, space = pointer(block[2]), pointer(block[11]), stack({widest} * {W} * {deep} * {size})
     copied = M > 2 * {rows} and K * ldb > {large}
     depth = K
     if copied:
         depth = {deep}
     for first in range(0, K, depth):
         count, add = min(depth, K - first), int(first > 0 or block[10] != 0)
+        biased = int(first == 0 and block[11] != 0)
         a = pointer(block[0] + first * step * {size})
         j = 0
         while j < N:
@@ -190,7 +197,7 @@ def copy_columns(b, ldb, out, count, width):
 SMALL_DOT = """
 def kernel(block):
     M, N, K, ldx, ldw, ldy = block[3], block[4], block[5], block[6], block[7], block[8]
-    space, next_block = stack({room} * {small} * {size}), stack(11 * 8)
+    space, next_block = stack({room} * {small} * {size}), stack(12 * 8)
     w, b, arguments = pointer(block[1]), pointer(space), labels(next_block)
     for j in range(0, N, {room}):
         count = min({room}, N - j)
@@ -200,13 +207,16 @@ def kernel(block):
         arguments[0], arguments[1], arguments[2] = block[0], space, block[2] + j * {size}
         arguments[3], arguments[4], arguments[5] = M, count, K
         arguments[6], arguments[7], arguments[8], arguments[9], arguments[10] = ldx, 1, {room}, ldy, 0
-        call(block[9], next_block)
+        arguments[11] = block[9]
+        if block[9] != 0:
+            arguments[11] += j * {size}
+        call(block[10], next_block)
 """
 
 
 def _choice(tile: Tile) -> str:
     """Which tile is called: by its width and by whether its last register is full."""
-    arguments = "a, b, y, i, j, M, N, count, row, step, skip, ldy, add"
+    arguments = "a, b, y, bias, i, j, M, N, count, row, step, skip, ldy, add, biased"
     lines: list[str] = []
     for columns in range(tile.columns, 0, -1):
         for part in (False, True):
@@ -224,14 +234,14 @@ def _outer_words(dtype: str) -> dict[str, object]:
     for columns in range(1, tile.columns + 1):
         for part in (False, True):
             shape = Tile(tile.rows, columns)
-            words[f"tile{columns}{'p' * part}"] = tile_word(dtype, 3, 10, _outer(shape, part))
+            words[f"tile{columns}{'p' * part}"] = tile_word(dtype, 4, 11, _outer(shape, part))
     exec(COPY_COLUMNS.format(W=lanes(dtype), widest=tile.columns), words)
     return words | {"copy_columns": njit(error_model="numpy", forceinline=True)(words["copy_columns"])}
 
 
 def _dot_words(dtype: str) -> dict[str, object]:
     tiles = {"tile": dot_tile(), "row": ROW}
-    return memory_words(dtype) | {name: tile_word(dtype, 3, 9, _dot(tile)) for name, tile in tiles.items()}
+    return memory_words(dtype) | {name: tile_word(dtype, 4, 10, _dot(tile)) for name, tile in tiles.items()}
 
 
 @functools.cache
