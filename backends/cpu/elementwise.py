@@ -28,6 +28,7 @@ from nnkit.backends.layout import layout
 from nnkit.kernels.cpu import elementwise, memory
 from nnkit.kernels.cpu.compiler import Kernel
 
+WORD = 4  # bytes: rows are copied in words of this size
 #: Formulas that on whole numbers are exact: the others are computed in floats, by NumPy's rules.
 WHOLE = frozenset({
     "add", "sub", "mul", "neg", "square", "identity", "select", "equal", "not_equal", "less", "less_equal", "greater",
@@ -128,4 +129,35 @@ def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
         return "a read-only array"  # NumPy refuses it
     if address(x) != address(out) and np.may_share_memory(x, out):
         return "the arrays overlap"
-    return map("identity", (x,), (out,))
+    if out.flags.c_contiguous:
+        return map("identity", (x,), (out,))
+    return _copy_rows(x, out) or "an output is strided"
+
+
+def _copy_rows(x: np.ndarray, out: np.ndarray) -> Launch | None:
+    """A copy between arrays of one type and shape whose memory is rows of the same length, some way apart."""
+    rows, target = _rows(x), _rows(out)
+    if x.shape != out.shape or x.dtype != out.dtype or x.itemsize % WORD or rows is None or target is None:
+        return None
+    R, C = max(rows[0], target[0]), min(rows[1], target[1])  # contiguous memory is rows of any length
+    if not x.size or {rows[1] % C, target[1] % C} != {0} or any(n > 1 and c != C for n, c, _ in (rows, target)):
+        return None
+    words = x.itemsize // WORD
+    steps = [(step if n > 1 else C) * words for n, _, step in (rows, target)]
+    return new_launch(memory.copy_rows_kernel(), [address(x), address(out), R, C * words, *steps])
+
+
+def _rows(x: np.ndarray) -> tuple[int, int, int] | None:
+    """How many rows, their length, and from one to the next; in elements. None where the memory is not like that."""
+    steps = [s // x.itemsize for s in x.strides]
+    length, axis = 1, x.ndim
+    while axis and (x.shape[axis - 1] == 1 or steps[axis - 1] == length):
+        axis -= 1
+        length *= x.shape[axis]
+    count, step = 1, 0
+    for n, s in reversed(list(zip(x.shape[:axis], steps[:axis], strict=True))):
+        if n > 1 and count > 1 and s != count * step:
+            return None
+        step = s if count == 1 and n > 1 else step
+        count *= n
+    return count, length, step

@@ -60,6 +60,17 @@ def kernel(block):
             out[target + j] += y[source + j]
 """
 
+# Block: [x, out, R, words a row, words from row to row of x, and of out].
+COPY_ROWS = """
+def kernel(block):
+    x, y = pointer(block[0]), pointer(block[1])
+    width = block[3]
+    for i in range(block[2]):
+        source, target = i * block[4], i * block[5]
+        for j in range(width):
+            y[target + j] = x[source + j]
+"""
+
 # Block: [state, key].
 NEXT_KEY = """
 def kernel(block):
@@ -85,6 +96,12 @@ def take_rows_kernel() -> Kernel:
 def take_batch_kernel() -> Kernel:
     """The rows of a batch at a cursor, of any type whose rows are a multiple of 4 bytes."""
     return load(Source("take_batch", TAKE_BATCH, lambda: memory_words("uint32")))
+
+
+@functools.cache
+def copy_rows_kernel() -> Kernel:
+    """Rows of a multiple of 4 bytes, some way apart on either side."""
+    return load(Source("copy_rows", COPY_ROWS, lambda: memory_words("uint32")))
 
 
 @functools.cache
