@@ -1,6 +1,6 @@
 """Where arrays live and what runs on them: devices, their registry, and the primitives.
 
-``base`` defines every primitive over the array-API standard; ``numpy``, ``numba``, ``cupy`` and ``strict`` are devices;
+``base`` defines every primitive over the array-API standard; ``numpy``, ``numba``, ``cuda`` and ``strict`` are devices;
 ``registry`` finds them by name, tries them once and falls back. Only this package and ``kernels`` name an array
 library.
 """

@@ -1,22 +1,33 @@
-"""``python -m bench report``: all measurements; ``python -m bench render FILE``: the page again, from the numbers."""
+"""``python -m bench report``: all measurements; ``python -m bench render FILE``: the page again, from the numbers.
+
+``python -m bench gpu``: whether the GPU is right, and how fast; needs no network and writes its own page.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import machine
-from bench.report import RESULTS, SECTIONS, report, write
+from bench.gpu import command
+
+
+def processors() -> Any:
+    """The report about the processor. It imports nnkit, without which the other command still says what is missing."""
+    return importlib.import_module("bench.report")
 
 
 def sections(text: str) -> list[str]:
     """A list such as "a,c,limits"; refuses what there is not."""
+    known = processors().SECTIONS
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SECTIONS]
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown) or 'nothing'}; there are {', '.join(SECTIONS)}")
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown) or 'nothing'}; there are {', '.join(known)}")
     return names
 
 
@@ -25,11 +36,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("report", help="measure, and write JSON, Markdown and a plot")
-    measuring.add_argument("--only", type=sections, default=list(SECTIONS), help=", ".join(SECTIONS))
+    measuring.add_argument("--only", type=sections, help="workloads by letter, limits, memory, startup, scaling")
     measuring.add_argument("--quick", action="store_true", help="few rounds: to see that everything works")
-    measuring.add_argument("--output", type=Path, default=RESULTS, help="the folder to write to")
+    measuring.add_argument("--output", type=Path, help="the folder to write to (bench/results)")
     rendering = commands.add_parser("render", help="write Markdown and plot again from a JSON file")
     rendering.add_argument("file", type=Path)
+    command.add_arguments(commands.add_parser("gpu", help="check and measure device='cuda', within 8 minutes"))
     return parser.parse_args(arguments)
 
 
@@ -44,14 +56,17 @@ def refusal(tied: Mapping[str, str], arguments: Sequence[str]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
     chosen = parse(arguments)
+    if chosen.command == "gpu":
+        return command.run(chosen)
     if chosen.command == "render":
-        print(write(chosen.file))
+        print(processors().write(chosen.file))
         return 0
     tied = machine.tied_variables()
     if tied:
         print(refusal(tied, arguments), file=sys.stderr)
         return 2
-    print(report(chosen.only, chosen.quick, chosen.output))
+    made = processors()
+    print(made.report(chosen.only or made.SECTIONS, chosen.quick, chosen.output or made.RESULTS))
     return 0
 
 

@@ -60,7 +60,8 @@ class _Team:
 @functools.cache
 def _usleep() -> int:
     """The address of a C function that sleeps for so many microseconds; on Windows it only lets others run."""
-    function = ctypes.WinDLL("kernel32").SwitchToThread if os.name == "nt" else ctypes.CDLL(None).usleep
+    windows = os.name == "nt"
+    function = ctypes.CDLL("kernel32").SwitchToThread if windows else ctypes.CDLL(None).usleep
     address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
     return address

@@ -29,7 +29,7 @@ def run(work: Work, device: Any) -> bool:
         modules.give_up(error)
         return False
     except RuntimeError as error:
-        raise faults.translate(error, f"launching {work.name}", str(device)) from error
+        faults.give(error, f"launching {work.name}", str(device))
     return True
 
 

@@ -39,10 +39,7 @@ def on_device(method: F) -> F:
             with cupy.cuda.Device(self.index):
                 return method(self, *args, **options)
         except (RuntimeError, MemoryError) as error:
-            told = faults.translate(error, f"running {method.__name__}", str(self.device))
-            if told is error:
-                raise
-            raise told from error
+            faults.give(error, f"running {method.__name__}", str(self.device))
 
     return call  # type: ignore[return-value]
 
@@ -83,12 +80,12 @@ class CupyArrays(Backend):
         try:
             return cupy.asnumpy(x)
         except RuntimeError as error:
-            raise faults.translate(error, "reading values from the GPU", str(self.device)) from error
+            faults.give(error, "reading values from the GPU", str(self.device))
 
     @on_device
     def upload(self, x: np.ndarray, out: Array) -> None:
         if out.flags.c_contiguous:
-            out.set(np.ascontiguousarray(x))
+            out.set(np.asarray(x, order="C"))
         else:
             out[...] = cupy.asarray(x)
 

@@ -3,9 +3,10 @@
     started() -> None                             call once, before a process's first CUDA call
     check() -> None                               raises DeviceFault at once when CUDA cannot be used any more
     translate(error, doing, device="cuda") -> Exception
-                                                  the error to raise in place of what CuPy raised:
+                                                  the error to raise in place of what CuPy raised
+    give(error, doing, device="cuda")             raises it:
         try: ...launch...
-        except Exception as error: raise faults.translate(error, "launching relu") from error
+        except Exception as error: faults.give(error, "launching relu")
 
 A CUDA error that leaves the process without CUDA (an illegal address) is explained once, in full; every later
 ``check`` raises a short error and makes no CUDA call. After a fork the child gets an error and never touches CUDA:
@@ -15,7 +16,7 @@ there it could hang, or read memory that is not there.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import cupy
 
@@ -79,6 +80,14 @@ def translate(error: Exception, doing: str, device: str = "cuda") -> Exception:
         f"the GPU works on its own time. From now on every use of the GPU fails, and what is in its memory may be "
         f"wrong. {AGAIN} To find the cause, set CUDA_LAUNCH_BLOCKING=1, or run: compute-sanitizer python your_script.py"
     )
+
+
+def give(error: Exception, doing: str, device: str = "cuda") -> NoReturn:
+    """Raise what ``translate`` makes of an error."""
+    told = translate(error, doing, device)
+    if told is error:
+        raise error
+    raise told from error
 
 
 def _asked(error: Exception) -> int:

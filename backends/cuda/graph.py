@@ -12,6 +12,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any
 from weakref import WeakValueDictionary
@@ -24,6 +25,7 @@ from nnkit.backends.program import Program, Step
 from nnkit.backends.recording import Array, Instruction
 
 _capturing = threading.Lock()
+_nothing = contextlib.nullcontext()
 
 
 class Lane:
@@ -41,6 +43,10 @@ class Lane:
             self.stream = cupy.cuda.Stream(non_blocking=True)
             self._latest = cupy.cuda.get_current_stream()
         weakref.finalize(self, products.forget, index, self.stream.ptr).atexit = False
+
+    def here(self) -> AbstractContextManager[Any]:
+        """A context in which its GPU is the current device."""
+        return _nothing if cupy.cuda.runtime.getDevice() == self.index else cupy.cuda.Device(self.index)
 
     def join(self) -> None:
         """Let the caller's current stream wait for what the lane still does in another one."""
@@ -112,7 +118,7 @@ class GraphProgram(Program):
     ) -> None:
         super().__init__(instructions, pool, kept, checks)
         self._lane = lane
-        with cupy.cuda.Device(lane.index), lane.lock:
+        with lane.here(), lane.lock:
             lane.join()
             try:
                 self._parts = self._captured()
@@ -145,23 +151,20 @@ class GraphProgram(Program):
 
     def join(self) -> None:
         faults.check()
-        with cupy.cuda.Device(self._lane.index), self._lane.lock:
+        with self._lane.here(), self._lane.lock:
             self._lane.join()
 
     def replay(self, times: int = 1) -> None:
         faults.check()
         lane = self._lane
-        if cupy.cuda.runtime.getDevice() != lane.index:
-            with cupy.cuda.Device(lane.index):
-                return self.replay(times)
-        with lane.lock:
+        with lane.here(), lane.lock:
             lane.join()
             try:
                 for _ in range(times):
                     for part in self._parts:
                         part()
             except RuntimeError as error:
-                raise faults.translate(error, "replaying a program", f"cuda:{lane.index}") from error
+                faults.give(error, "replaying a program", f"cuda:{lane.index}")
 
     def synchronize(self) -> None:
         self._lane.wait()
@@ -171,7 +174,8 @@ class GraphProgram(Program):
 
         def timed(instruction: Instruction) -> Step:
             def run() -> None:
-                instruction.call()
+                with self._lane.here():
+                    instruction.call()
                 self._lane.wait()
 
             return Step(run, self._lane.wait)

@@ -89,7 +89,9 @@ def softmax_grad(dy: Array, y: Array, log: bool, out: Array) -> Work | str:
 def cross_entropy(z: Array, labels: Array, row_weights: Array | None, loss: Array, dz: Array) -> Work | str:
     """Contiguous arrays; labels int64; dz in memory of its own."""
     dtype = common_type(z, row_weights, loss, dz)
-    if dtype is None or z.size == 0 or labels.dtype != INT64 or not labels.flags.c_contiguous:
+    if labels.dtype != INT64 or not labels.flags.c_contiguous:
+        return "labels that are not contiguous int64"
+    if dtype is None or z.size == 0:
         return why_not(z, row_weights, loss, dz)
     if z.data.ptr == dz.data.ptr:
         return "the gradient overwrites the logits"

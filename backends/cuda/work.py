@@ -96,9 +96,6 @@ class Chain(NamedTuple):
 
     def run(self) -> None:
         for part in self.parts:
-            if isinstance(part, Launch):
-                modules.function(part.kernel)  # where there is none, nothing of the chain may have run
-        for part in self.parts:
             part.run()
 
     def bare(self, unleased: Unleased) -> Chain:

@@ -122,6 +122,22 @@ def test_a_mistake_in_a_kernel_is_the_compilers_error() -> None:
         compiler.ptx_of(SOURCE._replace(text="def kernel(y, n):\n    y[n] = no_such_word(5)\n"), "sm_80")
 
 
+FAULTS = {
+    "computes in float64": SOURCE._replace(text="def kernel(y, n):\n    y[n] = y[0] * 0.1\n"),
+    "uses 1[0-9][0-9] registers": SOURCE._replace(
+        text="def kernel(y, n):\n" + "".join(f"    v{k} = y[n + {k}]\n" for k in range(120)) + "    barrier()\n"
+        + "".join(f"    y[{k} * n] = v{k}\n" for k in range(120))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_a_kernel_is_made_of_is_looked_at(fault: str) -> None:
+    kernel_checks.need_compiler()
+    with pytest.raises(AssertionError, match=fault):
+        kernel_checks.check_compiled(FAULTS[fault], "sm_90")
+
+
 # ---- which compiler -------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +187,21 @@ assert not hasattr(numpy, "row_stack")
 def test_kernels_compile_with_a_numpy_that_has_no_row_stack_and_leave_it_so() -> None:
     kernel_checks.need_compiler()
     subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT_ROW_STACK], check=True, timeout=60)
+
+
+IMPORTED = """
+import importlib, pkgutil, sys
+import nnkit.kernels.cuda
+for module in pkgutil.iter_modules(nnkit.kernels.cuda.__path__):
+    importlib.import_module(f"nnkit.kernels.cuda.{module.name}")
+print(sorted({"numba", "llvmlite", "cupy", "cuda", "greenlet"} & sys.modules.keys()))
+"""
+
+
+def test_importing_the_kernels_imports_no_compiler() -> None:
+    command = [sys.executable, "-W", "error", "-c", IMPORTED]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
 
 
 # ---- the cache ------------------------------------------------------------------------------------------------------

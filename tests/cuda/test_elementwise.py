@@ -99,6 +99,12 @@ def test_whole_numbers(formula: str, wide: bool) -> None:
     np.testing.assert_array_equal(found, expected(formula, elements, (), shape, 33)[0])
 
 
+def test_a_cursor_of_whole_numbers_moves_on() -> None:
+    shape = Shape(("int64",), ("int64",), "f", "v")
+    (found,) = run("shift", shape, [np.array([2**40 + 1])], [128.0], 1)
+    assert found.tolist() == [2**40 + 129]
+
+
 @pytest.mark.parametrize("stored", HALVES)
 @pytest.mark.parametrize("formula", ["gelu", "mul", "adam", "relu_grad"])
 def test_sixteen_bit_floats_are_computed_in_float32_and_rounded_once(formula: str, stored: str) -> None:
@@ -281,6 +287,7 @@ BROAD = {
     "add of a row": ("add", Shape(("float32",) * 2, ("float32",), "fr", wide=True)),
     "add of a column": ("add", Shape(("float32",) * 2, ("float32",), "cf")),
     "add of whole numbers": ("add", Shape(("int64",) * 2, ("int64",), "f1", wide=True)),
+    "shift of whole numbers": ("shift", Shape(("int64",), ("int64",), "f", "v")),
     "less of whole numbers": ("less", Shape(("int64",) * 2, ("bool",), "ff", wide=True)),
     "select by booleans": ("select", Shape(("bool", "float32", "float32"), ("float32",), "fff", wide=True)),
     "smaller of float32 and float64": ("smaller", Shape(("float32", "float64"), ("float64",), "ff")),
@@ -312,3 +319,16 @@ ACCESSES = (
 def test_wide_kernels_move_sixteen_bytes_at_a_time(kernel: tuple[str, Shape], accesses: set[str]) -> None:
     ptx = kernel_checks.ptx_of(map_kernel(*kernel), "sm_90")
     assert set(re.findall(r"(?:ld|st)\.global\.v\S+", ptx)) == accesses
+
+
+#: What a word becomes, where that is one instruction. What the others compute is for a GPU to show.
+INSTRUCTIONS = {
+    "square_root": "sqrt.rn.f32", "round_down": "cvt.rmi.f32.f32", "round_to_even": "cvt.rni.f32.f32",
+    "absolute_value": "abs.f32", "exponential": "ex2.approx.ftz.f32", "div": "div.rn.f32",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", INSTRUCTIONS)
+def test_words_are_the_gpus_own(formula: str) -> None:
+    ptx = kernel_checks.ptx_of(map_kernel(formula, shape_of(formula, "float32")), "sm_80")
+    assert re.search(rf"^\s+{re.escape(INSTRUCTIONS[formula])}\s", ptx, re.MULTILINE)

@@ -145,7 +145,7 @@ def test_sixteen_bit_floats_are_bits_in_memory(stored: str) -> None:
     np.testing.assert_array_equal(numbers, bits.view(dtype).astype("float32"))
     between = np.random.default_rng(0).normal(0, 1e3, 2**14).astype("float32")
     # Halfway between two neighbours, beyond the largest, and what is no number.
-    between[:6] = [1 + 2**-9, 1 + 3 * 2**-9, 2049, 2051, np.inf, 3.4e38]
+    between[:6] = [1 + 2**-8, 1 + 3 * 2**-8, 2049, 2051, np.inf, 3.4e38]
     back = np.zeros(2**14, dtype)
     run(body(f"b[grid_thread()] = store_{stored}(a[grid_thread()])", "float32*", f"{stored}*", threads=1024), 16, [
         between, back,

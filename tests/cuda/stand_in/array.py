@@ -285,21 +285,29 @@ def to_device(values: Any, dtype: Any = None, order: str = "C") -> ndarray:
 # ---- computing -----------------------------------------------------------------------------------------------
 
 
-def _hosts(values: Any) -> Any:
-    """The arguments with device arrays replaced by their memory; arrays of the host are refused."""
+def _hosts(values: Any, here: bool = True) -> Any:
+    """The arguments with device arrays replaced by their memory; arrays of the host are refused.
+
+    ``here``: so are those of another GPU than the current one.
+    """
     if isinstance(values, ndarray):
-        here = current_device()
-        if values.data.device_id != here:
-            raise ValueError(
-                "Array device must be same as the current device: "
-                f"array device = {values.data.device_id} while current = {here}"
-            )
+        if here:
+            _check_device(values)
         return values._host
     if isinstance(values, np.ndarray):
         raise TypeError(f"Unsupported type {type(values)}")
     if isinstance(values, (tuple, list)):
-        return type(values)(_hosts(v) for v in values)
+        return type(values)(_hosts(v, here) for v in values)
     return values
+
+
+def _check_device(array: ndarray) -> None:
+    here = current_device()
+    if array.data.device_id != here:
+        raise ValueError(
+            "Array device must be same as the current device: "
+            f"array device = {array.data.device_id} while current = {here}"
+        )
 
 
 def _devices(values: Any) -> list[ndarray]:
@@ -334,12 +342,15 @@ def run(function: Callable[..., Any], *args: Any, name: str) -> None:
 def compute(function: Callable[..., Any], *args: Any, out: Any = None, **options: Any) -> Any:
     """A kernel whose result is a new array, a view of an argument, or ``out``."""
     target = out[0] if isinstance(out, tuple) else out
-    hosts, named = [_hosts(a) for a in args], {k: _hosts(v) for k, v in options.items()}
+    hosts, named = [_hosts(a, here=False) for a in args], {k: _hosts(v, here=False) for k, v in options.items()}
     with np.errstate(all="ignore"):
         result = function(*hosts, **named)
     sources = _devices([*args, *options.values()])
+    is_view = _is_view(result, sources)
+    for source in [] if is_view else sources:  # a view is made without a kernel, whichever GPU is the current one
+        _check_device(source)
     state = queues.current_state()
-    if state.capture is None and not _is_view(result, sources):
+    if state.capture is None and not is_view:
         # What the stream has put off comes first, and may change what was computed.
         queues.drain(state)
         queues.wait_for_default(state)

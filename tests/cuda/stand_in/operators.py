@@ -81,7 +81,8 @@ for _name in METHODS:
 
 def take(a: Host, indices: Any, axis: int | None = None) -> Host:
     """Elements by index; an index out of bounds goes round, as on the device."""
-    return np.take(a, indices, axis=axis, mode="wrap")
+    length = a.size if axis is None else a.shape[axis]
+    return np.take(a, np.mod(indices, max(length, 1)), axis=axis)  # mode="wrap" counts down, for hours where it is far
 
 
 ndarray.take = lambda self, indices, axis=None, out=None: compute(take, self, indices, axis, out=out)

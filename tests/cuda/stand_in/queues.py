@@ -45,6 +45,8 @@ class State:
         self.non_blocking = non_blocking
         self.priority = priority
         self.queue: list[Operation] = []
+        self.lock = threading.RLock()
+        self.draining = False
         self.capture: Capture | None = None
 
 
@@ -122,9 +124,16 @@ def _is_default(state: State) -> bool:
 
 
 def drain(state: State) -> None:
-    """Run all that a stream was given."""
-    while state.queue:
-        state.queue.pop(0)()
+    """Run all that a stream was given; other threads wait for that."""
+    with state.lock:
+        if state.draining:  # what is running called a finalizer, which waits: it has to go on first
+            return
+        state.draining = True
+        try:
+            while state.queue:
+                state.queue.pop(0)()
+        finally:
+            state.draining = False
 
 
 def drain_device(device: int) -> None:
@@ -137,7 +146,7 @@ def drain_device(device: int) -> None:
 def busy(device: int) -> bool:
     """Whether a stream of the device still has something to do, or captures."""
     states = [*streams.values(), *defaults.values()]
-    return any(s.device == device and (s.queue or s.capture is not None) for s in states)
+    return any(s.device == device and (s.queue or s.draining or s.capture is not None) for s in states)
 
 
 def submit(state: State, name: str, kind: str, run: Operation, ranges: tuple[tuple[int, int], ...] = ()) -> None:

@@ -1,0 +1,208 @@
+"""A process that is waited for only so long: what it says line by line, and how it ended.
+
+The parent sends a function by name, as to ``bench.worker``; here it may also give results one by one, as a generator,
+and none of them is waited for longer than the caller says. A process that is late is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from bench import machine
+from bench.worker import WorkerError
+
+#: What answers in a process of its own.
+COMMAND = [sys.executable, "-m", "bench.gpu.process"]
+
+
+class Late(WorkerError):
+    """An answer did not come in time; its process is gone."""
+
+
+def environment() -> dict[str, str]:
+    """For processes that use the GPU: no CPU in its place, and of its memory only what is needed, not nearly all."""
+    path = os.pathsep.join(filter(None, (str(machine.ROOT), os.environ.get("PYTHONPATH"))))
+    settings = {"NNKIT_STRICT_DEVICE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return {**os.environ, "PYTHONPATH": path, **settings}
+
+
+class Process:
+    """A process that prints lines of JSON, as its parent sees it.
+
+    >>> with Process() as process:
+    ...     process.ask(60.0, "math:gcd", 12, 18)
+    6
+    """
+
+    def __init__(self, command: Sequence[str] = (), more: Mapping[str, str] | None = None) -> None:
+        self._printed = tempfile.TemporaryFile("w+", errors="replace")
+        self._process = subprocess.Popen(
+            list(command or COMMAND), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._printed, text=True,
+            env=environment() | dict(more or {}), cwd=machine.ROOT, start_new_session=True,
+        )  # fmt: skip
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def line(self, end: float) -> dict[str, Any] | None:
+        """The next line as a dict, None when the process has ended. Raises Late after ``end`` (monotonic seconds)."""
+        while True:
+            try:
+                line = self._lines.get(timeout=max(end - time.monotonic(), 0.01))
+            except queue.Empty:
+                self.kill()
+                self._process.wait()
+                raise Late("it took too long") from None
+            if line is None:
+                self._lines.put(None)
+                return None
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict):
+                    return said
+
+    def send(self, function: str, *arguments: Any, **options: Any) -> None:
+        """Ask for a call of "module:function"; calls are worked on one after the other."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended: whoever waits for the answer learns why
+            self._process.stdin.write(json.dumps([function, arguments, options]) + "\n")
+            self._process.stdin.flush()
+
+    def items(self, end: float) -> Generator[Any, None, Any]:
+        """What a call gives one by one. Raises WorkerError when it fails, Late after ``end``."""
+        while True:
+            said = self.line(end)
+            if said is None:
+                raise WorkerError(self.last_words())
+            if "error" in said:
+                raise WorkerError(said["error"])
+            if "item" not in said:
+                return said.get("value")
+            yield said["item"]
+
+    def answer(self, seconds: float) -> Any:
+        """What a call returned that was sent before. Raises WorkerError when it fails, Late when it takes longer."""
+        items = self.items(time.monotonic() + seconds)
+        try:
+            while True:
+                next(items)
+        except StopIteration as done:
+            return done.value
+
+    def ask(self, seconds: float, function: str, *arguments: Any, **options: Any) -> Any:
+        """Call "module:function" there and return its result. Raises WorkerError, or Late after so many seconds."""
+        self.send(function, *arguments, **options)
+        return self.answer(seconds)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
+    def last_words(self) -> str:
+        """How the process ended, and the last that it printed."""
+        code = self._process.wait()
+        self._printed.seek(0)
+        lines = [line for line in self._printed.read().splitlines() if line.strip()]
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+        return f"the process ended with {how}" + (f": {lines[-1].strip()}" if lines else "")
+
+    def kill(self) -> None:
+        """End the process and those that it has started."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+
+    def close(self) -> None:
+        """End the process: what it is at is waited for a little, then ended by force."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self._listener.join(5.0)  # until it has ended, which nobody has asked for yet: so its number is still its own
+        self.kill()
+        self._process.wait()
+        self._listener.join()
+        self._process.stdout.close()
+        self._printed.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def ask(seconds: float, function: str, *arguments: Any, **options: Any) -> Any:
+    """Call "module:function" in a process of its own. Raises WorkerError, or Late after so many seconds."""
+    with Process() as process:
+        return process.ask(seconds, function, *arguments, **options)
+
+
+# ---- the process's side ---------------------------------------------------------------------------------------------
+
+
+class Said:
+    """The way to the parent. What libraries print goes to stderr, so that it does not get among the lines."""
+
+    def __init__(self) -> None:
+        self._lines = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+
+    def __call__(self, **said: Any) -> None:
+        self._lines.write(json.dumps(said) + "\n")
+        self._lines.flush()
+
+
+def serve() -> None:
+    """Answer until the parent hangs up."""
+    warnings.simplefilter("ignore")
+    say = Said()
+    for line in sys.stdin:
+        name, arguments, options = json.loads(line)
+        module, _, function = name.partition(":")
+        try:
+            result = getattr(importlib.import_module(module), function)(*arguments, **options)
+            if inspect.isgenerator(result):
+                for item in result:
+                    say(item=item)
+                result = None
+            say(value=result)
+        except Exception as error:
+            traceback.print_exc()
+            say(error=described(error))
+
+
+def described(error: BaseException) -> str:
+    """An error as one line, not a page long."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 600 else f"{text[:597]}..."
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,67 @@
+"""Inside a contender's process: trainings that are ready, and the clock."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from typing import Any
+
+from bench.contenders import Steps
+from bench.gpu.contenders import CONTENDERS
+from bench.gpu.workloads import Training
+from bench.worker import settle
+
+WARM_UP = 0.2  # seconds before the first measurement
+LEAD_IN = 0.01  # seconds before each: clocks rise, threads wake up
+
+_ready: dict[str, Steps] = {}
+
+
+def build(contender: str, workload: dict[str, Any]) -> None:
+    """Make a training ready, beside those that are."""
+    given = Training.from_json(workload)
+    assert isinstance(given, Training)
+    steps = CONTENDERS[contender].load()(given)
+    assert steps is not None
+    _ready[given.key] = steps
+
+
+def drop(key: str) -> None:
+    """Let go of a training."""
+    _ready.pop(key, None)
+    gc.collect()
+
+
+def units_for(key: str, seconds: float) -> int:
+    """Warm up, and find how many units take at least this long."""
+    steps = _ready[key]
+    _run_for(steps, WARM_UP)
+    units = 1
+    while (spent := _clock(steps, units)) < seconds:
+        units = math.ceil(units * min(max(1.2 * seconds / max(spent, 1e-9), 1.5), 50))
+    return units
+
+
+def seconds_per_step(key: str, units: int) -> float:
+    """The time of one step, over ``units`` units; what a call costs besides its steps is taken off."""
+    steps = _ready[key]
+    _run_for(steps, LEAD_IN)
+    if not steps.has_setup:
+        found = _clock(steps, units) / units
+    else:
+        found = (_clock(steps, 3 * units) - _clock(steps, units)) / (2 * units * steps.per_unit)
+    settle(0.1)
+    return max(found, 1e-9)
+
+
+def _clock(steps: Steps, units: int) -> float:
+    start = time.perf_counter()
+    steps.run(units)
+    return time.perf_counter() - start
+
+
+def _run_for(steps: Steps, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        steps.run(1)

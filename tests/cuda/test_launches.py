@@ -1,0 +1,248 @@
+"""Which work a primitive's arguments lead to: the kernels and their grids, or the reason why there are none."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import stand_in
+
+from nnkit import backends
+from nnkit.backends import PRIMITIVES, Backend
+
+
+def arrays(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[Any]:
+    return [backends.get("cuda").zeros(shape, dtype) for shape in shapes]
+
+
+def one(shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
+    return arrays(shape, dtype=dtype)[0]
+
+
+def at_odd_place(shape: tuple[int, ...]) -> Any:
+    """A contiguous array that begins four bytes behind the start of its memory."""
+    return one((int(np.prod(shape)) + 1,))[1:].reshape(shape)
+
+
+def elementwise() -> Any:
+    from nnkit.backends.cuda import elementwise
+
+    return elementwise
+
+
+def launches() -> Any:
+    from nnkit.backends.cuda import launches
+
+    return launches
+
+
+def moves() -> Any:
+    from nnkit.backends.cuda import moves
+
+    return moves
+
+
+def products() -> Any:
+    from nnkit.backends.cuda import products
+
+    return products
+
+
+LARGE, SMALL = (1 << 14,), (33,)
+INT, HALF, BOOL = np.int64, np.float16, np.bool_
+
+#: Name -> the call, and the name of the work with its grid, or the reason.
+CASES: dict[str, tuple[Callable[[], Any], str]] = {
+    "small map": (lambda: elementwise().map("relu", arrays(SMALL), arrays(SMALL)), "map_relu_float32_to_float32_f 1"),
+    "large map": (
+        lambda: elementwise().map("relu", arrays(LARGE), arrays(LARGE)),
+        "map_relu_float32_to_float32_f_wide 16",
+    ),
+    "large map at an odd place": (
+        lambda: elementwise().map("relu", [at_odd_place(LARGE)], arrays(LARGE)),
+        "map_relu_float32_to_float32_f 64",
+    ),
+    "a row repeated": (
+        lambda: elementwise().map("add", arrays((128, 128), (128,)), arrays((128, 128))),
+        "map_add_float32_float32_to_float32_fr_wide 16",
+    ),
+    "a row that is no multiple of four": (
+        lambda: elementwise().map("add", arrays((128, 129), (129,)), arrays((128, 129))),
+        "map_add_float32_float32_to_float32_fr 65",
+    ),
+    "a number and one on the device": (
+        lambda: elementwise().map("clamp", arrays(SMALL), arrays(SMALL), (0.5, one((1,), np.float64))),
+        "map_clamp_float32_to_float32_fvd 1",
+    ),
+    "two types": (
+        lambda: elementwise().map("add", [one(SMALL), one(SMALL, HALF)], arrays(SMALL)),
+        "map_add_float32_float16_to_float32_ff 1",
+    ),
+    "unless": (
+        lambda: elementwise().map_unless(one((1,), np.float64), "relu", arrays(SMALL), arrays(SMALL)),
+        "map_relu_float32_to_float32_f_flagged 1",
+    ),
+    "whole numbers in a formula of floats": (
+        lambda: elementwise().map("relu", [one(SMALL, INT)], [one(SMALL, INT)]), "element types int64"
+    ),
+    "a strided input": (
+        lambda: elementwise().map("relu", [one((66,))[::2]], arrays(SMALL)), "an input is strided"
+    ),
+    "a strided output": (
+        lambda: elementwise().map("relu", arrays(SMALL), [one((66,))[::2]]), "an output is not contiguous, or empty"
+    ),
+    "an unknown type": (
+        lambda: elementwise().map("add", [one(SMALL, np.int16)] * 2, [one(SMALL, np.int16)]), "element types int16"
+    ),
+    "a float32 scalar": (
+        lambda: elementwise().map("scale", arrays(SMALL), arrays(SMALL), [one((1,))]), "a scalar is not one float64"
+    ),
+    "fill": (lambda: moves().fill(2, one(SMALL)), "fill_float32 1"),
+    "large fill": (lambda: moves().fill(2, one(LARGE)), "fill_float32_wide 16"),
+    "large fill at an odd place": (lambda: moves().fill(2, at_odd_place(LARGE)), "fill_float32 64"),
+    "copy": (lambda: moves().copy(one(SMALL), one(SMALL)), "map_identity_float32_to_float32_f 1"),
+    "large copy": (lambda: moves().copy(one(LARGE), one(LARGE)), "copy of memory"),
+    "copy of any type": (lambda: moves().copy(one(SMALL, np.int16), one(SMALL, np.int16)), "copy of memory"),
+    "copy to booleans": (lambda: moves().copy(one(SMALL), one(SMALL, BOOL)), "a conversion to booleans"),
+    "copy into itself": (lambda: (lambda x: moves().copy(x[1:], x[:-1]))(one(SMALL)), "the arrays overlap"),
+    "rows of bytes": (
+        lambda: moves().take_rows(one((5, 3), np.uint8), one((2,), INT), one((2, 3), np.uint8)), "take_rows_byte 1"
+    ),
+    "rows of words": (
+        lambda: moves().take_rows(one((5, 3)), one((2,), INT), one((2, 3))), "take_rows_word 1"
+    ),
+    "rows of quads": (
+        lambda: moves().take_batch(one((5, 784)), one((128,), INT), one((1,), INT), one((128, 784))),
+        "take_batch_quad 98",
+    ),
+    "rows by short numbers": (
+        lambda: moves().take_rows(one((5, 3)), one((2,), np.int32), one((2, 3))),
+        "row numbers that are not contiguous int64",
+    ),
+    "a long sum": (
+        lambda: launches().reduce("sum", one((1 << 17,)), (0,), one(())),
+        "sum_long_rows_float32_float32 8 + sum_rows8_float32_float32 1",
+    ),
+    "axes that are no neighbours": (
+        lambda: launches().reduce("sum", one((2, 3, 4)), (0, 2), one((3,))), "the reduced axes are not neighbours"
+    ),
+    "labels of int32": (
+        lambda: launches().cross_entropy(one((4, 3)), one((4,), np.int32), None, one((4,)), one((4, 3))),
+        "labels that are not contiguous int64",
+    ),
+    "a gradient over its logits": (
+        lambda: (lambda z: launches().cross_entropy(z, one((4,), INT), None, one((4,)), z))(one((4, 3))),
+        "the gradient overwrites the logits",
+    ),
+    "a layer in one": (
+        lambda: products().linear(*arrays((4, 3), (5, 3), (5,)), "relu", None, one((4, 5))), "cuBLASLt"
+    ),
+    "a layer with its activation behind": (
+        lambda: products().linear(*arrays((4, 3), (5, 3), (5,)), "sigmoid", None, one((4, 5))),
+        "cuBLASLt + linear_sigmoid",
+    ),
+    "whole matrices": (
+        lambda: products().matmul(*[one((3, 3), INT) for _ in range(3)]),
+        "cuBLASLt has no product of int64 and int64 into int64",
+    ),
+}  # fmt: skip
+
+
+def told(work: Any) -> str:
+    """Work in words: its name, and the grid of each kernel."""
+    if isinstance(work, str):
+        return work
+    parts = getattr(work, "parts", (work,))
+    return " + ".join(f"{part.name} {part.grid}" if hasattr(part, "grid") else part.name for part in parts)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_launched(name: str, device: str) -> None:
+    call, expected = CASES[name]
+    assert told(call()) == expected or (expected.startswith("cuBLASLt +") and told(call()).startswith(expected))
+
+
+def test_launches_have_the_signature_of_their_primitive(device: str) -> None:
+    modules = (elementwise(), launches(), moves(), products())
+    prepared = {name: getattr(module, name) for module in modules for name in PRIMITIVES if hasattr(module, name)}
+    assert prepared.keys() == {*PRIMITIVES}
+    for name, launch in prepared.items():
+        names = [p for p in inspect.signature(getattr(Backend, name)).parameters if p != "self"]
+        assert list(inspect.signature(launch).parameters) == names, name
+
+
+def test_a_decision_is_made_once(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = arrays((7, 5), (7, 5))
+    decided: list[str] = []
+    choose = elementwise()._choose
+    monkeypatch.setattr(elementwise(), "_choices", {})
+    monkeypatch.setattr(elementwise(), "_choose", lambda *args: decided.append(args[1]) or choose(*args))
+    for _ in range(3):
+        elementwise().map("relu", (x,), (y,))
+        elementwise().map("relu", (x.T,), (y,))
+    assert decided == ["relu", "relu"]
+
+
+def test_a_kernel_is_compiled_and_loaded_once(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnkit.backends.cuda import modules
+
+    asked: list[tuple[str, str]] = []
+    compile = modules.compile
+    source = elementwise().map("sine", arrays(SMALL), arrays(SMALL)).kernel
+    monkeypatch.setattr(modules, "compile", lambda *given: asked.append((given[0].name, given[1])) or compile(*given))
+    assert modules.function(source) is modules.function(source)
+    assert asked == [(source.name, "sm_90")]
+
+
+def test_a_machine_without_a_compiler_says_so_once_and_computes_nevertheless(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nnkit.backends.cuda import modules
+    from nnkit.kernels.cuda.compiler import CompilerMissing
+
+    def missing(source: Any, architecture: str) -> Any:
+        raise CompilerMissing("no compiler for CUDA kernels works here (numba: not installed)")
+
+    monkeypatch.setattr(modules, "compile", missing)
+    monkeypatch.setattr(modules, "_functions", {})
+    monkeypatch.setattr(modules, "_missing", [])
+    backend = backends.get(device)
+    x, out = backend.asarray([-1.0, 2.0], np.float32), backend.empty((2,), np.float32)
+    with pytest.warns(modules.KernelsMissing, match=r"no CUDA kernels: no compiler .*CuPy's own functions") as caught:
+        for formula, expected in (("relu", [0.0, 2.0]), ("neg", [1.0, -2.0])):
+            backend.map(formula, (x,), (out,))
+            assert backend.to_numpy(out).tolist() == expected
+    assert len(caught) == 1
+
+
+def test_weights_are_not_added_to_twice_where_the_kernel_of_a_chain_is_missing(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuBLASLt is there, the compiler is not: the product must not have run before the reference body does."""
+    from nnkit.backends.cuda import modules
+    from nnkit.kernels.cuda.compiler import CompilerMissing
+
+    backend = backends.get(device)
+    x, w, dy = (backend.asarray(np.eye(2, dtype=np.float32)) for _ in range(3))
+    dz, dw = backend.zeros((2, 2), np.float32), backend.asarray(np.ones((2, 2), np.float32))
+    monkeypatch.setattr(modules, "_functions", {})
+    monkeypatch.setattr(modules, "_missing", [CompilerMissing("none")])
+    backend.linear_grad(x, w, x, dy, "sigmoid", dz, None, dw, None, (True, False))
+    assert backend.to_numpy(dw).tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_the_emulator_runs_what_is_launched_in_any_order(device: str) -> None:
+    backend = backends.get(device)
+    values = np.random.default_rng(0).normal(size=(65, 40)).astype(np.float32)
+    found = []
+    for schedule in ("forward", "backward", "shuffled"):
+        stand_in.threads(schedule, seed=1)
+        x, y, total = backend.asarray(values), backend.empty((65, 40), np.float32), backend.empty((40,), np.float32)
+        backend.softmax(x, True, y)
+        backend.reduce("sum", y, (0,), total)
+        found.append(backend.to_numpy(total).tobytes())
+    stand_in.threads("forward")
+    assert len(set(found)) == 1

@@ -1,0 +1,264 @@
+"""``python -m bench gpu`` does what it says: over the stand-in for CuPy, without a GPU. Nothing is timed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent / "cuda"))
+
+import stand_in
+from stand_in.machine import Machine
+from streamed_cublaslt import StreamedLibrary
+
+import nnkit
+from bench import __main__ as command
+from bench.gpu import bandwidth, checks, epilogues, facts, process, report, session, speed, workloads
+from bench.gpu.agreement import Output, agree
+from bench.gpu.outcomes import PASSED
+from bench.worker import WorkerError
+
+# ---- checks, over the stand-in --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A pretended GPU, with stand-ins for CuPy, for the compiler and for cuBLASLt."""
+    pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
+    with stand_in.installed() as machine:
+        from nnkit.backends.cuda import cublaslt, modules
+
+        machine.memory_size = 1 << 30
+        monkeypatch.setattr(modules, "compile", stand_in.compile_source)
+        monkeypatch.setattr(cublaslt, "load", StreamedLibrary)
+        yield machine
+    for backend in [backend for backend in nnkit.random._device_states if backend.name == "cuda"]:
+        del nnkit.random._device_states[backend]
+
+
+CHOSEN = {
+    "conformance": ("map-gelu", "copy-transposed"),
+    "products": ("matmul float32 high", "linear gelu", "linear of NaN"),
+    "training": ("dropout", "data streamed from the host", "scaled float16 steps that overflow"),
+    "device": ("random primitives", "random streams", "moved while training", "forked", "broken context"),
+    "kernels": ("map adam", "reduce sum", "argmax", "cross_entropy float32", "rows by number"),
+}
+
+
+@pytest.mark.parametrize("section", CHOSEN)
+def test_checks_pass_on_the_stand_in(section: str, gpu: Machine) -> None:
+    chosen = list(CHOSEN[section])
+    found = [item for item in checks.work(section, chosen, "tiny") if "outcome" in item]
+    assert [(item["name"], item["outcome"], item["detail"]) for item in found if item["outcome"] != PASSED] == []
+    assert [item["name"] for item in found] == chosen
+    assert section != "device" or checks.cuda_is_gone()
+
+
+def test_the_names_of_checks_are_unique_and_many() -> None:
+    assert len(checks.names("conformance")) > 400 and len(checks.names("kernels")) > 150
+
+
+def broken(name: str, monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """The primitive of the GPU, followed by a change of its outputs."""
+    from nnkit.backends.cuda.backend import CupyBackend
+
+    right = getattr(CupyBackend, name)
+
+    def wrong(self: Any, *arguments: Any, **options: Any) -> None:
+        right(self, *arguments, **options)
+        change(self, *arguments)
+
+    monkeypatch.setattr(CupyBackend, name, wrong)
+
+
+def test_a_wrong_result_is_noticed(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.linspace(-3.0, 3.0, 50, dtype=np.float32)
+    call = lambda b, x, y: b.map("relu", (x,), (y,))  # noqa: E731
+    assert agree(call, x, Output((50,))).error == 0.0
+    broken("map", monkeypatch, lambda b, formula, inputs, out, *rest: b.fill(9.0, out[0][-1:]))
+    with pytest.raises(AssertionError, match=r"largest error is .* is allowed, at \(49,\)"):
+        agree(call, x, Output((50,)))
+    with pytest.raises(AssertionError, match="differs from the CPU's: output 0 in 1 of 50 elements"):
+        agree(call, x, Output((50,)), exact=True)
+
+
+def test_a_result_that_changes_is_noticed(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.linspace(-3.0, 3.0, 50, dtype=np.float32)
+    values = iter(range(100))
+    broken("map", monkeypatch, lambda b, formula, inputs, out, *rest: b.fill(next(values), out[0][:1]))
+    with pytest.raises(AssertionError, match="a second run differs from the first: output 0 in 1 of 50"):
+        agree(lambda b, x, y: b.map("relu", (x,), (y,)), x, Output((50,)))
+
+
+def test_what_runs_in_python_when_captured_is_said(gpu: Machine) -> None:
+    x = np.ones((4, 6), np.float32)
+    found = agree(lambda b, x, y: b.map("relu", (x[:, ::2],), (y,)), x, Output((4, 3)))
+    assert found.in_python == ("an input is strided",)
+
+
+# ---- facts and speed, over the stand-in -----------------------------------------------------------------------------
+
+
+def test_facts(gpu: Machine) -> None:
+    device = facts.device()
+    assert facts.why_not() is None
+    assert (device["name"], device["memory"], device["exclusive"]) == ("Pretended GPU", 1 << 30, False)
+    assert {"primitive", "CuPy's launch alone"} <= facts.launches(1).keys()
+    offered = epilogues.offered()
+    assert len(offered) == len(epilogues.KINDS) and all(row["BIAS"] is True for row in offered.values())
+    said = epilogues.meaning()
+    assert said["relu"] == "NaN passes" and said["gelu_tanh"].startswith("that of tanh")
+    row = epilogues.bias_gradient(1, [(8, 16, 8)])[0]
+    assert row["shape"] == [8, 16, 8] and min(row["dw"], row["with BGRADB"], row["column sums"]) > 0
+
+
+def test_a_machine_without_a_compiler_says_so(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnkit.kernels.cuda import compiler
+
+    def missing() -> Any:
+        raise compiler.CompilerMissing("none is installed")
+
+    monkeypatch.setattr(compiler, "toolchain", missing)
+    assert facts.compiler() == {"used": None, "why": "none is installed"}
+
+
+@pytest.mark.parametrize("key", workloads.TRAFFIC)
+def test_traffic_is_measured(key: str, gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("COLUMNS", 8), ("CLASSES", 16), ("TURN", 0.0)):
+        monkeypatch.setattr(bandwidth, name, value)
+    row = bandwidth.measure(key, 1, most=64)
+    assert row["count"] == 64 and row["wanted"] >= 2**28 and row["share"]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("key", "contender"), [("small", "nnkit"), ("small", "nnkit in fit"), ("wide, bfloat16", "nnkit")]
+)
+def test_trainings_are_ready_to_be_timed(
+    key: str, contender: str, gpu: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "WARM_UP", 0.0)
+    monkeypatch.setattr(session, "LEAD_IN", 0.0)
+    tiny = {**workloads.TRAININGS[key].as_json(), "sizes": [6, 5, 4], "batch": 8, "rows": 16}
+    try:
+        session.build(contender, tiny)
+        assert session.units_for(key, 0.0) == 1 and session.seconds_per_step(key, 1) > 0.0
+    finally:
+        session.drop(key)
+        nnkit.set_default_device("cpu")
+        nnkit.set_matmul_precision("highest")
+
+
+def test_trainings_shrink_to_fit_and_say_so() -> None:
+    wide, small = workloads.TRAININGS["wide, TF32"], workloads.TRAININGS["small"]
+    assert speed.fitted(wide, 80 << 30) == wide and speed.fitted(small, 1 << 30) == small
+    shrunk = speed.fitted(wide, 4 << 30)
+    assert shrunk.batch == 1024 and "**batch 1024**" in shrunk.title
+
+
+def test_a_jax_step_trains() -> None:
+    pytest.importorskip("jax")
+    pytest.importorskip("optax")
+    from bench.gpu import jax_peer
+
+    for key in ("small", "wide, bfloat16"):
+        tiny = workloads.Training.from_json({**workloads.TRAININGS[key].as_json(), "sizes": [6, 5, 4], "batch": 8})
+        jax_peer.steps(tiny).run(2)
+
+
+def test_a_contender_that_fails_leaves_the_others_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pretended(speed.Contestant):
+        def build(self, given: Sequence[Any], end: float) -> None:
+            if self.name == "JAX":
+                self.absent = {w.key: "failed: no GPU" for w in given}
+
+        def units(self, key: str) -> int | None:
+            return None if key in self.absent else 7
+
+        def turn(self, key: str, units: int) -> float:
+            if self.name == "torch.compile":
+                raise WorkerError("gone")
+            return {"nnkit": 1.0, "nnkit in fit": 0.1, "PyTorch": 4.0, "PyTorch's CUDA graph": 1.25}[self.name]
+
+    monkeypatch.setattr(speed, "Contestant", Pretended)
+    field = speed.Field([workloads.TRAININGS["small"]], speed.names(), time.monotonic() + 5)
+    row = field.race(3, time.monotonic() + 5)["small"]
+    field.close()
+    assert (row["peer"], row["faster"]["median"], row["missing"]) == ("PyTorch's CUDA graph", 1.25, 1.2)
+    assert row["absent"] == {"JAX": "failed: no GPU", "torch.compile": "failed: gone"}
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+#: What answers instead of ``bench.gpu.process``: the same, over the stand-ins.
+PRETENDED = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).parent / "cuda")!r}]
+import stand_in
+stand_in.install().memory_size = 1 << 30
+from nnkit.backends.cuda import cublaslt, modules
+from streamed_cublaslt import StreamedLibrary
+modules.compile, cublaslt.load = stand_in.compile_source, StreamedLibrary
+from bench.gpu.process import serve
+serve()
+"""
+
+
+def test_the_command_over_the_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
+    monkeypatch.setattr(process, "COMMAND", [sys.executable, "-c", PRETENDED])
+    known = ("device", "epilogues", "meaning")
+    monkeypatch.setattr(report, "FACTS", {name: fact for name, fact in report.FACTS.items() if name in known})
+    plan = report.Plan(["correctness"], "tiny", "map-gelu_tanh")
+    page, passed = report.report(plan, tmp_path)
+    results = json.loads((tmp_path / "pretended-gpu-partial.json").read_text())
+    assert passed and page == tmp_path / "pretended-gpu-partial.md"
+    assert results["correctness"].keys() == {"conformance"} and results["speed"] == {}
+    assert results["facts"].keys() == set(known) and results["failures"] == {}
+    assert '# `device="cuda"` on Pretended GPU' in page.read_text() and "**Passed.**" in page.read_text()
+    assert "conformance: 2 passed" in capsys.readouterr().err
+
+
+def test_without_a_gpu_it_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(report, "why_not", lambda: "there is no NVIDIA driver on this machine")
+    assert command.main(["gpu"]) == 2
+    assert capsys.readouterr().err == "no GPU can be used here: there is no NVIDIA driver on this machine\n"
+
+
+def test_the_reason_is_that_of_nnkit() -> None:
+    assert process.ask(60.0, "bench.gpu.facts:why_not") == nnkit.cuda.why_not()
+
+
+def test_without_nnkit_it_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "bench.gpu.report", None)
+    assert command.main(["gpu"]) == 2
+    assert "nnkit cannot be imported here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("passed", "status"), [(True, 0), (False, 1)])
+def test_the_exit_status_says_whether_correctness_passed(
+    passed: bool, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = []
+    monkeypatch.setattr(report, "why_not", lambda: None)
+    monkeypatch.setattr(report, "report", lambda plan, folder: plans.append(plan) or (folder / "page.md", passed))
+    assert command.main(["gpu", "--quick", "--only", "correctness", "--output", "here"]) == status
+    assert capsys.readouterr().out == "here/page.md\n"
+    assert plans == [report.Plan(["correctness"], "quick")]
+
+
+def test_a_wrong_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["gpu", "--only", "beauty"])
+    assert "unknown: beauty; there are correctness, speed" in capsys.readouterr().err

@@ -1,0 +1,208 @@
+"""Processes that die or hang, tests as lines, and the page of ``python -m bench gpu``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench import machine
+from bench.gpu import outcomes, suites
+from bench.gpu.outcomes import FAILED, NOT_RUN, PASSED, SKIPPED, Outcome
+from bench.gpu.process import Late, Process
+from bench.gpu.render import render
+from bench.worker import WorkerError
+
+# ---- processes ------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_answers_and_survives_errors() -> None:
+    with Process() as worker:
+        assert worker.ask(60.0, "math:gcd", 12, 18) == 6
+        with pytest.raises(WorkerError, match="ValueError: "):
+            worker.ask(60.0, "math:sqrt", -1.0)
+        assert worker.ask(60.0, "math:gcd", 12, 20) == 4
+        with pytest.raises(WorkerError, match="the process ended with code 3"):
+            worker.ask(60.0, "os:_exit", 3)
+        assert worker.ended
+
+
+def test_a_process_that_is_late_is_ended() -> None:
+    with Process() as worker:
+        with pytest.raises(Late):
+            worker.ask(0.2, "time:sleep", 60)
+        with pytest.raises(WorkerError, match="the process ended with signal SIGKILL"):
+            worker.ask(5.0, "math:gcd", 1, 2)
+
+
+ODD = """
+import os, time
+
+def work(names):
+    for name in names:
+        yield {"begin": name}
+        if name == "hangs":
+            time.sleep(60)
+        if name == "dies":
+            os._exit(5)
+        yield {"name": name, "outcome": "passed"}
+        if name == "broke CUDA":
+            return
+"""
+
+
+def test_what_dies_or_hangs_costs_only_itself(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+
+    def start(names: Sequence[str]) -> Process:
+        worker = Process(more={"PYTHONPATH": os.pathsep.join((str(machine.ROOT), str(tmp_path)))})
+        worker.send("odd:work", list(names))
+        return worker
+
+    units = ["a", "hangs", "b", "dies", "c", "broke CUDA", "d"]
+    found = outcomes.outcomes(start, units, 2.0, time.monotonic() + 60.0, processes=2)
+    assert {o.name: o.outcome for o in found} == dict.fromkeys(units, PASSED) | {"hangs": FAILED, "dies": FAILED}
+    details = {o.name: o.detail for o in found}
+    assert details["hangs"] == "it was ended after 2 s" and details["dies"].startswith("the process ended with code 5")
+
+
+def test_what_there_is_no_time_for_is_said() -> None:
+    found = outcomes.outcomes(lambda names: Process(), ["a", "b"], 1.0, time.monotonic() - 1.0)
+    assert [(o.name, o.outcome) for o in found] == [("a", NOT_RUN), ("b", NOT_RUN)]
+    assert not outcomes.all_passed(outcomes.summary(found))
+
+
+@pytest.mark.parametrize(
+    ("found", "passed"),
+    [([PASSED], True), ([PASSED, SKIPPED], True), ([PASSED, FAILED], False), ([PASSED, NOT_RUN], False), ([], False)],
+)
+def test_passed_means_that_nothing_failed_or_was_left_out(found: list[str], passed: bool) -> None:
+    assert outcomes.all_passed(outcomes.summary(Outcome(str(n), o) for n, o in enumerate(found))) is passed
+
+
+TESTS = {
+    "test_one.py": """
+import pytest
+
+@pytest.mark.parametrize("x", ["a/b", "c"])
+def test_of(x):
+    assert x == "c", "not c"
+
+def test_skipped():
+    pytest.skip("no reason")
+
+@pytest.fixture
+def broken():
+    yield
+    raise RuntimeError("afterwards")
+
+def test_teardown(broken):
+    pass
+""",
+    "test_two.py": "import no_such_library\n",
+    "test_three.py": "import nnkit.no_such_module\n",
+}
+
+
+def test_outcomes_of_tests_reach_the_parent(tmp_path: Path) -> None:
+    for name, text in TESTS.items():
+        (tmp_path / name).write_text(text)
+    start = partial(suites.pytest_in, tmp_path, {}, "")
+    found = outcomes.outcomes(start, list(TESTS), 60.0, time.monotonic() + 60.0)
+    assert [(o.name, o.outcome) for o in found if "teardown" not in o.name] == [
+        ("test_two.py", SKIPPED), ("test_three.py", FAILED), ("test_one.py::test_of[a/b]", FAILED),
+        ("test_one.py::test_of[c]", PASSED), ("test_one.py::test_skipped", SKIPPED),
+    ]  # fmt: skip
+    assert [o.outcome for o in found if "teardown" in o.name][-1] == FAILED
+    assert "not c" in next(o.detail for o in found if "a/b" in o.name)
+
+
+def test_the_files_of_tests_are_there() -> None:
+    assert suites.missing() is None
+    for quick in (False, True):
+        assert len(suites.device_tests(quick)) == len(suites.QUICK_TESTS if quick else suites.DEVICE_TESTS)
+        assert len(suites.cuda_tests(quick)) == len(suites.QUICK_CUDA_TESTS if quick else suites.CUDA_TESTS)
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def spread(median: float) -> dict[str, float]:
+    return {"median": median, "low": 0.9 * median, "high": 1.1 * median}
+
+
+def stored() -> dict[str, Any]:
+    """A small report as it lies in its JSON file."""
+    reached = {
+        "title": "784-128-10, batch 128", "target": "1/1.5 of the fastest peer", "rounds": 9,
+        "seconds": {"nnkit": spread(1e-5), "nnkit in fit": spread(8e-6), "JAX": spread(4e-5)}, "built": {},
+        "absent": {"PyTorch": "not installed: torch"}, "peer": "JAX", "faster": spread(4.0), "missing": 0.375,
+    }  # fmt: skip
+    alone = {**reached, "title": "wide", "seconds": {"nnkit": spread(1e-2)}, "missing": None,
+             "absent": {"JAX": "failed: XlaRuntimeError: a | b"}}  # fmt: skip
+    del alone["peer"], alone["faster"]
+    row = {"title": "Adam", "count": 2**27, "wanted": 2**28, "bytes_per_second": spread(2.4e12), "copy": spread(3e12),
+           "share": spread(0.8), "missing": 0.85 / 0.8}  # fmt: skip
+    section = outcomes.summary([
+        Outcome("map-add", PASSED, 0.1, "largest error 0; in Python: an input is strided"),
+        Outcome("map-sub", FAILED, 0.2, "AssertionError: 1 | 2"),
+        Outcome("map-mul", SKIPPED, 0.0, "no reason"), Outcome("map-div", NOT_RUN, 0.0, "there was no time left"),
+    ])  # fmt: skip
+    machine = {
+        "processor": {"name": "Test CPU", "cores": 4}, "system": "Linux", "python": "3.12", "commit": "abc",
+        "versions": {"numpy": "2.5.0"}, "time": "now",
+    }  # fmt: skip
+    device = {"name": "Test GPU", "capability": "90", "multiprocessors": 132, "memory": 80 << 30, "l2": 50 << 20,
+              "driver": "13.0", "runtime": "13.0", "cublaslt": "13.1.0"}  # fmt: skip
+    compiler = {"used": "numba-cuda", "format": "cubin", "architecture": "sm_90", "seconds_a_kernel": 0.1,
+                "numpy_without_row_stack": True}  # fmt: skip
+    return {
+        "name": "test-gpu", "partial": False, "passed": False, "machine": machine, "seconds": 321.0,
+        "facts": {
+            "device": device, "compiler": compiler, "launches": {"primitive": 9e-6, "CuPy's launch alone": 3e-6},
+            "epilogues": {"float32 highest": {"BIAS": True, "BGRADB": False}}, "meaning": {"relu": "NaN passes"},
+            "bias gradient": [{"type": "float32 high", "shape": [128, 784, 128], "dw": 1e-5, "with BGRADB": None,
+                               "column sums": 3e-6}],
+        },
+        "correctness": {"conformance": section | {"wall": 12.0}},
+        "speed": {"trainings": {"small": reached, "wide": alone}, "traffic": {"adam": row}},
+        "failures": {"gelu": "OutOfMemoryError"},
+    }  # fmt: skip
+
+
+def test_the_page_says_what_passed_what_failed_and_how_fast_it_was() -> None:
+    page = render(stored())
+    for text in (
+        "**Not passed.**",
+        "| conformance | 1 | 1 | 1 | 1 | 12 s |",
+        "- `map-sub`: AssertionError: 1 \\| 2",
+        "- conformance, 1 skipped: no reason (`map-mul`)",
+        "- conformance, 1 not run: there was no time left (`map-div`)",
+        "- conformance: map-add: largest error 0; in Python: an input is strided",
+        "| 10.0 µs | 8.00 µs | 40.0 µs | JAX | 4.00× (3.60–4.40) | 1/1.5 of the fastest peer | **reached** |",
+        "| wide | 10.0 ms | – | failed | – | – | 1/1.5 of the fastest peer | no peer to compare with |",
+        "- PyTorch, 784-128-10, batch 128: not installed: torch",
+        "- JAX, wide: failed: XlaRuntimeError: a \\| b",
+        "| Adam | 134,217,728 (**of 268,435,456** that were wanted) | 2400 | 3000 | 80% (72%–88%) | missed |",
+        "A primitive is to take at most 8.00 µs: missed.",
+        "| float32 highest | yes | no |",
+        "| float32 high | 128 × 784 × 128 | 10.0 µs | not offered | 3.00 µs |",
+        "numba-cuda, cubin for sm_90, 0.1 s a kernel; NumPy is without row_stack",
+        "**gelu is not known**: OutOfMemoryError",
+    ):
+        assert text in page, text
+    assert "Not the whole report" not in page
+
+
+def test_the_page_of_a_machine_where_nearly_nothing_worked() -> None:
+    results = stored() | {"facts": {}, "speed": {}, "correctness": {}, "partial": True}
+    page = render(results)
+    assert "Not the whole report" in page and "none: not known" in page and "an unknown GPU" in page
