@@ -23,6 +23,7 @@ import nnkit
 from bench import __main__ as command
 from bench.gpu import bandwidth, checks, epilogues, facts, process, report, session, speed, workloads
 from bench.gpu.agreement import Output, agree
+from bench.gpu.contenders import CONTENDERS
 from bench.gpu.outcomes import PASSED
 from bench.worker import WorkerError
 
@@ -188,7 +189,7 @@ def test_a_contender_that_fails_leaves_the_others_their_turns(monkeypatch: pytes
             return {"nnkit": 1.0, "nnkit in fit": 0.1, "PyTorch": 4.0, "PyTorch's CUDA graph": 1.25}[self.name]
 
     monkeypatch.setattr(speed, "Contestant", Pretended)
-    field = speed.Field([workloads.TRAININGS["small"]], speed.names(), time.monotonic() + 5)
+    field = speed.Field([workloads.TRAININGS["small"]], list(CONTENDERS), time.monotonic() + 5)
     row = field.race(3, time.monotonic() + 5)["small"]
     field.close()
     assert (row["peer"], row["faster"]["median"], row["missing"]) == ("PyTorch's CUDA graph", 1.25, 1.2)

@@ -68,10 +68,10 @@ def test_what_dies_or_hangs_costs_only_itself(tmp_path: Path) -> None:
         return worker
 
     units = ["a", "hangs", "b", "dies", "c", "broke CUDA", "d"]
-    found = outcomes.outcomes(start, units, 2.0, time.monotonic() + 60.0, processes=2)
+    found = outcomes.outcomes(start, units, 3.0, time.monotonic() + 60.0, processes=2)
     assert {o.name: o.outcome for o in found} == dict.fromkeys(units, PASSED) | {"hangs": FAILED, "dies": FAILED}
     details = {o.name: o.detail for o in found}
-    assert details["hangs"] == "it was ended after 2 s" and details["dies"].startswith("the process ended with code 5")
+    assert details["hangs"] == "it was ended after 3 s" and details["dies"].startswith("the process ended with code 5")
 
 
 def test_what_there_is_no_time_for_is_said() -> None:

@@ -96,11 +96,10 @@ def test_without_the_team_a_program_runs_alone() -> None:
     nnkit.set_num_threads(2)
     try:
         counting = Counting()
-        with team.at_work(0) as (board, job):
-            assert board and job
-            with team.at_work(0) as taken:
-                assert taken == (0, 0)
-            counting.table.run(3)
+        helpers = team.taken(0)
+        assert helpers is not None and team.taken(0) is None
+        counting.table.run(3)
+        helpers.leave()
         counting.assert_ran(3)
     finally:
         nnkit.set_num_threads(before)

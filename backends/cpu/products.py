@@ -27,8 +27,8 @@ from nnkit.kernels.cpu import linear as linear_kernels
 from nnkit.kernels.cpu import products
 from nnkit.kernels.formulas import ACTIVATIONS
 
-#: Multiplications of a product from which on it is shared among threads: some 5 microseconds' worth.
-SHARED = 1 << 19
+#: Multiplications of a product from which on it is shared among threads: some 10 microseconds' worth.
+SHARED = 1 << 20
 #: Multiplications of a product that is cut into more pieces than there are threads, so that a slow one takes fewer.
 UNEVEN = 1 << 26
 STEP = 16  # a piece begins at a multiple of so many rows or columns

@@ -46,7 +46,7 @@ class KernelProgram(Program):
                 part.run()
 
     def once(self) -> Callable[[], object]:
-        return self.replay if self._whole is None else self._whole.once
+        return self.replay if self._whole is None else self._whole.once()
 
     def steps(self) -> list[Step]:
         return [_step(instruction) for instruction in self.instructions]
@@ -61,9 +61,12 @@ def _step(instruction: Instruction) -> Step:
 class _Call:
     """An instruction without a kernel, between two tables."""
 
-    def __init__(self, once: Callable[[], object]) -> None:
-        self.once = once
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+
+    def once(self) -> Callable[[], object]:
+        return self._call
 
     def run(self, times: int = 1) -> None:
         for _ in range(times):
-            self.once()
+            self._call()

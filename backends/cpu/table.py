@@ -7,8 +7,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from nnkit.backends.cpu import team
 from nnkit.kernels.cpu.runner import runner_kernel
 
@@ -20,31 +18,40 @@ class Table:
     """Stages to run one after the other; the calls of a stage may share the work among threads."""
 
     def __init__(self, stages: Sequence[Sequence[Addresses]]) -> None:
-        firsts = np.cumsum([0] + [len(stage) for stage in stages])
-        self._stages = np.array(
-            [(first, len(stage)) for first, stage in zip(firsts[:-1], stages, strict=True)], np.int64
-        )
-        self._calls = np.array([call for stage in stages for call in stage], np.int64)
+        # By ctypes, because an eager call makes a table too: for short lists it is quicker than numpy.
+        places: list[int] = []
+        calls: list[int] = []
+        for stage in stages:
+            places += len(calls) // 2, len(stage)
+            for call in stage:
+                calls += call
+        self._stages, self._calls = (ctypes.c_int64 * len(places))(*places), (ctypes.c_int64 * len(calls))(*calls)
+        self._count = len(stages)
         self._shared = any(len(stage) > 1 for stage in stages)
         self._run = runner_kernel().call
-        self._alone = self._block(1, 0, 0)
-        #: Runs all stages once.
-        self.once: Callable[[], object] = (
-            self.run if self._shared else functools.partial(self._run, ctypes.addressof(self._alone))
-        )
+        self._alone = None if self._shared else self._block(1, 0, 0)
 
     def _block(self, times: int, board: int, job: int) -> Any:
-        places = self._stages.ctypes.data, self._calls.ctypes.data
-        return (ctypes.c_int64 * 6)(*places, len(self._stages), times, board, job)
+        places = ctypes.addressof(self._stages), ctypes.addressof(self._calls)
+        return (ctypes.c_int64 * 6)(*places, self._count, times, board, job)
+
+    def once(self) -> Callable[[], object]:
+        """What to call to run all stages once."""
+        return self.run if self._alone is None else functools.partial(self._run, ctypes.addressof(self._alone))
 
     def run(self, times: int = 1) -> None:
         """Run all stages, ``times`` times over."""
         if self._shared:
-            with team.at_work(self._calls.ctypes.data) as (board, job):
-                block = self._block(times, board, job)
+            helpers = team.taken(ctypes.addressof(self._calls))
+            board, job = (helpers.address, helpers.job) if helpers is not None else (0, 0)
+            block = self._block(times, board, job)
+            try:
                 self._run(ctypes.addressof(block))
+            finally:
+                if helpers is not None:
+                    helpers.leave()
         elif times == 1:
-            self.once()
+            self._run(ctypes.addressof(self._alone))
         else:
             block = self._block(times, 0, 0)  # by name, so that it lives as long as the call
             self._run(ctypes.addressof(block))

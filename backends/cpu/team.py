@@ -10,8 +10,6 @@ import ctypes
 import functools
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from nnkit.backends.threads import get_num_threads
 from nnkit.kernels.cpu.runner import ACTIVE, CALLS, HELPERS, LINE, helper_kernel
@@ -19,7 +17,7 @@ from nnkit.kernels.cpu.runner import ACTIVE, CALLS, HELPERS, LINE, helper_kernel
 JOBS = 1 << 18  # job numbers in use before they start again
 
 
-class _Team:
+class Team:
     """A board and the helpers that watch it."""
 
     def __init__(self, helpers: int) -> None:
@@ -45,13 +43,20 @@ class _Team:
             kernel.call(address)
 
     def wake(self) -> None:
+        """Send the helpers that sleep to the board."""
         for number, bed in enumerate(self.beds):
             place = HELPERS + LINE * number
             if self.board[place]:
                 self.board[place] = 0
                 bed.release()
 
+    def leave(self) -> None:
+        """End the work on a table."""
+        self.board[ACTIVE] = 0
+        self.lock.release()
+
     def dismiss(self) -> None:
+        """End the helpers' threads."""
         self.dismissed = True
         for bed in self.beds:
             bed.release()
@@ -67,11 +72,11 @@ def _usleep() -> int:
     return address
 
 
-_current: _Team | None = None
+_current: Team | None = None
 _making = threading.Lock()
 
 
-def _team() -> _Team | None:
+def _team() -> Team | None:
     """The team of as many threads as are set now; None where that is one."""
     global _current
     helpers = get_num_threads() - 1
@@ -81,23 +86,17 @@ def _team() -> _Team | None:
     with _making:
         if _current is not None and _current.process == os.getpid():  # a forked child has no threads to dismiss
             _current.dismiss()
-        _current = _Team(helpers)
+        _current = Team(helpers)
     return _current if helpers else None
 
 
-@contextmanager
-def at_work(calls: int) -> Iterator[tuple[int, int]]:
-    """The team for a table whose calls lie at this address: (address of the board, job), or (0, 0) if it is busy."""
+def taken(calls: int) -> Team | None:
+    """The team, at work on a table whose calls lie at this address until it may ``leave``; None where it is busy."""
     team = _team()
     if team is None or not team.lock.acquire(blocking=False):
-        yield 0, 0
-        return
-    try:
-        team.job = team.job % JOBS + 1
-        team.board[CALLS] = calls
-        team.board[ACTIVE] = 1
-        team.wake()
-        yield team.address, team.job
-    finally:
-        team.board[ACTIVE] = 0
-        team.lock.release()
+        return None
+    team.job = team.job % JOBS + 1
+    team.board[CALLS] = calls
+    team.board[ACTIVE] = 1
+    team.wake()
+    return team
