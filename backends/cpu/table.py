@@ -29,7 +29,7 @@ class Table:
         self._count = len(stages)
         self._shared = any(len(stage) > 1 for stage in stages)
         self._run = runner_kernel().call
-        self._alone = None if self._shared else self._block(1, 0, 0)
+        self._alone = self._block(1, 0, 0)
 
     def _block(self, times: int, board: int, job: int) -> Any:
         places = ctypes.addressof(self._stages), ctypes.addressof(self._calls)
@@ -37,7 +37,7 @@ class Table:
 
     def once(self) -> Callable[[], object]:
         """What to call to run all stages once."""
-        return self.run if self._alone is None else functools.partial(self._run, ctypes.addressof(self._alone))
+        return self.run if self._shared else functools.partial(self._run, ctypes.addressof(self._alone))
 
     def run(self, times: int = 1) -> None:
         """Run all stages, ``times`` times over."""

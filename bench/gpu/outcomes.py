@@ -75,13 +75,17 @@ def _follow(process: Process, left: list[str], found: list[Outcome], limit: floa
         return Outcome(unit, FAILED, seconds, text)
 
 
-def summary(found: Iterable[Outcome]) -> dict[str, Any]:
-    """How many of each, and all that did not pass, for the JSON file."""
+def summary(found: Iterable[Outcome], passed_too: bool = True) -> dict[str, Any]:
+    """How many of each, and what became of each check, for the JSON file; of tests, only those that did not pass."""
     found = list(found)
     counts = {name: sum(o.outcome == name for o in found) for name in (PASSED, FAILED, SKIPPED, NOT_RUN)}
     return {
         "counts": counts,
-        "checks": {o.name: [o.outcome, round(o.seconds, 3), *([o.detail] if o.detail else [])] for o in found},
+        "checks": {
+            o.name: [o.outcome, round(o.seconds, 3), *([o.detail] if o.detail else [])]
+            for o in found
+            if passed_too or o.outcome != PASSED
+        },
     }
 
 

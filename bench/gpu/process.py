@@ -23,12 +23,14 @@ import warnings
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from bench import machine
 from bench.worker import WorkerError
 
 #: What answers in a process of its own.
 COMMAND = [sys.executable, "-m", "bench.gpu.process"]
+_running: WeakSet[Process] = WeakSet()
 
 
 class Late(WorkerError):
@@ -57,6 +59,7 @@ class Process:
             env=environment() | dict(more or {}), cwd=machine.ROOT, start_new_session=True,
         )  # fmt: skip
         self._lines: queue.Queue[str | None] = queue.Queue()
+        _running.add(self)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -156,6 +159,12 @@ class Process:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def end_all() -> None:
+    """End every process at once."""
+    for process in list(_running):
+        process.kill()
 
 
 def ask(seconds: float, function: str, *arguments: Any, **options: Any) -> Any:

@@ -18,8 +18,9 @@ from nnkit.backends.base import FORMULAS, keeps_input
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.vocabulary import scalar_names
 
-#: How far a product may lie from that of float64, relative to its largest element, by the precision of its operands.
-ERRORS = {"highest": 2e-5, "high": 2e-3, "medium": 1.6e-2}
+#: How far a product may lie from that of float64, relative to its largest element, by the precision of its operands;
+#: sums of products of half types are float32, but the units for these cut off what others round.
+ERRORS = {"highest": 5e-5, "high": 2e-3, "medium": 1.6e-2, "float16": 1e-3, "bfloat16": 1e-3}
 #: Types and precisions of products.
 KINDS = (
     ("float32", "highest"), ("float32", "high"), ("float32", "medium"), ("float64", "highest"),
@@ -29,7 +30,7 @@ PRODUCTS: Sequence[tuple[int, int, int]] = (
     (1, 1, 1), (31, 33, 7), (128, 784, 128), (257, 129, 511), (1000, 513, 1001), (4096, 4096, 1000), (3, 100_003, 5),
 )  # fmt: skip
 TINY_PRODUCTS: Sequence[tuple[int, int, int]] = ((1, 1, 1), (5, 7, 3), (4, 8, 16))
-LAYERS: Sequence[tuple[int, int, int]] = ((128, 784, 128), (257, 129, 511), (1021, 512, 4096), (1, 784, 10))
+LAYERS: Sequence[tuple[int, int, int]] = ((128, 784, 128), (257, 129, 511), (1021, 512, 2052), (1, 784, 10))
 TINY_LAYERS: Sequence[tuple[int, int, int]] = ((5, 7, 3), (4, 8, 16))
 
 
@@ -47,7 +48,9 @@ def precision(name: str) -> Iterator[None]:
 def _matmul(dtype: str, digits: str, sizes: Sizes) -> str:
     """Rows by columns, each stored either way; and a batch by one matrix. Half types multiply into float32."""
     result = "float64" if dtype == "float64" else "float32"
-    options: dict[str, Any] = {"tolerance": None if dtype == "float64" else ERRORS[digits], "of_the_largest": True}
+    options: dict[str, Any] = {"tolerance": ERRORS.get(dtype, ERRORS[digits]), "of_the_largest": True}
+    if dtype == "float64":
+        options["tolerance"] = None
     found = []
     with precision(digits):
         for M, K, N in sizes.pick(PRODUCTS, PRODUCTS[:5], TINY_PRODUCTS):

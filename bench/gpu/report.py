@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +16,10 @@ from typing import Any, NamedTuple
 from bench import machine
 from bench.gpu import speed, suites
 from bench.gpu.command import PARTS
+from bench.gpu.contenders import CONTENDERS
 from bench.gpu.facts import PACKAGES
 from bench.gpu.outcomes import FAILED, Outcome, Start, all_passed, outcomes, summary
-from bench.gpu.process import Process, ask
+from bench.gpu.process import Process, ask, end_all
 from bench.gpu.render import render
 from bench.gpu.workloads import QUICK, TRAININGS
 from bench.worker import WorkerError
@@ -39,6 +42,8 @@ FACTS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
     "meaning": ("bench.gpu.epilogues:meaning", {}),
     "bias gradient": ("bench.gpu.epilogues:bias_gradient", {"quick": (3,), "tiny": (1, [[8, 16, 8]])}),
 }
+#: Sections that are thousands of the repository's own tests.
+TESTED = ("tests", "tests of kernels")
 FACT = 30.0  # seconds that one of the facts may take
 PROCESSES = 8  # side by side, at most
 EACH = 2 << 30  # bytes of device memory that one of them needs
@@ -68,13 +73,23 @@ def why_not() -> str | None:
 
 def report(plan: Plan, folder: Path = RESULTS) -> tuple[Path, bool]:
     """Run, and write <gpu>.json and <gpu>.md; the path of the latter, and whether correctness passed."""
-    results = measure(plan)
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        results = measure(plan)
+    finally:
+        signal.signal(signal.SIGINT, before)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{results['name']}.json"
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     page = path.with_suffix(".md")
     page.write_text(render(results), encoding="utf-8")
     return page, results["passed"]
+
+
+def interrupted(number: int, frame: Any) -> None:
+    """Ctrl-C: end what was started, and this process with it."""
+    end_all()
+    os._exit(128 + number)
 
 
 def measure(plan: Plan) -> dict[str, Any]:
@@ -193,7 +208,7 @@ def _section(
         if not units:
             return None
         found = outcomes(start, units, limit, min(began + budget, end), processes)
-    result = summary(found) | {"wall": round(time.monotonic() - began, 1)}
+    result = summary(found, name not in TESTED) | {"wall": round(time.monotonic() - began, 1)}
     said(f"{name}: {', '.join(f'{count} {what}' for what, count in result['counts'].items() if count)}", began)
     return result
 
@@ -204,7 +219,7 @@ def _section(
 def racing(plan: Plan, memory: int, end: float) -> speed.Field:
     """The contenders, who make ready from now on."""
     keys = TRAININGS if plan.sizes == "large" else QUICK
-    return speed.Field([speed.fitted(TRAININGS[key], memory) for key in keys], speed.names(), end)
+    return speed.Field([speed.fitted(TRAININGS[key], memory) for key in keys], list(CONTENDERS), end)
 
 
 def racers(plan: Plan, field: speed.Field, end: float, failures: dict[str, str]) -> dict[str, Any]:

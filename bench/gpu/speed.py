@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from bench.contenders import OWN
-from bench.gpu.contenders import CONTENDERS, IN_FIT, PEERS
+from bench.gpu.contenders import CONTENDERS, IN_FIT
 from bench.gpu.process import Late, Process
 from bench.gpu.workloads import IN_FIT as KEYS_IN_FIT
 from bench.gpu.workloads import SHARE, TRAFFIC, Training
@@ -123,13 +122,13 @@ class Field:
             units = contestant.units(key) if time.monotonic() < end else None
             if units is not None:
                 turns[contestant.name] = partial(contestant.turn, key, units)
-        results, failures = interleaved(turns, rounds if time.monotonic() < end else 0)
+        results, failures = _rounds(turns, rounds, end)
         for contestant in self._contestants:
             contestant.drop(key)
         return {
             "title": workload.title,
             "target": str(workload.target),
-            "rounds": rounds,
+            "rounds": max(map(len, results.values()), default=0),
             "seconds": {name: summary(values) for name, values in results.items() if values},
             "built": {c.name: round(c.seconds[key], 1) for c in self._contestants if key in c.seconds},
             "absent": {c.name: c.absent[key] for c in self._contestants if key in c.absent} | failures,
@@ -143,9 +142,19 @@ class Field:
         self._pool.shutdown()
 
 
-def names(has_peers: bool = True) -> list[str]:
-    """The contenders by name."""
-    return [OWN, IN_FIT, *(PEERS if has_peers else ())]
+def _rounds(
+    turns: Mapping[str, Callable[[], float]], rounds: int, end: float
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Each contender's turns, one a round, as many as there is time for; and why some have none."""
+    results: dict[str, list[float]] = {name: [] for name in turns}
+    failures: dict[str, str] = {}
+    for _ in range(rounds):
+        if time.monotonic() >= end:
+            break
+        taken, gone = interleaved({name: turns[name] for name in results}, 1)
+        failures |= gone
+        results = {name: [*results[name], *taken[name]] for name in taken}
+    return results, failures
 
 
 # ---- bound by memory ------------------------------------------------------------------------------------------------
@@ -163,8 +172,3 @@ def traffic(rounds: int, end: float) -> tuple[dict[str, Any], dict[str, str]]:
         except WorkerError as error:
             failures[key] = str(error)
     return found, failures
-
-
-def missed(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The rows that miss their target."""
-    return [key for key, row in rows.items() if (row.get("missing") or 0.0) > 1.0]
