@@ -112,6 +112,10 @@ class Memory:
         """A context in which infinity and NaN come out without the array library's warnings."""
         return contextlib.nullcontext()
 
+    def batch_of(self, rows: int) -> AbstractContextManager[Any]:
+        """A context of work on a batch of so many rows: where memory runs out, the error says how many would fit."""
+        return contextlib.nullcontext()
+
     # ---- views: no data moves --------------------------------------------------------------------------------
 
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:

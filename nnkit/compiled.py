@@ -18,6 +18,7 @@ from itertools import combinations
 from types import MethodType
 from typing import Any, TypeVar
 
+from nnkit.backends import Backend
 from nnkit.backends.pool import overlap
 from nnkit.backends.program import Input, Program, ProgramRecorder
 from nnkit.backends.recording import Stale, recorder, recording
@@ -149,10 +150,10 @@ class Compiled:
             self._run_plainly(None, f"it was recorded {MAXIMUM_RECORDINGS} times without a replay: {self.restless}")
             return self.function(*args, **options)
         self._recordings += 1
-        work = (tensors[0].backend if tensors else resolve(None)).recorder()
+        variables = Variables([self.function], leaves((args, options)))
+        work = _backend_of(tensors, variables).recorder()
         if self.fullgraph:
             work.refuse = lambda place: GraphError(self._cannot(place))
-        variables = Variables([self.function], leaves((args, options)))
         observing = _overlapping(tensors) and key not in self._observed
         statics = tensors if observing else [Tensor(t.backend.duplicate(t.array), t.backend) for t in tensors]
         work.inputs = [Input(tensor.array, static.array) for tensor, static in zip(tensors, statics, strict=True)]
@@ -226,6 +227,12 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     if function is None:
         return functools.partial(compile, fullgraph=fullgraph)
     return Compiled(function, fullgraph)
+
+
+def _backend_of(tensors: list[Tensor], variables: Variables) -> Backend:
+    """Where a call works: the device of its arguments, else of the modules that it uses, else the default."""
+    known = [*tensors, *(parameter for module in variables.modules for parameter in module.parameters())]
+    return known[0].backend if known else resolve(None)
 
 
 def _overlapping(tensors: list[Tensor]) -> bool:

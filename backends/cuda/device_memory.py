@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import array_api_compat.cupy as xp
@@ -54,6 +55,11 @@ class CupyArrays(Backend):
         super().__init__(index)
         self.index = index
         faults.started()
+
+    @contextmanager
+    def batch_of(self, rows: int) -> Iterator[None]:
+        with cupy.cuda.Device(self.index), memory.batch_of(rows):
+            yield
 
     @on_device
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:

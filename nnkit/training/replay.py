@@ -7,6 +7,7 @@ has a program of its own. Where a step cannot be replayed it runs plainly, after
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -81,6 +82,7 @@ class Plain:
         self.source = source
         self._batches: Iterator[Batch] = iter(())
         self._batch: Batch | None = None
+        self._warm = False
 
     def begin(self, number: int) -> None:
         """Start epoch ``number``."""
@@ -96,7 +98,9 @@ class Plain:
         batch = self._batch
         assert batch is not None
         self.step.totals.prepare(self.step.model, batch)
-        self.step(batch)
+        with contextlib.nullcontext() if self._warm else batch.x.backend.batch_of(batch.rows):
+            self.step(batch)
+        self._warm = True
         self.step.totals.count(batch.rows)
         return 1
 
@@ -158,14 +162,18 @@ class Replay:
 
     def _one(self, rows: int) -> int:
         """One step in Python; recorded, unless it is the first of all or cannot be replayed."""
-        if not self._warm or self._plain:
+        if not self._warm:
             self._warm = True
+            with self._order.backend.batch_of(rows):
+                self._step(rows)
+            return 1
+        if self._plain:
             self._step(rows)
             return 1
         self._recordings += 1
         work = self._order.backend.recorder()
         variables = Variables(_functions(self.step))
-        with recording(work):
+        with recording(work), self._order.backend.batch_of(rows):
             self._step(rows)
         obstacle = work.obstacles[0] if work.obstacles else variables.disturbed()
         restless = work.restless()

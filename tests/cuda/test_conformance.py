@@ -19,7 +19,16 @@ pytest.mark.usefixtures(replays.__name__)
 #: Millions of elements, for loops that are cut into pieces; the emulator would take minutes.
 LARGE = {"map-large", "uniform-and-dropout-large"}
 #: Their many cases differ in what reaches one kernel; here every third is run, which the emulator does in seconds.
-ALIKE = {"reduce", "linear_grad", "half_linear_grad"}
+ALIKE = {
+    "reduce",
+    "arg_reduce",
+    "linear_grad",
+    "half_linear_grad",
+    "softmax",
+    "softmax_grad",
+    "cross_entropy",
+    "uniform",
+}
 SMALL = [
     case
     for number, case in enumerate(CASES)

@@ -1,0 +1,47 @@
+"""Training on a pretended GPU where the default device is the CPU; and where a batch is too large for the GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from captured import programs
+from stand_in.machine import Machine
+
+import nnkit
+from nnkit import nn, optim
+from nnkit.backends.errors import DeviceOutOfMemory
+
+
+def test_a_step_without_arguments_is_recorded_on_the_device_of_its_model(device: str) -> None:
+    model = nn.Linear(3, 2).to("cuda")
+    x = nnkit.ones(4, 3, device="cuda")
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+    nnkit.set_default_device("cpu")
+
+    @nnkit.compile
+    def step() -> nnkit.Tensor:
+        optimizer.zero_grad()
+        loss = model(x).square().sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [step().item() for _ in range(4)]
+    assert losses == sorted(losses, reverse=True) and len(set(losses)) == 4
+    assert programs(step)
+
+
+def test_a_batch_that_does_not_fit_names_one_that_does(device: str, whole_gpu: Machine) -> None:
+    from nnkit.backends.cuda.memory import release
+
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)).to("cuda")
+    x, y = np.ones((512, 64), np.float32), np.ones((512, 1), np.float32)
+    before = whole_gpu.memory_size
+    release()
+    whole_gpu.memory_size = whole_gpu.used[0] + 300_000
+    try:
+        with pytest.raises(DeviceOutOfMemory, match=r"Of this batch of 512 rows at most about \d+ fit") as caught:
+            model.fit(x, y, loss="mse", epochs=1, batch_size=512, verbose=0)
+    finally:
+        whole_gpu.memory_size = before
+    assert 0 < caught.value.largest_batch < 512
