@@ -6,7 +6,7 @@ As in ``launches``, each function has the signature of its primitive and returns
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import cupy
@@ -25,6 +25,9 @@ from nnkit.kernels.formulas import ACTIVATIONS
 
 Array = Any
 
+#: Activations that are left to cuBLASLt. None yet: that its relu lets NaN pass, as nnkit's does, and which gelu it has
+#: was never seen on a GPU; ``python -m bench gpu`` shows both.
+TRUSTED: tuple[str, ...] = ()
 #: For each GPU: its cuBLASLt, or why it has none.
 _found: dict[int, Blas | str] = {}
 _lock = threading.Lock()
@@ -38,13 +41,14 @@ def blas() -> Blas | str:
         with _lock:
             found = _found.get(device)
             if found is None:
-                found = _found[device] = _made(device)
+                found = _found[device] = made(device)
     return found
 
 
-def _made(device: int) -> Blas | str:
+def made(device: int, activations: Collection[str] = TRUSTED) -> Blas | str:
+    """cuBLASLt for a GPU, which is the current one, or why there is none."""
     try:
-        return Blas(lambda nbytes: device_bytes(nbytes, device))
+        return Blas(lambda nbytes: device_bytes(nbytes, device), activations=activations)
     except (DeviceUnavailable, CublasError) as error:
         return str(error)
 

@@ -65,7 +65,8 @@ def _view(layouts: Any, shape: tuple[int, int], dtype: str) -> Any:
 
 def meaning() -> dict[str, str]:
     """Whether the RELU epilogue lets NaN pass, and whose GELU the GELU epilogue is."""
-    blas = importlib.import_module("nnkit.backends.cuda.products").blas()
+    # Asked for by name: nnkit itself leaves to the library only what was seen to be right.
+    blas = importlib.import_module("nnkit.backends.cuda.products").made(0, ("relu", "gelu_tanh"))
     if isinstance(blas, str):
         return {"cuBLASLt": blas}
     backend = backends.get("cuda")
