@@ -15,7 +15,7 @@ import pytest
 import nnkit
 from nnkit.backends.cpu import team
 from nnkit.backends.cpu.launch import new_call, shares
-from nnkit.backends.cpu.table import Table
+from nnkit.backends.cpu.table import MOST, Table
 from nnkit.kernels.cpu.elementwise import Shape, map_kernel
 from nnkit.kernels.cpu.runner import ACTIVE, ALONE, HELPERS, PENALTY
 
@@ -59,6 +59,15 @@ def test_every_call_runs_once(threads: int) -> None:
     counting.assert_ran(1)
     counting.table.run(20_000)
     counting.assert_ran(20_001)
+
+
+def test_a_stage_of_more_calls_than_one_offer_holds(threads: int) -> None:
+    count = 2 * MOST + 3
+    counts, one, kernel = np.zeros(count), np.ones(1), map_kernel(*ONCE_MORE)
+    places = [counts.ctypes.data + 8 * k for k in range(count)]
+    calls = [new_call(kernel, [1, 1, place, one.ctypes.data, place]) for place in places]
+    Table([[(c.kernel.address, ctypes.addressof(c.block)) for c in calls]]).run(20)
+    assert np.array_equal(counts, np.full(count, 20.0))
 
 
 def test_many_threads_with_programs_of_their_own(threads: int) -> None:

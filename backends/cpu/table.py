@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit.backends.cpu import team
-from nnkit.kernels.cpu.runner import runner_kernel
+from nnkit.kernels.cpu.runner import COUNT_BITS, runner_kernel
 
 #: A kernel's address and that of its argument block.
 Addresses = tuple[int, int]
+#: Calls that the runner can offer at once; a longer stage becomes several, because its calls may run in any order.
+MOST = 2**COUNT_BITS - 1
 
 
 class Table:
@@ -22,11 +24,13 @@ class Table:
         places: list[int] = []
         calls: list[int] = []
         for stage in stages:
-            places += len(calls) // 2, len(stage)
-            for call in stage:
-                calls += call
+            for first in range(0, len(stage), MOST):
+                part = stage[first : first + MOST]
+                places += len(calls) // 2, len(part)
+                for call in part:
+                    calls += call
         self._stages, self._calls = (ctypes.c_int64 * len(places))(*places), (ctypes.c_int64 * len(calls))(*calls)
-        self._count = len(stages)
+        self._count = len(places) // 2
         self._shared = any(len(stage) > 1 for stage in stages)
         self._run = runner_kernel().call
         self._alone = self._block(1, 0, 0)
