@@ -229,7 +229,6 @@ def shared_words() -> dict[str, Any]:
     """The words on int64 numbers, by address, that several threads read and write."""
     from llvmlite import ir
     from numba import types
-    from numba.core import cgutils
     from numba.extending import intrinsic
 
     number, i64 = types.int64, ir.IntType(64)
@@ -271,6 +270,16 @@ def shared_words() -> dict[str, Any]:
 
         return types.boolean(number, number, number), generate
 
+    return {"read": read, "write": write, "add": add, "exchange": exchange} | _waiting_words()
+
+
+def _waiting_words() -> dict[str, Any]:
+    """The words of a loop that waits for another thread; what they become depends on the processor."""
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
     @intrinsic
     def pause(context: Any) -> Any:
         """Tell the processor that this is a waiting loop."""
@@ -294,10 +303,10 @@ def shared_words() -> dict[str, Any]:
 
         def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
             if platform.machine().lower() not in ("x86_64", "amd64"):
-                return ir.Constant(i64, 0)
-            stamp = ir.FunctionType(i64, [])
+                return ir.Constant(ir.IntType(64), 0)
+            stamp = ir.FunctionType(ir.IntType(64), [])
             return builder.call(cgutils.get_or_insert_function(builder.module, stamp, "llvm.readcyclecounter"), [])
 
-        return number(), generate
+        return types.int64(), generate
 
-    return {"read": read, "write": write, "add": add, "exchange": exchange, "pause": pause, "cycles": cycles}
+    return {"pause": pause, "cycles": cycles}
