@@ -28,13 +28,15 @@ def build(contender: str, workload: dict[str, Any]) -> bool:
     return True
 
 
-def _clock(steps: Steps, units: int) -> float:
+def clock(steps: Steps, units: int) -> float:
+    """Seconds for so many units."""
     start = time.perf_counter()
     steps.run(units)
     return time.perf_counter() - start
 
 
-def _run_for(steps: Steps, seconds: float) -> None:
+def run_for(steps: Steps, seconds: float) -> None:
+    """Run one unit after the other for at least this long."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         steps.run(1)
@@ -51,16 +53,16 @@ class Timing(NamedTuple):
 def _timed(steps: Steps, units: int) -> Timing:
     """The time of all units; or, where a call has a setup, of those units that a longer call does more."""
     if not steps.has_setup:
-        return Timing(_clock(steps, units), units * steps.per_unit)
+        return Timing(clock(steps, units), units * steps.per_unit)
     short = max(units // 4, 1)
-    shorter = _clock(steps, short)
-    return Timing(_clock(steps, units) - shorter, (units - short) * steps.per_unit, shorter)
+    shorter = clock(steps, short)
+    return Timing(clock(steps, units) - shorter, (units - short) * steps.per_unit, shorter)
 
 
 def units_for(seconds: float) -> int:
     """Warm up, and find how many units take at least this long."""
     steps = _ready["steps"]
-    _run_for(steps, WARM_UP)
+    run_for(steps, WARM_UP)
     steps.run(1)
     steps.run(1)
     units = 2 if steps.has_setup else 1
@@ -79,7 +81,7 @@ def seconds_per_step(units: int) -> float:
     """
     steps = _ready["steps"]
     for _ in range(TRIES):
-        _run_for(steps, LEAD_IN)
+        run_for(steps, LEAD_IN)
         timing = _timed(steps, units)
         if timing.seconds > 0.5 * timing.least:
             return timing.seconds / timing.steps

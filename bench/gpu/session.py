@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import math
-import time
 from typing import Any
 
 from bench.contenders import Steps
 from bench.gpu.contenders import CONTENDERS
 from bench.gpu.workloads import Training
+from bench.session import clock, run_for
 from bench.worker import settle
 
 WARM_UP = 0.2  # seconds before the first measurement
@@ -36,9 +36,9 @@ def drop(key: str) -> None:
 def units_for(key: str, seconds: float) -> int:
     """Warm up, and find how many units take at least this long."""
     steps = _ready[key]
-    _run_for(steps, WARM_UP)
+    run_for(steps, WARM_UP)
     units = 1
-    while (spent := _clock(steps, units)) < seconds:
+    while (spent := clock(steps, units)) < seconds:
         units = math.ceil(units * min(max(1.2 * seconds / max(spent, 1e-9), 1.5), 50))
     return units
 
@@ -46,22 +46,10 @@ def units_for(key: str, seconds: float) -> int:
 def seconds_per_step(key: str, units: int) -> float:
     """The time of one step, over ``units`` units; what a call costs besides its steps is taken off."""
     steps = _ready[key]
-    _run_for(steps, LEAD_IN)
+    run_for(steps, LEAD_IN)
     if not steps.has_setup:
-        found = _clock(steps, units) / units
+        found = clock(steps, units) / units
     else:
-        found = (_clock(steps, 3 * units) - _clock(steps, units)) / (2 * units * steps.per_unit)
+        found = (clock(steps, 3 * units) - clock(steps, units)) / (2 * units * steps.per_unit)
     settle(0.1)
     return max(found, 1e-9)
-
-
-def _clock(steps: Steps, units: int) -> float:
-    start = time.perf_counter()
-    steps.run(units)
-    return time.perf_counter() - start
-
-
-def _run_for(steps: Steps, seconds: float) -> None:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        steps.run(1)
