@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import damaged_files
 import numpy as np
 import pytest
+from damaged_files import with_header
 
 from nnkit import backends
 from nnkit.kernels.cpu import compiler
@@ -66,24 +66,9 @@ def test_the_first_process_compiles_and_the_second_loads(cache: Path) -> None:
     assert kept(cache).read_bytes() == written
 
 
-def with_header(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
-    def damage(data: bytes) -> bytes:
-        line, code = data.split(b"\n", 1)
-        header = json.loads(line)
-        change(header)
-        return json.dumps(header).encode() + b"\n" + code
-
-    return damage
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda data: b"",
-    "truncated": lambda data: data[: len(data) // 2],
-    "one byte short": lambda data: data[:-1],
+DAMAGE = damaged_files.DAMAGE | {
     "zeroed": lambda data: bytes(len(data)),
     "one bit flipped": lambda data: data[:-100] + bytes([data[-100] ^ 1]) + data[-99:],
-    "not a header": lambda data: b"\xff\xfe{" + data,
-    "a list for a header": lambda data: b"[1]\n" + data,
     "no list of symbols": with_header(lambda header: header.pop("needs")),
     "a symbol that is nowhere": with_header(lambda header: header.update(needs=["no_such_symbol_anywhere"])),
 }

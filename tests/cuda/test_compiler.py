@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -11,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import damaged_files
 import kernel_checks
 import pytest
+from damaged_files import with_header
 
 from nnkit.kernels.cuda import compiler
 from nnkit.kernels.cuda.compiler import Binary, CompilerMissing, Source, compile_source
@@ -249,23 +250,8 @@ def test_each_architecture_has_its_own_binary(cache: Path, compilations: list[st
     assert (len(codes), len(compilations)) == (2, 2)
 
 
-def with_header(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
-    def damage(data: bytes) -> bytes:
-        line, code = data.split(b"\n", 1)
-        header = json.loads(line)
-        change(header)
-        return json.dumps(header).encode() + b"\n" + code
-
-    return damage
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda data: b"",
-    "truncated": lambda data: data[: len(data) // 2],
-    "one byte short": lambda data: data[:-1],
+DAMAGE = damaged_files.DAMAGE | {
     "one bit flipped": lambda data: data[:-2] + bytes([data[-2] ^ 1]) + data[-1:],
-    "not a header": lambda data: b"\xff\xfe{" + data,
-    "a list for a header": lambda data: b"[1]\n" + data,
     "a field that is not there": with_header(lambda header: header.pop("name")),
     "a field too many": with_header(lambda header: header.update(more=1)),
 }
