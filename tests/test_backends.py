@@ -348,3 +348,20 @@ def test_where_numba_cannot_be_used_numpy_trains(blocked: tuple[str, ...], error
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert reason in done.stdout
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_the_probe_multiplies_numbers_that_every_precision_holds(half: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that rounds the operands of products, because the user chose so, computes no wrong numbers."""
+
+    class Rounding(NumpyBackend):
+        name = "rounding"
+
+        def matmul(self, x: Any, y: Any, out: Any) -> None:
+            super().matmul(self.rounded(x, half), self.rounded(y, half), out)
+
+    monkeypatch.setitem(registry._registered, "rounding", Rounding)
+    try:
+        assert registry.failure(nnkit.device("rounding")) is None
+    finally:
+        registry.forget("rounding")
