@@ -44,7 +44,9 @@ def picks(prepare: Callable[..., Launch | str]) -> Callable[..., None]:
         launch.run()
         if at_work is not None:
             arrays = recording.arrays_in([*args, *options.values()])
-            at_work.note(recording.describe(prepare.__name__, launch, launch.run, launch.name, arrays), arrays)
+            at_work.note(
+                recording.describe(prepare.__name__, launch, launch.run, launch.name, arrays), arrays, (args, options)
+            )
 
     return primitive
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from nnkit.backends.pool import Pool, overlap
 from nnkit.backends.recording import MISSING, Array, Instruction, Stale, paused, same
+from nnkit.backends.trace import Trace
 
 Check = Callable[[], None]
 
@@ -46,6 +47,8 @@ class ProgramRecorder:
         self.flags: dict[int, tuple[Any, bool | None]] = {}
         self.before: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.obstacles: list[str] = []
+        self.trace = Trace()  # for comparing this recording with a later one
+        self.observer: Any = None  # of the user's code, where that is observed
         self.refuse: Callable[[str], Exception] | None = None
         self.changes_arguments = False
         self._unsettled: str | None = None
@@ -57,11 +60,14 @@ class ProgramRecorder:
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
-        return self.pool.empty(shape, dtype)
+        array = self.pool.empty(shape, dtype)
+        self.trace.made(array)
+        return array
 
     def adopt(self, array: Array) -> None:
         """Count an array of a backend without a pool as the program's own."""
         self.pool.adopt(array)
+        self.trace.made(array)
 
     def unleased(self, value: Any) -> Any:
         """Arguments without a hold on blocks of the pool, so that recording can use those again."""
@@ -77,9 +83,10 @@ class ProgramRecorder:
 
     # ---- what the backend tells ---------------------------------------------------------------------------
 
-    def note(self, instruction: Instruction, arrays: list[Array]) -> None:
+    def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
         """Add an instruction that has just run. It keeps only arrays that are not of the pool."""
         self.instructions.append(instruction)
+        self.trace.add(instruction.name, given, self.pool)
         for array in arrays:
             if not self.pool.owns(array):
                 self.kept[id(array)] = array
@@ -122,7 +129,7 @@ class ProgramRecorder:
 
     def obstacle(self, what: str) -> None:
         """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""
-        self.obstacles.append(f"{what} at {_user_line()}")
+        self.obstacles.append(f"{what} at {user_line()}")
         if self.refuse is not None:
             raise self.refuse(self.obstacles[-1])
 
@@ -172,7 +179,7 @@ def _expect(found: bool, recorded: bool) -> None:
         raise Stale
 
 
-def _user_line() -> str:
+def user_line() -> str:
     """File and line of the innermost frame outside nnkit and Python's own library."""
     frame = sys._getframe(1)
     while frame is not None:

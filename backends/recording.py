@@ -52,6 +52,7 @@ class Recorder(Protocol):
     optimizers: dict[int, Any]
     flags: dict[int, tuple[Any, bool | None]]
     born: dict[int, Any]
+    observer: Any
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
@@ -62,8 +63,8 @@ class Recorder(Protocol):
     def unleased(self, value: Any) -> Any:
         """An instruction's argument as the program keeps it: without a hold on blocks of the pool."""
 
-    def note(self, instruction: Instruction, arrays: list[Array]) -> None:
-        """Add an instruction that reads and writes these arrays."""
+    def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
+        """Add an instruction that reads and writes these arrays, and all that its primitive was given."""
 
     def touch(self, *tensors: Any) -> None:
         """Tensors that the step reads or writes."""
@@ -144,7 +145,7 @@ def note_call(
         body(backend, *args, **options)
     arrays = arrays_in([*args, *options.values()])
     call = functools.partial(body, backend, *at_work.unleased(args), **at_work.unleased(options))
-    at_work.note(describe(body.__name__, None, call, reason, arrays), arrays)
+    at_work.note(describe(body.__name__, None, call, reason, arrays), arrays, (args, options))
 
 
 def describe(name: str, kernel: Any, call: Callable[[], object], note: str, arrays: list[Array]) -> Instruction:

@@ -24,14 +24,16 @@ from nnkit.backends.program import Input, Program, ProgramRecorder
 from nnkit.backends.recording import Stale, recorder, recording
 from nnkit.errors import GraphError
 from nnkit.guards import Guards
-from nnkit.structures import PLAIN, copier, is_input, key_of, leaves, rebuilt
+from nnkit.observer import call
+from nnkit.observer.frames import observing as observed
+from nnkit.structures import PLAIN, Containers, copier, is_input, key_of, leaves, rebuilt, tensors_near
 from nnkit.tape import is_grad_enabled
 from nnkit.tensor import Tensor, resolve
-from nnkit.variables import Variables
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAXIMUM_PROGRAMS = 16  # kept per function; those not used for longest go first
 MAXIMUM_VARIANTS = 4  # of these for arguments of the same shapes: train and eval mode, say
+PATIENCE = 3  # recordings in a row that set the same thing, before the function is taken to do so in every call
 TRIES = 2  # recordings in which a full graph may still lay out memory
 MAXIMUM_RECORDINGS = 64  # of one function without a replay between them; after that it runs plainly
 
@@ -87,6 +89,8 @@ class Compiled:
         self._recordings = 0
         self._clock = 0
         self.restless = ""
+        self._lasting = 0  # recordings in a row that set something outside
+        self._broken = "its arguments differ in every call"
         self._observed: set[Any] = set()
         self._warm = False
         self._enabled = enabled()
@@ -110,7 +114,9 @@ class Compiled:
             return self.function(*args, **options)
         with self.lock:
             for found in self.programs.get(key, ()):
-                if found.guards.hold():
+                if not found.guards.hold():
+                    self._broken = f"{found.guards.broken()} changes between calls"
+                else:
                     try:
                         result = found.replay(tensors)
                     except Stale:
@@ -150,35 +156,42 @@ class Compiled:
             self._run_plainly(None, f"it was recorded {MAXIMUM_RECORDINGS} times without a replay: {self.restless}")
             return self.function(*args, **options)
         self._recordings += 1
-        variables = Variables([self.function], leaves((args, options)))
-        work = _backend_of(tensors, variables).recorder()
+        work = _backend_of(tensors, self.function).recorder()
         if self.fullgraph:
             work.refuse = lambda place: GraphError(self._cannot(place))
         observing = _overlapping(tensors) and key not in self._observed
         statics = tensors if observing else [Tensor(t.backend.duplicate(t.array), t.backend) for t in tensors]
         work.inputs = [Input(tensor.array, static.array) for tensor, static in zip(tensors, statics, strict=True)]
         copies = iter(statics)
+        originals = {id(static): tensor for static, tensor in zip(statics, tensors, strict=True)}
         given = rebuilt((args, options), lambda leaf: next(copies) if is_input(leaf) else leaf)
+        containers = Containers((args, options), given)
         try:
-            with recording(work):
-                value = self.function(*given[0], **given[1])
+            with recording(work), observed(work) as observer:
+                value = call(self.function, *given[0], **given[1])
         finally:
             _hand_back(work, statics, tensors)
-        reason = _obstacle(work, value, statics, variables)
+            containers.give_back(originals)
+        reason = _obstacle(work, value, statics)
         if reason is not None:
             self._run_plainly(key, reason)
             return _returned(value, statics, tensors)
         if observing:
             self._observed.add(key)
-        restless = work.restless()
-        self.restless = restless or "its arguments, or what it relies on, differ in every call"
+        lasting = observer.lasting()
+        restless = lasting or work.restless()
+        self.restless = restless or self._broken
+        self._lasting = self._lasting + 1 if lasting else 0
+        if lasting is not None and self._lasting >= PATIENCE:
+            self._run_plainly(key, lasting)
+            return _returned(value, statics, tensors)
         if restless is not None and self.fullgraph and self._recordings > TRIES:
             raise GraphError(self._cannot(restless))
         if observing or restless is not None:
             return _returned(value, statics, tensors)
         outputs = copier(value)
         result = outputs()  # before another thread can replay
-        self._keep(key, Recorded(work.finish(), Guards(work, variables), statics, outputs, given))
+        self._keep(key, Recorded(work.finish(), Guards(work, observer), statics, outputs, given))
         return result
 
     def _keep(self, key: Any, recorded: Recorded) -> None:
@@ -229,10 +242,11 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     return Compiled(function, fullgraph)
 
 
-def _backend_of(tensors: list[Tensor], variables: Variables) -> Backend:
-    """Where a call works: the device of its arguments, else of the modules that it uses, else the default."""
-    known = [*tensors, *(parameter for module in variables.modules for parameter in module.parameters())]
-    return known[0].backend if known else resolve(None)
+def _backend_of(tensors: list[Tensor], function: Any) -> Backend:
+    """Where a call works: the device of its arguments, else of a model or Tensor that it uses, else the default."""
+    for known in (*tensors, *tensors_near(function)):
+        return known.backend
+    return resolve(None)
 
 
 def _overlapping(tensors: list[Tensor]) -> bool:
@@ -256,13 +270,10 @@ def _returned(value: Any, statics: list[Tensor], tensors: list[Tensor]) -> Any:
     return rebuilt(value, lambda leaf: originals.get(id(leaf), leaf))
 
 
-def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor], variables: Variables) -> str | None:
+def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor]) -> str | None:
     """Why a function that has run cannot be replayed."""
     if work.obstacles:
         return work.obstacles[0]
-    disturbed = variables.disturbed()
-    if disturbed is not None:
-        return disturbed
     if any(static.requires_grad for static in statics):
         return "it sets requires_grad of an argument: use x.detach().requires_grad_()"
     for leaf in leaves(value):

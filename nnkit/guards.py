@@ -2,21 +2,25 @@
 
 Relied on: the memory, type and trainability of the leaves it read or wrote; the settings (train or eval, numbers,
 flags, hooks, parts) of the modules it called; the layout of the optimizers it stepped; for each gradient whether it
-was filled before; the variables from outside that the function reads by name; and what is set for all: default type
+was filled before; every place that the user's code read (``observer.places``); and what is set for all: default type
 and device, how matrices are multiplied.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from nnkit.backends.program import ProgramRecorder
 from nnkit.backends.recording import same
 from nnkit.dtypes import get_default_dtype
+from nnkit.observer.places import Places
 from nnkit.precision import autocast_type, get_matmul_precision
 from nnkit.state import Watched, changes
 from nnkit.tensor import Tensor, get_default_device
-from nnkit.variables import Variables, with_parts
+
+if TYPE_CHECKING:
+    from nnkit.observer.observer import Observer
 
 PLAIN = (int, float, str, type(None))
 REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers")
@@ -25,14 +29,13 @@ REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regulari
 class Guards:
     """Made after recording; ``hold()`` before every replay."""
 
-    def __init__(
-        self, recorder: ProgramRecorder, variables: Variables | None = None, but: tuple[str, ...] = ()
-    ) -> None:
-        """``variables`` are those of the function that was recorded; ``but`` names attributes that do not matter."""
+    def __init__(self, recorder: ProgramRecorder, observer: Observer | None = None, but: tuple[str, ...] = ()) -> None:
+        """``observer`` has seen what the user's code did; ``but`` names attributes that do not matter."""
         self._seen = changes.count
-        variables = Variables([]) if variables is None else variables
         self._but = but
-        modules = with_parts([*recorder.modules.values(), *variables.modules])
+        self._places = Places() if observer is None else observer.places
+        self._places_hold = self._places.watch()
+        modules = with_parts([*recorder.modules.values(), *(observer.modules.values() if observer else ())])
         self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]
@@ -42,8 +45,6 @@ class Guards:
         flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
-        variables.add([module.forward for module in recorder.modules.values()], modules)
-        self._variables = variables
 
     def hold(self) -> bool:
         """Whether the program is still true to the world."""
@@ -52,7 +53,7 @@ class Guards:
         for gradient, filled in self._entry:
             if gradient._filled is not filled:
                 return False
-        if not self._variables.hold():
+        if not self._places_hold():
             return False
         seen = changes.count
         if self._seen == seen:
@@ -61,6 +62,10 @@ class Guards:
             return False
         self._seen = seen
         return True
+
+    def broken(self) -> str:
+        """What does not hold, in words."""
+        return self._places.broken() or "a setting of a module or optimizer, or which memory it has"
 
     def _all_hold(self) -> bool:
         return (
@@ -85,6 +90,18 @@ class Guards:
         """Set what the step would have set in Python: which gradients are filled now."""
         for gradient, filled in self._exit:
             gradient._filled = filled
+
+
+def with_parts(modules: Iterable[Any]) -> list[Any]:
+    """Modules and all their parts, each once."""
+    found: dict[int, Any] = {}
+    left = list(modules)
+    while left:
+        module = left.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            left.extend(part for part in vars(module)["_modules"].values() if part is not None)
+    return list(found.values())
 
 
 def _defaults() -> tuple[Any, ...]:

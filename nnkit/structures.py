@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -89,3 +91,54 @@ def _mapping(like: Any, items: dict[Any, Any]) -> Any:
     made = copy.copy(like)
     made.update(items)
     return made
+
+
+class Containers:
+    """Lists and dicts among a call's arguments and the copies that stand for them (see ``rebuilt``)."""
+
+    def __init__(self, originals: Any, copies: Any) -> None:
+        self._pairs: list[tuple[Any, Any, list[Any]]] = []
+        self._collect(originals, copies)
+
+    def _collect(self, original: Any, copied: Any) -> None:
+        if isinstance(original, (list, dict)):
+            self._pairs.append((original, copied, _flat(copied)))
+        if isinstance(original, (tuple, list, dict)):
+            for one, other in zip(_flat(original), _flat(copied), strict=True):
+                self._collect(one, other)
+
+    def give_back(self, originals: dict[int, Any]) -> None:
+        """What was done to copies is done to the containers; ``originals`` of the leaves, by the copies' identity."""
+        back = originals | {id(copied): original for original, copied, _ in self._pairs}
+        for original, copied, before in self._pairs:
+            after = _flat(copied)
+            if len(after) == len(before) and all(map(operator.is_, after, before)):
+                continue
+            if isinstance(original, dict):
+                items = {name: back.get(id(item), item) for name, item in copied.items()}
+                original.clear()
+                original.update(items)
+            else:
+                original[:] = [back.get(id(item), item) for item in copied]
+
+
+def _flat(container: Any) -> list[Any]:
+    return [*container.keys(), *container.values()] if isinstance(container, dict) else list(container)
+
+
+def tensors_near(function: Any) -> Iterator[Tensor]:
+    """Tensors, or the parameters of modules, that a function is bound to or reads by name; for finding its device."""
+    function = getattr(function, "func", getattr(function, "function", function))
+    near = [getattr(function, "__self__", function)]
+    function = getattr(function, "__func__", function)
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):
+            near.append(cell.cell_contents)
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    near += [function.__globals__[name] for name in names if name in function.__globals__]
+    near += [value for one in near if not isinstance(one, type(np)) for value in getattr(one, "__dict__", {}).values()]
+    for one in near:
+        if isinstance(one, Tensor):
+            yield one
+        elif hasattr(type(one), "parameters") and "_parameters" in getattr(one, "__dict__", ()):
+            yield from one.parameters()

@@ -285,7 +285,7 @@ class Limited(optim.SGD):
         return super().step(closure)
 
 
-@pytest.mark.filterwarnings("ignore:plain_step cannot be replayed. it changes 'count'")
+@pytest.mark.filterwarnings("ignore:plain_step cannot be replayed. it sets Limited.count")
 @pytest.mark.parametrize(("counting", "replayed"), [(False, CALLS - 3), (True, 0)])
 def test_attributes_of_an_optimizer_are_not_missed(
     counting: bool, replayed: int, device: str, replays: list[Any]

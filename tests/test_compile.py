@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
@@ -221,9 +222,12 @@ REASONS: dict[str, tuple[Callable[..., Any], str]] = {
     "item": (lambda x: x.sum().item(), "reads a value on the host"),
     "if": (lambda x: x if x.sum() > 0 else -x, "reads a value on the host"),
     "numpy": (lambda x: x.exp().numpy().sum(), "reads a value on the host"),
-    "print": (lambda x: print(x.sum()), "reads a value on the host"),
+    "print": (lambda x: print(x.sum()), "it calls print"),
     "tolist": (lambda x: x.tolist(), "reads a value on the host"),
-    "dlpack": (lambda x: np.from_dlpack(x) if isinstance(x.array, np.ndarray) else x.tolist(), "reads a value"),
+    "dlpack": (
+        lambda x: np.from_dlpack(x) if isinstance(x.array, np.ndarray) else x.tolist(),
+        "calls numpy.from_dlpack|reads a value",
+    ),
     "mask": (lambda x: x[x > 1.0], "reads a value on the host"),
     "move": (lambda x: x.to("numpy" if str(x.device) != "numpy" else "numba"), "reads a value on the host"),
     "host random": (lambda x: x + nnkit.randint(0, 9, (6,)), "draws random numbers on the host"),
@@ -231,8 +235,8 @@ REASONS: dict[str, tuple[Callable[..., Any], str]] = {
     "in place, a part": (lambda x: x[1:3].zero_(), "changes an argument in place"),
     "learned": (lambda x: x.requires_grad_().sum().backward(), "sets requires_grad of an argument"),
     "rate": (lambda x: scheduled.param_groups[0].update(lr=0.1), "sets an option of an optimizer"),
-    "global": (counts, "changes 'counter', which is not its own"),
-    "list": (lambda x: memory.append(x * 2.0), "changes 'memory', which is not its own"),
+    "global": (counts, "it sets a global variable"),
+    "list": (lambda x: memory.append(x * 2.0), "it calls append of a list from outside"),
     "object": (lambda x: Result(x * 2.0), "returns a Result"),
     "tape": (lambda x: x * nn.Parameter([1.0]), "still on the tape: call backward inside"),
 }
@@ -256,7 +260,7 @@ def test_what_cannot_be_replayed_runs_plainly_after_one_warning(name: str, devic
             results.append([[values(t) for t in flat([tried(x), x, x.grad])] for x in inputs])
     assert results[0] == results[1]
     (warning,) = caught
-    assert reason in str(warning.message) and "it runs without recording" in str(warning.message)
+    assert re.search(reason, str(warning.message)) and "it runs without recording" in str(warning.message)
     assert warning.filename == __file__
     if "returns" not in reason and "tape" not in reason and "own" not in reason and "sets req" not in reason:
         assert line_of(function) in str(warning.message)

@@ -231,10 +231,10 @@ def of_module(world: World) -> Callable[[Any], Any]:
 
 
 EFFECTS: dict[str, tuple[Reader, str]] = {
-    "closure": (running, "it changes a variable of its closure"),
-    "attribute": (of_object, "it changes 'number', which is not its own"),
-    "dict": (of_dict, "it changes 'dict', which is not its own"),
-    "iterator": (of_iterator, "it uses an iterator, 'numbers'"),
+    "closure": (running, "it sets a variable of a function around it"),
+    "attribute": (of_object, "it sets World.number at "),
+    "dict": (of_dict, "it sets an item of a dict from outside (['b'])"),
+    "iterator": (of_iterator, "it uses an iterator from outside"),
     "numpy generator": (of_generator, "it draws random numbers that are not nnkit's"),
     "numpy random": (of_numpy, "it draws random numbers that are not nnkit's"),
     "part of a model": (of_module, "it draws random numbers that are not nnkit's"),

@@ -52,7 +52,9 @@ def picks(prepare: Callable[..., Work | str]) -> Callable[..., None]:
         elif at_work is not None:
             arrays = recording.arrays_in([*args, *options.values()])
             bare = work.bare(at_work.unleased)
-            at_work.note(recording.describe(prepare.__name__, bare, bare.run, bare.name, arrays), arrays)
+            at_work.note(
+                recording.describe(prepare.__name__, bare, bare.run, bare.name, arrays), arrays, (args, options)
+            )
 
     return on_device(primitive)
 

@@ -18,6 +18,7 @@ from nnkit.creation import tensor
 from nnkit.errors import ShapeError
 from nnkit.keras import initializers, regularizers
 from nnkit.keras.naming import automatic_name
+from nnkit.observer import call
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
 
@@ -121,9 +122,9 @@ class Layer(nn.Module):
             self.to(device=x.device)
             self._built_for_shape = (None, *x.shape[1:])
         if not self._call_takes_training:
-            return self.call(x)
+            return call(self.call, x)
         mode = self.training if training is None else training
-        return self.call(x, training=mode)  # type: ignore[call-arg]
+        return call(self.call, x, training=mode)
 
     # ---- weights ------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from nnkit.keras import activations, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
+from nnkit.observer import call
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
@@ -183,7 +184,7 @@ class Activation(Layer):
         self.activation = activations.get(activation)
 
     def call(self, inputs: Tensor) -> Tensor:
-        output = self.activation(inputs)
+        output = call(self.activation, inputs)
         if not self.is_hidden and self.activation in (activations.sigmoid, activations.softmax):
             return with_logits(output, inputs)
         return output

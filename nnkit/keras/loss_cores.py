@@ -13,6 +13,7 @@ from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras.logits import Probabilities
 from nnkit.nn import functional
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 
 __all__ = [
@@ -133,7 +134,7 @@ class FunctionCore:
         return losses.reshape(losses.shape[0], -1).mean(dim=1)
 
     def _losses(self, prediction: Tensor, target: Tensor) -> Tensor:
-        losses: Any = self.function(target.to(prediction.dtype), prediction)
+        losses: Any = call(self.function, target.to(prediction.dtype), prediction)
         if not isinstance(losses, Tensor):
             raise TypeError(f"loss {self.__name__!r} must return a Tensor, got {type(losses).__name__}")
         return losses

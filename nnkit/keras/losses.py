@@ -16,6 +16,7 @@ from nnkit.errors import UnknownNameError
 from nnkit.keras import loss_cores
 from nnkit.keras.naming import resolve, snake_case
 from nnkit.keras.shapes import as_labels, matched
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 
 __all__ = [
@@ -75,7 +76,7 @@ class Loss:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
-        losses = self.call(self.paired(as_tensor(y_true, device=prediction.device), prediction), prediction)
+        losses = call(self.call, self.paired(as_tensor(y_true, device=prediction.device), prediction), prediction)
         weights = None
         if sample_weight is not None:
             weights = as_tensor(sample_weight, dtype=losses.dtype, device=losses.device)
@@ -322,4 +323,4 @@ class _FunctionLoss(Loss):
         self.core.function = self.function = function
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self.function(y_true, y_pred)
+        return call(self.function, y_true, y_pred)

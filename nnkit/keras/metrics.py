@@ -19,6 +19,7 @@ from nnkit.errors import ShapeError
 from nnkit.keras import losses
 from nnkit.keras.naming import resolve
 from nnkit.keras.shapes import as_labels, matched
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 from nnkit.training import metrics as core
 
@@ -230,7 +231,7 @@ class MeanMetricWrapper(Metric):
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         rows = prediction.shape[0]
-        values: Any = self.function(target, prediction, **self.options)
+        values: Any = call(self.function, target, prediction, **self.options)
         if not isinstance(values, Tensor):
             values = as_tensor(values, device=prediction.device)
         if values.ndim == 0:

@@ -12,6 +12,7 @@ from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn import activations, functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.regularizers import L1L2
+from nnkit.observer import call
 from nnkit.tensor import Parameter, Tensor
 
 __all__ = ["Dropout", "Flatten", "Identity", "Linear", "Reshape", "Unflatten"]
@@ -86,7 +87,7 @@ class Linear(Module):
             return ops.linear(x, self.weight, self.bias)
         fused = activations.fused_formula(activation)
         if fused is None:
-            return activations.get(activation)(ops.linear(x, self.weight, self.bias))
+            return call(activations.get(activation), ops.linear(x, self.weight, self.bias))
         formula, scalars = fused
         return ops.linear(x, self.weight, self.bias, activation=formula, **scalars)
 

@@ -18,6 +18,7 @@ from nnkit.errors import ModelFileError
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
+from nnkit.observer import call
 from nnkit.state import changed
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
@@ -82,7 +83,9 @@ class Module(Casts):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if (at_work := recorder()) is not None:
             at_work.modules[id(self)] = self
-        output = self.forward(*args, **kwargs)
+            output = call(self.forward, *args, **kwargs)
+        else:
+            output = self.forward(*args, **kwargs)
         if self._forward_hooks:
             if at_work is not None:
                 at_work.obstacle(f"{type(self).__name__} has a forward hook, which is Python,")
@@ -291,7 +294,7 @@ class Module(Casts):
             at_work.modules[id(self)] = self
         for module in self.modules():
             for name, regularizer in module.regularizers.items():
-                value = regularizer(getattr(module, name))
+                value = call(regularizer, getattr(module, name))
                 total = value if total is None else total + value
         return total
 

@@ -19,6 +19,7 @@ from nnkit import ops
 from nnkit.creation import arange, full
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn import losses
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 
 __all__ = [
@@ -60,7 +61,7 @@ class FunctionMetric(Metric):
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         rows = prediction.shape[0]
-        value = self.function(prediction, target)
+        value = call(self.function, prediction, target)
         if value.numel() != 1:
             raise ShapeError(f"metric {self.name!r} must return a scalar Tensor, got shape {tuple(value.shape)}")
         value = value.double().reshape(1) * rows

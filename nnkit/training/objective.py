@@ -7,6 +7,7 @@ from typing import Any
 
 from nnkit.errors import DataError, ShapeError
 from nnkit.nn.module import Module
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
 
@@ -40,8 +41,8 @@ class Objective:
 
     def _data_loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         if batch.weight is None:
-            return self.loss(prediction, batch.y)
-        total = (self._per_sample()(prediction, batch.y) * batch.weight).sum()
+            return call(self.loss, prediction, batch.y)
+        total = (call(self._per_sample(), prediction, batch.y) * batch.weight).sum()
         return total if self._reduction == "sum" else total / float(batch.rows)
 
     def _per_sample(self) -> Callable[[Tensor, Tensor], Tensor]:

@@ -20,9 +20,10 @@ from nnkit.backends.recording import recording
 from nnkit.errors import ShapeError
 from nnkit.guards import Guards
 from nnkit.nn.module import Module
+from nnkit.observer.frames import observing
 from nnkit.tensor import Tensor
 from nnkit.training.modes import evaluating
-from nnkit.variables import Variables
+from nnkit.training.plainly import say_plain
 
 __all__ = ["Predictor", "forward", "predictor_of", "recall"]
 
@@ -52,6 +53,7 @@ class Predictor:
     def __init__(self) -> None:
         self._programs = _Programs()
         self._impossible = not compiled.enabled()
+        self._restless = 0  # recordings in a row that left something otherwise than they found it
 
     def __reduce__(self) -> tuple[type[Predictor], tuple[()]]:
         return Predictor, ()
@@ -81,17 +83,20 @@ class Predictor:
         static = Tensor(batch.backend.duplicate(batch.array), batch.backend)
         work = batch.backend.recorder()
         work.inputs = [Input(batch.array, static.array)]
-        variables = Variables([model])
-        with evaluating(model), recording(work):
+        with evaluating(model), recording(work), observing(work) as observer:
             y = forward(model, static)
         outputs = batch.backend.download(y.array)
-        if work.obstacles or work.restless() is not None or variables.disturbed() is not None:
+        restless = observer.lasting() or work.restless()
+        self._restless = self._restless + 1 if restless else 0
+        if work.obstacles or self._restless >= compiled.PATIENCE:
             self._impossible = True
+            say_plain(model, work.obstacles[0] if work.obstacles else str(restless))
+        if work.obstacles or restless:
             return outputs
         programs = self._programs.by_shape
         if len(programs) >= MAXIMUM_PROGRAMS:
             programs.pop(next(iter(programs)))
-        guards = Guards(work, variables, but=("training",))
+        guards = Guards(work, observer, but=("training",))
         program = work.finish()
         programs[key] = Recorded(program, program.once(), guards, batch.backend, static.array, y.array)
         return outputs

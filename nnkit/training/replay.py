@@ -8,29 +8,30 @@ has a program of its own. Where a step cannot be replayed it runs plainly, after
 from __future__ import annotations
 
 import contextlib
-import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
-from weakref import WeakSet
+from typing import Any, NamedTuple, Protocol
 
 from nnkit import ops
 from nnkit.backends.program import Program
 from nnkit.backends.recording import Stale, recording
-from nnkit.compiled import enabled
+from nnkit.backends.trace import Trace
+from nnkit.compiled import PATIENCE, enabled
 from nnkit.creation import arange, zeros
 from nnkit.dtypes import int64
 from nnkit.guards import Guards
+from nnkit.observer.frames import observing
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
+from nnkit.training.plainly import say_plain
+from nnkit.training.second_look import SecondLook
 from nnkit.training.streamed import StreamedSource
-from nnkit.variables import Variables
 
 __all__ = ["Plain", "Replay", "Runner", "runner_of"]
 
+CHANGED = "it does something else than when it was recorded, though nothing that it was seen to read has changed"
 MAXIMUM_RECORDINGS = 64  # without a replay between them
-
-_warned: WeakSet[Any] = WeakSet()  # models of which was said that they cannot be replayed
 
 
 class Step(Protocol):
@@ -105,6 +106,14 @@ class Plain:
         return 1
 
 
+class Recorded(NamedTuple):
+    """A step's program, what it relies on, and what it did, where code of the user's is part of it."""
+
+    program: Program
+    guards: Guards
+    trace: Trace | None
+
+
 class Replay:
     """The batches of an ArraySource, run through ``step`` by programs."""
 
@@ -116,8 +125,11 @@ class Replay:
         self._cursor = zeros(1, dtype=int64, device=device)
         self._done = 0
         step.totals.prepare(step.model, source.recall(0))
-        self._programs: dict[int, tuple[Program, Guards]] = {}
+        self._programs: dict[int, Recorded] = {}
         self._recordings = 0
+        self._restless: Counter[str] = Counter()  # what recordings in a row left otherwise than they found it
+        self._look = SecondLook()
+        self._broken = "something that it relies on"
         self._warm = False
         self._plain = False
 
@@ -147,9 +159,15 @@ class Replay:
 
     def _replay(self, rows: int, times: int) -> int:
         found = self._programs.get(rows)
-        if found is None or not found[1].hold():
+        if found is None:
             return 0
-        program, guards = found
+        program, guards, trace = found
+        if not guards.hold():
+            self._broken = guards.broken()
+            return 0
+        if trace is not None and self._look.due():
+            self._look_again(rows, trace)
+            return 1
         try:
             for check in program.checks:
                 check()
@@ -158,7 +176,18 @@ class Replay:
         program.replay(times)
         guards.leave()
         self._recordings = 0
+        self._restless.clear()
         return times
+
+    def _look_again(self, rows: int, trace: Trace) -> None:
+        """One step in Python, recorded anew and compared with the program."""
+        with self._look.taken():
+            work, observer = self._record(rows)
+        difference = trace.difference(work.trace)
+        if work.obstacles or difference is not None:
+            self._run_plainly(work.obstacles[0] if work.obstacles else f"{CHANGED} ({difference})")
+        elif observer.lasting() is not None or work.restless() is not None:
+            del self._programs[rows]
 
     def _one(self, rows: int) -> int:
         """One step in Python; recorded, unless it is the first of all or cannot be replayed."""
@@ -171,19 +200,27 @@ class Replay:
             self._step(rows)
             return 1
         self._recordings += 1
-        work = self._order.backend.recorder()
-        variables = Variables(_functions(self.step))
-        with recording(work), self._order.backend.batch_of(rows):
-            self._step(rows)
-        obstacle = work.obstacles[0] if work.obstacles else variables.disturbed()
-        restless = work.restless()
-        if obstacle is not None:
-            self._run_plainly(obstacle)
+        work, observer = self._record(rows)
+        lasting = observer.lasting()
+        restless = lasting or work.restless()
+        self._restless.update([restless] if restless else [])
+        if work.obstacles:
+            self._run_plainly(work.obstacles[0])
+        elif lasting is not None and self._restless[lasting] >= PATIENCE:
+            self._run_plainly(lasting)
         elif self._recordings > MAXIMUM_RECORDINGS:
-            self._run_plainly(restless or "something that it relies on changes in every step")
+            self._run_plainly(restless or f"{self._broken} changes in every step: keep it in a Tensor")
         elif restless is None:
-            self._programs[rows] = work.finish(), Guards(work, variables)
+            trace = work.trace if observer.observed else None
+            self._programs[rows] = Recorded(work.finish(), Guards(work, observer), trace)
         return 1
+
+    def _record(self, rows: int) -> tuple[Any, Any]:
+        """Run one step, recorded: the recorder, and the observer of the user's code."""
+        work = self._order.backend.recorder()
+        with recording(work), self._order.backend.batch_of(rows), observing(work) as observer:
+            self._step(rows)
+        return work, observer
 
     def _step(self, rows: int) -> None:
         take: Callable[[Tensor], Tensor] = lambda x: ops.take_batch(x, self._order, self._cursor, rows)  # noqa: E731
@@ -195,10 +232,7 @@ class Replay:
     def _run_plainly(self, reason: str) -> None:
         self._plain = True
         self._programs.clear()
-        if self.step.model not in _warned:
-            _warned.add(self.step.model)
-            name = type(self.step.model).__name__
-            warnings.warn(f"a step of {name} cannot be replayed: {reason}; it runs without recording", stacklevel=2)
+        say_plain(self.step.model, reason)
 
 
 class StreamedReplay(Replay):
@@ -224,12 +258,3 @@ class StreamedReplay(Replay):
         self._done += times
         self.step.totals.count(rows * times)
         return times
-
-
-def _functions(step: Step) -> Iterator[Any]:
-    """What a step calls that may be the user's."""
-    yield step.model
-    if step.objective is not None:
-        yield step.objective.loss
-    for metric in step.totals.metrics:
-        yield getattr(metric, "function", metric.sums)

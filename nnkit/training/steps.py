@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from nnkit.creation import zeros
 from nnkit.nn.module import Module
+from nnkit.observer import call
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
@@ -83,7 +84,7 @@ class Totals:
                 good.add_(finite(total).double())
             for metric, metric_sums in zip(self.metrics, sums, strict=True):
                 weight = batch.weight if metric.weighted else None
-                metric_sums.add_(metric.sums(prediction.detach(), batch.y, weight))
+                metric_sums.add_(call(metric.sums, prediction.detach(), batch.y, weight))
 
     def read(self) -> Reading:
         """The means so far, read from the device; empty before the first batch."""
