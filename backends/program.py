@@ -47,7 +47,7 @@ class ProgramRecorder:
         self.flags: dict[int, tuple[Any, bool | None]] = {}
         self.before: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.obstacles: list[str] = []
-        self.trace = Trace()  # for comparing this recording with a later one
+        self.trace: Trace | None = None  # for comparing this recording with a later one
         self.observer: Any = None  # of the user's code, where that is observed
         self.refuse: Callable[[str], Exception] | None = None
         self.changes_arguments = False
@@ -61,13 +61,15 @@ class ProgramRecorder:
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
         array = self.pool.empty(shape, dtype)
-        self.trace.made(array)
+        if self.trace is not None:
+            self.trace.made(array)
         return array
 
     def adopt(self, array: Array) -> None:
         """Count an array of a backend without a pool as the program's own."""
         self.pool.adopt(array)
-        self.trace.made(array)
+        if self.trace is not None:
+            self.trace.made(array)
 
     def unleased(self, value: Any) -> Any:
         """Arguments without a hold on blocks of the pool, so that recording can use those again."""
@@ -86,7 +88,8 @@ class ProgramRecorder:
     def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
         """Add an instruction that has just run. It keeps only arrays that are not of the pool."""
         self.instructions.append(instruction)
-        self.trace.add(instruction.name, given, self.pool)
+        if self.trace is not None:
+            self.trace.add(instruction.name, given, self.pool)
         for array in arrays:
             if not self.pool.owns(array):
                 self.kept[id(array)] = array

@@ -221,16 +221,15 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     """Record a function of tensors on an early call, and replay it afterwards.
 
     ``function`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call
-    to call, and each of their shapes gets a program of its own. Other arguments are part of what is recorded, and so
-    is everything else in Python: a replay only repeats what was done with tensors. Where one of these changed, the
-    step is recorded anew: arguments, the settings of modules and optimizers, and the variables that the function
-    reads by name (globals, its closure, attributes of its objects, small lists, dicts and NumPy arrays). What is
-    inside large ones and objects of other libraries is not looked at: pass it as a Tensor or a number.
-    Printing and the like happen while recording only.
+    to call, and each of their shapes gets a program of its own. The first call runs plainly, the second is recorded: from
+    then on what was done with tensors is repeated without Python. Everything else that the function read (arguments,
+    settings of modules and optimizers, globals, attributes, lists, dicts, small arrays) is compared before each replay,
+    and where it changed, the step is recorded anew.
 
-    A step that needs Python every time (``loss.item()``, ``if x > 0``, a forward hook, changing an argument in place)
-    runs plainly after one warning with file and line; with ``fullgraph=True`` it raises GraphError. NNKIT_COMPILE=0 in
-    the environment runs everything plainly. Raises TypeError for numpy arrays among the arguments.
+    What is not understood is not replayed: where the function needs Python every time (``loss.item()``, ``print``, a
+    clock, a file, ``if x > 0``, a forward hook, a list that grows, an object of another library), it runs plainly after
+    one warning with file and line; with ``fullgraph=True`` it raises GraphError. Its source has to be at hand.
+    NNKIT_COMPILE=0 in the environment runs everything plainly. Raises TypeError for numpy arrays among the arguments.
 
     >>> import nnkit
     >>> double = compile(lambda x: x * 2.0)

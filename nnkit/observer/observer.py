@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from nnkit.backends.program import ProgramRecorder, user_line
 from nnkit.backends.recording import MISSING, recorder, same
+from nnkit.backends.trace import Trace
 from nnkit.errors import GraphError
 from nnkit.observer import attributes, calls, understood, values
 from nnkit.observer.places import Places
@@ -41,7 +42,6 @@ class Observer:
         self.places = Places()
         self.modules: dict[int, Any] = {}  # that were looked into without being called
         self.effects: dict[Any, Effect] = {}
-        self.observed = 0  # functions of the user's that told what they do
         self.gone = False  # something was not understood: nothing is noted any more
         self._born: dict[int, Any] = {}
         self._twins: dict[int, FunctionType] = {}
@@ -172,7 +172,8 @@ class Observer:
                 return None
             self._twins[id(function)] = found
             self.places.code(function)
-            self.observed += 1
+            if self.work.trace is None:  # from here on: what nnkit does by itself needs no second look
+                self.work.trace = Trace()
         return found
 
     def telling(self, function: Any) -> Any:

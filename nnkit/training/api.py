@@ -87,7 +87,9 @@ def fit(
     - ``sample_weight`` (n,), ``class_weight`` {label: weight}: a batch's loss is sum(w_i * l_i) / B, as in Keras
     - ``clip_norm``, ``clip_value``: bounds of the gradients' common norm, and of each of their elements
     - ``verbose``: "auto" or 1 (a bar on a terminal, else one line per epoch), 2 (lines), 0 (silence)
-    - ``compile``: record the step and replay it; False runs every step in Python, for debugging
+    - ``compile``: record the step and replay it; False runs every step in Python, for debugging. The second step is
+      recorded, and replayed while all that your layers, loss and metrics read is as it was; a step that does what
+      recording does not understand (files, clocks, ``print``, other libraries) runs in Python after one warning
     - ``precision``: "bfloat16" or "float16" for products in that type (see ``nnkit.autocast``), weights and all else
       staying float32; in float16 the loss is scaled (see ``nnkit.GradScaler``), and steps that overflow are left out
     - ``seed``: calls ``nnkit.manual_seed``, and makes each epoch's order a function of the seed and its number
@@ -166,6 +168,9 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
 
     ``x`` is an array, a Tensor or a list; or a DataLoader, Dataset or generator, of whose batches the first part
     counts. NaN in ``x`` is not refused: it comes out as NaN.
+
+    The second call with the like of ``x`` is recorded, and later ones replay it while all that the model's code read
+    is as it was; code that recording does not understand (see ``fit``) runs in Python every time, after one warning.
 
     >>> import nnkit
     >>> nnkit.nn.ReLU().predict([-1.0, 2.0])

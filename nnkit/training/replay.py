@@ -183,7 +183,7 @@ class Replay:
         """One step in Python, recorded anew and compared with the program."""
         with self._look.taken():
             work, observer = self._record(rows)
-        difference = trace.difference(work.trace)
+        difference = "it calls no code of the user's" if work.trace is None else trace.difference(work.trace)
         if work.obstacles or difference is not None:
             self._run_plainly(work.obstacles[0] if work.obstacles else f"{CHANGED} ({difference})")
         elif observer.lasting() is not None or work.restless() is not None:
@@ -211,8 +211,7 @@ class Replay:
         elif self._recordings > MAXIMUM_RECORDINGS:
             self._run_plainly(restless or f"{self._broken} changes in every step: keep it in a Tensor")
         elif restless is None:
-            trace = work.trace if observer.observed else None
-            self._programs[rows] = Recorded(work.finish(), Guards(work, observer), trace)
+            self._programs[rows] = Recorded(work.finish(), Guards(work, observer), work.trace)
         return 1
 
     def _record(self, rows: int) -> tuple[Any, Any]:
