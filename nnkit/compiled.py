@@ -221,8 +221,8 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     """Record a function of tensors on an early call, and replay it afterwards.
 
     ``function`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call
-    to call, and each of their shapes gets a program of its own. The first call runs plainly, the second is recorded: from
-    then on what was done with tensors is repeated without Python. Everything else that the function read (arguments,
+    to call, and each of their shapes gets a program of its own. The first call runs plainly, the second is recorded:
+    from then on what was done with tensors is repeated without Python. All else that the function read (arguments,
     settings of modules and optimizers, globals, attributes, lists, dicts, small arrays) is compared before each replay,
     and where it changed, the step is recorded anew.
 

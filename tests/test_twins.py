@@ -45,6 +45,9 @@ class Silent:
     def slice(self, *bounds: Any) -> slice:
         return slice(*bounds)
 
+    def imported_module(self, name: str) -> None:
+        pass
+
     def imported(self, module: str, name: str, value: Any) -> None:
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import random
 import types
@@ -137,7 +138,8 @@ def _read_object(observer: Observer, owner: Any, name: str) -> Callable[[], Any]
 def own_names(owner: Any) -> dict[str, Any] | None:
     """An object's own attributes, or None where it has no dict."""
     descriptor = lookup(type(owner), "__dict__")[1]
-    own = descriptor.__get__(owner) if isinstance(descriptor, types.GetSetDescriptorType) else None
+    known = isinstance(descriptor, (types.GetSetDescriptorType, types.MemberDescriptorType))
+    own = descriptor.__get__(owner) if known else None
     return own if type(own) is dict else None
 
 
@@ -192,6 +194,8 @@ def _read_descriptor(observer: Observer, owner: Any, name: str, where: type, fou
         if not observer.is_born(owner) and (id(owner), name) not in observer.effects:
             observer.places.kind(owner)
             observer.places.slot(found, owner, name, found.__get__(owner, kind))
+    elif isinstance(kind, enum.EnumMeta) and name in ("name", "value"):
+        pass
     elif name in ("__dict__", "__class__") and type(found) is types.GetSetDescriptorType:
         observer.places.kind(owner)
     elif not issubclass(kind, FIXED) and type(found) is not TUPLE_FIELD:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import functools
+import inspect
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -97,7 +99,8 @@ def _of_function(
     twin = observer.twin(function)
     if twin is None:
         return AS_IT_IS
-    return Plan(twin if owner is None else types.MethodType(twin, owner))
+    makes = bool(function.__code__.co_flags & inspect.CO_GENERATOR)
+    return Plan(twin if owner is None else types.MethodType(twin, owner), makes)
 
 
 def _of_method(
@@ -255,6 +258,9 @@ def _of_users_class(observer: Observer, kind: Any) -> Plan:
     if made_by is None or not isinstance(begin, types.FunctionType) or is_our_class(made_by):
         return Plan(lambda *values, **named: observer.bear(kind(*values, **named)))
     observer.places.name(made_by, type.__getattribute__(made_by, "__dict__"), "__init__", begin)
+    if _is_made_by_dataclasses(kind, begin):
+        observer.known[id(begin.__code__)] = begin.__code__
+        return Plan(lambda *values, **named: observer.bear(kind(*values, **named)))
 
     def construct(*values: Any, **named: Any) -> Any:
         made = observer.bear(kind.__new__(kind))
@@ -262,6 +268,17 @@ def _of_users_class(observer: Observer, kind: Any) -> Plan:
         return made
 
     return Plan(construct)
+
+
+def _is_made_by_dataclasses(kind: type, begin: types.FunctionType) -> bool:
+    """Whether an ``__init__`` sets the fields of a dataclass and does nothing else."""
+    fields = lookup(kind, "__dataclass_fields__")[1]
+    return (
+        begin.__code__.co_filename == "<string>"
+        and fields is not None
+        and lookup(kind, "__post_init__")[0] is None
+        and all(field.default_factory is dataclasses.MISSING for field in fields.values())
+    )
 
 
 def is_random(value: Any) -> bool:

@@ -7,6 +7,7 @@ neither a twin nor known is an obstacle.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,13 +32,16 @@ def observing(work: ProgramRecorder) -> Iterator[Observer]:
             if not is_ours(code.co_filename) and not is_trusted(code, frame.f_globals.get("__name__", "")):
                 intrudes(frame)
 
-    before = sys.getprofile()
+    before, collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # what is collected may run code of anybody's, in the middle of the step
     sys.setprofile(look)
     try:
         yield observer
     finally:
         work.observer = None
         _restore(before)
+        if collecting:
+            gc.enable()
 
 
 def _restore(profiler: Any) -> None:

@@ -43,6 +43,7 @@ class Observer:
         self.modules: dict[int, Any] = {}  # that were looked into without being called
         self.effects: dict[Any, Effect] = {}
         self.gone = False  # something was not understood: nothing is noted any more
+        self.known: dict[int, Any] = {}  # codes that may run unobserved
         self._born: dict[int, Any] = {}
         self._twins: dict[int, FunctionType] = {}
 
@@ -185,7 +186,7 @@ class Observer:
     def intrudes(self, frame: Any) -> None:
         """Code runs that is neither known nor a twin: whatever called it, nobody sees what it does."""
         code = frame.f_code
-        if not is_twin(code) and recorder() is self.work and not self.gone:
+        if not is_twin(code) and id(code) not in self.known and recorder() is self.work and not self.gone:
             name = getattr(code, "co_qualname", code.co_name)
             self.give_up(
                 f"{name} ({code.co_filename}:{code.co_firstlineno}) is called in a way that is not observed "
@@ -228,9 +229,17 @@ class Hooks:
         """``start:stop:step``."""
         return slice(start, stop, step)
 
+    def imported_module(self, name: str) -> None:
+        """``import name``, inside the function."""
+        parts = name.split(".")
+        for count in range(1, len(parts) + 1):
+            one = ".".join(parts[:count])
+            self._observer.places.name(sys.modules, sys.modules, one, sys.modules[one])
+
     def imported(self, module: str, name: str, value: Any) -> None:
         """``from module import name``, inside the function."""
         observer = self._observer
+        self.imported_module(module)
         owner = sys.modules.get(module)
         if type(owner) is ModuleType and vars(owner).get(name, MISSING) is value:
             observer.places.name(vars(owner), vars(owner), name, value)

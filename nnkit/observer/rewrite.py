@@ -357,6 +357,14 @@ class _Rewriter(ast.NodeTransformer):
         node.body = self._body(node.body)
         return node
 
+    def visit_Import(self, node: ast.Import) -> Any:
+        """``import a``."""
+        told: list[ast.stmt] = []
+        for alias in node.names:
+            name = ast.copy_location(ast.Constant(alias.name), node)
+            told.append(ast.copy_location(ast.Expr(self._hook("imported_module", node, name)), node))
+        return [node, *told]
+
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         """``from a import b``: b is read from a, every time."""
         if node.level:
