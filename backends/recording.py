@@ -37,7 +37,7 @@ MISSING = object()
 
 
 def same(x: Any, y: Any) -> bool:
-    """Whether two values are one object, or equal plain numbers or texts. (0.0 and -0.0 are equal, but not the same.)"""
+    """Whether two values are one object, or equal plain numbers or texts; 0.0 and -0.0 are not the same."""
     return x is y or (
         type(x) is type(y) and isinstance(x, (int, float, str)) and x == y and (x != 0 or repr(x) == repr(y))
     )
