@@ -26,7 +26,8 @@ from nnkit.errors import GraphError
 from nnkit.guards import Guards
 from nnkit.observer import call
 from nnkit.observer.frames import observing as observed
-from nnkit.structures import PLAIN, Containers, copier, is_input, key_of, leaves, rebuilt, tensors_near
+from nnkit.observer.near import tensors_near
+from nnkit.structures import PLAIN, Containers, copier, is_input, key_of, leaves, rebuilt
 from nnkit.tape import is_grad_enabled
 from nnkit.tensor import Tensor, resolve
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import operator
 from collections.abc import Callable, Iterator
@@ -124,21 +123,3 @@ class Containers:
 
 def _flat(container: Any) -> list[Any]:
     return [*container.keys(), *container.values()] if isinstance(container, dict) else list(container)
-
-
-def tensors_near(function: Any) -> Iterator[Tensor]:
-    """Tensors, or the parameters of modules, that a function is bound to or reads by name; for finding its device."""
-    function = getattr(function, "func", getattr(function, "function", function))
-    near = [getattr(function, "__self__", function)]
-    function = getattr(function, "__func__", function)
-    for cell in getattr(function, "__closure__", None) or ():
-        with contextlib.suppress(ValueError):
-            near.append(cell.cell_contents)
-    names = getattr(getattr(function, "__code__", None), "co_names", ())
-    near += [function.__globals__[name] for name in names if name in function.__globals__]
-    near += [value for one in near if not isinstance(one, type(np)) for value in getattr(one, "__dict__", {}).values()]
-    for one in near:
-        if isinstance(one, Tensor):
-            yield one
-        elif hasattr(type(one), "parameters") and "_parameters" in getattr(one, "__dict__", ()):
-            yield from one.parameters()

@@ -135,6 +135,8 @@ class Places:
                 value = getattr(function, name)
                 read = lambda name=name: getattr(function, name)  # noqa: E731
                 self._places[key] = Place(read, value, "{o}." + name + " is {v}", function, "", name)
+        if function.__kwdefaults__:
+            self.contents(function.__kwdefaults__, "__kwdefaults__")
 
     def contents(self, container: Any, name: str) -> None:
         """All that is in a list, set, dict or array."""

@@ -46,19 +46,8 @@ AUGMENTED = "__nnkit_augmented__"
 def twin_code(source: Source, function: FunctionType) -> CodeType:
     """The code of the twin of a function with this source. Raises CannotRead."""
     code = function.__code__
-    strange = FRAMES & _names(code)
-    if strange:
-        raise CannotRead(f"it uses {min(strange)}")
     node = _Rewriter(source, frozenset(code.co_freevars)).twin(copy.deepcopy(source.node))
     return compiled(source._replace(node=node), code, (HOOKS,))
-
-
-def _names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _names(constant)
-    return names
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -164,10 +153,14 @@ class _Rewriter(ast.NodeTransformer):
         """A variable: told where it is not the function's own."""
         if not isinstance(node.ctx, ast.Load) or any(node.id in scope for scope in self._scopes):
             return node
+        if node.id in FRAMES:
+            raise CannotRead(f"it uses {node.id} in line {node.lineno}")
         return self._hook("free" if node.id in self._free else "name", node, self._text(node.id, node), node)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         """``a.b``."""
+        if node.attr == "_getframe":
+            raise CannotRead(f"it uses _getframe in line {node.lineno}")
         return self._hook("attribute", node, self.visit(node.value), self._text(node.attr, node))
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:

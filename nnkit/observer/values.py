@@ -80,7 +80,11 @@ def _look_at_object(observer: Observer, value: Any, strict: bool) -> list[Any]:
     kind = type(value)
     if kind is np.ndarray:
         _look_into_array(observer, value)
-    elif issubclass(kind, (type, np.generic, np.ufunc)) or isinstance(kind, enum.EnumMeta) or observer.is_born(value):
+    elif (
+        issubclass(kind, (type, np.generic, np.ufunc, np.dtype))
+        or isinstance(kind, enum.EnumMeta)
+        or observer.is_born(value)
+    ):
         pass
     elif is_module(value):
         observer.modules[id(value)] = value
