@@ -142,7 +142,7 @@ class Dense(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         if not self.is_hidden and self.activation in (activations.sigmoid, activations.softmax):
             logits = self.linear.activated(inputs, None)
-            return with_logits(self.activation(logits), logits)
+            return with_logits(self.activation(logits), logits, self.activation.__name__)
         return self.linear.activated(inputs, activations.core_form(self.activation))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -186,7 +186,7 @@ class Activation(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         output = call(self.activation, inputs)
         if not self.is_hidden and self.activation in (activations.sigmoid, activations.softmax):
-            return with_logits(output, inputs)
+            return with_logits(output, inputs, self.activation.__name__)
         return output
 
     def get_config(self) -> dict[str, Any]:
@@ -327,7 +327,7 @@ class Softmax(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         output = activations.softmax(inputs, self.axis)
-        return with_logits(output, inputs) if self.axis == -1 and not self.is_hidden else output
+        return with_logits(output, inputs, "softmax") if self.axis == -1 and not self.is_hidden else output
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

@@ -10,20 +10,29 @@ from __future__ import annotations
 
 from nnkit.tensor import Tensor
 
-__all__ = ["Probabilities", "with_logits"]
+__all__ = ["Probabilities", "logits_of", "with_logits"]
 
 
 class Probabilities(Tensor):
-    """Probabilities with the Tensor ``logits`` of their shape. What ops make of them is a plain Tensor."""
+    """Probabilities with the Tensor ``logits`` of their shape, and the name of the ``activation`` that made them of it.
+    What ops make of them is a plain Tensor."""
 
-    __slots__ = ("logits",)
+    __slots__ = ("activation", "logits")
 
+    activation: str
     logits: Tensor
 
 
-def with_logits(probabilities: Tensor, logits: Tensor) -> Probabilities:
+def logits_of(prediction: Tensor, activation: str) -> Tensor | None:
+    """The logits that ``activation`` made a prediction of; None where it was another one, or is not known."""
+    if isinstance(prediction, Probabilities) and prediction.activation == activation:
+        return prediction.logits
+    return None
+
+
+def with_logits(probabilities: Tensor, logits: Tensor, activation: str) -> Probabilities:
     """``probabilities``, in the same memory and at the same place of the tape, with its ``logits``."""
     remembering = Probabilities(probabilities.array, probabilities.backend)
     remembering.node = probabilities.node
-    remembering.logits = logits
+    remembering.logits, remembering.activation = logits, activation
     return remembering

@@ -11,8 +11,9 @@ from typing import Any
 
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
-from nnkit.keras.logits import Probabilities
+from nnkit.keras.logits import logits_of
 from nnkit.nn import functional
+from nnkit.nn.loss_functions import are_probabilities
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 
@@ -40,6 +41,9 @@ class _Core(nn.Loss):
             return self.per_sample(prediction, target).sum()
         return super().forward(prediction, target)
 
+    def total(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        return (self.per_sample(prediction, target) * weight).sum()
+
 
 class Squared(_Core, nn.MSELoss):
     """(prediction - target)²."""
@@ -61,17 +65,25 @@ class Classes(_Core, nn.CrossEntropyLoss):
         self.from_logits = from_logits
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
+        return super().compute(self._scores(prediction), target, reduction)
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        if are_probabilities(prediction, target):
+            return nn.Loss.terms(self, prediction, target)
+        return super().terms(self._scores(prediction), target)
+
+    def _scores(self, prediction: Tensor) -> Tensor:
+        """Logits, or something that differs from them by a number for each row."""
         scores = prediction
-        if isinstance(prediction, Probabilities) and not self.from_logits:
-            scores = prediction.logits
-        elif not self.from_logits:
-            scores = ops.log(_clipped(prediction))
+        if not self.from_logits:
+            logits = logits_of(prediction, "softmax")
+            scores = ops.log(_clipped(prediction)) if logits is None else logits
         if scores.ndim > 2:
             raise ShapeError(
                 "a cross-entropy over classes needs predictions (samples, classes), got "
                 f"{tuple(scores.shape)}; put Flatten() before the last Dense, or reshape both"
             )
-        return super().compute(scores, target, reduction)
+        return scores
 
 
 class BinaryFromLogits(_Core, nn.BCEWithLogitsLoss):
@@ -94,8 +106,9 @@ class BinaryFromProbabilities(_Core, nn.BCELoss):
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
         target = _smoothed(target, self.label_smoothing)
-        if isinstance(prediction, Probabilities):
-            return functional.binary_cross_entropy_with_logits(prediction.logits, target, reduction=reduction)
+        logits = logits_of(prediction, "sigmoid")
+        if logits is not None:
+            return functional.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
         return super().compute(_clipped(prediction), target, reduction)
 
 

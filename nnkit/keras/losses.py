@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnkit import get_default_dtype, nn
+from nnkit import get_default_dtype, nn, ops
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras import loss_cores
 from nnkit.keras.naming import resolve, snake_case
-from nnkit.keras.shapes import as_labels, matched
+from nnkit.keras.shapes import as_labels, matched, of_one_rank
+from nnkit.nn.loss_functions import weighted_mean
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 
@@ -72,16 +73,24 @@ class Loss:
         if isinstance(self.core, loss_cores.FunctionCore):
             raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
         losses = self.core.compute(y_pred, y_true, "none")
-        return losses.mean(dim=-1) if losses.ndim == y_pred.ndim and losses.ndim > 1 else losses
+        return losses.mean(dim=-1) if losses.ndim == y_pred.ndim and losses.ndim else losses
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
-        losses = call(self.call, self.paired(as_tensor(y_true, device=prediction.device), prediction), prediction)
+        target = as_tensor(y_true, device=prediction.device)
+        if prediction.ndim == 1 and target.ndim == 2 and target.shape[1] == 1:
+            prediction = prediction.reshape(-1, 1)
+        target = self.paired(target, prediction)
+        losses = call(self.call, target, prediction)
         weights = None
         if sample_weight is not None:
-            weights = as_tensor(sample_weight, dtype=losses.dtype, device=losses.device)
-            losses = losses * matched(weights, tuple(losses.shape))
-        return self._reduced(losses, weights)
+            losses, weights = of_one_rank(losses, as_tensor(sample_weight, dtype=losses.dtype, device=losses.device))
+            losses = losses * weights
+        return self._reduced(losses, weights, self.kept(target))
+
+    def kept(self, y_true: Tensor) -> Tensor | None:
+        """How many losses count, where a mean is not over all of them."""
+        return None
 
     def paired(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The target in the shape and dtype that go with the prediction."""
@@ -89,14 +98,14 @@ class Loss:
             return as_labels(y_true, tuple(y_pred.shape)).long()
         return matched(y_true, tuple(y_pred.shape)).to(y_pred.dtype)
 
-    def _reduced(self, losses: Tensor, weights: Tensor | None) -> Tensor:
+    def _reduced(self, losses: Tensor, weights: Tensor | None, kept: Tensor | None) -> Tensor:
         if self.reduction in (None, "none"):
             return losses
         if self.reduction == "sum":
             return losses.sum()
         if self.reduction == "mean_with_sample_weight" and weights is not None:
-            return losses.sum() / weights.sum()
-        return losses.mean()
+            return weighted_mean(losses.sum(), weights.sum())
+        return losses.mean() if kept is None else weighted_mean(losses.sum(), kept)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this loss."""
@@ -214,6 +223,9 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction, loss_cores.Classes(from_logits, ignore_class=ignore_class))
         self.from_logits, self.ignore_class = from_logits, ignore_class
+
+    def kept(self, y_true: Tensor) -> Tensor | None:
+        return None if self.ignore_class is None else ops.ne(y_true, self.ignore_class).float().sum()
 
     def get_config(self) -> dict[str, Any]:
         own = {"from_logits": self.from_logits, "ignore_class": self.ignore_class}

@@ -64,6 +64,8 @@ class Metric(core.Metric):
         prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
         target = self.paired(as_tensor(y_true, device=prediction.device), tuple(prediction.shape))
         weight = None if sample_weight is None else as_tensor(sample_weight, dtype=prediction.dtype)
+        if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
+            weight = weight.reshape(-1)
         added = self.sums(prediction.detach(), target, weight).numpy()
         self._total = added.copy() if self._total is None else self._total + added
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-__all__ = ["as_labels", "matched"]
+__all__ = ["as_labels", "matched", "of_one_rank"]
 
 Array = TypeVar("Array", bound=Any)
 
@@ -38,3 +38,17 @@ def as_labels(y: Array, output_shape: tuple[int | None, ...]) -> Array:
     if y.ndim == len(output_shape) and y.shape[-1] == 1:
         return y.reshape(*y.shape[:-1])
     return y
+
+
+def of_one_rank(values: Array, weights: Array) -> tuple[Array, Array]:
+    """Losses and their weights, one of them with a last dimension of size 1 added or dropped where that makes them fit.
+
+    >>> import numpy as np
+    >>> [a.shape for a in of_one_rank(np.zeros(4), np.zeros((4, 1)))]
+    [(4, 1), (4, 1)]
+    """
+    if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
+        return (values.reshape(*values.shape, 1), weights) if values.ndim == 1 else (values, weights.squeeze(-1))
+    if values.ndim == weights.ndim + 1 and values.shape[-1] == 1:
+        return values, weights.reshape(*weights.shape, 1)
+    return values, weights

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 from nnkit import ops
+from nnkit.backends.recording import recorder
 from nnkit.creation import ones_like, zeros_like
 from nnkit.errors import DtypeError, LabelError, ShapeError, UnknownNameError
 from nnkit.tensor import Tensor
@@ -112,12 +113,15 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-(t log p + (1-t) log(1-p)) for probabilities p, targets t in [0, 1]; logarithms held at -100.
 
-    ``weight`` multiplies the loss of each element, with broadcasting.
+    ``weight`` multiplies the loss of each element; its shape broadcasts to ``input``'s. Raises ValueError for
+    predictions outside [0, 1], ShapeError for shapes that do not match.
 
     >>> import nnkit
     >>> round(binary_cross_entropy(nnkit.tensor([0.5]), nnkit.tensor([1.0])).item(), 4)
     0.6931
     """
+    if isinstance(input, Tensor):
+        check_probabilities(input)
     return _elementwise("binary_cross_entropy", input, target, reduction, weight)
 
 
@@ -130,7 +134,8 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """``binary_cross_entropy`` of sigmoid(input), computed from the logits without overflow.
 
-    ``weight`` multiplies the loss of each element, ``pos_weight`` its t log p term; both broadcast.
+    ``weight`` multiplies the loss of each element, ``pos_weight`` its t log p term; both broadcast to ``input``'s
+    shape. Raises ShapeError for shapes that do not match.
 
     >>> import nnkit
     >>> round(binary_cross_entropy_with_logits(nnkit.tensor([0.0]), nnkit.tensor([1.0])).item(), 4)
@@ -151,11 +156,38 @@ def _elementwise(
     for name, value in (("prediction", input), ("target", target)):
         if not isinstance(value, Tensor):
             raise DtypeError(f"{formula}: {name} must be a Tensor, got {type(value).__name__}: use nnkit.as_tensor")
+    check_weight("weight", weight, input)
+    check_weight("pos_weight", pos_weight, input)
     if pos_weight is not None or (formula in BINARY and target.requires_grad):
         losses = _by_outcome(formula, input, target, pos_weight)
     else:
         losses = ops.elementwise_loss(input, target, formula, **scalars)
     return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def check_weight(name: str, weight: Tensor | None, input: Tensor) -> None:
+    """Raise ShapeError where ``weight`` would make more losses than there are predictions: (n,) beside (n, 1)."""
+    if weight is None:
+        return
+    sizes, shape = tuple(weight.shape), tuple(input.shape)
+    if len(sizes) > len(shape) or any(
+        size not in (1, own) for size, own in zip(sizes[::-1], shape[::-1], strict=False)
+    ):
+        fix = f": reshape it to {shape}" if math.prod(sizes) == math.prod(shape) else ""
+        raise ShapeError(f"{name} has shape {sizes}, which does not fit predictions of shape {shape}{fix}")
+
+
+def check_probabilities(input: Tensor) -> None:
+    """Raise ValueError where predictions are no probabilities. A recorded step is not looked at: it gives NaN."""
+    if recorder() is not None or not input.numel():
+        return
+    values = input.backend.to_numpy(input.detach().array)
+    least, most = float(values.min()), float(values.max())
+    if least < 0.0 or most > 1.0:
+        raise ValueError(
+            f"binary_cross_entropy takes probabilities from 0 to 1, got predictions from {least:.4g} to {most:.4g}: "
+            "use binary_cross_entropy_with_logits ('bce_with_logits') for logits, or end the model with a Sigmoid"
+        )
 
 
 def _by_outcome(formula: str, input: Tensor, target: Tensor, pos_weight: Tensor | None) -> Tensor:
@@ -190,7 +222,7 @@ def cross_entropy(
     2.3026
     """
     check_smoothing(label_smoothing)
-    if _are_probabilities(input, target):
+    if are_probabilities(input, target):
         return _probability_cross_entropy(input, target, weight, reduction, label_smoothing)
     return _label_loss(
         ops.cross_entropy, input, target, weight, ignore_index, reduction, label_smoothing=label_smoothing
@@ -223,15 +255,37 @@ def _label_loss(
     *,
     label_smoothing: float = 0.0,
 ) -> Tensor:
+    losses, row_weights = label_terms(row_loss, input, target, weight, ignore_index, label_smoothing)
+    if reduction == "mean" and row_weights is not None:
+        return weighted_mean(losses.sum(), row_weights.sum())
+    return _reduced(losses, reduction)
+
+
+def weighted_mean(total: Tensor, normaliser: Tensor) -> Tensor:
+    """``total / normaliser``; 0 where the normaliser is: rows that are all masked count nothing."""
+    return total / ops.where(ops.eq(normaliser, 0.0), 1.0, normaliser)
+
+
+def label_terms(
+    row_loss: RowLoss,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor | None]:
+    """The losses in the shape of ``target``, and by what their mean is divided: the sum of these (N,), or how many
+    there are (None).
+
+    A row's loss is multiplied by its class's weight, and weighs that much in the mean; an ignored row is 0 in both.
+    """
     rows, labels = _class_rows(input, target)
     # An ignored label is no class: only where one occurs are rows masked, by a few more ops.
     some_ignored = ops.check_labels(labels, labels.shape, rows.shape[1], ignore_index)
     if weight is None and label_smoothing == 0.0 and not some_ignored:
-        return _reduced(_in_shape(row_loss(rows, labels, checked=True), target), reduction)
-    losses, row_weights = _weighted_rows(row_loss, rows, labels, weight, ignore_index, label_smoothing)
-    if reduction == "mean":
-        return losses.sum() / row_weights.sum()
-    return _reduced(_in_shape(losses, target), reduction)
+        return _in_shape(row_loss(rows, labels, checked=True), target), None
+    losses, row_weights = _weighted_rows(row_loss, rows, labels, weight, ignore_index, label_smoothing, some_ignored)
+    return _in_shape(losses, target), row_weights
 
 
 def _in_shape(losses: Tensor, target: Tensor) -> Tensor:
@@ -245,10 +299,13 @@ def _weighted_rows(
     weight: Tensor | None,
     ignore_index: int,
     label_smoothing: float,
+    some_ignored: bool,
 ) -> tuple[Tensor, Tensor]:
     """Weighted losses (N,), 0 where ignored, and the weights (N,) by which a mean divides."""
     kept = ops.ne(labels, ignore_index)
     safe = ops.where(kept, labels, 0)
+    if some_ignored:  # selected, not multiplied by 0: their scores may be anything
+        rows = ops.where(kept.unsqueeze(1), rows, 0.0)
     losses = row_loss(rows, safe, checked=True)
     row_weights = kept.to(rows.dtype)
     if weight is not None:
@@ -263,7 +320,8 @@ def _weighted_rows(
     return losses, row_weights
 
 
-def _are_probabilities(input: Tensor, target: Tensor) -> bool:
+def are_probabilities(input: Tensor, target: Tensor) -> bool:
+    """Whether a target is a row of probabilities, not a class number."""
     return isinstance(target, Tensor) and target.shape == input.shape and target.is_floating_point()
 
 

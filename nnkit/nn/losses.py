@@ -1,8 +1,10 @@
 """Losses as modules: ``loss(prediction, target)`` is the number that training makes small.
 
 PyTorch's definitions and defaults. A loss class holds options and names one function of ``loss_functions``,
-where the mathematics is. Training also asks for ``per_sample``: the loss of each sample, before weights and
-the mean.
+where the mathematics is. Training also asks for ``terms``, because there is one definition of a weighted mean: the sum
+of the samples' losses, each times its sample weight, divided by the sum of what each counts without sample weights.
+That is 1, or the weight of its class, or 0 for a label that is ignored; so sample weights of 1 change nothing, and
+sums over many batches divided once are the mean over all data.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nnkit import ops
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.nn import loss_functions as functions
@@ -38,10 +41,21 @@ class Loss(Module):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return self.compute(prediction, target, self.reduction)
 
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The losses of each sample, (B,) or (B, k), and what their mean is divided by: the sum of these, or, where
+        None, how many there are."""
+        losses = self.compute(prediction, target, "none")
+        return (losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1)), None
+
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample (B,): the mean over whatever else the prediction has."""
-        losses = self.compute(prediction, target, "none")
-        return losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1).mean(dim=1)
+        losses, _ = self.terms(prediction, target)
+        return losses if losses.ndim == 1 else losses.mean(dim=1)
+
+    def total(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """What "sum" gives, each sample's losses times its weight (B,)."""
+        losses, _ = self.terms(prediction, target)
+        return (losses * (weight if losses.ndim == 1 else weight.unsqueeze(1))).sum()
 
 
 class MSELoss(Loss):
@@ -155,6 +169,11 @@ class NLLLoss(_WeightedLoss):
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
         return functions.nll_loss(prediction, target, self.weight, self.ignore_index, reduction)
 
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The losses of each sample, and the class weights of those that are not ignored, by which a mean divides."""
+        losses, weights = functions.label_terms(ops.nll, prediction, target, self.weight, self.ignore_index)
+        return (losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1)), weights
+
 
 class CrossEntropyLoss(_WeightedLoss):
     """-log softmax(logits)[label]; logits (B, C) or (B, C, ...), integer labels (B,) or probabilities (B, C).
@@ -182,6 +201,15 @@ class CrossEntropyLoss(_WeightedLoss):
         return functions.cross_entropy(
             prediction, target, self.weight, self.ignore_index, reduction, self.label_smoothing
         )
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The losses of each sample, and the class weights of those that are not ignored, by which a mean divides."""
+        if functions.are_probabilities(prediction, target):
+            return super().terms(prediction, target)
+        losses, weights = functions.label_terms(
+            ops.cross_entropy, prediction, target, self.weight, self.ignore_index, self.label_smoothing
+        )
+        return (losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1)), weights
 
 
 # fmt: off

@@ -186,12 +186,23 @@ class Observer:
     def intrudes(self, frame: Any) -> None:
         """Code runs that is neither known nor a twin: whatever called it, nobody sees what it does."""
         code = frame.f_code
-        if not is_twin(code) and id(code) not in self.known and recorder() is self.work and not self.gone:
+        if is_twin(code) or id(code) in self.known or recorder() is not self.work or self.gone:
+            return
+        if not _is_importing(frame):
             name = getattr(code, "co_qualname", code.co_name)
             self.give_up(
                 f"{name} ({code.co_filename}:{code.co_firstlineno}) is called in a way that is not observed "
                 "(an operator, a hook, a callback): call it by name;"
             )
+
+
+def _is_importing(frame: Any) -> bool:
+    """Whether code runs because a module is imported, for the first time."""
+    while frame is not None and not is_twin(frame.f_code):
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Hooks:

@@ -84,7 +84,8 @@ def fit(
     - ``epochs``, ``initial_epoch``: epochs ``initial_epoch`` to ``epochs`` - 1 are run
     - ``validation_data``: (x, y), (x, y, sample_weight) or a loader; ``validation_split``: or the last share of x and y
     - ``metrics``: names, Metrics or functions, computed while training, and in validation
-    - ``sample_weight`` (n,), ``class_weight`` {label: weight}: a batch's loss is sum(w_i * l_i) / B, as in Keras
+    - ``sample_weight`` (n,), ``class_weight`` {label: weight} or "balanced": a batch's loss is sum(w_i * l_i) over what
+      the mean of l_i is over (the samples, or the loss's own class weights), so weights of 1 change nothing
     - ``clip_norm``, ``clip_value``: bounds of the gradients' common norm, and of each of their elements
     - ``verbose``: "auto" or 1 (a bar on a terminal, else one line per epoch), 2 (lines), 0 (silence)
     - ``compile``: record the step and replay it; False runs every step in Python, for debugging. The second step is
@@ -117,10 +118,12 @@ def fit(
     recorded = compile and recording_enabled()
     last = _last_fit(model)
     computed = precision_of(precision, last.scaler if optimizer is None else None)
-    step = TrainingStep(model, objective, chosen, Totals(measured), clip_norm, clip_value, computed)
+    step = TrainingStep(model, objective, chosen, Totals(measured, objective), clip_norm, clip_value, computed)
     validate = None
     if validation is not None:
-        validate = Evaluation(EvaluationStep(model, objective, Totals(measured), computed), validation, recorded)
+        validate = Evaluation(
+            EvaluationStep(model, objective, Totals(measured, objective), computed), validation, recorded
+        )
     trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
     last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
     last.scaler = computed.scaler
@@ -156,7 +159,7 @@ def evaluate(
     started = time.monotonic()
     source = evaluation_source(Door(model, chosen), x, y, sample_weight, batch_size)
     objective = None if chosen is None else Objective(model, chosen)
-    step = EvaluationStep(model, objective, Totals(measured, has_loss=chosen is not None))
+    step = EvaluationStep(model, objective, Totals(measured, objective))
     results = Evaluation(step, source).run()
     if style is not None:
         print(line("evaluation", time.monotonic() - started, results), flush=True)

@@ -63,7 +63,7 @@ def _first_bad_module(objective: Objective, batch: Batch) -> tuple[str | None, b
     handles = [module.register_forward_hook(look) for module in model.modules()]
     try:
         with no_grad():
-            loss = objective(model(batch.x), batch)
+            loss = objective(model(batch.x), batch).value
     finally:
         for handle in handles:
             handle.remove()

@@ -23,7 +23,7 @@ from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch, IterableSource
 from nnkit.training.inputs import check_lengths, features, sample_weights, variable
 from nnkit.training.modes import evaluating
-from nnkit.training.targets import Targets, class_weights
+from nnkit.training.targets import Targets, check_outputs, class_weights
 
 __all__ = ["Door", "HostData", "home"]
 
@@ -107,6 +107,8 @@ class Door:
             raise ShapeError(f"{name} of shape {x.shape} does not fit the model: {error}") from error
         if not isinstance(output, Tensor):
             raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
+        if output.ndim and output.shape[0] == len(few):
+            check_outputs(self.loss, output)
         if output.ndim == 0 or output.shape[0] != len(few):
             raise ShapeError(
                 f"the model returned shape {tuple(output.shape)} for {len(few)} samples; "

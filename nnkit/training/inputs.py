@@ -179,6 +179,8 @@ def sample_weights(value: Any, name: str, dtype: np.dtype[Any]) -> np.ndarray:
             f"{name} holds {count} negative weight{'s' if count > 1 else ''}: the first, {weights[place]}, "
             f"is in {where}"
         )
+    if len(weights) and not weights.any():
+        raise DataError(f"{name} is 0 for every sample: then nothing counts; give some of them a weight")
     return weights
 
 

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnkit.errors import DataError, ShapeError
+from nnkit.nn.loss_functions import weighted_mean
+from nnkit.nn.losses import CrossEntropyLoss, Loss, NLLLoss
 from nnkit.nn.module import Module
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
 
-__all__ = ["Objective"]
+__all__ = ["BatchLoss", "Objective"]
+
+LABELS = (CrossEntropyLoss, NLLLoss)
+
+
+class BatchLoss(NamedTuple):
+    """A batch's loss: the scalar to make small, and its parts for the loss over all data.
+
+    ``total`` is the sum of the samples' losses (None: ``value`` times the samples), ``excess`` by how much what the
+    mean is divided by exceeds the number of samples (None: not at all), ``penalty`` what is not in ``total``.
+    """
+
+    value: Tensor
+    total: Tensor | None = None
+    excess: Tensor | None = None
+    penalty: Tensor | None = None
 
 
 class Objective:
-    """The loss of a batch as a scalar: ``sum(w_i * l_i) / B`` with weights (Keras's definition), else the loss itself.
+    """The loss of a batch as a scalar: the weighted mean that ``nnkit.nn.losses`` defines, or the loss itself.
 
     To it comes ``model.penalty()``, the L1/L2 of the layers, where the model has any. Weights need a loss with
     ``per_sample(prediction, target) -> (B,)``, which every loss of ``nnkit.nn`` has.
@@ -24,26 +41,56 @@ class Objective:
     def __init__(self, model: Module, loss: Callable[..., Tensor]) -> None:
         self.model = model
         self.loss = loss
-        self._reduction = getattr(loss, "reduction", "mean")
-        if self._reduction == "none":
+        reduction = getattr(loss, "reduction", "mean")
+        self.summed = reduction == "sum"
+        self._labels = isinstance(loss, LABELS) and type(loss).__module__.partition(".")[0] == "nnkit"
+        if reduction == "none":
             raise ShapeError("loss has reduction='none'; training needs a scalar: use 'mean' or 'sum'")
 
-    def __call__(self, prediction: Tensor, batch: Batch) -> Tensor:
-        value = self._data_loss(prediction, batch)
-        if value.ndim:
-            if value.numel() != 1:
-                raise ShapeError(
-                    f"loss {self.name!r} returned shape {tuple(value.shape)}; expected a scalar: end it with .mean()"
-                )
-            value = value.reshape(())
+    def __call__(self, prediction: Tensor, batch: Batch) -> BatchLoss:
+        loss = self._data_loss(prediction, batch)
         penalty = self.model.penalty()
-        return value if penalty is None else value + penalty
+        if penalty is None:
+            return loss
+        value = loss.value + penalty
+        return BatchLoss(value) if loss.total is None else loss._replace(value=value, penalty=penalty)
 
-    def _data_loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+    def _data_loss(self, prediction: Tensor, batch: Batch) -> BatchLoss:
+        if self._labels and not self.loss._forward_hooks:  # type: ignore[attr-defined]
+            return self._label_loss(prediction, batch)
         if batch.weight is None:
-            return call(self.loss, prediction, batch.y)
-        total = (call(self._per_sample(), prediction, batch.y) * batch.weight).sum()
-        return total if self._reduction == "sum" else total / float(batch.rows)
+            value = self._scalar(call(self.loss, prediction, batch.y))
+            return BatchLoss(value, value if self.summed else None)
+        if self.summed and isinstance(self.loss, Loss):
+            total = call(self.loss.total, prediction, batch.y, batch.weight)
+        else:
+            total = (call(self._per_sample(), prediction, batch.y) * batch.weight).sum()
+        return BatchLoss(total, total) if self.summed else BatchLoss(total / float(batch.rows))
+
+    def _label_loss(self, prediction: Tensor, batch: Batch) -> BatchLoss:
+        """A loss of labels, whose mean is over class weights and leaves ignored labels out."""
+        losses, counts = call(self.loss.terms, prediction, batch.y)  # type: ignore[attr-defined]
+        if batch.weight is not None:
+            losses = losses * (batch.weight if losses.ndim == 1 else batch.weight.unsqueeze(1))
+        if self.summed:
+            total = losses.sum()
+            return BatchLoss(total, total)
+        if counts is None:
+            return BatchLoss(losses.mean())
+        places = losses.numel() / batch.rows  # each sample has so many labels
+        total, count = losses.sum() / places, counts.sum() / places
+        return BatchLoss(weighted_mean(total, count), total, count - float(batch.rows))
+
+    def _scalar(self, value: Any) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"loss {self.name!r} must return a Tensor, got {type(value).__name__}: compute it with nnkit"
+            )
+        if value.ndim and value.numel() != 1:
+            raise ShapeError(
+                f"loss {self.name!r} returned shape {tuple(value.shape)}; expected a scalar: end it with .mean()"
+            )
+        return value.reshape(()) if value.ndim else value
 
     def _per_sample(self) -> Callable[[Tensor, Tensor], Tensor]:
         function: Any = getattr(self.loss, "per_sample", None)

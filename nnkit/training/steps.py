@@ -20,9 +20,12 @@ from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.metrics import Metric
 from nnkit.training.modes import evaluating
-from nnkit.training.objective import Objective
+from nnkit.training.objective import BatchLoss, Objective
 from nnkit.training.precision import FULL, Precision
 from nnkit.training.weights import finite
+
+#: Of the totals: the sum of losses, good steps, what the mean is over beyond the samples, penalties times samples.
+LOSS_PARTS = 4
 
 __all__ = ["EvaluationStep", "Reading", "Totals", "TrainingStep"]
 
@@ -38,17 +41,19 @@ class Reading:
 class Totals:
     """The loss and the metrics' sums over the batches of an epoch, float64 in device memory.
 
-    The loss is summed times its batch's samples, so its mean is exact over unequal batches. ``_good`` counts the
-    steps after which the sum was finite; once a loss turns NaN the sum stays so, and the count names the step.
-    ``add`` only works on the device; the loop counts the samples beside it, by ``count``.
+    The losses of all samples are summed, and divided once by what their mean is over; so the loss does not depend on
+    how the samples are cut into batches. ``good`` counts the steps after which the sum was finite; once a loss turns
+    NaN the sum stays so, and the count names the step. ``add`` only works on the device; the loop counts the samples
+    beside it, by ``count``.
     """
 
-    def __init__(self, metrics: Sequence[Metric], has_loss: bool = True) -> None:
+    def __init__(self, metrics: Sequence[Metric], objective: Objective | None) -> None:
         self.metrics = list(metrics)
-        self.names = (["loss"] if has_loss else []) + [metric.name for metric in self.metrics]
+        self.names = (["loss"] if objective is not None else []) + [metric.name for metric in self.metrics]
         self.samples = 0
+        self._summed = objective is not None and objective.summed
         self._memory: Tensor | None = None
-        self._parts: list[Tensor] = []  # of the memory: loss, good steps, then each metric's sums
+        self._parts: list[Tensor] = []  # of the memory: as many as LOSS_PARTS, then each metric's sums
 
     def prepare(self, model: Module, batch: Batch) -> None:
         """Make the memory before the first step; how much each metric needs is seen from one sample."""
@@ -59,11 +64,12 @@ class Totals:
             with evaluating(model):
                 prediction = model(batch.x[:1])
                 sizes = [metric.sums(prediction, batch.y[:1]).shape for metric in self.metrics]
-        counts = [math.prod(size) for size in [(), (), *sizes]]
+        sizes = [()] * LOSS_PARTS + sizes
+        counts = [math.prod(size) for size in sizes]
         self._memory = zeros(sum(counts), dtype="float64", device=batch.x.device)
         ends = itertools.accumulate(counts)
         slices = [self._memory[end - count : end] for end, count in zip(ends, counts, strict=True)]
-        self._parts = [part.reshape(size) for part, size in zip(slices, [(), (), *sizes], strict=True)]
+        self._parts = [part.reshape(size) for part, size in zip(slices, sizes, strict=True)]
 
     def reset(self) -> None:
         """Begin anew, in the same memory."""
@@ -75,12 +81,19 @@ class Totals:
         """The last step had so many samples."""
         self.samples += samples
 
-    def add(self, prediction: Tensor, batch: Batch, loss: Tensor | None) -> None:
+    def add(self, prediction: Tensor, batch: Batch, loss: BatchLoss | None) -> None:
         """Add the loss and the metrics of one batch."""
-        total, good, *sums = self._parts
+        total, good, excess, penalty, *sums = self._parts
         with no_grad():
             if loss is not None:
-                total.add_(loss.detach().double() * float(batch.rows))
+                if loss.total is None:
+                    total.add_(loss.value.detach().double() * float(batch.rows))
+                else:
+                    total.add_(loss.total.detach().double())
+                if loss.excess is not None:
+                    excess.add_(loss.excess.detach().double())
+                if loss.penalty is not None:
+                    penalty.add_(loss.penalty.detach().double() * float(batch.rows))
                 good.add_(finite(total).double())
             for metric, metric_sums in zip(self.metrics, sums, strict=True):
                 weight = batch.weight if metric.weighted else None
@@ -91,12 +104,17 @@ class Totals:
         if self._memory is None or not self.samples:
             return Reading()
         numbers = self._memory.backend.download(self._memory.array)
-        values = {"loss": float(numbers[0]) / self.samples} if "loss" in self.names else {}
-        first = 2
-        for metric, part in zip(self.metrics, self._parts[2:], strict=True):
+        values = {"loss": self._loss(*map(float, numbers[:LOSS_PARTS]))} if "loss" in self.names else {}
+        first = LOSS_PARTS
+        for metric, part in zip(self.metrics, self._parts[LOSS_PARTS:], strict=True):
             values[metric.name] = metric.result(numbers[first : first + part.numel()].reshape(part.shape))
             first += part.numel()
         return Reading(values, int(numbers[1]))
+
+    def _loss(self, total: float, good: float, excess: float, penalty: float) -> float:
+        """The loss over all samples; NaN where every label was ignored."""
+        divisor = 1.0 if self._summed else self.samples + excess
+        return total / divisor + penalty / self.samples if divisor else math.nan
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,7 @@ class TrainingStep:
             prediction = self.model(batch.x)
             loss = self.objective(prediction, batch)
         self.totals.add(prediction, batch, loss)
-        self.precision.backward(loss, self.optimizer)
+        self.precision.backward(loss.value, self.optimizer)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:

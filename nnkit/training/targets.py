@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.errors import DataError, DtypeError, LabelError, ShapeError
+from nnkit.errors import DataError, DtypeError, LabelError, ShapeError, UnknownNameError
 from nnkit.nn import losses
+from nnkit.tensor import Tensor
 from nnkit.training.inputs import first_bad, floats, host_array, variable
 
-__all__ = ["Targets", "class_weights"]
+__all__ = ["Targets", "check_outputs", "class_weights"]
 
 _LABELS = (losses.CrossEntropyLoss, losses.NLLLoss)
 _BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
@@ -116,23 +117,68 @@ class Targets:
 
 
 def class_weights(weights: Mapping[int, float] | Any, labels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """The weight of each sample, (n,), by its class: from {label: weight} (others weigh 1) or one number per class.
+    """The weight of each sample, (n,), by its class: from {label: weight} (others weigh 1), one number per class, or
+    "balanced": n / (classes * samples of the class), as scikit-learn's.
 
     ``labels``: (n,) or (n, 1) class numbers, or (n, C) one-hot rows.
-    Raises DataError for a class without a label or a negative weight, ShapeError for other targets.
+    Raises DataError for a key that is no class or a negative weight, ShapeError for other targets.
     """
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
     labels = labels.reshape(len(labels), -1)
     if labels.shape[1] != 1 or (labels != np.rint(labels)).any():
         raise ShapeError("class_weight needs targets that are class labels: (n,), (n, 1) or one-hot (n, C)")
-    table = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(host_array(weights, "class_weight")))
+    present, counts = np.unique(labels[:, 0], return_counts=True)
+    if isinstance(weights, str):
+        if weights != "balanced":
+            raise UnknownNameError("class_weight", weights, ["balanced"])
+        weights = dict(zip(present.tolist(), len(labels) / (len(present) * counts), strict=True))
+    table = _by_class(weights, present)
     chosen = np.ones(len(labels), dtype=dtype)
     for label, weight in table.items():
-        if not np.isfinite(weight) or weight < 0:
+        if not isinstance(weight, (int, float, np.number)) or not np.isfinite(weight) or weight < 0:
             raise DataError(f"class_weight[{label!r}] must be a finite number >= 0, got {weight!r}")
         chosen[labels[:, 0] == label] = weight
     return chosen
+
+
+def _by_class(weights: Mapping[Any, float] | Any, present: np.ndarray) -> dict[Any, Any]:
+    """Class -> weight; every key must be a class number, and a list must have one for each class."""
+    classes = int(present.max()) + 1
+    if not isinstance(weights, Mapping):
+        listed = host_array(weights, "class_weight")
+        if listed.ndim != 1 or len(listed) < classes:
+            raise DataError(
+                f"class_weight has shape {listed.shape}, and the labels go to {classes - 1}: give {classes} numbers, "
+                "one for each class, or a dict {label: weight}"
+            )
+        return dict(enumerate(listed))
+    for label in weights:
+        if not isinstance(label, (int, float, np.number)) or label not in present:
+            shown = ", ".join(f"{value:g}" for value in present[:10]) + (", ..." if len(present) > 10 else "")
+            raise DataError(f"class_weight has the key {label!r}, but the labels are {shown}: give {{label: weight}}")
+    return dict(weights)
+
+
+def check_outputs(loss: Callable[..., Any] | None, output: Tensor) -> None:
+    """Does the model put out what the loss takes? Raises DataError for "bce" of what are no probabilities; warns of
+    "cross_entropy" of what are."""
+    values = np.asarray(output.detach().numpy(), np.float64)
+    if not values.size or not np.isfinite(values).all():
+        return
+    within = bool((values >= 0).all() and (values <= 1).all())
+    if type(loss) is losses.BCELoss and not within:
+        raise DataError(
+            f"BCELoss takes probabilities from 0 to 1, and the model puts out numbers from {values.min():.4g} to "
+            f"{values.max():.4g}: use loss='bce_with_logits', or end the model with nn.Sigmoid()"
+        )
+    sums = values.sum(axis=1) if values.ndim == 2 and values.shape[1] > 1 else None
+    if type(loss) is losses.CrossEntropyLoss and within and sums is not None and np.allclose(sums, 1.0, atol=1e-4):
+        warnings.warn(
+            "CrossEntropyLoss takes scores (logits) and applies the softmax itself, and the model puts out "
+            "probabilities: take nn.Softmax() off its end, or the model learns slowly and badly",
+            stacklevel=2,
+        )
 
 
 def _with_samples(array: np.ndarray, name: str) -> np.ndarray:
