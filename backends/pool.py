@@ -170,7 +170,7 @@ class _Place:
 
 def is_on_device(array: Any) -> bool:
     """Whether this is an array in the memory of a GPU."""
-    return hasattr(type(array), "__cuda_array_interface__")
+    return hasattr(type(array), "__cuda_array_interface__") and hasattr(array.data, "ptr")  # PyTorch's have the first
 
 
 def shadow(array: Any) -> Any:

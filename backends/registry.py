@@ -25,6 +25,7 @@ BUILT_IN = {
     "cuda": "nnkit.backends.cuda.backend:CupyBackend",
     "strict": "nnkit.backends.strict:StrictBackend",
 }
+SYNONYMS = {"gpu": "cuda", "nvidia": "cuda", "cupy": "cuda", "mps": "cpu", "xpu": "cpu", "tpu": "cpu"}
 CPU_ORDER = ("numba", "numpy")
 AUTO_ORDER = ("cuda", *CPU_ORDER)
 REMEDIES = {
@@ -51,8 +52,20 @@ class DeviceRow(NamedTuple):
     detail: str  # versions when usable, else the reason why not and the remedy
 
 
-def register(backend: type[Backend]) -> type[Backend]:
-    """Make a Backend class known by its ``name``; usable as a decorator."""
+def register(backend: type[Backend], replace: bool = False) -> type[Backend]:
+    """Make a Backend class known by its ``name``; usable as a decorator.
+
+    ``replace`` allows the name of a built-in one. Raises TypeError for what is no subclass of Backend, ValueError for
+    one without a name of its own.
+    """
+    if not isinstance(backend, type) or not issubclass(backend, Backend):
+        what = backend.__name__ if isinstance(backend, type) else f"{type(backend).__name__} object"
+        raise TypeError(f"register takes a subclass of nnkit.backends.Backend, got {what}: pass the class itself")
+    name = getattr(backend, "name", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"{backend.__name__}.name must be a word, by which devices are asked for, got {name!r}")
+    if (name in BUILT_IN and not replace) or name in SYNONYMS or name in ("cpu", "auto"):
+        raise ValueError(f"{backend.__name__}.name is {name!r}, which is taken: choose another")
     _registered[backend.name] = backend
     forget(backend.name)
     return backend
@@ -141,7 +154,7 @@ def _backend_class(name: str) -> type[Backend]:
 def _unknown(name: str, known: list[str]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1)
+    near = [SYNONYMS[name]] if name in SYNONYMS else difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"unknown device {name!r}{hint} Known: {', '.join(known)}"
 

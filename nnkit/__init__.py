@@ -3,8 +3,20 @@
 ``import nnkit as torch`` speaks PyTorch's vocabulary; ``nnkit.keras`` Keras's; ``nnkit.sklearn`` scikit-learn's.
 """
 
+import builtins
 import importlib
+from types import ModuleType
 from typing import Any
+
+try:
+    import nnkit.backends
+except ModuleNotFoundError as error:
+    if error.name != "nnkit.backends":
+        raise
+    raise ImportError(
+        "this is nnkit's source folder, and what is installed is a copy of it, whose parts are not found from here: "
+        "run Python from another folder, or install the folder itself: pip install -e ."
+    ) from None
 
 from nnkit import amp, cuda, dtypes, errors, io, nn, ops, optim, random, training, utils
 from nnkit.backends import Device as device
@@ -148,3 +160,11 @@ def __getattr__(name: str) -> Any:
     if name in _BUILTIN_NAMES:
         return _BUILTIN_NAMES[name]
     raise AttributeError(f"module 'nnkit' has no attribute {name!r}")
+
+
+#: What ``from nnkit import *`` brings: all but modules, and but what would hide Python's own words (abs, sum, ...).
+__all__ = sorted(
+    name
+    for name, value in globals().items()
+    if name[0] != "_" and not isinstance(value, ModuleType) and value is not Any and not hasattr(builtins, name)
+) + ["nn", "optim"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,7 @@ def train(
 def run(device: str, output: str) -> None:
     """Train, test, save, compare; everything is printed."""
     chosen = str(backends.get(device).device)
+    check_output(Path(output))
     print(f"nnkit {nnkit.__version__} on {chosen!r}: {_why(device, chosen)}", flush=True)
     (x, y), (x_test, y_test) = digits.load_data()
     x, x_test = x / 16, x_test / 16
@@ -51,6 +53,17 @@ def run(device: str, output: str) -> None:
     model.save(output)
     print(f"Saved to {Path(output).resolve()}; load it with nnkit.load({output!r}).")
     compare(x, y)
+
+
+def check_output(path: Path) -> None:
+    """Raise OSError where no file can be written at ``path``: before the training, not after it."""
+    folder = path.resolve().parent
+    if path.is_dir():
+        raise IsADirectoryError(f"--output {path} is a folder: name a file")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--output {path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"--output {path}: the folder {folder} cannot be written to")
 
 
 def _why(asked: str, chosen: str) -> str:

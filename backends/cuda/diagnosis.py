@@ -9,9 +9,9 @@ import os
 import sys
 from typing import Any
 
+from nnkit.backends import advice
 from nnkit.backends.errors import DeviceFault, DeviceOutOfMemory, DeviceUnavailable
 
-INSTALL = 'pip install "nnkit[cuda13]" (or "nnkit[cuda12]")'
 #: The names under which CuPy is installed: each brings the package ``cupy``, so there can be only one.
 WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "amd-cupy")
 #: A major version of CUDA -> the oldest driver that knows it.
@@ -24,6 +24,10 @@ LIBRARIES = {
     "cuda_fp16.h": "CUDA's header of half precision",
 }
 ABSENT = ("failure finding", "failed to load", "cannot open", "could not be found", "not found", "no such file")
+
+
+def _install() -> str:
+    return f"{advice.install('cuda13')} (cuda12 for CUDA 12)"
 
 
 def wheels() -> list[str]:
@@ -45,10 +49,10 @@ def explain(stage: str, error: Exception, index: int = 0) -> str:
     if len(installed) > 1:
         return (
             f"{stage} failed ({_short(error)}), and {len(installed)} packages of CuPy are installed, which overwrite "
-            f"one another: pip uninstall -y {' '.join(installed)}, then {INSTALL}"
+            f"one another: pip uninstall -y {' '.join(installed)}, then {_install()}"
         )
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "cupy":
-        return f"cupy is not installed: {INSTALL} on a machine with an NVIDIA GPU"
+        return f"cupy is not installed: {_install()} on a machine with an NVIDIA GPU"
     cause = error if error.__cause__ is None else error.__cause__
     known = _of_cuda(getattr(cause, "status", None), index)
     if known is not None:
@@ -62,7 +66,7 @@ def explain(stage: str, error: Exception, index: int = 0) -> str:
         if name in text and any(sign in text for sign in ABSENT):
             return f"{what} is not there ({_short(error)}): {_with_libraries(installed)}"
     if isinstance(error, ImportError):
-        return f"importing {error.name or 'cupy'} failed: {_short(error, named=False)}; try {INSTALL}"
+        return f"importing {error.name or 'cupy'} failed: {_short(error, named=False)}; try {_install()}"
     return f"{stage} failed: {_short(error)}"
 
 
@@ -112,7 +116,5 @@ def _of_driver(cupy: Any, driver: int, runtime: int) -> str:
     if needed in DRIVERS:
         text += f" to {DRIVERS[needed]} or newer"
     if known in DRIVERS:
-        text += (
-            f', or install CuPy for the older CUDA: pip install "nnkit[cuda{known}]" in place of nnkit[cuda{needed}]'
-        )
+        text += f", or install CuPy for the older CUDA: {advice.install(f'cuda{known}')} in place of cuda{needed}"
     return text

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnkit.backends.advice import install
 from nnkit.errors import DataError
 
 __all__ = ["FOLDER_VARIABLE", "Downloader", "Source", "locate"]
@@ -72,9 +73,7 @@ def _download(source: Source, file: str, downloader: Downloader | None) -> Path:
     try:
         import pooch
     except ImportError as error:
-        raise DataError(
-            f'downloading {source.name} needs pooch: pip install "nnkit[data]". Or {_advice(source)}'
-        ) from error
+        raise DataError(f"downloading {source.name} needs pooch: {install('data')}. Or {_advice(source)}") from error
     folder = Path(pooch.os_cache("nnkit")) / source.name
     failures = []
     for mirror in source.mirrors:

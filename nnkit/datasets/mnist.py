@@ -40,7 +40,7 @@ def load_data(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]
     """``(x_train, y_train), (x_test, y_test)``: 60,000 and 10,000 images (n, 28, 28) and labels, uint8.
 
     ``path`` is a folder with the four IDX files, gzipped or not. Without it they are looked for
-    in ``$NNKIT_DATA/mnist``, then in the cache, and downloaded there (with ``nnkit[data]``).
+    in ``$NNKIT_DATA/mnist``, then in the cache, and downloaded there (with the extra ``data``).
     Raises ``DataError`` that names the files and the folder where they cannot be had. As Keras's
     ``keras.datasets.mnist.load_data``.
     """

@@ -238,6 +238,6 @@ def get(loss: str | Callable[..., Any]) -> Callable[..., Any]:
         raise TypeError(f"loss must be a name, a function or a Module instance: write {loss.__name__}()")
     if callable(loss):
         return loss
-    if not isinstance(loss, str) or loss not in NAMES:
+    if not isinstance(loss, str) or loss.lower() not in NAMES:
         raise UnknownNameError("loss", loss, NAMES)
-    return NAMES[loss]()
+    return NAMES[loss.lower()]()

@@ -1,6 +1,6 @@
 """scikit-learn's vocabulary over nnkit: estimators for pipelines, grid search and cross-validation.
 
-Importing this package imports scikit-learn (``pip install "nnkit[sklearn]"``); nnkit itself never does.
+Importing this package imports scikit-learn (the extra ``sklearn``); nnkit itself never does.
 """
 
 from nnkit.sklearn.linear import LinearRegression

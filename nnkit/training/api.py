@@ -210,7 +210,10 @@ def _optimizer(model: Module, optimizer: str | Optimizer | None) -> Optimizer:
         return last.optimizer
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
-        raise ValueError(f"{type(model).__name__} has no parameters to train: all are frozen or there are none")
+        raise ValueError(
+            f"{type(model).__name__} has no parameters to train: all are frozen or there are none. Modules in a list "
+            "or dict are not seen: keep them in nn.ModuleList or nn.ModuleDict"
+        )
     if isinstance(optimizer, Optimizer):
         own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         if own.isdisjoint(map(id, parameters)):
@@ -237,6 +240,8 @@ def _metrics(metrics: Iterable[Any], loss: Callable[..., Any] | None) -> list[Me
 def _with_progress(callbacks: Sequence[Callback], verbose: str | int) -> list[Callback]:
     """The callbacks, and the progress that ``verbose`` asks for, unless one of them is a ProgressBar."""
     style = style_of(verbose)
+    if isinstance(callbacks, Callback):
+        raise TypeError(f"callbacks must be a list: write callbacks=[{type(callbacks).__name__}(...)]")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             name = callback.__name__ if isinstance(callback, type) else type(callback).__name__

@@ -14,6 +14,7 @@ from stand_in.machine import Machine
 
 import nnkit
 from nnkit.backends import Device, DeviceFallbackWarning, registry
+from nnkit.backends.advice import install
 from nnkit.backends.cuda import diagnosis
 
 
@@ -51,7 +52,7 @@ CAUSES: dict[str, tuple[Callable[[Machine], None], str]] = {
     "driver too old": (
         settings(driver_version=12040),
         "the NVIDIA driver is too old: it knows CUDA 12.4, and cupy 14.2.0 is made for CUDA 13. Update the driver to "
-        '580 or newer, or install CuPy for the older CUDA: pip install "nnkit[cuda12]" in place of nnkit[cuda13]',
+        "580 or newer, or install CuPy for the older CUDA: " + install("cuda12") + " in place of cuda13",
     ),
     "driver far too old": (
         settings(driver_version=11080),
@@ -140,7 +141,7 @@ def test_two_packages_of_cupy_are_named(untried: Machine, tmp_path: Path, monkey
     assert nnkit.cuda.why_not() == (
         "allocating failed (DeviceFault: cuda failed while allocating 192 bytes: cudaErrorInvalidValue: invalid "
         "argument), and 2 packages of CuPy are installed, which overwrite one another: pip uninstall -y cupy-cuda12x "
-        'cupy-cuda13x, then pip install "nnkit[cuda13]" (or "nnkit[cuda12]")'
+        f"cupy-cuda13x, then {install('cuda13')} (cuda12 for CUDA 12)"
     )
 
 
@@ -163,10 +164,8 @@ def test_this_machine_as_it_is() -> None:
     """No pretence: what is said here without CuPy, and with it but without a driver."""
     found = registry.failure(Device("cuda"))
     if find_spec("cupy") is None:
-        assert (
-            found
-            == 'cupy is not installed: pip install "nnkit[cuda13]" (or "nnkit[cuda12]") on a machine with an NVIDIA GPU'
-        )
+        advice = f"{install('cuda13')} (cuda12 for CUDA 12)"
+        assert found == f"cupy is not installed: {advice} on a machine with an NVIDIA GPU"
     else:
         cupy = pytest.importorskip("cupy")
         if cupy.cuda.runtime.driverGetVersion():

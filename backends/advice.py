@@ -1,0 +1,46 @@
+"""How to install what is missing, as a command that works for how nnkit itself was installed.
+
+On PyPI the name "nnkit" belongs to another library, which imports by the same name; this one's distribution has a name
+of its own. From a checkout, or an editable install of one, the command is for that folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+__all__ = ["DISTRIBUTION", "install"]
+
+DISTRIBUTION = "nnkit-engine"
+
+
+def install(extra: str) -> str:
+    """The command that brings an extra: ``install("cuda13")``.
+
+    >>> install("data").startswith("pip install ")
+    True
+    """
+    folder = _checkout()
+    return (
+        f'pip install "{DISTRIBUTION}[{extra}]"' if folder is None else f'pip install -e ".[{extra}]"{_where(folder)}'
+    )
+
+
+def _checkout() -> Path | None:
+    """The folder of the sources that run, where this is no ordinary install; None where it is one."""
+    import importlib.metadata  # 20 ms, and needed only when something is missing
+
+    try:
+        origin = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        folder = Path(__file__).resolve().parents[1]
+        return folder if (folder / "pyproject.toml").is_file() else None
+    found = json.loads(origin) if origin else {}
+    if not found.get("dir_info", {}).get("editable"):
+        return None
+    return Path(found["url"].removeprefix("file://"))
+
+
+def _where(folder: Path) -> str:
+    """Where to run it, unless one is there."""
+    return "" if folder == Path.cwd() else f" in {folder}"

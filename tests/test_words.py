@@ -1,0 +1,158 @@
+"""Words: advice that works, names that can be imported, and refusals that say what to write instead."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnkit
+from nnkit import nn
+from nnkit.__main__ import main
+from nnkit.backends import advice, registry
+from nnkit.backends.numpy import NumpyBackend
+from nnkit.training import EarlyStopping
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [
+    path for folder in ("nnkit", "backends", "kernels", "bench", "examples") for path in (ROOT / folder).rglob("*.py")
+] + [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "pyproject.toml"]
+
+# ---- advice -------------------------------------------------------------------------------------------------------
+
+
+def test_no_advice_installs_the_other_library_of_this_name() -> None:
+    wrong = re.compile(r"""pip install (-U )?["']?nnkit(?!-engine)\b|["' ]nnkit\[""")
+    found = [f"{path.name}: {line}" for path in SOURCES for line in path.read_text().splitlines() if wrong.search(line)]
+    assert not found
+
+
+def test_the_distribution_has_the_extras_that_advice_names() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'name = "{advice.DISTRIBUTION}"' in project
+    named = {
+        extra
+        for path in SOURCES
+        if path.suffix == ".py"
+        for extra in re.findall(r"""install\(f?["'](\w+)["']\)""", path.read_text())
+    }
+    assert {"data", "cuda13"} <= named
+    assert all(re.search(rf"^{extra} = \[", project, re.MULTILINE) for extra in named)
+
+
+INSTALLS: dict[str, tuple[str | None, str]] = {
+    "from PyPI": (None, 'pip install "nnkit-engine[data]"'),
+    "of a wheel": (json.dumps({"url": "file:///x.whl", "archive_info": {}}), 'pip install "nnkit-engine[data]"'),
+    "of a folder": (json.dumps({"url": "file:///x", "dir_info": {}}), 'pip install "nnkit-engine[data]"'),
+    "editable": (
+        json.dumps({"url": "file:///x/y", "dir_info": {"editable": True}}),
+        'pip install -e ".[data]" in /x/y',
+    ),
+}
+
+
+@pytest.mark.parametrize("how", INSTALLS)
+def test_advice_is_for_how_it_was_installed(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin, expected = INSTALLS[how]
+
+    class Distribution:
+        def read_text(self, name: str) -> str | None:
+            return origin
+
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: Distribution())
+    assert advice.install("data") == expected
+
+
+def test_a_clone_without_its_install_says_what_is_the_matter(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "nnkit", tmp_path / "nnkit", ignore=shutil.ignore_patterns("__pycache__"))
+    # -I -S: none of what is installed here
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import nnkit"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+    assert "this is nnkit's source folder" in done.stderr and "pip install -e ." in done.stderr
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_import_star_brings_nnkits_words_and_hides_none_of_pythons() -> None:
+    namespace: dict[str, Any] = {}
+    exec("from nnkit import *", namespace)
+    brought = {name for name in namespace if not name.startswith("__")}
+    assert {"tensor", "Tensor", "randn", "no_grad", "manual_seed", "nn", "optim", "compile"} - {"compile"} <= brought
+    assert not brought & {"random", "io", "Any", "importlib", "errors", "utils"}
+    assert not brought & set(dir(builtins))
+    assert all(getattr(nnkit, name) is namespace[name] for name in brought)
+
+
+# ---- the command line -----------------------------------------------------------------------------------------------
+
+COMMANDS: dict[str, tuple[list[str], str]] = {
+    "gpu": (["demo", "--device", "gpu"], "unknown device 'gpu'; did you mean 'cuda'?"),
+    "a folder that is not there": (["demo", "--output", "/nowhere/model"], "the folder /nowhere does not exist"),
+    "a folder": (["demo", "--output", "/"], "is a folder: name a file"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_line_refuses_before_it_trains(name: str, capsys: Any) -> None:
+    arguments, message = COMMANDS[name]
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+X = np.ones((4, 1), np.float32)
+
+
+class Listing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(1, 1)]
+
+    def forward(self, x: Any) -> Any:
+        return self.layers[0](x)
+
+
+def of_backend(**attributes: Any) -> type:
+    return type("Own", (NumpyBackend,), attributes)
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "an object as a backend": (lambda: registry.register(NumpyBackend(0)), TypeError, "pass the class itself"),  # type: ignore[arg-type]
+    "another class as a backend": (lambda: registry.register(dict), TypeError, "got dict"),  # type: ignore[arg-type]
+    "a backend without a name": (lambda: registry.register(of_backend(name=None)), ValueError, "must be a word"),
+    "a backend of a taken name": (lambda: registry.register(of_backend(name="cuda")), ValueError, "is taken"),
+    "a callback that is no list": (
+        lambda: nn.Linear(1, 1).fit(X, X, loss="mse", callbacks=EarlyStopping()),
+        TypeError,
+        r"write callbacks=\[EarlyStopping\(...\)\]",
+    ),
+    "modules in a list": (lambda: Listing().fit(X, X, loss="mse"), ValueError, "keep them in nn.ModuleList"),
+    "a loss that returns a number": (
+        lambda: nn.Linear(1, 1).fit(X, X, loss=lambda p, y: 1.0, verbose=0),
+        TypeError,
+        "must return a Tensor, got float",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    call, error, message = REFUSED[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_losses_are_named_without_regard_to_case() -> None:
+    assert isinstance(nn.losses.get("MSE"), nn.MSELoss)
