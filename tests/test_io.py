@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -23,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnkit.errors import DtypeError, ModelFileError
-from nnkit.io import load_weights, save_weights, sha256, write_file
+from nnkit.io import files, load_weights, save_weights, sha256, write_file
 
 # ---- files ----------------------------------------------------------------------------------------
 
@@ -125,11 +126,77 @@ def test_temporaries_of_a_killed_process_are_swept_and_others_kept(tmp_path: Pat
     subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(path)], check=False)
     (left_over,) = set(os.listdir(tmp_path)) - {"file"}
     assert path.read_bytes() == b"old"
-    mine, other = f".file.{os.getpid()}.99.nnkit-tmp", left_over.replace(".file.", ".other.")
-    for name in (mine, other, ".file.notes"):
+    written, other = left_over.replace(".file.", ".file.0"), left_over.replace(".file.", ".other.")
+    for name in (written, other, ".file.notes"):
         (tmp_path / name).write_bytes(b"")
+    with open(tmp_path / written) as file:  # as its writer holds it
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_file(path, b"new")
+        assert set(os.listdir(tmp_path)) == {"file", written, other, ".file.notes"}
+
+
+def test_processes_of_one_number_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In containers the first process has number 1, and so has the one after a restart."""
+    path = tmp_path / "file"
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    names: list[str] = []
+
+    def killed(temporary: Path, target: Path) -> None:
+        names.append(temporary.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    monkeypatch.setattr(Path, "unlink", lambda *args, **options: None)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            write_file(path, b"half")
+    monkeypatch.undo()
+    assert len(set(names)) == 3 and set(names) == set(os.listdir(tmp_path))
+    write_file(path, b"whole")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_temporary_that_was_swept_too_early_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left = fcntl.flock, iter([True, False, False])
+
+    def flock(descriptor: int, operation: int) -> None:
+        if next(left):
+            for name in os.listdir(tmp_path):
+                os.unlink(tmp_path / name)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    write_file(tmp_path / "file", b"content")
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_file_that_is_secret_is_secret_while_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen, real = tmp_path / "file", [], os.write
+    write_file(path, b"old")
+    path.chmod(0o600)
+
+    def write(descriptor: int, data: Any) -> int:
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
     write_file(path, b"new")
-    assert set(os.listdir(tmp_path)) == {"file", mine, other, ".file.notes"}
+    assert seen == [0o600] and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(OSError, match="expected the path of a regular file"):
+            write_file(path, b"content")
+    assert not Path(os.devnull).is_file() and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_replacement_that_a_scanner_holds_up_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(os, "replace", fail_at(0, os.replace, errno.EACCES))
+    write_file(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
 
 
 def test_write_file_says_what_is_wrong_with_the_path(tmp_path: Path) -> None:
@@ -139,9 +206,10 @@ def test_write_file_says_what_is_wrong_with_the_path(tmp_path: Path) -> None:
         write_file(tmp_path, b"")
 
 
-def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
-    write_file(tmp_path / ("x" * 255), b"content")
-    assert [len(name) for name in os.listdir(tmp_path)] == [255]
+@pytest.mark.parametrize("name", ["x" * 255, "模" * 85])
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path, name: str) -> None:
+    write_file(tmp_path / name, b"content")
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_sha256(tmp_path: Path) -> None:

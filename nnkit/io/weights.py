@@ -19,7 +19,7 @@ import numpy as np
 from nnkit.backends.precision import is_half
 from nnkit.dtypes import as_dtype
 from nnkit.errors import DtypeError, ModelFileError
-from nnkit.io.files import PathLike, write_file
+from nnkit.io.files import PathLike, open_at_once, write_file
 
 __all__ = ["Weights", "load_weights", "save_weights"]
 
@@ -145,7 +145,7 @@ def _name(path: PathLike) -> str:
 
 def _read(path: PathLike) -> tuple[bytes, dict[str, str]]:
     """The bytes of a file and its metadata; all of them are read only when the header has been found true."""
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=open_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ModelFileError(f"{_name(path)} is not a regular file; expected a .safetensors file")

@@ -6,10 +6,11 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from io import StringIO
 from typing import Any
 
 from nnkit.errors import UnknownNameError
+from nnkit.io.files import write_file
 
 __all__ = ["History"]
 
@@ -42,14 +43,18 @@ class History:
             self.history.setdefault(name, []).append(float(value))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table: a heading, then one row per epoch."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *self.history])
-            writer.writerows(zip(self.epoch, *self.history.values(), strict=True))
+        """Write a table: a heading, then one row per epoch. The file is whole or as it was."""
+        text = StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["epoch", *self.history])
+        writer.writerows(zip(self.epoch, *self.history.values(), strict=True))
+        write_file(path, text.getvalue().encode())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything as one JSON object; NaN and infinity, which JSON lacks, become null."""
+        """Write everything as one JSON object; NaN and infinity, which JSON lacks, become null.
+
+        The file is whole or as it was. Raises OSError where it cannot be written.
+        """
         values = {name: [_json_number(value) for value in row] for name, row in self.history.items()}
         record = {
             "epoch": self.epoch,
@@ -57,7 +62,7 @@ class History:
             "interrupted": self.interrupted,
             "stopped_by": self.stopped_by,
         }
-        Path(path).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_file(path, (json.dumps(record, indent=2) + "\n").encode())
 
     def plot(self, names: Iterable[str] | None = None, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw each quantity over the epochs, its validation values beside it; returns matplotlib's Figure.
