@@ -43,7 +43,8 @@ def locate(
 
     In this order: ``folder``, if given; ``$NNKIT_DATA/<name>``, if it has all the files; the
     cache (``$NNKIT_CACHE``, if set), into which missing files are downloaded. A ``~`` in front
-    is the user's home. Files of the user are used as they are, gzipped or not. ``downloader`` replaces pooch's own, as in ``pooch.retrieve``.
+    is the user's home. Files of the user are used as they are, gzipped or not. ``downloader``
+    replaces pooch's own, as in ``pooch.retrieve``.
 
     Raises ``DataError`` that lists the files, and the folder to put them in.
     """
