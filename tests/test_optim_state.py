@@ -150,13 +150,13 @@ def not_a_state(saved: dict[str, Any]) -> None:
         (
             wrong_shape,
             [
-                r"parameter 0: 'exp_avg' has shape \(4,\) in the state, the parameter has \(3,\)",
-                r"parameter 1: 'exp_avg_sq' has shape \(2, 1\) in the state, the parameter has \(2,\)",
+                r"parameter 0: 'exp_avg' has shape \(4,\) in the state, expected \(3,\)",
+                r"parameter 1: 'exp_avg_sq' has shape \(2, 1\) in the state, expected \(2,\)",
             ],
         ),
         (
             wrong_names,
-            ["parameter 0: 'exp_avg' is missing", "parameter 1: 'momentum_buffer' is not kept by this optimizer"],
+            ["parameter 0: 'exp_avg' is missing", "parameter 1: 'momentum_buffer' is not part of it"],
         ),
         (wrong_options, ["group 0: option 'eps' is missing", "group 0: lr must be at least 0, got -1.0"]),
         (wrong_count, ["group 0: 3 parameters in the state, 2 in the optimizer"]),

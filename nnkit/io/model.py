@@ -19,6 +19,7 @@ from nnkit.io.document import Document, write_document
 from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
 from nnkit.io.weights import Layout
+from nnkit.loading import Fit
 from nnkit.tensor import Tensor
 
 __all__ = ["build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model", "write_model"]
@@ -107,18 +108,16 @@ def build_model(document: Document, layout: Layout) -> nn.Module:
 def check_fit(model: nn.Module, found: Layout) -> None:
     """Raises ``ModelFileError`` that lists every array missing, left over, or of another shape or type."""
     own = layout_of(model.state_dict())
-    problems = [f"missing: {name} {own[name]}" for name in own if name not in found]
-    problems += [f"unexpected: {name} {found[name]}" for name in found if name not in own]
-    problems += [
-        f"different: {name} is {own[name]} in the model, {found[name]} in the file"
-        for name in own
-        if name in found and own[name] != found[name]
-    ]
-    if problems:
-        raise ModelFileError(
-            f"the file does not fit {type(model).__name__}; nothing was loaded. "
-            f"{len(problems)} mismatches:\n  " + "\n  ".join(problems)
-        )
+    fit = Fit(model)
+    for name in own:
+        if name not in found:
+            fit.refuse(f"missing: {name} {own[name]}")
+    for name in found:
+        if name not in own:
+            fit.refuse(f"unexpected: {name} {found[name]}")
+        elif own[name] != found[name]:
+            fit.refuse(f"different: {name} is {own[name]} in the model, {found[name]} in the file")
+    fit.settle("the file")
 
 
 def layout_of(state: Mapping[str, Tensor] | Mapping[str, np.ndarray]) -> Layout:
