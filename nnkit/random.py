@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,27 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     keys.sort()
     keys &= low
     return keys
+
+
+def host_state() -> tuple[int, int]:
+    """Seed and draw number of the next draw on the host."""
+    return _host["seed"], _host["draw"]
+
+
+def get_state() -> dict[str, Any]:
+    """The streams as they are now, for ``set_state``: seed and draw number, on the host and on each device."""
+    devices = {str(backend.device): [int(n) for n in backend.to_numpy(s)] for backend, s in _device_states.items()}
+    return {"host": list(host_state()), "devices": devices}
+
+
+def set_state(state: Mapping[str, Any]) -> None:
+    """Go on drawing as from the moment of ``get_state``; a device that had not drawn begins where the host began."""
+    _host["seed"], _host["draw"] = state["host"]
+    for backend in {*_device_states, *(backends.get(name) for name in state["devices"])}:
+        numbers = state["devices"].get(str(backend.device), [_host["seed"], 0])
+        if backend not in _device_states:
+            _device_states[backend] = backend.asarray(np.array([0, 0], np.int64))
+        backend.copy(backend.asarray(np.array(numbers, np.int64)), _device_states[backend])
 
 
 @functools.lru_cache(maxsize=4)

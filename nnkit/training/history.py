@@ -11,6 +11,7 @@ from typing import Any
 
 from nnkit.errors import UnknownNameError
 from nnkit.io.files import write_file
+from nnkit.loading import Fit
 
 __all__ = ["History"]
 
@@ -41,6 +42,24 @@ class History:
         self.epoch.append(epoch)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is recorded so far."""
+        return {"epoch": list(self.epoch), "history": {name: list(row) for name, row in self.history.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave; raises ModelFileError where it is something else."""
+        fit = Fit(self)
+        fit.names(("epoch", "history"), fit.mapping("the history", state))
+        fit.settle()
+        epochs = [fit.count(f"'epoch'[{i}]", epoch) for i, epoch in enumerate(fit.row("'epoch'", state["epoch"]))]
+        rows = fit.mapping("'history'", state["history"])
+        for name, row in rows.items():
+            good = isinstance(name, str) and isinstance(row, list) and all(isinstance(v, float) for v in row)
+            if not good or len(row) > len(epochs):
+                fit.refuse(f"{name!r} must be a list with one number for each epoch, got {row!r:.60}")
+        fit.settle()
+        self.epoch, self.history = epochs, {name: list(row) for name, row in rows.items()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table: a heading, then one row per epoch. The file is whole or as it was."""
