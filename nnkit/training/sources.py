@@ -14,7 +14,7 @@ from nnkit.errors import DataError
 from nnkit.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.door import Door, HostData, has_rows
-from nnkit.training.inputs import positive_integer
+from nnkit.training.inputs import positive_integer, refuse_unordered
 from nnkit.training.streamed import StreamedSource
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -117,6 +117,7 @@ def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
 
 def yields_batches(x: Any, y: Any) -> bool:
     """Whether ``x`` is not data but yields it; raises DataError where targets were given besides."""
+    refuse_unordered(x, "x")
     by_kind = isinstance(x, (Dataset, DataLoader, Iterator))
     pairs = y is None and isinstance(x, (list, tuple)) and len(x) > 0 and _is_pair(x[0])
     other = not isinstance(x, (list, tuple, str, bytes)) and isinstance(x, Iterable)
