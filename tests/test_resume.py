@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from nnkit.training import (
     Callback,
     CSVLogger,
     EarlyStopping,
+    LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
@@ -122,6 +124,24 @@ def test_a_training_goes_on_to_the_bit_from_every_step_and_epoch(tmp_path: Path,
         resumed = Run(tmp_path / "resumed", data, seed=99, resume=tmp_path / "whole" / name).result()
         differing = [part for part in whole if resumed[part] != whole[part]]
         assert not differing, (name, differing)
+
+
+def test_a_training_that_ctrl_c_ended_goes_on_to_the_bit(tmp_path: Path, device: str) -> None:
+    def run(stop_at: int | None, resume: Any = None) -> tuple[list[bytes], str]:
+        nnkit.manual_seed(0 if resume is None else 9)
+        model = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.3), nn.Linear(6, 3))
+        press = LambdaCallback(
+            on_batch_begin=lambda step: step == stop_at and signal.raise_signal(signal.SIGINT)  # type: ignore[arg-type]
+        )
+        history = fit(model, "adam", callbacks=[RunCheckpoint(tmp_path / "run"), press], resume=resume)
+        return [parameter.detach().numpy().tobytes() for parameter in model.parameters()], repr(history.history)
+
+    whole = run(None)
+    (tmp_path / "run").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        run(3)
+    assert nnkit.load(tmp_path / "run")["extra"]["run"]["step"] == 4
+    assert run(None, tmp_path / "run") == whole
 
 
 def test_data_that_stay_on_the_host_go_on_to_the_bit(

@@ -68,8 +68,9 @@ class Callback:
         """After the loop has looked at the device, ``step`` steps into the epoch."""
 
     def on_settled(self, epoch: int, step: int) -> None:
-        """When all callbacks have seen the end of an epoch, or of each ``settle_every`` steps within one: the moment
-        to save the training. It would go on with epoch ``epoch`` after ``step`` of its steps."""
+        """When all callbacks have seen the end of an epoch, or of each ``settle_every`` steps within one, or of the
+        step after which Ctrl-C ends the training: the moment to save it. It would go on with epoch ``epoch`` after
+        ``step`` of its steps."""
 
     #: After how many steps of an epoch ``on_settled`` is called besides; None: only between epochs.
     settle_every: int | None = None

@@ -91,7 +91,7 @@ class ModelCheckpoint(Callback):
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Saves the whole training after each epoch, and with ``every=n`` after n steps within it.
+    """Saves the whole training after each epoch, with ``every=n`` also after every n steps of one, and at Ctrl-C.
 
     ``fit(..., resume=path)`` goes on from such a file as if there had been no break: weights, optimizer, schedule,
     random numbers, history and the callbacks are as they were, to the bit on the same device and versions. A callback

@@ -241,6 +241,8 @@ class Trainer:
                 last_look = time.perf_counter()
             self._chunk = self._next_chunk(ran, now - before)
             self._settle(epoch, done)
+            if self._interrupts.pending:
+                self._call("on_settled", epoch, done)
             self._interrupts.check()
         if done:
             self._look(epoch, done)
