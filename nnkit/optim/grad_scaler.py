@@ -247,11 +247,11 @@ class GradScaler:
 def _check(options: Mapping[str, float]) -> None:
     if not 0.0 < options["scale"] < math.inf:
         raise ValueError(f"init_scale must be greater than 0, got {options['scale']!r}")
-    if not options["growth_factor"] > 1.0:
+    if not 1.0 < options["growth_factor"] < math.inf:
         raise ValueError(f"growth_factor must be greater than 1, got {options['growth_factor']!r}")
     if not 0.0 < options["backoff_factor"] < 1.0:
         raise ValueError(f"backoff_factor must be between 0 and 1, got {options['backoff_factor']!r}")
-    if not options["growth_interval"] >= 1:
+    if not 1 <= options["growth_interval"] < math.inf:
         raise ValueError(f"growth_interval must be at least 1 step, got {options['growth_interval']!r}")
 
 

@@ -52,7 +52,7 @@ class ModelCheckpoint(Callback):
         return self.monitor.best
 
     def on_train_begin(self) -> None:
-        self.saved = [] if self.keep_last is None else _named_by(self.path)
+        self._find_saved()
         if self.save_best_only:
             self.monitor.check(self.trainer)
         names = dict.fromkeys(self.trainer.log_names, 0.0)
@@ -82,6 +82,14 @@ class ModelCheckpoint(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.write(path)
         self.saved = [old for old in self.saved if old != path] + [path]
+        self._delete_old()
+
+    def _find_saved(self) -> None:
+        """The files of earlier runs; a process that was killed may have left one too many."""
+        self.saved = [] if self.keep_last is None else _named_by(self.path)
+        self._delete_old()
+
+    def _delete_old(self) -> None:
         while self.keep_last is not None and len(self.saved) > self.keep_last:
             self.saved.pop(0).unlink(missing_ok=True)
 
@@ -115,7 +123,7 @@ class RunCheckpoint(ModelCheckpoint):
         self._position = (0, 0)
 
     def on_train_begin(self) -> None:
-        self.saved = [] if self.keep_last is None else _named_by(self.path)
+        self._find_saved()
         try:
             self.path.format(epoch=0, step=0)
         except (KeyError, IndexError) as error:
