@@ -79,8 +79,7 @@ class Fit:
     def count(self, where: str, value: Any) -> int:
         """``value`` as a whole number of at least 0; 0 where it is none."""
         number = value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and _is_one(value) else value
-        good = isinstance(number, Real) and not isinstance(number, bool) and 0 <= number <= LARGEST_COUNT
-        if good and number == int(number):
+        if _is_number(number) and 0 <= number <= LARGEST_COUNT and number == int(number):
             return int(number)
         self.refuse(f"{where} must be a whole number of at least 0, got {_shown(value)}")
         return 0

@@ -232,6 +232,19 @@ def test_another_device_costs_a_warning(tmp_path: Path) -> None:
     assert history.epoch == [0, 1, 2]
 
 
+def test_another_loader_is_refused(tmp_path: Path) -> None:
+    def loader(x: np.ndarray = X, size: int = 8) -> Any:
+        return {"x": DataLoader(TensorDataset(x, Y), size), "y": None, "batch_size": 32}
+
+    fit(classifier(), "sgd", epochs=1, callbacks=[RunCheckpoint(tmp_path / "run")], **loader())
+    for other, message in (
+        (loader(size=10), "batches is 5 in the checkpoint, 4 here\n  batch_size is 8 in the checkpoint, 10 here"),
+        (loader(X + 1), "tensor 0 of x holds other numbers than in the checkpoint"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            fit(classifier(), "sgd", resume=tmp_path / "run", **other)
+
+
 def test_data_that_are_not_the_same_again_are_noticed(tmp_path: Path) -> None:
     def loader(start: float) -> Any:
         return ((X[i : i + 8] + start, Y[i : i + 8]) for i in range(0, 40, 8))

@@ -167,10 +167,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _explained(error: OSError, target: Path, needed: int) -> OSError:
-    free = shutil.disk_usage(target.parent).free
+    try:
+        free = f"{shutil.disk_usage(target.parent).free:,}"
+    except OSError:  # the folder is gone
+        free = "unknown"
     message = (
         f"{error.strerror or error}; nothing was saved and the earlier file, if any, is intact "
-        f"({needed:,} bytes needed, {free:,} free in the folder)"
+        f"({needed:,} bytes needed, {free} free in the folder)"
     )
     return OSError(error.errno or errno.EIO, message, str(target))
 

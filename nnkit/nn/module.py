@@ -340,7 +340,7 @@ class Module(Casts):
         fit.settle()
         with no_grad():
             for name, value in values.items():
-                own[name].copy_(value)  # type: ignore[arg-type]
+                own[name].copy_(value)
         return IncompatibleKeys(missing, unexpected)
 
     # ---- device and dtype ---------------------------------------------------------------------------------

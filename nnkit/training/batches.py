@@ -256,8 +256,11 @@ class IterableSource:
     # ---- going on later -----------------------------------------------------------------------------------
 
     def fingerprint(self) -> dict[str, Any]:
-        """What is known before the first batch."""
-        return {"batches": self.steps, "steps_per_epoch": self.limit, "read once": self._one_shot}
+        """What is known before the first batch; of a loader over tensors these, too."""
+        dataset = getattr(self.batches, "dataset", None)
+        tensors = {f"tensor {i} of x": t.numpy() for i, t in enumerate(getattr(dataset, "tensors", ()))}
+        cut = {"batches": self.steps, "steps_per_epoch": self.limit, "read once": self._one_shot}
+        return {**fingerprint(tensors), **cut, "batch_size": getattr(self.batches, "batch_size", None)}
 
     def state_dict(self, step: int) -> dict[str, Any]:
         """How many items were taken, the last of them, and how it stood with random numbers before the first."""

@@ -34,10 +34,10 @@ def checksum(array: np.ndarray) -> int:
     """A CRC-32 of the bytes; of an array of more than 64 MB of blocks that are spread over it evenly."""
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if data.nbytes <= WHOLE:
-        return zlib.crc32(data)
+        return zlib.crc32(data.data)
     found = 0
     for start in np.linspace(0, data.nbytes - BLOCK, WHOLE // BLOCK).astype(np.int64):
-        found = zlib.crc32(data[start : start + BLOCK], found)
+        found = zlib.crc32(data[start : start + BLOCK].data, found)
     return found
 
 

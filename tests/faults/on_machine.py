@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.models import CLASSES, LABELS, X, classifier, run, seeded, weights
+from faults.models import CLASSES, LABELS, NUMBERS, X, classifier, run, seeded, weights
 from faults.table import fault, provoked_in, waits
 
 import nnkit
@@ -23,6 +23,7 @@ from nnkit.datasets import read_idx
 from nnkit.errors import DataError
 from nnkit.io import files
 from nnkit.training import Callback, LambdaCallback
+from nnkit.training.modes import evaluating
 
 DEVICES = ("numpy", "numba", "strict")
 
@@ -169,6 +170,46 @@ def predict_together(threads: int, times: int) -> None:
 @fault(40, "threads predict while another model learns", "what each gives alone, to the bit", "the training")
 def threads(folder: Path, patch: pytest.MonkeyPatch) -> None:
     predict_together(4, 5)
+
+
+def modes_are_shared() -> bool:
+    """Whether a thread that evaluates a model changes its mode for the others."""
+    model = nn.Dropout(0.5)
+    with evaluating(model), ThreadPoolExecutor(1) as pool:
+        return not pool.submit(lambda: model.training).result()
+
+
+def predict_while_training(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Weight and bias are equal after every step, so a prediction for -1 is 0; dropout tells whether it was on."""
+
+    def model() -> nn.Sequential:
+        nnkit.manual_seed(0)
+        made = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5))
+        with nnkit.no_grad():
+            made[0].weight.fill_(0.0), made[0].bias.fill_(0.0)
+        return made
+
+    def learn(net: nn.Module) -> list[bytes]:
+        optimizer = optim.SGD(net.parameters(), lr=0.01)
+        options = {"optimizer": optimizer, "epochs": 50, "batch_size": 1, "seed": 0, **NUMBERS}
+        net.fit(np.ones((40, 1)), np.arange(40.0).reshape(-1, 1), **options)
+        return weights(net)
+
+    shared, alone = model(), learn(model())
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(learn, shared)
+        while not training.done():
+            assert not shared.predict([[-1.0]]).any()
+        assert training.result() == alone
+
+
+if modes_are_shared():
+    waits(
+        41, "modes that are a thread's own", modes_are_shared,
+        "predictions of a model while it learns", "weights of one moment; the training is not disturbed",
+    )  # fmt: skip
+else:
+    fault(41, "predictions of a model while it learns", "weights of one moment", "the training")(predict_while_training)
 
 
 @fault(42, "copies and pickles of a model, of an optimizer and of an estimator that learned", "they go on to the bit")
