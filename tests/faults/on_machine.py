@@ -61,11 +61,11 @@ provoked_in(
     "the GPU's memory is full", "pools are emptied and it is tried again; else an error with the batch that fits",
 )  # fmt: skip
 provoked_in(
-    "cuda/test_faults.py", "test_a_broken_context_is_told_once_in_full_and_then_at_once", 32,
+    "cuda/test_gpu_faults.py", "test_a_broken_context_is_told_once_in_full_and_then_at_once", 32,
     "a GPU's context is broken", "told once, with the advice to restart; then every call fails at once",
 )  # fmt: skip
 provoked_in(
-    "cuda/test_faults.py", "test_a_forked_child_gets_an_error_and_makes_no_call", 33,
+    "cuda/test_gpu_faults.py", "test_a_forked_child_gets_an_error_and_makes_no_call", 33,
     "a fork after the GPU was used", "an error that says how to start processes, and no hang",
 )  # fmt: skip
 
