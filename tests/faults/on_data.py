@@ -46,12 +46,13 @@ def nan_in_x(folder: Path, patch: pytest.MonkeyPatch) -> None:
     refuses(DataError, "x of validation_data holds", X, LABELS, validation_data=(with_value(X, (3, 1), np.nan), LABELS))
 
 
-@fault(11, "NaN or infinity in y; NaN or negative weights", "DataError", "the model")
+@fault(11, "NaN or infinity in y; NaN or negative weights, or only weights of 0", "DataError", "the model")
 def nan_in_y(folder: Path, patch: pytest.MonkeyPatch) -> None:
     for value in (np.nan, np.inf):
         refuses(DataError, "y holds 1 value", X, with_value(VALUES, (2, 0), value), regression)
     ones = np.ones(40)
     refuses(DataError, "sample_weight holds 1 value .* NaN", X, LABELS, sample_weight=with_value(ones, 5, np.nan))
+    refuses(DataError, "sample_weight is 0 for every sample", X, LABELS, sample_weight=0.0 * ones)
     refuses(DataError, "sample_weight holds 1 negative weight", X, LABELS, sample_weight=with_value(ones, 5, -1.0))
 
 
