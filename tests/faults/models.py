@@ -64,7 +64,7 @@ def zipped() -> bytes:
 def run(script: str, *arguments: object, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own; it must end well, unless ``check`` is False."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
     assert not check or done.returncode == 0, done.stderr
     return done
 
