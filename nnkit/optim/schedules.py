@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnkit.errors import ModelFileError
+from nnkit.optim.checkpoint import check_schedule
 from nnkit.optim.optimizer import Optimizer, check_not_negative
 
 
@@ -72,12 +72,7 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; another's raises ModelFileError and changes nothing."""
-        own = self.state_dict().keys()
-        if own != state_dict.keys():
-            raise ModelFileError(
-                f"the state is not of a {type(self).__name__}: missing {sorted(own - state_dict.keys())}, "
-                f"unexpected {sorted(state_dict.keys() - own)}; nothing was loaded"
-            )
+        check_schedule(self, state_dict)
         vars(self).update(state_dict)
 
 
