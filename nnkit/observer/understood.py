@@ -35,6 +35,7 @@ def _folder(path: str) -> str:
 
 
 OURS = tuple(_folder(path) for package in (nnkit, nnkit.backends, nnkit.kernels) for path in package.__path__)
+BACKENDS = tuple(_folder(path) for path in nnkit.backends.__path__)
 STANDARD = _folder(os.path.dirname(os.__file__))
 INSTALLED = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages"))
 #: Installed packages that nnkit's own code calls in a step.
