@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Device
+from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
+from nnkit.views import View, follow
 
 #: What a result may hold besides tensors: values in which none can hide.
 PLAIN = (int, float, complex, str, bytes, type(None), np.generic, np.dtype, Device, type, slice, range)
@@ -64,20 +66,44 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def copier(value: Any) -> Callable[[], Any]:
-    """A function that makes a result anew, each time in memory of its own; what is trained is given as it is."""
+Maker = Callable[[list[Tensor]], Any]  # of a result, from the arguments of a call
+
+
+def copier(value: Any, statics: list[Tensor], owns: Callable[[Any], bool]) -> Maker:
+    """A function that makes a result anew from the arguments of a call, as the recorded function would.
+
+    What the program computes is copied, each time to memory of its own. An argument, state from outside and what is a
+    view of them stay what they are. ``statics`` stand for the arguments; ``owns`` tells the program's arrays.
+    """
     if isinstance(value, Tensor):
-        if type(value) is not Tensor or (value.is_leaf and value.requires_grad):
-            return lambda: value
-        array, backend = value.array, value.backend
-        return lambda: Tensor(backend.duplicate(array), backend)
+        return _tensor_maker(value, statics, owns)
     if isinstance(value, (tuple, list)):
-        parts = [copier(item) for item in value]
-        return lambda: _sequence(value, [part() for part in parts])
+        parts = [copier(item, statics, owns) for item in value]
+        return lambda tensors: _sequence(value, [part(tensors) for part in parts])
     if isinstance(value, dict):
-        named = {name: copier(item) for name, item in value.items()}
-        return lambda: _mapping(value, {name: part() for name, part in named.items()})
-    return lambda: value
+        named = {name: copier(item, statics, owns) for name, item in value.items()}
+        return lambda tensors: _mapping(value, {name: part(tensors) for name, part in named.items()})
+    return lambda tensors: value
+
+
+def _tensor_maker(value: Tensor, statics: list[Tensor], owns: Callable[[Any], bool]) -> Maker:
+    array, backend, view = value.array, value.backend, value.view_of
+    base = value if view is None else view.base
+    number = next((i for i, static in enumerate(statics) if base is static), None)
+    if view is None:
+        if number is not None:
+            return lambda tensors: tensors[number]
+        if not owns(array):
+            return lambda tensors: value
+    elif number is not None or not owns(array):
+        return lambda tensors: _part(view, base if number is None else tensors[number])
+    return lambda tensors: Tensor(backend.duplicate(array), backend)
+
+
+def _part(view: View, base: Tensor) -> Tensor:
+    with no_grad():
+        part: Tensor = follow(view.path, base)
+    return part
 
 
 def _sequence(like: Any, items: list[Any]) -> Any:

@@ -7,7 +7,7 @@ and the mathematics in ``nnkit.ops``, which builds on this file.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from nnkit.backends.recording import note_host_read, recorder
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
-from nnkit.tape import Gradient, Node, Pullback, backward, is_grad_enabled
+from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled
+from nnkit.views import View, view_of
 
 _default_device = ["cpu"]
 
@@ -49,13 +50,17 @@ class Tensor(Methods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_grad_view", "_gradient", "_requires_grad", "array", "backend", "node")
+    __slots__ = (
+        "__weakref__", "_grad_view", "_gradient", "_node", "_requires_grad", "array", "backend", "version", "view_of"
+    )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
     def __init__(self, array: Any, backend: Backend, requires_grad: bool = False) -> None:
         self.array = array
         self.backend = backend
-        self.node: Node | None = None
+        self.version = Version()
+        self.view_of: View | None = None
+        self._node: Node | None = None
         self._gradient: Gradient | None = None
         self._grad_view: Tensor | None = None
         self._requires_grad = False
@@ -123,6 +128,23 @@ class Tensor(Methods):
     # ---- gradients --------------------------------------------------------------------------------------------
 
     @property
+    def node(self) -> Node | None:
+        """Its place on the tape; None for a leaf."""
+        view = self.view_of
+        if view is not None and view.base._node is not view.seen:
+            view.renew(self)
+        return self._node
+
+    @node.setter
+    def node(self, node: Node | None) -> None:
+        self._node = node
+
+    @property
+    def _version(self) -> int:
+        """How often this memory was changed in place, through whichever view; PyTorch's name for it."""
+        return self.version.count
+
+    @property
     def is_leaf(self) -> bool:
         """Whether it was made by hand rather than by an op on the tape."""
         return self.node is None
@@ -168,6 +190,7 @@ class Tensor(Methods):
             return None
         if self._grad_view is None or self._grad_view.array is not place.array:
             self._grad_view = Tensor(place.array, self.backend)
+            self._grad_view.version = place.version
         return self._grad_view
 
     @grad.setter
@@ -216,21 +239,24 @@ class Tensor(Methods):
 
     def _edge(self) -> Any:
         """What a node that uses this tensor points to."""
-        if self.node is not None:
-            return self.node
+        node = self._node if self.view_of is None else self.node
+        if node is not None:
+            return node
         return self if self._requires_grad else None
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
+        same = self.data
+        same.version = self.version
+        return same
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, off the tape, and ``backward`` does not see what is changed so; assigning replaces it."""
         at_work = recorder()
         if at_work is not None:
             at_work.touch(self)
         return Tensor(self.array, self.backend)
-
-    @property
-    def data(self) -> Tensor:
-        """The same memory, off the tape; assigning replaces the memory."""
-        return self.detach()
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -364,17 +390,54 @@ def _is_dtype(text: str) -> bool:
     return True
 
 
-def result(name: str, array: Any, backend: Backend, inputs: Sequence[Tensor], pullback: Pullback) -> Tensor:
-    """An op's output as a tensor, on the tape when a gradient may be wanted."""
+#: Among what a gradient reads: the op's own output.
+OUTPUT: Any = object()
+
+
+def result(
+    name: str,
+    array: Any,
+    backend: Backend,
+    inputs: Sequence[Tensor],
+    pullback: Pullback,
+    reads: Sequence[Sequence[Tensor]] = (),
+) -> Tensor:
+    """An op's output as a tensor, on the tape when a gradient may be wanted.
+
+    ``reads`` are, for each input, the tensors (or OUTPUT) that its gradient is computed from; where one of them is
+    changed in place before that, backward refuses. Without it, no gradient reads any.
+    """
     out = Tensor(array, backend)
     at_work = recorder()
     if at_work is not None:
         at_work.touch(*inputs)
     if is_grad_enabled():
-        edges = tuple(x._edge() for x in inputs)
+        edges = tuple([x._edge() for x in inputs])
         if any(edge is not None for edge in edges):
-            out.node = Node(name, backend, edges, pullback)
+            saved = []
+            for edge, needed in zip(edges, reads, strict=False):
+                if edge is not None:
+                    for read in needed:
+                        t = out if read is OUTPUT else read
+                        saved.append(Saved(t.version, t.version.count, t.array))
+            out._node = Node(name, backend, edges, pullback, saved)
     return out
+
+
+def view_result(name: str, array: Any, x: Tensor, pullback: Pullback, step: Callable[[Any], Any]) -> Tensor:
+    """The output ``step(x)`` of an op that moves no data: a view of x, and of whatever x is a view of."""
+    out = result(name, array, x.backend, (x,), pullback)
+    out.version, out.view_of = x.version, view_of(x, step)
+    return out
+
+
+def written(*tensors: Tensor) -> None:
+    """Say that tensors were changed in place by other means than their own methods."""
+    at_work = recorder()
+    for tensor in tensors:
+        tensor.version.count += 1
+        if at_work is not None:
+            at_work.write(tensor)
 
 
 def same_backend(name: str, *tensors: Tensor) -> Backend:

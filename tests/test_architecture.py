@@ -154,7 +154,7 @@ HOST = {
 EXCEPTIONS = {
     "nnkit.creation": {"arange", "linspace", "eye", "floor", "minimum"},  # values of new tensors are made on the host
     "nnkit.random": {"sqrt", "log", "cos", "pi", "arange", "argsort", "uint64"},  # and so are initial weights
-    "nnkit.ops.indexing": {"arange", "broadcast_to", "where"},  # positions of the elements an index chooses
+    "nnkit.ops.indexing": {"arange", "broadcast_to", "ones", "where"},  # positions of the elements an index chooses
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
     "nnkit.nn.init": {"linalg", "diagonal", "sign"},  # initial weights: orthogonal ones
     "nnkit.ops.shape": {"cumsum"},  # sizes of the parts

@@ -33,6 +33,6 @@ def logits_of(prediction: Tensor, activation: str) -> Tensor | None:
 def with_logits(probabilities: Tensor, logits: Tensor, activation: str) -> Probabilities:
     """``probabilities``, in the same memory and at the same place of the tape, with its ``logits``."""
     remembering = Probabilities(probabilities.array, probabilities.backend)
-    remembering.node = probabilities.node
+    remembering.node, remembering.version = probabilities.node, probabilities.version
     remembering.logits, remembering.activation = logits, activation
     return remembering
