@@ -308,4 +308,6 @@ def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor]) -> str |
 def _is_hidden_part(leaf: Tensor, statics: list[Tensor]) -> bool:
     """Whether a result has memory of an argument, in a way that cannot be found again for another argument."""
     base = leaf if leaf.view_of is None else leaf.view_of.base
-    return not any(base is static for static in statics) and any(overlap(leaf.array, s.array) for s in statics)
+    if any(base is static or leaf.array is static.array for static in statics):
+        return False
+    return any(overlap(leaf.array, static.array) for static in statics)

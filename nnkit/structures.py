@@ -90,9 +90,12 @@ def _tensor_maker(value: Tensor, statics: list[Tensor], owns: Callable[[Any], bo
     array, backend, view = value.array, value.backend, value.view_of
     base = value if view is None else view.base
     number = next((i for i, static in enumerate(statics) if base is static), None)
+    detached = next((i for i, static in enumerate(statics) if array is static.array), None)
     if view is None:
         if number is not None:
             return lambda tensors: tensors[number]
+        if detached is not None:
+            return lambda tensors: tensors[detached].detach()
         if not owns(array):
             return lambda tensors: value
     elif number is not None or not owns(array):

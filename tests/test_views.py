@@ -5,11 +5,13 @@ Each program makes a scalar of x (2, 3) and w (3,).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from tape_programs import Table
 
 import nnkit
-from nnkit import Tensor
+from nnkit import Tensor, errors
 
 table = Table()
 gives, refused = table.gives, table.refused
@@ -241,3 +243,60 @@ def test_changes_on_the_tape_mean_what_they_mean_in_pytorch(name: str, device: s
 @pytest.mark.parametrize("name", table.replayed)
 def test_recorded_they_are_the_same_to_the_bit(name: str, device: str) -> None:
     table.check_recorded(name)
+
+
+# ---- what shares memory ---------------------------------------------------------------------------------------------
+
+ITSELF, VIEW, COPY, UNSEEN = "itself", "a view", "a copy", "a view whose changes backward does not see"
+#: What is made of x (2, 3), and how it lies to x in PyTorch.
+MADE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "contiguous": (lambda x: x.contiguous(), ITSELF),
+    "t().contiguous": (lambda x: x.t().contiguous(), COPY),
+    "[:, 0].contiguous": (lambda x: x[:, 0].contiguous(), COPY),
+    "[1].contiguous": (lambda x: x[1].contiguous(), VIEW),
+    "reshape": (lambda x: x.reshape(3, 2), VIEW),
+    "t().reshape(-1)": (lambda x: x.t().reshape(-1), COPY),
+    "t().reshape(3, 1, 2)": (lambda x: x.t().reshape(3, 1, 2), VIEW),
+    "[:, :2].reshape(-1)": (lambda x: x[:, :2].reshape(-1), COPY),
+    "[:, 0].reshape(2, 1)": (lambda x: x[:, 0].reshape(2, 1), VIEW),
+    "flatten": (lambda x: x.flatten(), VIEW),
+    "t().flatten": (lambda x: x.t().flatten(), COPY),
+    "view": (lambda x: x.view(-1, 2), VIEW),
+    "t().view(3, 1, 2)": (lambda x: x.t().view(3, 1, 2), VIEW),
+    "[:, 0].view(2, 1)": (lambda x: x[:, 0].view(2, 1), VIEW),
+    "expand": (lambda x: x.unsqueeze(0).expand(2, 2, 3), VIEW),
+    "data": (lambda x: x.data, UNSEEN),
+    "detach": (lambda x: x.detach(), VIEW),
+    "clone": (lambda x: x.clone(), COPY),
+    "to the same type": (lambda x: x.to(x.dtype), ITSELF),
+    "double": (lambda x: x.double(), COPY),
+    "[0]": (lambda x: x[0], VIEW),
+    "[0, 1]": (lambda x: x[0, 1], VIEW),
+    "[:, 1:]": (lambda x: x[:, 1:], VIEW),
+    "[None]": (lambda x: x[None], VIEW),
+    "[[0]]": (lambda x: x[[0]], COPY),
+    "[mask]": (lambda x: x[x > 2], COPY),
+    "unsqueeze": (lambda x: x.unsqueeze(1), VIEW),
+    "t": (lambda x: x.t(), VIEW),
+    "permute": (lambda x: x.permute(1, 0), VIEW),
+    "an item": (lambda x: next(iter(x)), VIEW),
+    "plus 0": (lambda x: x + 0, COPY),
+    "relu": (lambda x: x.relu(), COPY),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_memory_is_shared_as_in_pytorch(name: str, device: str) -> None:
+    make, expected = MADE[name]
+    x = nnkit.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    y = make(x)
+    before = y.tolist()
+    x.mul_(-1.0)
+    shared = {True: VIEW, False: UNSEEN}[y._version == x._version]
+    assert expected == (ITSELF if y is x else shared if y.tolist() != before else COPY)
+
+
+@pytest.mark.parametrize("make", [lambda x: x.t().view(6), lambda x: x[:, :2].view(4)])
+def test_a_view_that_would_have_to_copy_is_refused(make: Callable[[Tensor], Tensor], device: str) -> None:
+    with pytest.raises(errors.ShapeError, match="use reshape, which copies"):
+        make(nnkit.ones(2, 3))
