@@ -20,21 +20,20 @@ class Changing:
     """The arrays outside of a program that it writes."""
 
     def __init__(self, arrays: Iterable[Array]) -> None:
-        self._arrays = list(arrays)
-        owners = [_owner(array) for array in self._arrays]
+        self.arrays = list(arrays)
+        owners = [_owner(array) for array in self.arrays]
         self._owners = {id(owner) for owner in owners}
         self._kept = owners  # no other object may get these identities
         self._all_known = all(owner is not None for owner in owners)
 
-    def __bool__(self) -> bool:
-        return bool(self._arrays)
-
     def meets(self, array: Array) -> bool:
         """Whether an array has memory in common with one of them."""
-        owner = _owner(array)
-        if owner is not None and self._all_known and id(owner) not in self._owners:
-            return False
-        return any(overlap(array, changing) for changing in self._arrays)
+        if self._all_known:
+            own = type(array) is np.ndarray and array.base is None  # the usual case, at once
+            owner = array if own else _owner(array)
+            if owner is not None and id(owner) not in self._owners:
+                return False
+        return any(overlap(array, changing) for changing in self.arrays)
 
 
 def _owner(array: Array) -> Array | None:

@@ -62,7 +62,7 @@ class Recorded:
         self.outputs = outputs
         self.used = 0  # when, on the function's clock
         self._feeds = [(static.backend.transfer, static.array) for static in inputs]
-        self._changing = changing
+        self._changing = changing if changing.arrays else None
         self._arguments = arguments  # kept: the key has identities of some, which no other object may get
 
     def replay(self, tensors: list[Tensor]) -> Any:
@@ -70,11 +70,13 @@ class Recorded:
 
         Before anything runs, raises Stale where the values want another program, and errors of checks.
         """
-        if self._changing and any(self._changing.meets(tensor.array) for tensor in tensors):
-            raise Stale
+        if self._changing is not None:
+            for tensor in tensors:
+                if self._changing.meets(tensor.array):
+                    raise Stale
         self.program.join()
-        for (transfer, static), tensor in zip(self._feeds, tensors, strict=True):
-            transfer(tensor.array, static)
+        for number, (transfer, static) in enumerate(self._feeds):
+            transfer(tensors[number].array, static)
         for check in self.program.checks:
             check()
         self.program.replay()

@@ -91,7 +91,8 @@ class Guards:
         """Set what the step would have set in Python: which gradients are filled now, and that memory was changed."""
         for gradient, filled in self._exit:
             gradient._filled = filled
-            gradient.version.count += 1
+            if gradient.version is not None:
+                gradient.version.count += 1
         for version in self._written:
             version.count += 1
 

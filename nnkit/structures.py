@@ -23,7 +23,12 @@ def key_of(value: Any, tensors: list[Tensor]) -> Any:
 
     The memory layout counts, for it decides which kernel fits. Raises TypeError for a numpy array.
     """
-    if type(value) is Tensor and value.node is None and not value._requires_grad:  # is_input, in place
+    if (
+        type(value) is Tensor
+        and not value._requires_grad
+        and value._node is None
+        and (value.view_of is None or value.node is None)
+    ):
         tensors.append(value)
         array = value.array
         return array.shape, array.dtype, value.backend, getattr(array, "strides", None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nnkit.backends.recording import recorder
 from nnkit.errors import GradientError
@@ -33,12 +33,7 @@ class Version:
     count = 0
 
 
-class Saved(NamedTuple):
-    """A value that a pullback reads, and which version of it."""
-
-    version: Version
-    count: int
-    array: Array
+Saved = tuple[Version, int, Array]  # a value that a pullback reads, and which version of it
 
 
 class Gradient:
@@ -52,7 +47,7 @@ class Gradient:
     def __init__(self, array: Array = None, filled: bool = False) -> None:
         self.array = array
         self._filled = filled
-        self.version = Version()
+        self.version: Version | None = None  # of the tensor that shows it, where one does
 
     @property
     def filled(self) -> bool:
@@ -74,7 +69,8 @@ class Gradient:
         if self.array is None:
             self.array = backend.empty(shape, dtype)
         add, self.filled = self.filled, True
-        self.version.count += 1
+        if self.version is not None:
+            self.version.count += 1
         return self.array, add
 
     def accumulate(self, backend: Backend, value: Array) -> None:
@@ -92,7 +88,7 @@ class Passing(Gradient):
     __slots__ = ("filled",)
 
     filled: bool
-    version = Version()  # of no one's interest
+    version = None
 
     def __init__(self) -> None:
         self.array = None
@@ -217,7 +213,8 @@ def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequenc
                 raise GradientError(_overtaken(node.name, array, version.count - count))
         _step_back(node, dy, arriving, asked)
         if not retain_graph:
-            node.pullback, node.saved = None, ()
+            node.pullback = None
+            node.saved = ()
     if wanted is None or asked is None:
         return []
     return [asked[id(edge)].array for edge in wanted]

@@ -51,14 +51,14 @@ class Tensor(Methods):
     """
 
     __slots__ = (
-        "__weakref__", "_grad_view", "_gradient", "_node", "_requires_grad", "array", "backend", "version", "view_of"
+        "__weakref__", "_grad_view", "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
     )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
     def __init__(self, array: Any, backend: Backend, requires_grad: bool = False) -> None:
         self.array = array
         self.backend = backend
-        self.version = Version()
+        self._shared: Version | None = None
         self.view_of: View | None = None
         self._node: Node | None = None
         self._gradient: Gradient | None = None
@@ -140,6 +140,18 @@ class Tensor(Methods):
         self._node = node
 
     @property
+    def version(self) -> Version:
+        """How often this memory was changed in place: one count for all views of it."""
+        shared = self._shared
+        if shared is None:
+            shared = self._shared = Version()
+        return shared
+
+    @version.setter
+    def version(self, version: Version) -> None:
+        self._shared = version
+
+    @property
     def _version(self) -> int:
         """How often this memory was changed in place, through whichever view; PyTorch's name for it."""
         return self.version.count
@@ -152,7 +164,7 @@ class Tensor(Methods):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to it; can be set on leaves of a float type."""
-        return self._requires_grad or self.node is not None
+        return self._requires_grad or (self._node if self.view_of is None else self.node) is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -190,7 +202,7 @@ class Tensor(Methods):
             return None
         if self._grad_view is None or self._grad_view.array is not place.array:
             self._grad_view = Tensor(place.array, self.backend)
-            self._grad_view.version = place.version
+            place.version = self._grad_view.version
         return self._grad_view
 
     @grad.setter
@@ -246,8 +258,11 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
-        same = self.data
-        same.version = self.version
+        at_work = recorder()
+        if at_work is not None:
+            at_work.touch(self)
+        same = Tensor(self.array, self.backend)
+        same._shared = self.version
         return same
 
     @property
@@ -413,21 +428,32 @@ def result(
         at_work.touch(*inputs)
     if is_grad_enabled():
         edges = tuple([x._edge() for x in inputs])
-        if any(edge is not None for edge in edges):
-            saved = []
-            for edge, needed in zip(edges, reads, strict=False):
-                if edge is not None:
-                    for read in needed:
-                        t = out if read is OUTPUT else read
-                        saved.append(Saved(t.version, t.version.count, t.array))
-            out._node = Node(name, backend, edges, pullback, saved)
+        for edge in edges:
+            if edge is not None:
+                out._node = Node(name, backend, edges, pullback, _saved(out, edges, reads) if reads else ())
+                break
     return out
+
+
+def _saved(out: Tensor, edges: Sequence[Any], reads: Sequence[Sequence[Tensor]]) -> list[Saved]:
+    """What the gradients of those inputs that want one are computed from."""
+    saved = []
+    for number, needed in enumerate(reads):
+        if edges[number] is not None:
+            for t in needed:
+                t = out if t is OUTPUT else t
+                version = t._shared
+                if version is None:  # as ``version`` does, at the price of every op
+                    version = t._shared = Version()
+                saved.append((version, version.count, t.array))
+    return saved
 
 
 def view_result(name: str, array: Any, x: Tensor, pullback: Pullback, step: Callable[[Any], Any]) -> Tensor:
     """The output ``step(x)`` of an op that moves no data: a view of x, and of whatever x is a view of."""
     out = result(name, array, x.backend, (x,), pullback)
-    out.version, out.view_of = x.version, view_of(x, step)
+    out._shared = x.version
+    out.view_of = view_of(x, step)
     return out
 
 
@@ -435,7 +461,8 @@ def written(*tensors: Tensor) -> None:
     """Say that tensors were changed in place by other means than their own methods."""
     at_work = recorder()
     for tensor in tensors:
-        tensor.version.count += 1
+        version = tensor._shared or tensor.version
+        version.count += 1
         if at_work is not None:
             at_work.write(tensor)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nnkit.backends.pool import overlap
 from nnkit.backends.recording import paused
 from nnkit.errors import GradientError
-from nnkit.tape import Node, enable_grad, is_grad_enabled
+from nnkit.tape import enable_grad, is_grad_enabled
 
 if TYPE_CHECKING:
     from nnkit.tensor import Tensor
@@ -29,7 +29,7 @@ class View:
         self.base = base
         self.path = path
         self.on_tape = is_grad_enabled()
-        self.seen: Node | None = base.node  # that the view's own node comes from
+        self.seen = base._node  # that the view's own node comes from; a base is no view itself
 
     def renew(self, tensor: Tensor) -> None:
         """Give the view a node that comes from what its base is now."""

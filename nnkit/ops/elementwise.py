@@ -6,6 +6,7 @@ of the function's own inputs by name, or, under another name, the function's out
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,8 +44,8 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
         backend.map(f"{formula}_grad", (dy, kept) if reads else (dy,), (dx,), scalars)
         return (dx,)
 
-    saved = [x if read == "x" else OUTPUT for read in reads]
-    return result(name, y, backend, (x,), pullback, (saved,))
+    saved = ((x if reads == ("x",) else OUTPUT,),) if reads else ()
+    return result(name, y, backend, (x,), pullback, saved)
 
 
 def _unary(name: str, formula: str, says: str) -> Callable[[Tensor], Tensor]:
@@ -153,7 +154,14 @@ def unbroadcast(backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Any:
     return out
 
 
-def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None]) -> Tensor:
+@functools.cache
+def _reads(grads: tuple[str | None, ...]) -> list[list[int]]:
+    """For each gradient, which of x, y and z its formula reads."""
+    formulas = [None if gradient is None else FORMULAS[gradient] for gradient in grads]
+    return [[] if formula is None else ["xyz".index(n) for n in element_names(formula)[1:]] for formula in formulas]
+
+
+def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...]) -> Tensor:
     """A formula of two tensors with broadcasting; ``grads`` are the formulas of its two gradients.
 
     None: the gradient passes unchanged.
@@ -163,14 +171,13 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None])
         formula = _on_booleans(name, formula)
     z = backend.empty(shape, x.dtype)
     backend.map(formula, (x.array, y.array), (z,))
-    operands, arrays = {"x": x, "y": y, "z": OUTPUT}, {"x": x.array, "y": y.array, "z": z}
-    reads = [() if gradient is None else element_names(FORMULAS[gradient])[1:] for gradient in grads]
+    arrays, reads = (x.array, y.array, z), _reads(grads)
 
     def one(dz: Any, number: int, shape: tuple[int, ...]) -> Any:
         out, gradient = dz, grads[number]
         if gradient is not None:
             out = backend.empty(tuple(dz.shape), backend.dtype_of(dz))
-            backend.map(gradient, [dz, *(arrays[n] for n in reads[number])], (out,))
+            backend.map(gradient, [dz, *(arrays[i] for i in reads[number])], (out,))
         return unbroadcast(backend, out, shape)
 
     def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
@@ -179,7 +186,8 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None])
             one(dz, 1, y.shape) if into[1] is not None else None,
         )
 
-    return result(name, z, backend, (x, y), pullback, [[operands[n] for n in names] for names in reads])
+    operands = x, y, OUTPUT
+    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads])
 
 
 #: What arithmetic is on booleans.

@@ -137,8 +137,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
 
     inputs = (x2, w) if b is None else (x2, w, b)
     active = (OUTPUT,) if z is None and name != "identity" else ()
-    factors = ((w,), (x2,)) if half is None else ((), ())
-    reads = [(*factor, *active) for factor in (*factors, ())]
+    reads = (((w, *active), (x2, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
     out = result("linear", y, backend, inputs, pullback, reads)
     return out if x.ndim == 2 else reshape(out, (*lead, O))
 

@@ -207,7 +207,7 @@ class Optimizer(Watched):
             rates.advance(unless)
             for run in runs:
                 self._launch(run, rates, unless)()
-            written(*(p for p in group["params"] if p.requires_grad and p.gradient.filled))
+            written(*[p for p in group["params"] if p.requires_grad and p.gradient._filled])
         return loss
 
     @contextmanager
