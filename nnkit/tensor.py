@@ -1,7 +1,7 @@
 """Tensor: an array on a device, and the tape that made it. The surface is PyTorch's.
 
 Here is what a tensor is: memory, device, gradient. What can be computed with it is in ``nnkit.methods``, by name,
-and the mathematics in ``nnkit.ops``, which builds on this file.
+and the mathematics in ``nnkit.ops``, which builds on this file; what it becomes elsewhere in ``nnkit.conversions``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 
 from nnkit import backends, dtypes
 from nnkit.backends import Backend, Device
-from nnkit.backends.recording import note_host_read, recorder
+from nnkit.backends.recording import recorder
+from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
@@ -41,7 +42,7 @@ def resolve(device: str | Device | None) -> Backend:
     return backends.get(_default_device[0] if device is None else device)
 
 
-class Tensor(Methods):
+class Tensor(Conversions, Methods):
     """An n-dimensional array on a device. Made by ``nnkit.tensor`` and by ops.
 
     >>> import nnkit
@@ -280,58 +281,7 @@ class Tensor(Methods):
         before, self.array, self.backend = self.array, value.array, value.backend
         changed(self, "array", before)
 
-    # ---- to the host and elsewhere ------------------------------------------------------------------------------
-
-    def _host(self) -> np.ndarray:
-        return self.backend.to_numpy(self.array)
-
-    def numpy(self) -> np.ndarray:
-        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape."""
-        if self.requires_grad:
-            raise GradientError("numpy() of a tensor that requires grad: use .detach().numpy()")
-        return self._host()
-
-    def item(self) -> Any:
-        """The one element as a Python number."""
-        if self.numel() != 1:
-            raise ShapeError(f"item() needs a tensor of one element, got shape {self.shape}")
-        return self._host().item()
-
-    def tolist(self) -> Any:
-        """Nested lists of Python numbers."""
-        return self._host().tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        host = self._host()
-        if dtype is not None and host.dtype != dtype:
-            return host.astype(dtype)
-        return host.copy() if copy else host
-
-    def __dlpack__(self, **options: Any) -> Any:
-        note_host_read()
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self.array.__dlpack_device__()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise TypeError(f"only integer tensors can be used as an index, got {self.dtype}")
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            raise ShapeError(f"the truth value of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
-        return bool(self.item())
-
-    def __format__(self, specification: str) -> str:
-        return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
+    # ---- copies ----------------------------------------------------------------------------------------------
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
@@ -345,29 +295,6 @@ class Tensor(Methods):
         if self.node is not None:
             raise GradientError("a tensor on the tape cannot be pickled; use .detach() first")
         return _restore, (type(self), np.array(self._host()), str(self.device), self._requires_grad)
-
-    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Tensor:
-        """On another device and/or of another element type; itself where nothing changes."""
-        for target in targets:
-            if isinstance(target, Tensor):
-                device, dtype = target.device, target.dtype
-            elif isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
-                device = target
-            elif target is not None:
-                dtype = target
-        return OPS["to"](self, device, dtype)
-
-    def cpu(self) -> Tensor:
-        """On the best CPU backend, or itself when it is on a CPU already."""
-        return self if self.device.type == "cpu" else self.to("cpu")
-
-    def cuda(self, index: int = 0) -> Tensor:
-        """On an NVIDIA GPU."""
-        return self.to(Device("cuda", index))
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """Of another tensor's element type."""
-        return self.to(other.dtype)
 
 
 class Parameter(Tensor):
@@ -395,14 +322,6 @@ def _restore(kind: type[Tensor], values: np.ndarray, device: str, requires_grad:
     restored = kind.__new__(kind)
     Tensor.__init__(restored, backend.asarray(values), backend, requires_grad)
     return restored
-
-
-def _is_dtype(text: str) -> bool:
-    try:
-        dtypes.as_dtype(text)
-    except TypeError:
-        return False
-    return True
 
 
 #: Among what a gradient reads: the op's own output.

@@ -81,7 +81,7 @@ def floor(name: str) -> str:
 LEAVES = {"nnkit.errors", "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils"}
 CORE = {
     "nnkit.ops", "nnkit.tensor", "nnkit.tape", "nnkit.methods", "nnkit.creation", "nnkit.random", "nnkit.dtypes",
-    "nnkit.gradients", "nnkit.state", "nnkit.precision",
+    "nnkit.gradients", "nnkit.state", "nnkit.precision", "nnkit.views", "nnkit.conversions",
 }  # fmt: skip
 TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
 #: Part -> the parts that it may not import, at any level of any function.
