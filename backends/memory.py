@@ -130,12 +130,12 @@ class Memory:
 
     def is_contiguous(self, x: Array) -> bool:
         """Whether the elements lie in memory one after the other, in row-major order."""
-        seen = shadow(x)
+        seen = x if hasattr(x, "flags") else shadow(x)
         return seen is None or bool(seen.flags.c_contiguous)
 
     def strides(self, x: Array) -> tuple[int, ...]:
         """How many bytes lie between neighbours along each axis."""
-        seen = shadow(x)
+        seen = x if hasattr(x, "strides") else shadow(x)
         return (1,) * len(x.shape) if seen is None else tuple(seen.strides)
 
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:

@@ -43,9 +43,6 @@ class NumpyBackend(Backend):
         except ValueError:
             return None
 
-    def is_contiguous(self, x: np.ndarray) -> bool:
-        return x.flags.c_contiguous
-
     def native(self, dtype: Any) -> np.dtype:
         return np.dtype(dtype)
 

@@ -311,6 +311,7 @@ class Parameter(Tensor):
         if not isinstance(data, Tensor):
             data = OPS["tensor"](data)
         super().__init__(data.array, data.backend, requires_grad)
+        self.version = data.version
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
