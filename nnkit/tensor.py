@@ -19,7 +19,7 @@ from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
-from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled
+from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad
 from nnkit.views import View, view_of
 
 _default_device = ["cpu"]
@@ -120,8 +120,10 @@ class Tensor(Conversions, Methods):
     def __repr__(self) -> str:
         body = np.array2string(self._host(), separator=", ", prefix="tensor(", precision=4)
         extra = "" if self.dtype in (dtypes.float32, dtypes.int64, dtypes.bool_) else f", dtype={self.dtype}"
-        if self.node is not None:
-            extra += f", grad_fn=<{self.node.name}>"
+        with no_grad():  # to show a view is not to use it
+            node = self.node
+        if node is not None:
+            extra += f", grad_fn=<{node.name}>"
         elif self._requires_grad:
             extra += ", requires_grad=True"
         return f"tensor({body}{extra})"

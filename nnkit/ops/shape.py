@@ -20,7 +20,9 @@ from nnkit.tensor import Tensor, resolve, result, same_backend, view_result
 
 @op
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same elements in row-major order; one size may be -1. Raises ShapeError when the counts differ.
+    """The same elements in row-major order; one size may be -1. A view, or where elements would have to move, a copy.
+
+    Raises ShapeError when the counts differ.
 
     >>> import nnkit
     >>> reshape(nnkit.arange(6), (2, -1)).shape
