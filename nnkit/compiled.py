@@ -28,7 +28,7 @@ from nnkit.guards import Guards
 from nnkit.observer import call
 from nnkit.observer.frames import observing as observed
 from nnkit.observer.near import tensors_near
-from nnkit.structures import PLAIN, Containers, Maker, copier, is_input, key_of, leaves, rebuilt
+from nnkit.structures import PLAIN, Containers, Maker, copier, is_input, key_of, leaves, rebuilt, returned
 from nnkit.tape import is_grad_enabled
 from nnkit.tensor import Tensor, resolve, written
 
@@ -188,7 +188,7 @@ class Compiled:
         reason = _obstacle(work, value, statics)
         if reason is not None:
             self._run_plainly(key, reason)
-            return _returned(value, statics, tensors)
+            return returned(value, statics, tensors)
         if observing:
             self._observed.add(key)
         lasting = observer.lasting()
@@ -197,11 +197,11 @@ class Compiled:
         self._lasting = self._lasting + 1 if lasting else 0
         if lasting is not None and self._lasting >= PATIENCE:
             self._run_plainly(key, lasting)
-            return _returned(value, statics, tensors)
+            return returned(value, statics, tensors)
         if restless is not None and self.fullgraph and self._recordings > TRIES:
             raise GraphError(self._cannot(restless))
         if observing or restless is not None:
-            return _returned(value, statics, tensors)
+            return returned(value, statics, tensors)
         outputs = copier(value, statics, work.owns)
         result = outputs(tensors)  # before another thread can replay
         guards, changing = Guards(work, observer), work.changing()
@@ -273,15 +273,10 @@ def _hand_back(work: ProgramRecorder, statics: list[Tensor], tensors: list[Tenso
         if static is not tensor and work.changes_arguments:
             tensor.backend.transfer(static.array, tensor.array)
             written(tensor)
-        if static is not tensor and static.requires_grad:
+            tensor.node = static.node
+        if static is not tensor and static.is_leaf and static.requires_grad:
             tensor.requires_grad_()
             tensor.gradient = static.gradient
-
-
-def _returned(value: Any, statics: list[Tensor], tensors: list[Tensor]) -> Any:
-    """A result in which an argument stands for its copy."""
-    originals = {id(static): tensor for static, tensor in zip(statics, tensors, strict=True)}
-    return rebuilt(value, lambda leaf: originals.get(id(leaf), leaf))
 
 
 def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor]) -> str | None:

@@ -93,24 +93,42 @@ def copier(value: Any, statics: list[Tensor], owns: Callable[[Any], bool]) -> Ma
 
 def _tensor_maker(value: Tensor, statics: list[Tensor], owns: Callable[[Any], bool]) -> Maker:
     array, backend, view = value.array, value.backend, value.view_of
-    base = value if view is None else view.base
-    number = next((i for i, static in enumerate(statics) if base is static), None)
-    detached = next((i for i, static in enumerate(statics) if array is static.array), None)
-    if view is None:
-        if number is not None:
-            return lambda tensors: tensors[number]
-        if detached is not None:
-            return lambda tensors: tensors[detached].detach()
-        if not owns(array):
-            return lambda tensors: value
-    elif number is not None or not owns(array):
-        return lambda tensors: _part(view, base if number is None else tensors[number])
-    return lambda tensors: Tensor(backend.duplicate(array), backend)
+    from_argument = _argument_maker(value, statics)
+    if from_argument is not None:
+        return from_argument
+    if owns(array):
+        return lambda tensors: Tensor(backend.duplicate(array), backend)
+    return (lambda tensors: value) if view is None else (lambda tensors: _part(view, view.base))
+
+
+def _argument_maker(value: Tensor, statics: list[Tensor]) -> Maker | None:
+    """How to have of the arguments what a tensor is of the copies that stand for them; None where it is nothing."""
+    view, base = value.view_of, value if value.view_of is None else value.view_of.base
+    number = next((i for i, static in enumerate(statics) if base is static or value.array is static.array), None)
+    if number is None:
+        return None
+    if value is statics[number]:
+        return lambda tensors: tensors[number]
+    if view is not None and base is statics[number]:
+        return lambda tensors: _part(view, tensors[number])
+    return lambda tensors: tensors[number].detach()
+
+
+def returned(value: Any, statics: list[Tensor], tensors: list[Tensor]) -> Any:
+    """A result in which arguments and views of them stand for their copies and views of those."""
+
+    def original(leaf: Any) -> Any:
+        make = _argument_maker(leaf, statics) if isinstance(leaf, Tensor) and leaf.node is None else None
+        return leaf if make is None else make(tensors)
+
+    return rebuilt(value, original)
 
 
 def _part(view: View, base: Tensor) -> Tensor:
     with no_grad():
         part: Tensor = follow(view.path, base)
+    if part.view_of is not None:
+        part.view_of.on_tape = view.on_tape
     return part
 
 

@@ -191,3 +191,21 @@ def test_what_outlives_a_recorded_step_is_not_put_on_the_tape_by_it(device: str)
     step(nnkit.ones(2))
     total.backward()
     assert w.grad is not None and w.grad.tolist() == [3.0, 3.0]
+
+
+def test_an_argument_that_a_step_puts_on_the_tape_is_on_it(device: str) -> None:
+    w = nnkit.tensor([2.0, 3.0], requires_grad=True)
+
+    def run(recorded: bool) -> list[Any]:
+        step = nnkit.compile(lambda x: x.mul_(w)) if recorded else lambda x: x.mul_(w)
+        seen = []
+        for _ in range(4):
+            x, w.grad = nnkit.tensor([1.0, 4.0]), None
+            step(x)
+            x.sum().backward()
+            assert w.grad is not None
+            seen.append([x.tolist(), w.grad.tolist()])
+        return seen
+
+    recorded, plain = both(run)
+    assert recorded == plain == [[[2.0, 12.0], [1.0, 4.0]]] * 4
