@@ -341,8 +341,7 @@ def result(
 ) -> Tensor:
     """An op's output as a tensor, on the tape when a gradient may be wanted.
 
-    ``reads`` are, for each input, the tensors (or OUTPUT) that its gradient is computed from; where one of them is
-    changed in place before that, backward refuses. Without it, no gradient reads any.
+    ``reads``: for each input, the tensors (or OUTPUT) that its gradient reads; backward refuses if they have changed.
     """
     out = Tensor(array, backend)
     at_work = recorder()
