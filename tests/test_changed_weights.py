@@ -8,6 +8,7 @@ import pytest
 
 import nnkit
 from nnkit import Tensor, errors, nn, optim
+from nnkit.keras.logits import logits_of, with_logits
 
 
 def adversary_steps_first() -> Tensor:
@@ -110,3 +111,12 @@ def test_a_step_changes_only_what_has_a_gradient(device: str) -> None:
     optimizer.step()
     score.backward()
     assert first.weight.grad is not None and first.weight.grad.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+
+
+def test_probabilities_that_are_changed_are_not_taken_for_those_of_their_logits(device: str) -> None:
+    logits = nnkit.tensor([[1.0, 2.0]])
+    for change in (lambda p: p.mul_(0.5), lambda p: logits.add_(1.0)):
+        probabilities = with_logits(logits.softmax(), logits, "softmax")
+        assert logits_of(probabilities, "softmax") is logits
+        change(probabilities)
+        assert logits_of(probabilities, "softmax") is None
