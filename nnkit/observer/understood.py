@@ -43,9 +43,9 @@ KNOWN = ("numpy", "array_api_compat", "array_api_strict", "ml_dtypes", "numba", 
 #: Words of nnkit that do something to the world outside a step.
 OUTSIDE_A_STEP = {"fit", "evaluate", "predict", "save", "load", "manual_seed", "seed", "set_state", "set_rng_state"}
 OUR_PARTS = (
-    "nnkit", "nnkit.amp", "nnkit.creation", "nnkit.dtypes", "nnkit.gradients", "nnkit.keras", "nnkit.methods",
-    "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random", "nnkit.structures", "nnkit.tape",
-    "nnkit.tensor", "nnkit.training.metrics",
+    "nnkit", "nnkit.amp", "nnkit.conversions", "nnkit.creation", "nnkit.dtypes", "nnkit.gradients", "nnkit.keras",
+    "nnkit.methods", "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random",
+    "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.metrics",
 )  # fmt: skip
 
 
