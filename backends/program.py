@@ -49,6 +49,7 @@ class ProgramRecorder:
         self.before: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.obstacles: list[str] = []
         self.trace: Trace | None = None  # for comparing this recording with a later one
+        self.stream: Any = None  # of random numbers, that the step draws from
         self.observer: Any = None  # of the user's code, where that is observed
         self.refuse: Callable[[str], Exception] | None = None
         self.changes_arguments = False

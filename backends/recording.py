@@ -55,6 +55,7 @@ class Recorder(Protocol):
     flags: dict[int, tuple[Any, bool | None]]
     born: dict[int, Any]
     observer: Any
+    stream: Any
 
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""

@@ -141,7 +141,7 @@ from nnkit.precision import (
     set_float32_matmul_precision,
     set_matmul_precision,
 )
-from nnkit.random import initial_seed, manual_seed
+from nnkit.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from nnkit.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from nnkit.tensor import Parameter, Tensor, get_default_device, set_default_device
 

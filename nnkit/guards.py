@@ -16,6 +16,7 @@ from nnkit.backends.recording import same
 from nnkit.dtypes import get_default_dtype
 from nnkit.observer.places import Places
 from nnkit.precision import autocast_type, get_matmul_precision
+from nnkit.random import current
 from nnkit.state import Watched, changes
 from nnkit.tensor import Tensor, get_default_device
 
@@ -39,6 +40,7 @@ class Guards:
         self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]
+        self._stream = recorder.stream
         self._defaults = _defaults()
         self._half = autocast_type()
         own = {id(leaf.gradient) for leaf in recorder.born.values() if isinstance(leaf, Tensor)}
@@ -49,7 +51,7 @@ class Guards:
 
     def hold(self) -> bool:
         """Whether the program is still true to the world."""
-        if autocast_type() != self._half:
+        if autocast_type() != self._half or (self._stream is not None and current() is not self._stream):
             return False
         for gradient, filled in self._entry:
             if gradient._filled is not filled:

@@ -1,8 +1,11 @@
-"""Random numbers that do not depend on the device: one seed, and a draw number that grows by one.
+"""Random numbers that do not depend on the device: a seed, and a draw number that grows by one.
 
 Everything comes from the counter-based generator of ``kernels.philox``. Initial weights and shuffles are drawn on
 the host and copied, dropout masks and samples are drawn on the device from its own draw counter; with the same
 seed and the same sequence of calls they are the same on every device, uniforms and masks to the bit.
+
+A stream belongs to who draws: there is one for the process, and ``fit`` with a seed, an estimator, or anybody else with
+a Generator draws from another, which moves nobody else's.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,31 +22,11 @@ import numpy as np
 
 from nnkit import backends
 from nnkit.backends import Backend
-from nnkit.backends.recording import recorder
+from nnkit.backends.recording import paused, recorder
 from nnkit.kernels import philox, special
 from nnkit.kernels.vocabulary import array_words, bind
 
 _normal_quantile = bind({"quantile": special.normal_quantile}, array_words(np))["quantile"]
-_host = {"seed": 0, "draw": 0}
-_device_states: dict[Backend, Any] = {}
-_awaited: dict[str, list[int]] = {}  # device -> where its stream goes on, when it first draws
-
-
-def manual_seed(seed: int) -> None:
-    """Start every stream anew, on the host and on every device. ``seed`` is any int of 64 bits.
-
-    >>> manual_seed(0); a = host_uniform((2,)); manual_seed(0); bool((a == host_uniform((2,))).all())
-    True
-    """
-    _host["seed"], _host["draw"] = _signed(seed), 0
-    _awaited.clear()
-    for backend, state in _device_states.items():
-        backend.copy(backend.asarray(np.array([_host["seed"], 0], np.int64)), state)
-
-
-def initial_seed() -> int:
-    """The seed in use."""
-    return _host["seed"]
 
 
 def _signed(seed: int) -> int:
@@ -49,19 +34,146 @@ def _signed(seed: int) -> int:
     return (int(seed) + 2**63) % 2**64 - 2**63
 
 
-def _start(backend: Backend) -> np.ndarray:
-    """Where the stream of a device begins: seed and draw number."""
-    return np.array(_awaited.get(str(backend.device), [_host["seed"], 0]), np.int64)
+class Generator:
+    """A stream of random numbers with a state of its own: a seed, and how often was drawn, on the host and each device.
+
+    The same seed and the same calls give the same numbers on every device. What is drawn in one stream does not move
+    another; the draws of several threads from the same stream come in the threads' order. As ``torch.Generator``.
+
+    >>> stream = Generator(3); a = rand_of(stream, 2); state = stream.get_state(); b = rand_of(stream, 2)
+    >>> stream.set_state(state); bool((rand_of(stream, 2) == b).all()), bool((a == b).all())
+    (True, False)
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed, self._draw = _signed(seed), 0
+        self._states: dict[Backend, Any] = {}
+        self._awaited: dict[str, list[int]] = {}  # device -> where its stream goes on, when it first draws
+        self._lock = threading.Lock()
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start anew, on the host and on every device. ``seed`` is any int of 64 bits."""
+        self.set_state({"host": [_signed(seed), 0], "devices": {}})
+        return self
+
+    def seed(self) -> int:
+        """Start anew from a seed that the operating system gives, and return it."""
+        found = int.from_bytes(os.urandom(7), "little")
+        self.manual_seed(found)
+        return found
+
+    def initial_seed(self) -> int:
+        """The seed in use."""
+        return self._seed
+
+    def host_state(self) -> tuple[int, int]:
+        """Seed and draw number of the next draw on the host."""
+        return self._seed, self._draw
+
+    def get_state(self) -> dict[str, Any]:
+        """The stream as it is now, for ``set_state``: seed and draw number, on the host and on each device."""
+        devices = {str(backend.device): [int(n) for n in backend.to_numpy(s)] for backend, s in self._states.items()}
+        return {"host": list(self.host_state()), "devices": self._awaited | devices}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on as from the moment of ``get_state``; a device that had not drawn begins where the host began."""
+        self._seed, self._draw = state["host"]
+        self._awaited = {device: list(numbers) for device, numbers in state["devices"].items()}
+        for backend, numbers in self._states.items():
+            backend.copy(backend.asarray(self._start(backend)), numbers)
+
+    def _start(self, backend: Backend) -> np.ndarray:
+        """Where the stream of a device begins: seed and draw number."""
+        return np.array(self._awaited.get(str(backend.device), [self._seed, 0]), np.int64)
+
+    def next_key(self, backend: Backend) -> Any:
+        """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
+        state = self._states.get(backend)
+        if state is None:
+            with paused():
+                state = self._states.setdefault(backend, backend.asarray(self._start(backend)))
+        at_work = recorder()
+        if at_work is not None:
+            at_work.stream = self
+        key = backend.empty((2,), np.int64)
+        backend.next_key(state, key)
+        return key
+
+    def host_key(self) -> np.ndarray:
+        """The key of the next draw on the host: int64 (2,)."""
+        with self._lock:
+            draw = self._draw
+            self._draw += 1
+        return np.array([self._seed, draw], np.int64)
+
+
+def rand_of(stream: Generator, count: int) -> np.ndarray:
+    """Uniform numbers of a stream, on the host."""
+    with using(stream):
+        return host_uniform((count,))
+
+
+default_generator = Generator()
+
+
+class _Current(threading.local):
+    stream: Generator | None = None
+
+
+_current = _Current()
+
+
+def current() -> Generator:
+    """The stream that this thread draws from: its own, inside ``using``; else the one of the whole process."""
+    return _current.stream or default_generator
+
+
+@contextlib.contextmanager
+def using(stream: Generator | None) -> Iterator[None]:
+    """Let this thread draw from ``stream`` inside the block; with None, from what it drew from before."""
+    before = _current.stream
+    _current.stream = stream or before
+    try:
+        yield
+    finally:
+        _current.stream = before
+
+
+def manual_seed(seed: int) -> None:
+    """Start the stream anew, on the host and on every device. ``seed`` is any int of 64 bits.
+
+    >>> manual_seed(0); a = host_uniform((2,)); manual_seed(0); bool((a == host_uniform((2,))).all())
+    True
+    """
+    current().manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed in use."""
+    return current().initial_seed()
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The state of the stream, for ``set_rng_state``: seed and draw numbers, of the host and of each device."""
+    return current().get_state()
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Go on drawing as from the moment of ``get_rng_state``."""
+    current().set_state(state)
+
+
+def host_state() -> tuple[int, int]:
+    """Seed and draw number of the next draw on the host."""
+    return current().host_state()
+
+
+get_state, set_state = get_rng_state, set_rng_state
 
 
 def next_key(backend: Backend) -> Any:
     """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
-    state = _device_states.get(backend)
-    if state is None:
-        state = _device_states[backend] = backend.asarray(_start(backend))
-    key = backend.empty((2,), np.int64)
-    backend.next_key(state, key)
-    return key
+    return current().next_key(backend)
 
 
 def _host_key(seed: int | None = None, draw: int | None = None) -> np.ndarray:
@@ -69,10 +181,10 @@ def _host_key(seed: int | None = None, draw: int | None = None) -> np.ndarray:
     at_work = recorder()
     if at_work is not None:
         at_work.obstacle("it draws random numbers on the host")
-    if draw is None:
-        draw = _host["draw"]
-        _host["draw"] += 1
-    return np.array([_host["seed"] if seed is None else _signed(seed), draw], np.int64)
+    key = current().host_key() if draw is None else np.array([initial_seed(), draw], np.int64)
+    if seed is not None:
+        key[0] = _signed(seed)
+    return key
 
 
 def _host_words(count: int, purpose: str) -> np.ndarray:
@@ -123,26 +235,6 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     return keys
 
 
-def host_state() -> tuple[int, int]:
-    """Seed and draw number of the next draw on the host."""
-    return _host["seed"], _host["draw"]
-
-
-def get_state() -> dict[str, Any]:
-    """The streams as they are now, for ``set_state``: seed and draw number, on the host and on each device."""
-    devices = {str(backend.device): [int(n) for n in backend.to_numpy(s)] for backend, s in _device_states.items()}
-    return {"host": list(host_state()), "devices": devices}
-
-
-def set_state(state: Mapping[str, Any]) -> None:
-    """Go on drawing as from the moment of ``get_state``; a device that had not drawn begins where the host began."""
-    _host["seed"], _host["draw"] = state["host"]
-    _awaited.clear()
-    _awaited.update(state["devices"])
-    for backend, numbers in _device_states.items():
-        backend.copy(backend.asarray(_start(backend)), numbers)
-
-
 @functools.lru_cache(maxsize=4)
 def _numbers(count: int) -> np.ndarray:
     return np.arange(count)
@@ -158,12 +250,7 @@ def preserved() -> Iterator[None]:
     >>> bool((a == host_uniform((2,))).all())
     True
     """
-    host = dict(_host)
-    states = {backend: np.array(backend.to_numpy(state)) for backend, state in _device_states.items()}
-    try:
+    stream = Generator()
+    stream.set_state(get_rng_state())
+    with using(stream):
         yield
-    finally:
-        _host.update(host)
-        for backend, state in _device_states.items():
-            before = states.get(backend, np.array([_host["seed"], 0], np.int64))
-            backend.copy(backend.asarray(before), state)

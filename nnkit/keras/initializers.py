@@ -72,8 +72,7 @@ class Initializer:
         if self.seed is None:
             self.fill(values)
         else:
-            with random.preserved():
-                random.manual_seed(self.seed)
+            with random.using(random.Generator(self.seed)):
                 self.fill(values)
         return values
 

@@ -92,8 +92,7 @@ class _Perceptron(BaseEstimator):
             validation = (X_val, y_val)
         size = min(len(X), 200 if self.batch_size == "auto" else positive_integer(self.batch_size, "batch_size"))
         stop = self._stop(score)
-        with random.preserved():
-            random.manual_seed(int(generator.randint(2**31)))
+        with random.using(random.Generator(int(generator.randint(2**31)))):
             self.module_ = self._network(X.shape[1], outputs, size, X.dtype)
             record = training.fit(
                 self.module_,

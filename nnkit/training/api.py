@@ -14,7 +14,7 @@ from nnkit.compiled import enabled as recording_enabled
 from nnkit.nn import losses
 from nnkit.nn.module import Module
 from nnkit.optim import GradScaler, Optimizer
-from nnkit.random import manual_seed
+from nnkit.random import Generator, using
 from nnkit.training import metrics as metric_table
 from nnkit.training.callbacks import Callback
 from nnkit.training.door import Door
@@ -99,7 +99,8 @@ def fit(
       staying float32; in float16 the loss is scaled (see ``nnkit.GradScaler``), and steps that overflow are left out
     - ``resume``: a file that a RunCheckpoint wrote: go on there as if the training had not ended, to the bit. All else
       must be as it was then; epochs ``epochs`` - 1 included are run
-    - ``seed``: calls ``nnkit.manual_seed``, and makes each epoch's order a function of the seed and its number
+    - ``seed``: what is drawn (dropout, orders) comes from a stream of its own with this seed, and each epoch's order is
+      a function of the seed and its number; without one, from the thread's stream (``nnkit.manual_seed``)
 
     Bad data raise DataError, LabelError, ShapeError or DtypeError before anything is trained. A loss that turns NaN or
     infinite raises DivergenceError and leaves weights from shortly before (see ``trainer``). Ctrl-C finishes the step,
@@ -120,25 +121,24 @@ def fit(
     shown = _with_progress(callbacks, verbose)
     objective = Objective(model, losses.get(loss))
     measured = _metrics(metrics, objective.loss)
-    if seed is not None:
-        manual_seed(seed)
-    source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
-    chosen = _optimizer(model, optimizer)
-    recorded = compile and recording_enabled()
-    last = _last_fit(model)
-    computed = precision_of(precision, last.scaler if optimizer is None else None)
-    step = TrainingStep(model, objective, chosen, Totals(measured, objective), clip_norm, clip_value, computed)
-    validate = None
-    if validation is not None:
-        validate = Evaluation(
-            EvaluationStep(model, objective, Totals(measured, objective), computed), validation, recorded
-        )
-    trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
-    if saved is not None:
-        trainer.resume(saved)
-    last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
-    last.scaler = computed.scaler
-    return trainer.run()
+    with using(None if seed is None else Generator(seed)):
+        source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
+        chosen = _optimizer(model, optimizer)
+        recorded = compile and recording_enabled()
+        last = _last_fit(model)
+        computed = precision_of(precision, last.scaler if optimizer is None else None)
+        step = TrainingStep(model, objective, chosen, Totals(measured, objective), clip_norm, clip_value, computed)
+        validate = None
+        if validation is not None:
+            validate = Evaluation(
+                EvaluationStep(model, objective, Totals(measured, objective), computed), validation, recorded
+            )
+        trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
+        if saved is not None:
+            trainer.resume(saved)
+        last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
+        last.scaler = computed.scaler
+        return trainer.run()
 
 
 def evaluate(
