@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnkit import io, random
+from nnkit.backends.advice import DISTRIBUTION
 from nnkit.errors import ModelFileError
 from nnkit.io.model import check_fit, layout_of
 from nnkit.loading import Fit
@@ -161,7 +162,7 @@ def _data(trainer: Trainer) -> dict[str, Any]:
 def _place(trainer: Trainer) -> dict[str, str]:
     """Where the training runs: another place rounds otherwise."""
     try:
-        own = version("nnkit")
+        own = version(DISTRIBUTION)
     except PackageNotFoundError:  # used without being installed
         own = "?"
     return {"device": str(home(trainer.model)[0]), "nnkit": own, "numpy": np.__version__}
