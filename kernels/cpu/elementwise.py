@@ -39,7 +39,7 @@ def map_kernel(formula: str, shape: Shape) -> Kernel:
     # Booleans choose and compare; the type of the other inputs is the one computed in.
     computed = next((t for t in shape.inputs if t != "bool"), "bool")
     text = map_text(formula, shape)
-    return load(Source(f"map_{formula}_{shape.name()}", text, lambda: namespace(computed)))
+    return load(Source(f"map_{formula}_{shape.name()}", text, namespace, (computed,)))
 
 
 def namespace(dtype: str) -> dict[str, Any]:
