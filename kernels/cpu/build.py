@@ -62,8 +62,9 @@ def build(source: Source, simple: bool = False) -> Object:
 
 @contextlib.contextmanager
 def _few_passes() -> Iterator[None]:
-    from numba.core import config
+    from numba.core import config as options
 
+    config: Any = options
     before = config.OPT, config.LOOP_VECTORIZE
     config.OPT, config.LOOP_VECTORIZE = type(config.OPT)(1), 0
     try:

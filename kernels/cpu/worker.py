@@ -69,17 +69,20 @@ class Worker:
             raise
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            from multiprocessing.spawn import get_executable  # which knows of programs that Python is a part of
+        if self._process is not None:
+            return self._process
+        from multiprocessing.spawn import get_executable  # which knows of programs that Python is a part of
 
-            command = [os.fsdecode(get_executable()), "-c", START.format(module=__name__)]
-            hidden = {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **hidden
-            )
-            assert self._process.stdin is not None
-            self._process.stdin.write(pickle.dumps(sys.path))
-        return self._process
+        process = self._process = subprocess.Popen(
+            [os.fsdecode(get_executable()), "-c", START.format(module=__name__)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        assert process.stdin is not None
+        process.stdin.write(pickle.dumps(sys.path))
+        return process
 
     def end(self) -> int | None:
         """End the process; its exit code, None where there was none to end."""
