@@ -12,17 +12,21 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nnkit import backends
+from nnkit.kernels import compilation
 from nnkit.kernels.compilation import Compilations
 from nnkit.kernels.cpu import compiler, worker
 from nnkit.kernels.cpu.build import Object, Source, build
 from nnkit.kernels.cpu.elementwise import Shape, map_text, namespace
 from nnkit.kernels.cpu.words import memory_words
 from nnkit.kernels.cpu.worker import CannotCompile, TookTooLong, Worker
+from nnkit.training import ProgressBar
 
 TEXT = "def kernel(block):\n    pointer(block[0])[0] = 5.0\n"
 SOURCE = Source("five", TEXT, memory_words, ("float64",))
@@ -276,3 +280,15 @@ def test_without_a_standard_error_nothing_is_said(cache: Path, monkeypatch: pyte
     with compilations.one(cache):
         pass
     assert compilations.told
+
+
+def test_the_estimate_of_a_progress_bar_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bar: Any = ProgressBar("bar")
+    bar.set_trainer(SimpleNamespace(steps=10, epochs=1, model=None))
+    bar.on_epoch_begin(0)
+    start, printed = bar._bar.start_t, bar._bar.last_print_t
+    monkeypatch.setattr(compilation, "_seconds", compilation.seconds() + 140.0)
+    for _ in range(2):
+        bar.on_read(0, {})
+        assert (bar._bar.start_t - start, bar._bar.last_print_t - printed) == pytest.approx((140.0, 140.0))
+    bar.on_train_end()

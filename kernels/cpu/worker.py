@@ -10,13 +10,15 @@ import contextlib
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from nnkit.kernels.cpu.build import Object, Source
+from nnkit.kernels.cpu.build import Object, Source, build, prepare
+
+if TYPE_CHECKING:
+    import subprocess
 
 START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {module} import serve; serve()"
 TOO_LONG = 3  # the exit code of a compilation that was given up
@@ -71,6 +73,7 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None:
             return self._process
+        import subprocess
         from multiprocessing.spawn import get_executable  # which knows of programs that Python is a part of
 
         process = self._process = subprocess.Popen(
@@ -89,6 +92,8 @@ class Worker:
         process, self._process = self._process, None
         if process is None:
             return None
+        import subprocess
+
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):
@@ -154,8 +159,6 @@ def serve() -> None:
 def _answer(source: Source, simple: bool, limit: float, watch: _Watch) -> Object | str:
     """The compiled kernel, or what went wrong."""
     try:
-        from nnkit.kernels.cpu.build import build, prepare
-
         prepare(source)  # once; its time is not the kernel's
         watch.start(limit, working=True)
         return build(source, simple)
