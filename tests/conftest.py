@@ -1,4 +1,9 @@
-"""Every test that takes ``device`` runs on each of these devices; a missing one is an error, not a skip."""
+"""Every test that takes ``device`` runs on each of these devices; a missing one is an error, not a skip.
+
+``.ci/run`` adds the device "strict", NumPy that knows the array API alone; what every backend must do is tested on it
+here too. The whole suite runs in two processes, file by file, where pytest-xdist is installed: so kernels are compiled
+side by side. ``-n 0`` makes it one.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,24 @@ import pytest
 
 import nnkit
 
-DEVICES = os.environ.get("NNKIT_TEST_DEVICES", "numpy,numba,strict").split(",")
+DEVICES = os.environ.get("NNKIT_TEST_DEVICES", "numpy,numba").split(",")
+PROCESSES = 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share out a run that names no tests, unless it says how, or wants to stop in a debugger."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if (
+        named
+        or hasattr(config, "workerinput")
+        or not config.pluginmanager.hasplugin("xdist")
+        or config.option.usepdb
+        or config.option.collectonly
+    ):
+        return
+    if config.option.numprocesses is None:
+        config.option.numprocesses, config.option.dist = PROCESSES, "loadfile"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,7 +11,7 @@ import pytest
 
 import nnkit
 from nnkit import backends
-from nnkit.kernels.cpu import linear, products, vectors
+from nnkit.kernels.cpu import compiler, linear, products, vectors
 from nnkit.kernels.cpu.compiler import Kernel
 from nnkit.kernels.cpu.vectors import Registers
 
@@ -30,6 +30,7 @@ def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     kernels = products.dot_kernel, products.small_dot_kernel, products.outer_kernel
     for module in (vectors, products):
         monkeypatch.setattr(module, "registers", lambda: request.param)
+    monkeypatch.setattr(compiler, "compile_object", compiler.build)  # the worker knows of this processor only
     for kernel in kernels:
         kernel.cache_clear()
     yield

@@ -14,8 +14,7 @@ import time
 import numpy as np
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
-from nnkit.kernels.cpu.random import _philox_words, dropout_kernel
-from nnkit.kernels.cpu.words import memory_words
+from nnkit.kernels.cpu.random import _words, dropout_kernel
 from nnkit.kernels.philox import PURPOSES
 
 LANES = """
@@ -37,7 +36,7 @@ def kernel(block):
 
 def main(count: int = 256 * 2048) -> None:
     """Time both on one thread, and check that they agree."""
-    lanes = load(Source("lab_lanes", LANES, lambda: memory_words("float32") | _philox_words()))
+    lanes = load(Source("lab_lanes", LANES, _words, ("float32",)))
     x, key, p = np.ones(count, np.float32), np.array([1, 2], np.int64), np.array([0.1])
     results = []
     for name, kernel in (("lanes in a loop", lanes), ("lanes written out", dropout_kernel("float32"))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
 from nnkit.kernels.cpu.words import compiled_formulas, memory_words, scalar_words
@@ -86,8 +87,11 @@ def kernel(block):
 
 def _load(name: str, dtype: str, text: str) -> Kernel:
     # Sums over a row may be reordered: that is what lets them use vector registers.
-    words = lambda: memory_words(dtype) | compiled_formulas(dtype) | {"greatest": scalar_words()["greatest"]}  # noqa: E731
-    return load(Source(f"{name}_{dtype}", text, words, reassociate=True))
+    return load(Source(f"{name}_{dtype}", text, _words, (dtype,), reassociate=True))
+
+
+def _words(dtype: str) -> dict[str, Any]:
+    return memory_words(dtype) | compiled_formulas(dtype) | {"greatest": scalar_words()["greatest"]}
 
 
 @functools.cache

@@ -1,24 +1,28 @@
 """From a Python function over a block of arguments to the address of machine code, compiled once per machine.
 
-Numba compiles a kernel to object code the first time that any process needs it; the object is kept in a cache folder.
+A kernel is compiled to object code the first time that any process needs it; the object is kept in a cache folder.
 Later processes hand the object to LLVM's loader, which takes a millisecond and does not import Numba at all.
-See ``kernels.cache`` for what the folder's name covers. A missing, damaged or unwritable cache is a miss, never an
-error.
+See ``kernels.cache`` for what a miss is. A compilation that takes too long is given up for that of a simpler form.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
-import json
+import os
 import sys
 import threading
-import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnkit.kernels import cache
+from nnkit.kernels.compilation import Compilations
+from nnkit.kernels.cpu import target
+from nnkit.kernels.cpu.build import Object, Source, build
+from nnkit.kernels.cpu.worker import CannotCompile, TookTooLong, Worker
 
 CFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 #: Named by compiled code for reporting an exception; kernels raise none, and without Numba these have no address.
@@ -26,16 +30,11 @@ UNREACHED = {
     "numba_gil_ensure", "numba_gil_release", "numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct",
     "NRT_Free",
 }  # fmt: skip
-SLOW = 1.0  # seconds of compilation after which a line says what is going on
+LIMIT = 2.0  # seconds of a processor's time, after which a compilation is given up
 
 
-class Source(NamedTuple):
-    """A kernel before compilation: its name (unique), its text, and what the text's global names mean."""
-
-    name: str
-    text: str
-    namespace: Callable[[], dict[str, Any]]
-    reassociate: bool = False  # sums may be reordered, so that they vectorise
+class SlowCompilation(UserWarning):
+    """A kernel takes too long to compile; a simpler form of it runs instead, which gives the same and is slower."""
 
 
 class Kernel(NamedTuple):
@@ -58,33 +57,25 @@ class _Loader:
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self.kernels: dict[str, Kernel] = {}
-        self.spent = 0.0
-        self.told = False
 
-    def load(self, name: str, header: dict[str, Any], code: bytes) -> Kernel:
-        """Link an object file into the process. Raises LookupError when it needs a symbol that is not there."""
-        for symbol in header["needs"]:
+    def load(self, name: str, built: Object) -> Kernel:
+        """Link an object file into the process. Raises LookupError when it lacks something, or needs what is not."""
+        for symbol in built.needs:
             if self.llvm.address_of_symbol(symbol) is None:
                 if symbol not in UNREACHED:
                     raise LookupError(symbol)
                 self.llvm.add_symbol(symbol, _address_of(ctypes.pythonapi.PyErr_Clear))
-        self.engine.add_object_file(self.llvm.ObjectFileRef.from_data(code))
+        self.engine.add_object_file(self.llvm.ObjectFileRef.from_data(built.code))
         self.engine.finalize_object()
-        address = self.engine.get_function_address(header["entry"])
+        address = self.engine.get_function_address(built.entry)
+        if not address:
+            raise LookupError(built.entry)
         return Kernel(name, address, CFunction(address))
-
-    def compile(self, source: Source) -> tuple[dict[str, Any], bytes]:
-        """Compile with Numba; a line on stderr says so when it takes long."""
-        start = time.monotonic()
-        if self.spent > SLOW and not self.told:
-            self.told = True
-            print("nnkit: compiling kernels for this processor, once; they are kept on disk", file=sys.stderr)
-        result = compile_object(source)
-        self.spent += time.monotonic() - start
-        return result
 
 
 _lock = threading.RLock()
+_worker = Worker()
+compilations = Compilations("this processor")
 
 
 @functools.cache
@@ -103,69 +94,85 @@ def load(source: Source) -> Kernel:
         return kernel
 
 
+# ---- kept ---------------------------------------------------------------------------------------------------------
+
+
 def _load_cached(loader: _Loader, source: Source) -> Kernel | None:
+    found = cache.read(_path(source), source.key())
+    if found is None:
+        return None
+    header, code = found
     try:
-        header_line, code = (cache_folder() / f"{source.name}.o").read_bytes().split(b"\n", 1)
-        header = json.loads(header_line)
-        if header["text"] != cache.digest(source.text.encode()) or header["code"] != cache.digest(code):
-            return None
-        return loader.load(source.name, header, code)
-    except (OSError, ValueError, KeyError, TypeError, LookupError):
+        return loader.load(source.name, Object(str(header["entry"]), list(map(str, header["needs"])), code))
+    except (LookupError, TypeError):
         return None
 
 
-def _load_compiled(loader: _Loader, source: Source) -> Kernel:
-    header, code = loader.compile(source)
-    kernel = loader.load(source.name, header, code)
-    try:
-        cache.write(cache_folder() / f"{source.name}.o", json.dumps(header).encode() + b"\n" + code)
-    except OSError:
-        pass  # an unwritable cache only costs the next process a compilation
-    return kernel
+def keep(source: Source, built: Object) -> None:
+    """Write a compiled kernel to the cache. Raises OSError."""
+    cache.write(_path(source), source.key(), {"entry": built.entry, "needs": built.needs}, built.code)
 
 
-def compile_object(source: Source) -> tuple[dict[str, Any], bytes]:
-    """Numba's part: the text becomes object code. Returns the cache header and the code."""
-    from numba import cfunc, types
-
-    namespace = dict(source.namespace())
-    exec(compile(source.text, f"<kernel {source.name}>", "exec"), namespace)
-    # No "nnan" or "ninf": NaN and infinity must come out as they are.
-    fast = {"contract", "nsz"} | ({"reassoc"} if source.reassociate else set())
-    signature = types.void(types.CPointer(types.int64))
-    compiled: Any = cfunc(signature, error_model="numpy", fastmath=fast)(namespace["kernel"])
-    code: bytes = compiled._library.serialize_using_object_code()[2][0]
-    header = {
-        "entry": compiled._wrapper_name,
-        "needs": _undefined_symbols(compiled._library.get_llvm_str()),
-        "text": cache.digest(source.text.encode()),
-        "code": cache.digest(code),
-    }
-    return header, code
-
-
-def _undefined_symbols(llvm_text: str) -> list[str]:
-    """The external functions that compiled code calls, from its LLVM text."""
-    import re
-
-    declared = re.findall(r"^declare [^@]*@\"?([\w.$]+)", llvm_text, re.MULTILINE)
-    return sorted({name for name in declared if not name.startswith("llvm.")})
+def _path(source: Source) -> Path:
+    return cache_folder() / f"{source.name}.o"
 
 
 def cache_folder() -> Path:
-    """Where this machine's compiled kernels are kept."""
+    """Where this machine's compiled kernels are kept: under a name that covers what machine code depends on."""
     return cache.root() / "kernels" / _fingerprint()
 
 
 @functools.cache
 def _fingerprint() -> str:
-    """What machine code depends on: the kernels' sources, the compiler, the processor."""
-    import llvmlite
-    import llvmlite.binding as llvm
+    parts = [cache.sources_digest("cpu"), sys.platform, *target.target(), *target.compiler()]
+    return cache.digest("\0".join(parts).encode())[:20]
 
-    features = llvm.get_host_cpu_features().flatten()
-    parts = [cache.sources_digest("cpu"), llvmlite.__version__, sys.platform, llvm.get_host_cpu_name(), features]
-    return cache.digest("|".join(parts).encode())[:20]
+
+# ---- compiled -----------------------------------------------------------------------------------------------------
+
+
+def _load_compiled(loader: _Loader, source: Source) -> Kernel:
+    with compilations.one(cache_folder()) as failed:
+        built = compile_object(source)
+        try:
+            keep(source, built)
+        except OSError as error:
+            failed(error)
+    return loader.load(source.name, built)
+
+
+def compile_object(source: Source) -> Object:
+    """Compile in another process; what that cannot do, here. A simpler form where it takes too long."""
+    try:
+        try:
+            return _worker.compile(source, limit=LIMIT)
+        except TookTooLong:
+            _say_slow(source)
+            return _worker.compile(source, simple=True)
+    except CannotCompile:
+        return build(source)
+
+
+@functools.cache
+def _say_slow(source: Source) -> None:
+    warnings.warn(
+        f"the kernel {source.name} takes more than {LIMIT:g} seconds to compile; "
+        "a simpler form of it runs instead, which gives the same and is slower",
+        SlowCompilation,
+        stacklevel=2,
+    )
+
+
+def _after_fork() -> None:
+    """The child has none of the other threads, and its parent's worker is not its own."""
+    global _lock
+    _lock = threading.RLock()
+    _worker.forget()
+
+
+atexit.register(_worker.end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _address_of(function: Any) -> int:

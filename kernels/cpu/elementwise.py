@@ -39,7 +39,7 @@ def map_kernel(formula: str, shape: Shape) -> Kernel:
     # Booleans choose and compare; the type of the other inputs is the one computed in.
     computed = next((t for t in shape.inputs if t != "bool"), "bool")
     text = map_text(formula, shape)
-    return load(Source(f"map_{formula}_{shape.name()}", text, lambda: namespace(computed)))
+    return load(Source(f"map_{formula}_{shape.name()}", text, namespace, (computed,)))
 
 
 def namespace(dtype: str) -> dict[str, Any]:
@@ -75,14 +75,20 @@ def map_text(formula: str, shape: Shape) -> str:
         if alias < 0:
             lines.append(f"    y{k} = pointer_{t}(block[{first_scalar + scalars + k}])")
         targets.append(f"y{k}[{here}]" if alias < 0 else f"x{alias}[{here}]")
-    arguments = [f"x{k}[{here if kind == 'f' else PLACES[kind]}]" for k, kind in enumerate(shape.layout)]
-    arguments = [f"{a} != 0" if t == "bool" else a for a, t in zip(arguments, shape.inputs, strict=True)]
+    # What stays the same along a row is read before it: LLVM's vectoriser follows such a value anew from each of its
+    # uses, which in a long formula takes for ever (mish of a column: 2**40 steps).
+    read = [f"x{k}[{here if kind == 'f' else PLACES[kind]}]" for k, kind in enumerate(shape.layout)]
+    read = [f"{a} != 0" if t == "bool" else a for a, t in zip(read, shape.inputs, strict=True)]
+    arguments = [f"v{k}" if kind in "c1" else read[k] for k, kind in enumerate(shape.layout)]
+    lines += [f"    v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind == "1"]
     call = f"{formula}({', '.join(arguments + [f's{k}' for k in range(scalars)])})"
     indent = "        "
     if flat:
         lines.append("    for c in range(R * C):")
     else:
-        lines += ["    for r in range(R):", "        for c in range(C):"]
+        lines.append("    for r in range(R):")
+        lines += [f"        v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind == "c"]
+        lines.append("        for c in range(C):")
         indent += "    "
     if len(targets) == 1:
         lines.append(f"{indent}{targets[0]} = to_{shape.outputs[0]}({call})")

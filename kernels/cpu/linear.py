@@ -47,11 +47,11 @@ def _column_sums(count: int, part: bool) -> Callable[..., None]:
 def bias_grad_kernel(dtype: str) -> Kernel:
     """db = the sums of dz over its rows, or db plus them."""
     text = BIAS_GRAD.format(W=lanes(dtype), wide=REGISTERS * lanes(dtype))
-    return load(Source(f"bias_grad_{dtype}", text, lambda: memory_words(dtype) | _sum_words(dtype)))
+    return load(Source(f"bias_grad_{dtype}", text, _words, (dtype,)))
 
 
-def _sum_words(dtype: str) -> dict[str, Any]:
-    return {
+def _words(dtype: str) -> dict[str, Any]:
+    return memory_words(dtype) | {
         "sums": tile_word(dtype, 2, 4, _column_sums(REGISTERS, False)),
         "part_sums": tile_word(dtype, 2, 4, _column_sums(1, True)),
     }

@@ -83,37 +83,37 @@ def kernel(block):
 @functools.cache
 def fill_kernel(dtype: str) -> Kernel:
     """Every element becomes one value."""
-    return load(Source(f"fill_{dtype}", FILL, lambda: namespace(dtype)))
+    return load(Source(f"fill_{dtype}", FILL, namespace, (dtype,)))
 
 
 @functools.cache
 def take_rows_kernel() -> Kernel:
     """Rows by number, of any type whose rows are a multiple of 4 bytes."""
-    return load(Source("take_rows", TAKE_ROWS, lambda: memory_words("uint32")))
+    return load(Source("take_rows", TAKE_ROWS, memory_words, ("uint32",)))
 
 
 @functools.cache
 def take_batch_kernel() -> Kernel:
     """The rows of a batch at a cursor, of any type whose rows are a multiple of 4 bytes."""
-    return load(Source("take_batch", TAKE_BATCH, lambda: memory_words("uint32")))
+    return load(Source("take_batch", TAKE_BATCH, memory_words, ("uint32",)))
 
 
 @functools.cache
 def copy_rows_kernel() -> Kernel:
     """Rows of a multiple of 4 bytes, some way apart on either side."""
-    return load(Source("copy_rows", COPY_ROWS, lambda: memory_words("uint32")))
+    return load(Source("copy_rows", COPY_ROWS, memory_words, ("uint32",)))
 
 
 @functools.cache
 def add_rows_kernel(dtype: str) -> Kernel:
     """Rows added at places by number."""
-    return load(Source(f"add_rows_{dtype}", ADD_ROWS, lambda: _words(dtype)))
+    return load(Source(f"add_rows_{dtype}", ADD_ROWS, _words, (dtype,)))
 
 
 @functools.cache
 def next_key_kernel() -> Kernel:
     """The key of the next random draw."""
-    return load(Source("next_key", NEXT_KEY, lambda: _words("float64")))
+    return load(Source("next_key", NEXT_KEY, _words, ("float64",)))
 
 
 def _words(dtype: str) -> dict[str, Any]:

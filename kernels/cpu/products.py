@@ -249,15 +249,18 @@ def dot_kernel(dtype: str) -> Kernel:
     """y = x w^T for sums that are longer than SMALL."""
     tile, size = dot_tile(), np.dtype(dtype).itemsize
     text = DOT.format(long=LONG // size, rows=tile.rows, columns=tile.columns, few=ROW.columns, size=size)
-    return load(Source(f"dot_{dtype}_{lanes(dtype)}", text, lambda: _dot_words(dtype)))
+    return load(Source(f"dot_{dtype}_{lanes(dtype)}", text, _dot_words, (dtype,)))
 
 
 @functools.cache
 def small_dot_kernel(dtype: str) -> Kernel:
     """y = x w^T for sums that are no longer than SMALL."""
     text = SMALL_DOT.format(room=ROOM, small=SMALL, W=lanes(dtype), size=np.dtype(dtype).itemsize)
-    words = lambda: memory_words(dtype) | control_words() | {"transpose": tile_word(dtype, 2, 7, _transpose)}  # noqa: E731
-    return load(Source(f"small_dot_{dtype}_{lanes(dtype)}", text, words))
+    return load(Source(f"small_dot_{dtype}_{lanes(dtype)}", text, _small_dot_words, (dtype,)))
+
+
+def _small_dot_words(dtype: str) -> dict[str, object]:
+    return memory_words(dtype) | control_words() | {"transpose": tile_word(dtype, 2, 7, _transpose)}
 
 
 @functools.cache
@@ -266,4 +269,4 @@ def outer_kernel(dtype: str) -> Kernel:
     tile = outer_tile()
     sizes = {"W": lanes(dtype), "widest": tile.columns, "rows": tile.rows, "size": np.dtype(dtype).itemsize}
     text = OUTER.format(**sizes, deep=DEEP, large=LARGE // sizes["size"], choice=_choice(tile))
-    return load(Source(f"outer_{dtype}_{lanes(dtype)}", text, lambda: _outer_words(dtype)))
+    return load(Source(f"outer_{dtype}_{lanes(dtype)}", text, _outer_words, (dtype,)))

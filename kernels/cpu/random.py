@@ -62,7 +62,11 @@ def _load(name: str, dtype: str, setup: str, *puts: str) -> Kernel:
         u = f"element(c{lane} >> u32(8)) * element({2.0**-24!r})"
         lanes[f"lane_{lane}"] = puts[lane % len(puts)].format(i=f"(q * 4 + {lane})", c=f"c{lane}", u=u)
     text = LOOP.format(setup=setup, **lanes)
-    return load(Source(f"{name}_{dtype}", text, lambda: memory_words(dtype) | _philox_words()))
+    return load(Source(f"{name}_{dtype}", text, _words, (dtype,)))
+
+
+def _words(dtype: str) -> dict[str, Any]:
+    return memory_words(dtype) | _philox_words()
 
 
 @functools.cache

@@ -91,11 +91,11 @@ def reduce_kernel(kind: str, dtype: str, rows: bool) -> Kernel:
     text = COLUMNS if not rows else SUM_ROWS if kind == "sum" and dtype.startswith("float") else ROWS
     text = text.format(T=dtype, start=start.format(T=dtype), step=step)
     name = f"{kind}_{'rows' if rows else 'columns'}_{dtype}"
-    return load(Source(name, text, lambda: namespace(dtype), reassociate=True))
+    return load(Source(name, text, namespace, (dtype,), reassociate=True))
 
 
 @functools.cache
 def position_kernel(kind: str, dtype: str) -> Kernel:
     """argmax or argmin of rows."""
     text = POSITION.format(T=dtype, comparison=">" if kind == "argmax" else "<")
-    return load(Source(f"{kind}_{dtype}", text, lambda: namespace(dtype)))
+    return load(Source(f"{kind}_{dtype}", text, namespace, (dtype,)))

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnkit.kernels.cpu import target
+
 
 class Registers(NamedTuple):
     """A processor's vector registers."""
@@ -23,13 +25,12 @@ class Registers(NamedTuple):
 
 @functools.cache
 def registers() -> Registers:
-    """The vector registers of this processor, as LLVM describes it."""
+    """The vector registers of the processor that is compiled for, as LLVM describes it."""
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
+    if target.has("avx512f"):
         return Registers(64, 32)
-    if features.get("avx"):
+    if target.has("avx"):
         return Registers(32, 16)
     return Registers(16, 16 if llvm.get_process_triple().startswith(("x86", "i")) else 32)
 

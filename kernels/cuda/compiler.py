@@ -11,15 +11,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -29,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnkit.kernels import cache
+from nnkit.kernels.compilation import Compilations
 from nnkit.kernels.cuda.words import (
     STORED,
     Toolchain,
@@ -44,7 +42,6 @@ from nnkit.kernels.cuda.words import (
 PTX_VERSIONS = {"sm_75": "6.3", "sm_80": "7.0", "sm_86": "7.1", "sm_87": "7.4", "sm_89": "7.8", "sm_90": "7.8"}
 #: What a binary depends on besides the kernels' sources.
 PACKAGES = ("numba-cuda", "numba-cuda-mlir", "numba", "nvidia-cuda-nvvm", "nvidia-nvvm", "nvidia-nvjitlink", "numpy")
-SLOW = 2.0  # seconds of compilation after which a line says what is going on
 
 
 class CompilerMissing(RuntimeError):
@@ -242,7 +239,7 @@ def assembled(ptx: str, name: str, architecture: str) -> Binary:
 # ---- the cache ------------------------------------------------------------------------------------------------------
 
 _lock = threading.RLock()
-_spent = 0.0
+compilations = Compilations("this GPU")
 
 
 def compile_source(source: Source, architecture: str) -> Binary:
@@ -251,38 +248,35 @@ def compile_source(source: Source, architecture: str) -> Binary:
     Raises CompilerMissing.
     """
     path = cache_folder() / f"{source.name[:180]}.{architecture}"
-    key = cache.digest("\0".join(map(str, (*source, architecture))).encode())
-    found = _read(path, key)
-    if found is None:
-        found = _compiled(source, architecture)
-        header = {**found._asdict(), "code": cache.digest(found.code), "key": key}
-        with contextlib.suppress(OSError):  # an unwritable cache only costs the next process a compilation
-            cache.write(path, json.dumps(header).encode() + b"\n" + found.code)
-    return found
+    found = _read(path, key(source, architecture))
+    if found is not None:
+        return found
+    with _lock, compilations.one(path.parent) as failed:
+        binary = _compiled(source, architecture)
+        header = binary._asdict()
+        code = header.pop("code")
+        try:
+            cache.write(path, key(source, architecture), header, code)
+        except OSError as error:
+            failed(error)
+    return binary
+
+
+def key(source: Source, architecture: str) -> str:
+    """All that a binary depends on besides the library's sources and the compilers."""
+    return repr((*source, architecture))
 
 
 def _read(path: Path, key: str) -> Binary | None:
+    found = cache.read(path, key)
     try:
-        header_line, code = path.read_bytes().split(b"\n", 1)
-        header = json.loads(header_line)
-        if header.pop("key") != key or header.pop("code") != cache.digest(code):
-            return None
-        return Binary(code=code, **header)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None if found is None else Binary(code=found[1], **found[0])
+    except TypeError:
         return None
 
 
 def _compiled(source: Source, architecture: str) -> Binary:
-    """Compile; a line on stderr says so, once, when it takes long."""
-    global _spent
-    with _lock:
-        toolchain()
-        start = time.monotonic()
-        binary = assembled(ptx_of(source, architecture), source.name, architecture)
-        before, _spent = _spent, _spent + time.monotonic() - start
-        if before <= SLOW < _spent:
-            print("nnkit: compiling kernels for this GPU, once; they are kept on disk", file=sys.stderr)
-    return binary
+    return assembled(ptx_of(source, architecture), source.name, architecture)
 
 
 def cache_folder() -> Path:

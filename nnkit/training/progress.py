@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from nnkit.errors import UnknownNameError
+from nnkit.kernels import compilation
 from nnkit.training.callbacks import Callback, Logs
 
 __all__ = ["ProgressBar", "line", "style_of"]
@@ -23,6 +24,7 @@ class ProgressBar(Callback):
         self.style = style
         self._bar: Any = None
         self._started = 0.0
+        self._compiled = 0.0
 
     def on_train_begin(self) -> None:
         if self.style == "auto":
@@ -30,6 +32,7 @@ class ProgressBar(Callback):
 
     def on_epoch_begin(self, epoch: int) -> None:
         self._started = time.monotonic()
+        self._compiled = compilation.seconds()
         if self.style == "bar":
             from tqdm import tqdm
 
@@ -42,8 +45,15 @@ class ProgressBar(Callback):
 
     def on_read(self, step: int, logs: Logs) -> None:
         if self._bar is not None:
+            self._leave_out_compilation()
             self._bar.set_postfix_str(" - ".join(_shown(logs)), refresh=False)
             self._bar.update(step - self._bar.n)
+
+    def _leave_out_compilation(self) -> None:
+        """Stop the bar's clock for what does not recur: the time in which kernels were compiled."""
+        before, self._compiled = self._compiled, compilation.seconds()
+        self._bar.start_t += self._compiled - before
+        self._bar.last_print_t += self._compiled - before
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self._close()

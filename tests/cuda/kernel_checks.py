@@ -67,12 +67,14 @@ def need_compiler() -> None:
 def ptx_of(source: Source, architecture: str) -> str:
     """The kernel's PTX, kept on disk beside the kernels: the next run compiles only what has changed."""
     need_compiler()
-    path = compiler.cache_folder() / "tests" / cache.digest(repr((source, architecture)).encode())
-    with contextlib.suppress(OSError):
-        return path.read_text()
+    key = compiler.key(source, architecture)
+    path = compiler.cache_folder() / "tests" / cache.digest(key.encode())
+    found = cache.read(path, key)
+    if found is not None:
+        return found[1].decode()
     ptx = compiler.ptx_of(source, architecture)
     with contextlib.suppress(OSError):
-        cache.write(path, ptx.encode())
+        cache.write(path, key, {}, ptx.encode())
     return ptx
 
 

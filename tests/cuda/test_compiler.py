@@ -250,10 +250,11 @@ def test_each_architecture_has_its_own_binary(cache: Path, compilations: list[st
     assert (len(codes), len(compilations)) == (2, 2)
 
 
-DAMAGE = damaged_files.DAMAGE | {
+KEY = compiler.key(SOURCE, "sm_80")
+DAMAGE = damaged_files.damages(KEY) | {
     "one bit flipped": lambda data: data[:-2] + bytes([data[-2] ^ 1]) + data[-1:],
-    "a field that is not there": with_header(lambda header: header.pop("name")),
-    "a field too many": with_header(lambda header: header.update(more=1)),
+    "a field that is not there": with_header(KEY, lambda header: header.pop("name")),
+    "a field too many": with_header(KEY, lambda header: header.update(more=1)),
 }
 
 
@@ -278,15 +279,6 @@ def test_threads_may_compile_at_once(cache: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         codes = set(pool.map(lambda _: compile_source(SOURCE, "sm_90").code, range(4)))
     assert len(codes) == 1
-
-
-def test_a_line_says_once_that_compiling_takes_long(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    kernel_checks.need_compiler()
-    monkeypatch.setattr(compiler, "SLOW", 0.0)
-    monkeypatch.setattr(compiler, "_spent", 0.0)
-    for _ in range(2):
-        compiler._compiled(SOURCE, "sm_80")
-    assert capsys.readouterr().err.count("nnkit: compiling kernels for this GPU, once") == 1
 
 
 def test_the_words_of_the_emulator_are_those_of_the_compiler() -> None:

@@ -1,0 +1,49 @@
+"""What machine code depends on besides its source: the compiler, its options, and the processor that it is for."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+#: Of Numba's variables in the environment those that change no code; the others are its options.
+NO_OPTIONS = {"NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY", "NUMBA_CACHE_DIR"}
+OPTIONS_FILE = ".numba_config.yaml"
+
+
+def target() -> tuple[str, str]:
+    """The processor's name and its features, as LLVM spells them: this one's, unless Numba is told of another."""
+    import llvmlite.binding as llvm
+
+    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES", "" if name == "generic" else None)
+    return name, llvm.get_host_cpu_features().flatten() if features is None else features
+
+
+def has(feature: str) -> bool:
+    """Whether the processor that is compiled for has a feature such as "avx512f"."""
+    return f"+{feature}" in target()[1].split(",")
+
+
+def compiler() -> list[str]:
+    """The versions of what makes the code, and the options that it is given."""
+    import llvmlite
+    import numpy
+
+    options = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("NUMBA_") and k not in NO_OPTIONS]
+    versions = [llvmlite.__version__, _numba_version(), numpy.__version__, str(sys.implementation.cache_tag)]
+    return [*versions, *options, _text(Path(OPTIONS_FILE))]
+
+
+def _numba_version() -> str:
+    """Numba's file that says it, read without importing Numba: that takes longer than loading all kernels."""
+    found = importlib.util.find_spec("numba")
+    return _text(Path(found.origin).with_name("_version.py")) if found is not None and found.origin else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
