@@ -61,6 +61,31 @@ def div_other_grad(dz, x, y):
     return -dz * x / (y * y)
 
 
+def floor_divide(x, y):
+    return x // y
+
+
+def floor_divide_grad(dz):
+    return 0.0 * dz
+
+
+def remainder(x, y):
+    """x - y floor(x / y), with the sign of y."""
+    return x % y
+
+
+def remainder_grad(dz):
+    return dz
+
+
+def remainder_other_grad(dz, x, y):
+    return -dz * (x // y)
+
+
+def exclusive(x, y):
+    return x ^ y
+
+
 def neg(x):
     return -x
 
@@ -162,19 +187,20 @@ def smaller(x, y):
 
 
 def larger_grad(dz, x, y):
-    return where(x > y, dz, where(x == y, 0.5 * dz, 0.0))
+    """All of it beside NaN, as PyTorch has it; so for both operands, and for the smaller."""
+    return where(x < y, 0.0, where(x == y, 0.5 * dz, dz))
 
 
 def larger_other_grad(dz, x, y):
-    return where(x < y, dz, where(x == y, 0.5 * dz, 0.0))
+    return where(x > y, 0.0, where(x == y, 0.5 * dz, dz))
 
 
 def smaller_grad(dz, x, y):
-    return where(x < y, dz, where(x == y, 0.5 * dz, 0.0))
+    return where(x > y, 0.0, where(x == y, 0.5 * dz, dz))
 
 
 def smaller_other_grad(dz, x, y):
-    return where(x > y, dz, where(x == y, 0.5 * dz, 0.0))
+    return where(x < y, 0.0, where(x == y, 0.5 * dz, dz))
 
 
 def clamp(x, *, low, high):
@@ -182,7 +208,20 @@ def clamp(x, *, low, high):
 
 
 def clamp_grad(dy, x, *, low, high):
-    return where(x < low, 0.0, where(x > high, 0.0, dy))
+    """0 of NaN, and where a bound is NaN."""
+    return where(x >= low, where(x <= high, dy, 0.0), 0.0)
+
+
+def clamp_between_grad(dy, x, low, high):
+    return where(x >= low, where(x <= high, dy, 0.0), 0.0)
+
+
+def clamp_between_low_grad(dy, x, low, high):
+    return where(x < low, where(low < high, dy, 0.0), 0.0)
+
+
+def clamp_between_high_grad(dy, x, low, high):
+    return where(x > high, dy, where(low > high, dy, 0.0))
 
 
 def equal(x, y):
@@ -264,9 +303,30 @@ def square_root_grad(dy, y):
     return 0.5 * dy / y
 
 
+def root_of_variance(x):
+    """The root of a variance."""
+    return sqrt(x)
+
+
+def root_of_variance_grad(dy, y):
+    """0 where the variance is 0, as PyTorch has it."""
+    return where(y == 0.0, 0.0, 0.5 * dy / y)
+
+
 def norm_grad(dy, x, y):
     """Of the root y of a sum of squares, with respect to one of them."""
     return where(y == 0.0, 0.0, dy * x / y)
+
+
+def norm_of_order_grad(dy, x, y, *, order):
+    """Of y = (sum of |x|**order)**(1/order), with respect to one x: 0 where the norm or x is 0."""
+    slope = dy * sign(x) * power(absolute(x) / y, order - 1.0)
+    return where(x == 0.0, 0.0, where(y == 0.0, 0.0, slope))
+
+
+def at_extreme(x, y):
+    """Whether x is y, the greatest or least of some; if that is NaN, whether x is."""
+    return (x == y) | (x != x)
 
 
 def nonzero(x):
@@ -338,60 +398,3 @@ def sign_of(x):
 
 def sign_of_grad(dy):
     return 0.0 * dy
-
-
-# ---- rounding to sixteen-bit types ------------------------------------------------------------------------
-# Written with divisions by powers of two, which are exact, so that it gives the same in every type that holds float32.
-
-
-def climb(power, a, factor):
-    """power times factor where that is not above a, else power."""
-    return where(a >= power * factor, power * factor, power)
-
-
-def binade(a):
-    """The greatest power of two that is not above a, from 2**-126 to 2**127.
-
-    >>> binade(5.0), binade(0.75), binade(0.0) == 2.0**-126
-    (4.0, 0.5, True)
-    """
-    a = minimum(a, 1.7014118346046923e38)
-    power = where(a >= 4.0, 4.0, minimum(maximum(a, SMALLEST), SMALLEST))
-    power = climb(climb(power, a, 18446744073709551616.0), a, 4294967296.0)
-    power = climb(climb(power, a, 65536.0), a, 256.0)
-    return climb(climb(climb(power, a, 16.0), a, 4.0), a, 2.0)
-
-
-def round_to_bfloat16(x):
-    """The nearest number of 8 binary digits, ties to even; infinity beyond the largest of bfloat16.
-
-    >>> round_to_bfloat16(1.00390625), round_to_bfloat16(1.01171875), round_to_bfloat16(-3.4e38)
-    (1.0, 1.015625, -inf)
-    """
-    step = binade(absolute(x)) * 0.0078125
-    y = rint(x / step) * step
-    return where(absolute(y) > 3.3895313892515355e38, y * INFINITY, y)
-
-
-def round_to_float16(x):
-    """The nearest number of 11 binary digits, or fewer below 2**-14, ties to even; infinity beyond 65504.
-
-    >>> round_to_float16(2049.0), round_to_float16(65520.0), round_to_float16(2.0**-25)
-    (2048.0, inf, 0.0)
-    """
-    step = maximum(binade(absolute(x)), 6.103515625e-05) * 0.0009765625
-    y = rint(x / step) * step
-    return where(absolute(y) > 65504.0, y * INFINITY, y)
-
-
-#: The least normal float32.
-SMALLEST = 1.1754943508222875e-38
-INFINITY = float("inf")
-
-
-# ---- random numbers ---------------------------------------------------------------------------------------
-
-
-def box_muller(u, v):
-    """A standard normal number from two uniforms in [0, 1): Box and Muller 1958."""
-    return sqrt(-2.0 * log(1.0 - u)) * cos(6.283185307179586 * v)

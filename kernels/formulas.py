@@ -3,7 +3,8 @@
 Every backend runs this text: the reference over arrays, the compiled CPU kernels, CUDA. See ``vocabulary`` for the
 words a formula may use. A gradient stands below its function and is named after it with ``_grad``; its parameters
 say what must be kept from the forward pass: ``dy`` is the gradient that comes in, ``x`` the function's input,
-``y`` its output. Arithmetic is in ``arithmetic``, optimizer updates are in ``updates``.
+``y`` its output. At corners, infinities and NaN a gradient is PyTorch's wherever that is finite.
+Arithmetic is in ``arithmetic``, optimizer updates are in ``updates``.
 
 To add an activation: write ``name`` and ``name_grad`` here, and add the name to ``ACTIVATIONS``.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from nnkit.kernels.vocabulary import (
     absolute,
+    cos,
     erf,
     exp,
     expm1,
@@ -19,7 +21,9 @@ from nnkit.kernels.vocabulary import (
     log1p,
     maximum,
     minimum,
+    rint,
     sign,
+    sqrt,
     tanh,
     where,
 )
@@ -72,7 +76,7 @@ def elu(x, *, alpha=1.0):
 
 
 def elu_grad(dy, x, *, alpha):
-    return where(x > 0.0, dy, dy * alpha * exp(minimum(x, 0.0)))
+    return where(x <= 0.0, dy * alpha * exp(minimum(x, 0.0)), dy)
 
 
 def selu(x):
@@ -81,7 +85,7 @@ def selu(x):
 
 
 def selu_grad(dy, x):
-    return dy * SELU_SCALE * where(x > 0.0, 1.0, SELU_ALPHA * exp(minimum(x, 0.0)))
+    return dy * SELU_SCALE * where(x <= 0.0, SELU_ALPHA * exp(minimum(x, 0.0)), 1.0)
 
 
 def gelu(x):
@@ -181,7 +185,7 @@ def hard_sigmoid(x):
 
 
 def hard_sigmoid_grad(dy, x):
-    return where(absolute(x) >= 3.0, 0.0, dy / 6.0)
+    return where(absolute(x) < 3.0, dy / 6.0, 0.0)
 
 
 def hardswish(x):
@@ -190,7 +194,7 @@ def hardswish(x):
 
 
 def hardswish_grad(dy, x):
-    return where(x <= -3.0, 0.0, where(x >= 3.0, dy, dy * (x / 3.0 + 0.5)))
+    return where(x <= -3.0, 0.0, where(x < 3.0, dy * (x / 3.0 + 0.5), dy))
 
 
 # ---- losses per element: y is the prediction, t the target --------------------------------------------------
@@ -243,12 +247,61 @@ def binary_cross_entropy_grad(dy, y, t):
 
 
 def binary_cross_entropy_with_logits(y, t):
-    """max(y, 0) - y t + log(1 + exp(-|y|)): no overflow for any logit y."""
-    return maximum(y, 0.0) - y * t + log1p(exp(-absolute(y)))
+    """max(y, 0) - y t + log(1 + exp(-|y|)): no overflow for any logit y; y t is 0 where t is, also at infinity."""
+    return maximum(y, 0.0) - where(t == 0.0, 0.0, y * t) + log1p(exp(-absolute(y)))
 
 
 def binary_cross_entropy_with_logits_grad(dy, y, t):
     return dy * (sigmoid(y) - t)
+
+
+# ---- rounding to sixteen-bit types ------------------------------------------------------------------------
+# Written with divisions by powers of two, which are exact, so that it gives the same in every type that holds float32.
+
+
+def climb(power, a, factor):
+    """power times factor where that is not above a, else power."""
+    return where(a >= power * factor, power * factor, power)
+
+
+def binade(a):
+    """The greatest power of two that is not above a, from 2**-126 to 2**127.
+
+    >>> binade(5.0), binade(0.75), binade(0.0) == 2.0**-126
+    (4.0, 0.5, True)
+    """
+    a = minimum(a, 1.7014118346046923e38)
+    power = where(a >= 4.0, 4.0, minimum(maximum(a, SMALLEST), SMALLEST))
+    power = climb(climb(power, a, 18446744073709551616.0), a, 4294967296.0)
+    power = climb(climb(power, a, 65536.0), a, 256.0)
+    return climb(climb(climb(power, a, 16.0), a, 4.0), a, 2.0)
+
+
+def round_to_bfloat16(x):
+    """The nearest number of 8 binary digits, ties to even; infinity beyond the largest of bfloat16.
+
+    >>> round_to_bfloat16(1.00390625), round_to_bfloat16(1.01171875), round_to_bfloat16(-3.4e38)
+    (1.0, 1.015625, -inf)
+    """
+    step = binade(absolute(x)) * 0.0078125
+    y = rint(x / step) * step
+    return where(absolute(y) > 3.3895313892515355e38, y * INFINITY, y)
+
+
+def round_to_float16(x):
+    """The nearest number of 11 binary digits, or fewer below 2**-14, ties to even; infinity beyond 65504.
+
+    >>> round_to_float16(2049.0), round_to_float16(65520.0), round_to_float16(2.0**-25)
+    (2048.0, inf, 0.0)
+    """
+    step = maximum(binade(absolute(x)), 6.103515625e-05) * 0.0009765625
+    y = rint(x / step) * step
+    return where(absolute(y) > 65504.0, y * INFINITY, y)
+
+
+#: The least normal float32.
+SMALLEST = 1.1754943508222875e-38
+INFINITY = float("inf")
 
 
 # ---- the scale of a loss, whose gradients would underflow in float16 ----------------------------------------
@@ -279,3 +332,11 @@ def loss_scale(scale, streak, found, *, growth_factor, backoff_factor, growth_in
     next_scale = where(streak >= growth_interval, grown, scale)
     next_streak = where(streak >= growth_interval, 0.0, streak)
     return where(found == 0.0, next_scale, scale * backoff_factor), where(found == 0.0, next_streak, 0.0), 0.0
+
+
+# ---- random numbers ---------------------------------------------------------------------------------------
+
+
+def box_muller(u, v):
+    """A standard normal number from two uniforms in [0, 1): Box and Muller 1958."""
+    return sqrt(-2.0 * log(1.0 - u)) * cos(6.283185307179586 * v)

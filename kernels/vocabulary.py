@@ -42,8 +42,8 @@ def absolute(x: float) -> float:
 
 
 def sign(x: float) -> float:
-    """-1, 0 or 1; NaN of NaN."""
-    return float((x > 0) - (x < 0)) if x == x else x
+    """-1, 0 or 1; 0 of NaN, as PyTorch has it."""
+    return float((x > 0) - (x < 0))
 
 
 def rint(x: float) -> float:
@@ -76,7 +76,8 @@ ARRAY_NAMES = {
 
 def array_words(xp: Any) -> dict[str, Any]:
     """The vocabulary for arrays of the array-API namespace ``xp`` (``erf`` comes from ``special``)."""
-    return {word: getattr(xp, name) for word, name in ARRAY_NAMES.items()}
+    words = {word: getattr(xp, name) for word, name in ARRAY_NAMES.items()}
+    return words | {"sign": lambda x: xp.where(x == x, xp.sign(x), xp.zeros_like(x))}
 
 
 def scalar_names(formula: Formula) -> tuple[str, ...]:

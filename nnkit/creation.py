@@ -165,13 +165,17 @@ def empty_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
     return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
-def arange(*bounds: float, dtype: Any = None, device: Any = None) -> Tensor:
-    """start, start + step, … before end; int64 when every bound is an int.
+def arange(start: float, end: float | None = None, step: float = 1, dtype: Any = None, device: Any = None) -> Tensor:
+    """start, start + step, … before end (0, 1, … before start without end); int64 when every bound is an int.
 
-    >>> arange(3)
-    tensor([0, 1, 2])
+    >>> arange(3), arange(1, 2, 0.5)
+    (tensor([0, 1, 2]), tensor([1. , 1.5]))
     """
-    return tensor(np.arange(*bounds).tolist() if dtype is None else np.arange(*bounds), dtype, device)
+    bounds = (0, start, step) if end is None else (start, end, step)
+    if dtype is None:
+        whole = all(isinstance(bound, (int, np.integer)) for bound in bounds)
+        dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
+    return tensor(np.arange(*bounds), dtype, device)
 
 
 def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Tensor:

@@ -69,6 +69,19 @@ def is_float(dtype: np.dtype) -> bool:
     return dtype.kind == "f" or is_half(dtype)
 
 
+def can_become(dtype: np.dtype, other: np.dtype) -> bool:
+    """Whether a result of ``dtype`` may be written in place into ``other``, as ``torch.can_cast`` has it.
+
+    Not floats into whole numbers, nor either into booleans.
+
+    >>> can_become(float64, float16), can_become(float32, int64), can_become(int64, int8), can_become(int64, bool_)
+    (True, False, True, False)
+    """
+    if other == bool_:
+        return dtype == bool_
+    return is_float(other) or not is_float(dtype)
+
+
 def promote(first: np.dtype, second: np.dtype) -> np.dtype:
     """The type of a result of two tensors, as PyTorch has it: a float type wins over any integer type.
 

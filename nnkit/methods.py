@@ -88,6 +88,18 @@ class Methods:
     def __rtruediv__(self, other: Any) -> Tensor:
         return OPS["div"](other, self)
 
+    def __floordiv__(self, other: Any) -> Tensor:
+        return OPS["floor_divide"](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return OPS["floor_divide"](other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return OPS["remainder"](self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return OPS["remainder"](other, self)
+
     def __pow__(self, other: Any) -> Tensor:
         return OPS["pow"](self, other)
 
@@ -114,6 +126,11 @@ class Methods:
 
     def __or__(self, other: Any) -> Tensor:
         return OPS["bitwise_or"](self, other)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return OPS["bitwise_xor"](self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     # ---- comparison: elementwise, and so a tensor is hashed by identity ----------------------------------------
 

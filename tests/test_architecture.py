@@ -149,12 +149,14 @@ def test_only_backends_and_kernels_name_a_compiler_or_a_gpu_library() -> None:
 HOST = {
     "dtype", "ndarray", "number", "integer", "floating", "bool_", "uint8", "int8", "int16", "int32", "int64", "float16",
     "float32", "float64", "longdouble", "promote_types", "broadcast_shapes", "array", "asarray", "array2string",
+    "iinfo",
 }  # fmt: skip
 #: Module -> what else it may take, and why it is not arithmetic on tensors' values.
 EXCEPTIONS = {
     "nnkit.creation": {"arange", "linspace", "eye", "floor", "minimum"},  # values of new tensors are made on the host
     "nnkit.random": {"sqrt", "log", "cos", "pi", "arange", "argsort", "uint64"},  # and so are initial weights
     "nnkit.ops.indexing": {"arange", "broadcast_to", "ones", "where"},  # positions of the elements an index chooses
+    "nnkit.ops.reductions": {"arange"},  # places along an axis
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
     "nnkit.nn.init": {"linalg", "diagonal", "sign"},  # initial weights: orthogonal ones
     "nnkit.ops.shape": {"cumsum"},  # sizes of the parts

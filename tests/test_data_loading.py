@@ -185,6 +185,7 @@ def test_collating(device: str) -> None:
     batch = default_collate([{"x": X[i], "name": str(i), "t": nnkit.tensor(X[i])} for i in range(2)])
     assert batch["x"].tolist() == batch["t"].tolist() == X[:2].tolist() and batch["name"] == ["0", "1"]
     assert default_collate([True, False]).dtype == np.bool_
+    assert default_collate([1.0, 2.0]).dtype == np.float64  # as in PyTorch
     assert default_collate([np.float64(1.0)]).dtype == np.float64
     with pytest.raises(DataError, match=r"sample 1 of the batch has shape \(1,\), sample 0 has \(2,\)"):
         default_collate([X[0], X[0, :1]])

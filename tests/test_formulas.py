@@ -33,7 +33,8 @@ WORDS = {*vocabulary.ARRAY_NAMES, "cos", "erf", "power_of_two", "exponent", "man
 BITS = {"power_of_two", "exponent", "mantissa"}
 ALLOWED = (
     ast.Return, ast.Assign, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.Tuple, ast.Load,
-    ast.Store, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.Invert, ast.BitAnd, ast.BitOr, ast.cmpop,
+    ast.Store, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.Invert, ast.BitAnd, ast.BitOr,
+    ast.BitXor, ast.FloorDiv, ast.Mod, ast.cmpop,
 )  # fmt: skip
 
 

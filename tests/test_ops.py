@@ -112,6 +112,7 @@ ELEMENTWISE = [
     unary("abs", np.abs), unary("sign", np.sign), unary("floor", np.floor), unary("round", np.round),
     *binary("add", np.add, shapes=BROADCASTS), *binary("mul", np.multiply, shapes=BROADCASTS),
     *binary("sub", np.subtract), *binary("div", np.divide, 0.5, 3),
+    *binary("floor_divide", np.floor_divide, 0.5, 9), *binary("remainder", np.remainder, 0.5, 9),
     *binary("pow", np.power, 0.2, 3), *binary("maximum", np.maximum), *binary("minimum", np.minimum),
     same("add", lambda x: 1.5 + x + 2, (3,)), same("sub", lambda x: 1.5 - x - 2, (3,)),
     same("mul", lambda x: 3 * x * 0.5, (3,)),
@@ -217,6 +218,7 @@ IDS = [f"{row.op}-{number}" for number, row in enumerate(ROWS)]
 #: Ops that are not functions of floats with a gradient, or that have tests of their own.
 OTHERS = {
     "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or",
+    "bitwise_xor",
     "bitwise_not", "any", "all", "argmax", "argmin", "setitem", "dropout", "check_labels", "take_batch",
 }  # fmt: skip
 
@@ -267,8 +269,9 @@ TYPES: dict[str, tuple[Any, Any]] = {
     "nnkit.where(b, i, f)": ([1.0, 1.5, 3.0], F), "nnkit.where(i, f, 0)": ([0.5, 1.5, 2.5], F),
     "ops.logical_and(i, f)": ([True, True, True], B), "ops.logical_or(b, 0)": ([True, False, True], B),
     "ops.logical_not(i)": ([False, False, False], B), "nnkit.cat([i, f])": ([1, 2, 3, 0.5, 1.5, 2.5], F),
-    "i[b]": ([1, 3], I), "f[u]": ([0.5, 1.5, 2.5], F), "f.bool()": ([True, True, True], B), "f.long()": ([0, 1, 2], I),
-    "b.float()": ([1.0, 0.0, 1.0], F), "i.relu()": ([1.0, 2.0, 3.0], F), "f.argmin(dim=0, keepdim=True)": ([0], I),
+    "i[b]": ([1, 3], I), "f[j - 1]": ([2.5, 1.5, 0.5], F), "f.bool()": ([True, True, True], B),
+    "f.long()": ([0, 1, 2], I),
+    "b.float()": ([1.0, 0.0, 1.0], F), "i.relu()": ([1, 2, 3], I), "f.argmin(dim=0, keepdim=True)": ([0], I),
 }  # fmt: skip
 
 
@@ -335,6 +338,24 @@ REFUSED: dict[str, tuple[type[Exception], str]] = {
     "ops.linear(Z(2, 3), Z(4, 3), Z(3))": (errors.ShapeError, "linear: expected b of shape (4,), got (3,)"),
     "ops.dropout(Z(2), 1.5)": (errors.ShapeError, "p: expected a probability from 0 to 1, got 1.5"),
     "ops.take_rows(Z(2, 3), on(Z(0), [-3]))": (IndexError, "indices: -3 is out of range for 2 rows"),
+    "Z(2).long().div_(2)": (
+        errors.DtypeError,
+        "div: the result is of float32, which a tensor of int64 cannot take in place; "
+        "compute a new tensor, or convert first with .to('float32')",
+    ),
+    "Z(2)[Z(2).to('uint8')]": (
+        errors.DtypeError,
+        "index: uint8 is a mask to PyTorch and positions to NumPy; convert it with .bool() or with .long()",
+    ),
+    "Z(2).to('uint8').clamp(max=300)": (
+        errors.DtypeError, "clamp: 300 is out of range for uint8; convert the tensor first, e.g. with .long()",
+    ),
+    "Z(2).long() ** -1": (
+        errors.DtypeError, "pow: whole numbers to the negative power -1; convert them first with .float()",
+    ),
+    "Z(2).long() // 0": (ZeroDivisionError, "floor_divide: whole numbers over 0"),
+    "Z(2, 2).max((0, 1))": (errors.ShapeError, "max: expected one dim, got (0, 1); amax takes several"),
+    "Z(2).norm('nuc')": (errors.ShapeError, "p: expected a number, infinity or 'fro', got 'nuc'"),
     "Z(2)[Z(2)]": (errors.DtypeError, "index: expected integers or booleans, got float32"),
     "(Z(2) > 0) - (Z(2) > 0)": (
         errors.DtypeError, "sub: expected numbers, got booleans; convert them with .long()",

@@ -117,7 +117,7 @@ def fill(value: float, out: np.ndarray) -> Launch | str:
         return why_not(out)
     if out.dtype == INT64 and not abs(value) <= 2**53:
         return "a whole number that float64 does not hold"
-    numbers, boxes = number_addresses([float(value)])
+    numbers, boxes = number_addresses([float(bool(value) if out.dtype.kind == "b" else value)])
     return new_launch(memory.fill_kernel(TYPES[out.dtype]), [out.size, *numbers, address(out)], boxes)
 
 

@@ -50,7 +50,7 @@ def _closure_of_fast() -> list[str]:
 
 
 def _sign(x: Any) -> Any:
-    return where(x > 0.0, 1.0, where(x < 0.0, -1.0, x))
+    return where(x > 0.0, 1.0, where(x < 0.0, -1.0, 0.0))
 
 
 @functools.cache

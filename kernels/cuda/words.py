@@ -43,7 +43,7 @@ def all_formulas() -> dict[str, Any]:
 
 
 def sign(x: Any) -> Any:
-    return where(x > 0.0, 1.0, where(x < 0.0, -1.0, x))
+    return where(x > 0.0, 1.0, where(x < 0.0, -1.0, 0.0))
 
 
 # ---- on the host ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ and has no effect.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from nnkit import ops
 from nnkit.creation import arange
@@ -98,13 +99,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     >>> [round(x, 4) for x in normalize(nnkit.tensor([[3.0, 4.0]])).tolist()[0]]
     [0.6, 0.8]
     """
-    if p == float("inf"):
-        norm = ops.norm(input, p, dim, True)
-    else:
-        # Held above 0, so that the gradient of the root of a row of zeros is 0 and not NaN.
-        total = ops.clamp(ops.sum(ops.pow(ops.abs(input), p), dim=dim, keepdim=True), 1e-37)
-        norm = ops.pow(total, 1.0 / p)
-    return input / ops.clamp(norm, eps)
+    return input / ops.clamp(ops.norm(input, p, dim, True), eps)
 
 
 # ---- activations: one number in, one number out -----------------------------------------------------------
@@ -271,24 +266,26 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 # ---- activations of a whole row ---------------------------------------------------------------------------
 
 
-def softmax(input: Tensor, dim: int | None = None) -> Tensor:
-    """exp(x) over its sum along ``dim``. Without ``dim``: PyTorch's choice, after a warning.
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """exp(x) over its sum along ``dim``, of x as ``dtype`` where given.
+
+    Without ``dim``: PyTorch's choice, after a warning.
 
     >>> import nnkit
     >>> softmax(nnkit.zeros(1, 4), dim=1).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
     """
-    return ops.softmax(input, dim=_chosen_dim("softmax", input, dim))
+    return ops.softmax(input, _chosen_dim("softmax", input, dim), dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
-    """The logarithm of softmax along ``dim``, without overflow.
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """The logarithm of softmax along ``dim``, without overflow; of x as ``dtype`` where given.
 
     >>> import nnkit
     >>> [round(x, 4) for x in log_softmax(nnkit.zeros(2), dim=0).tolist()]
     [-0.6931, -0.6931]
     """
-    return ops.log_softmax(input, dim=_chosen_dim("log_softmax", input, dim))
+    return ops.log_softmax(input, _chosen_dim("log_softmax", input, dim), dtype)
 
 
 def _chosen_dim(name: str, input: Tensor, dim: int | None) -> int:

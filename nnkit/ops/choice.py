@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from nnkit import dtypes
-from nnkit.creation import tensor
-from nnkit.errors import DtypeError
+from nnkit.creation import as_tensor, tensor
+from nnkit.errors import DtypeError, ShapeError
 from nnkit.methods import op
-from nnkit.ops.elementwise import broadcast_shape, pair, unbroadcast
+from nnkit.ops.elementwise import elementwise, limited, unbroadcast
+from nnkit.ops.promotion import as_operand, broadcast_shape, check_held, pair, result_type
 from nnkit.tape import Gradient
 from nnkit.tensor import Tensor, result, same_backend
 
 
 def where(condition: Tensor, x: Any, y: Any) -> Tensor:
-    """x where the condition holds, else y, with broadcasting.
+    """x where the condition holds, else y, with broadcasting. What is not chosen gets a gradient of 0.
+
+    That 0 is then multiplied by the slope of how x or y was made: an infinite one makes it NaN, as in PyTorch. So
+    ``where(x > 0, log(x), 0.0)`` has no gradient at 0; write ``log(where(x > 0, x, 1.0))``, which has. Raises
+    DtypeError for a number that a tensor of integers does not hold.
 
     >>> where(tensor([True, False]), 1.0, tensor([5.0, 6.0]))
     tensor([1., 6.])
     """
+    x, y = as_operand(x, condition.device), as_operand(y, condition.device)
+    dtype = result_type(x, y)
+    for value in (x, y):
+        check_held("where", value, dtype)
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
-        x = tensor(x, device=condition.device)
+        x = tensor(x, dtype=dtype, device=condition.device)
     x, y, backend, _ = pair("where", x, y)
     same_backend("where", condition, x)
     holds = condition.bool().detach()
@@ -48,6 +60,59 @@ def where(condition: Tensor, x: Any, y: Any) -> Tensor:
 def where_self(x: Tensor, condition: Tensor, other: Any) -> Tensor:
     """x where the condition holds, else other."""
     return where(condition, x, other)
+
+
+@op
+def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """x limited to [min, max]: numbers, or tensors that broadcast with x; either bound may be left out.
+
+    NaN stays NaN, a bound that is NaN makes NaN, and where min is above max, the result is max. At a bound x gets the
+    gradient; beside NaN it gets 0. Whole numbers with a float bound become floats. Raises ShapeError without a bound,
+    and DtypeError for one that a tensor of integers does not hold.
+
+    >>> clamp(tensor([-2, 5]), 0, 3), clamp(tensor([1, 5]), max=2.5)
+    (tensor([0, 3]), tensor([1. , 2.5]))
+    """
+    min, max = (None if bound is None else as_operand(bound, x.device) for bound in (min, max))
+    given = [bound for bound in (min, max) if bound is not None]
+    if not given:
+        raise ShapeError("clamp: expected min, max or both, got neither")
+    dtype = result_type(x, *given)
+    if dtype == dtypes.bool_:
+        raise DtypeError("clamp: expected numbers, got booleans; convert them with .long()")
+    for bound in given:
+        check_held("clamp", bound, dtype)
+    if any(isinstance(bound, Tensor) for bound in given):
+        floats = dtypes.is_float(dtype)
+        least, most = (-math.inf, math.inf) if floats else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        low, high = least if min is None else min, most if max is None else max
+        return _clamp_between(x.to(dtype), *(as_tensor(b, dtype, x.device) for b in (low, high)))
+    low, high = -math.inf if min is None else min, math.inf if max is None else max
+    if not dtypes.is_float(dtype):
+        return limited(x.to(dtype), low, high)
+    return elementwise("clamp", "clamp", x.to(dtype), (float(low), float(high)))
+
+
+def _clamp_between(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """x limited to [low, high], all of one type, with broadcasting."""
+    backend, inputs = same_backend("clamp", x, low, high), (x, low, high)
+    arrays = [t.array for t in inputs]
+    y = backend.empty(broadcast_shape("clamp", *inputs), x.dtype)
+    backend.map("larger", (x.array, low.array), (y,))
+    backend.map("smaller", (y, high.array), (y,))
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, ...]:
+        gradients = []
+        for name, t, place in zip(("", "_low", "_high"), inputs, into, strict=True):
+            gradient = None
+            if place is not None:
+                whole = backend.empty(tuple(dy.shape), x.dtype)
+                backend.map(f"clamp_between{name}_grad", (dy, *arrays), (whole,))
+                gradient = unbroadcast(backend, whole, t.shape)
+            gradients.append(gradient)
+        return tuple(gradients)
+
+    return result("clamp", y, backend, inputs, pullback, (inputs, inputs, inputs))
 
 
 # ---- comparison and logic: the result is a tensor of booleans -----------------------------------------------------
@@ -123,6 +188,9 @@ def _bitwise(name: str, formula: str, says: str) -> Callable[[Any, Any], Tensor]
 
 
 bitwise_and = _bitwise("bitwise_and", "both", "The bits that both whole numbers have; of booleans, whether both hold.")
+bitwise_xor = _bitwise(
+    "bitwise_xor", "exclusive", "The bits in which whole numbers differ; of booleans, whether they do."
+)
 bitwise_or = _bitwise("bitwise_or", "either", "The bits that either whole number has; of booleans, whether one holds.")
 
 

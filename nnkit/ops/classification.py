@@ -42,20 +42,20 @@ def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
 
 
 @op
-def softmax(x: Tensor, dim: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis.
+def softmax(x: Tensor, dim: int = -1, dtype: Any = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along an axis, of x as ``dtype`` where given.
 
     >>> import nnkit
     >>> softmax(nnkit.zeros(2))
     tensor([0.5, 0.5])
     """
-    return _softmax(x, dim, log=False)
+    return _softmax(x if dtype is None else x.to(dtype=dtype), dim, log=False)
 
 
 @op
-def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
-    """x - log(sum(exp(x))) along an axis."""
-    return _softmax(x, dim, log=True)
+def log_softmax(x: Tensor, dim: int = -1, dtype: Any = None) -> Tensor:
+    """x - log(sum(exp(x))) along an axis, of x as ``dtype`` where given."""
+    return _softmax(x if dtype is None else x.to(dtype=dtype), dim, log=True)
 
 
 def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: int | None = None) -> bool:

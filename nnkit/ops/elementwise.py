@@ -11,20 +11,19 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.methods import op
+from nnkit.ops.promotion import Number, check_held, pair, result_type
 from nnkit.tape import Gradient
 from nnkit.tensor import OUTPUT, Tensor, result, same_backend
 
-Number = (int, float, bool, np.number, np.bool_)
+#: The activations that keep whole numbers whole, and their bounds.
+LIMITS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
 
 
 def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = ()) -> Tensor:
@@ -33,6 +32,8 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
         raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}; make it one with nnkit.tensor(x)")
     backend = x.backend
     if not x.is_floating_point():
+        if formula in LIMITS:
+            return limited(x, *(scalars or LIMITS[formula]))
         x = x.to(dtypes.get_default_dtype())
     y = backend.empty(x.shape, x.dtype)
     backend.map(formula, (x.array,), (y,), scalars)
@@ -77,7 +78,8 @@ def activation(x: Tensor, name: str, **scalars: float) -> Tensor:
 
     Raises UnknownNameError for an unknown name or scalar.
 
-    >>> activation(tensor([-1.0, 2.0]), "leaky_relu", negative_slope=0.5)
+    >>> import nnkit
+    >>> activation(nnkit.tensor([-1.0, 2.0]), "leaky_relu", negative_slope=0.5)
     tensor([-0.5,  2. ])
     """
     numbers = activation_scalars(name, scalars)
@@ -103,42 +105,6 @@ def formula_scalars(formula: str, given: dict[str, float]) -> tuple[float, ...]:
 
 
 # ---- two operands -------------------------------------------------------------------------------------------
-
-
-def operand(value: Any, other: Tensor) -> Tensor:
-    """``value`` as a tensor beside ``other``: a Python number takes its type, where that loses nothing of its kind."""
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, Number):
-        dtype = other.dtype
-        if isinstance(value, (float, np.floating)) and not dtypes.is_float(dtype):
-            dtype = dtypes.get_default_dtype()
-        if dtype == dtypes.bool_ and not isinstance(value, (bool, np.bool_)):
-            dtype = dtypes.int64
-        return tensor(value, dtype=dtype, device=other.device)
-    return tensor(value, device=other.device)
-
-
-def pair(name: str, x: Any, y: Any) -> tuple[Tensor, Tensor, Backend, tuple[int, ...]]:
-    """Two operands as tensors of one type and device, and the shape they broadcast to."""
-    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
-        raise TypeError(f"{name}: expected at least one Tensor, got {type(x).__name__} and {type(y).__name__}")
-    first = x if isinstance(x, Tensor) else operand(x, y)
-    second = operand(y, first)
-    backend = same_backend(name, first, second)
-    dtype = dtypes.promote(first.dtype, second.dtype)
-    return first.to(dtype), second.to(dtype), backend, broadcast_shape(name, first, second)
-
-
-def broadcast_shape(name: str, *tensors: Tensor) -> tuple[int, ...]:
-    """The shape that tensors broadcast to. Raises ShapeError when they do not."""
-    try:
-        return np.broadcast_shapes(*(t.shape for t in tensors))
-    except ValueError:
-        shapes = " and ".join(str(t.shape) for t in tensors)
-        raise ShapeError(
-            f"{name}: shapes {shapes} do not broadcast: from the right, sizes must be equal or 1"
-        ) from None
 
 
 def unbroadcast(backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Any:
@@ -236,31 +202,61 @@ def div(x: Any, y: Any) -> Tensor:
     out = _with_number("div", "divide_into", y, x) if isinstance(x, Number) else out
     if out is not None:
         return out
-    x, y, _, _ = pair("div", x, y)
-    if not x.is_floating_point():
-        x, y = x.to(dtypes.get_default_dtype()), y.to(dtypes.get_default_dtype())
+    x, y, _, _ = pair("div", x, y, floats=True)
     return binary("div", "div", x, y, ("div_grad", "div_other_grad"))
+
+
+@op
+def floor_divide(x: Any, y: Any) -> Tensor:
+    """x / y rounded down, with broadcasting; its gradient is 0. Raises ZeroDivisionError for whole numbers over 0.
+
+    Whole numbers over a tensor that has a 0 somewhere give 0 there, where PyTorch raises an error.
+    """
+    _refuse_zero("floor_divide", x, y)
+    return binary("floor_divide", "floor_divide", x, y, ("floor_divide_grad", "floor_divide_grad"))
+
+
+@op
+def remainder(x: Any, y: Any) -> Tensor:
+    """What ``floor_divide`` leaves of x, with the sign of y; a whole number divided by 0 as there."""
+    _refuse_zero("remainder", x, y)
+    return binary("remainder", "remainder", x, y, (None, "remainder_other_grad"))
+
+
+def _refuse_zero(name: str, x: Any, y: Any) -> None:
+    if isinstance(y, Number) and y == 0 and not dtypes.is_float(result_type(x, y)):
+        raise ZeroDivisionError(f"{name}: whole numbers over 0")
 
 
 @op
 def pow(x: Any, y: Any) -> Tensor:
     """x to the power y, with broadcasting."""
     if isinstance(y, Number) and y == 2 and isinstance(x, Tensor):
-        return square(x)
+        return square(x if x.is_floating_point() else x.to(result_type(x, y)))
     out = _with_number("pow", "power_to", x, y)
+    if out is None and isinstance(y, Number) and not dtypes.is_float(result_type(x, y)):
+        check_held("pow", y, result_type(x, y))
+        if y < 0:
+            raise DtypeError(f"pow: whole numbers to the negative power {y}; convert them first with .float()")
     return out if out is not None else binary("pow", "pow", x, y, ("pow_grad", "pow_other_grad"))
 
 
 @op
 def maximum(x: Any, y: Any) -> Tensor:
-    """The larger of two elements; at a tie each gets half the gradient."""
+    """The larger of two elements, NaN where either is; at a tie each gets half the gradient, beside NaN all of it."""
     return binary("maximum", "larger", x, y, ("larger_grad", "larger_other_grad"))
 
 
 @op
 def minimum(x: Any, y: Any) -> Tensor:
-    """The smaller of two elements; at a tie each gets half the gradient."""
+    """The smaller of two elements, NaN where either is; at a tie each gets half the gradient, beside NaN all of it."""
     return binary("minimum", "smaller", x, y, ("smaller_grad", "smaller_other_grad"))
+
+
+def limited(x: Tensor, low: float, high: float) -> Tensor:
+    """Whole numbers limited to [low, high]; infinity is no bound."""
+    x = x if low == -math.inf else maximum(x, int(low))
+    return x if high == math.inf else minimum(x, int(high))
 
 
 # ---- one operand, of any number type --------------------------------------------------------------------------
@@ -296,7 +292,7 @@ def abs(x: Tensor) -> Tensor:
 
 @op
 def sign(x: Tensor) -> Tensor:
-    """-1, 0 or 1."""
+    """-1, 0 or 1; 0 of NaN, as PyTorch has it."""
     return _any_type("sign", "sign_of", x)
 
 
@@ -307,22 +303,13 @@ def floor(x: Tensor) -> Tensor:
 
 
 @op
-def round(x: Tensor) -> Tensor:
-    """The nearest whole number, ties to even."""
-    return _any_type("round", "round_to_even", x)
-
-
-@op
-def clamp(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
-    """x limited to [min, max]; either bound may be left out."""
-    if min is None and max is None:
-        raise ShapeError("clamp: expected min, max or both, got neither")
-    low, high = -math.inf if min is None else float(min), math.inf if max is None else float(max)
-    if x.is_floating_point():
-        return elementwise("clamp", "clamp", x, (low, high))
-    return (
-        minimum(maximum(x, int(low)) if min is not None else x, int(high)) if max is not None else maximum(x, int(low))
-    )
+def round(x: Tensor, decimals: int = 0) -> Tensor:
+    """The nearest number of so many decimals (before the point, where negative), ties to even."""
+    if decimals == 0:
+        return _any_type("round", "round_to_even", x)
+    check_float("round with decimals", x)
+    power = 10.0 ** math.fabs(decimals)
+    return round(x * power) / power if decimals > 0 else round(x / power) * power
 
 
 # ---- losses per element -------------------------------------------------------------------------------------------

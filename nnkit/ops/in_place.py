@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nnkit import dtypes
 from nnkit.backends.recording import recorder
-from nnkit.errors import GradientError, ShapeError
+from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, op
 from nnkit.ops import shape
-from nnkit.ops.elementwise import operand
+from nnkit.ops.promotion import operand
 from nnkit.tape import Gradient, Node, is_grad_enabled
 from nnkit.tensor import Tensor, result
 from nnkit.views import Path, View, follow
@@ -24,12 +25,20 @@ UNREAD = ("add", "sub")
 
 @op
 def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
-    """x becomes the op ``name`` of x; the shape must stay. Returns x."""
+    """x becomes the op ``name`` of x; the shape must stay. Returns x.
+
+    Raises DtypeError for a result that x would cut, to whole numbers or to booleans, as PyTorch does.
+    """
     on_tape = open_to_change(x, *args)
     if on_tape:
         value = OPS[name](alias(x) if name in UNREAD else shape.clone(x), *args, **options)
     else:
         value = OPS[name](x.detach(), *map(_off_tape, args), **options)
+    if not dtypes.can_become(value.dtype, x.dtype):
+        raise DtypeError(
+            f"{name}: the result is of {value.dtype}, which a tensor of {x.dtype} cannot take in place; "
+            f"compute a new tensor, or convert first with .to({str(value.dtype)!r})"
+        )
     return put(x, _fitted(value, x), on_tape)
 
 

@@ -1,6 +1,6 @@
-"""Parts of tensors: slices, rows by number, any numpy index; and writing in place.
+"""Parts of tensors: slices, rows by number, any index; and writing in place.
 
-Slices and whole numbers give views. Whatever else numpy allows as an index is turned, on the host, into the
+Slices and whole numbers give views. Whatever else is an index is turned, on the host, into the
 positions of the chosen elements, and those are gathered as rows.
 """
 
@@ -19,30 +19,34 @@ from nnkit.errors import DtypeError, ShapeError
 from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import lt, where
-from nnkit.ops.elementwise import operand, unbroadcast
+from nnkit.ops.elementwise import unbroadcast
 from nnkit.ops.in_place import alias, copy_into, open_to_change, put
+from nnkit.ops.promotion import operand
 from nnkit.tape import Gradient
 from nnkit.tensor import Tensor, result, same_backend, view_result
 
 
 def _is_basic(item: Any) -> bool:
-    if isinstance(item, (Tensor, np.ndarray, list)):
+    if isinstance(item, (Tensor, np.ndarray, list, bool)):
         return False
     return item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice))
 
 
 @op
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """The part of x at a numpy index. Raises IndexError when it is out of range.
+    """The part of x at an index: numbers, slices, new axes, arrays of positions, masks. Shapes are PyTorch's.
+
+    Slices may step backwards, which PyTorch's may not; nested lists are arrays, as in NumPy. Raises IndexError when it
+    is out of range, DtypeError for floats and for uint8, which other libraries take for masks or for positions.
 
     >>> import nnkit
     >>> getitem(nnkit.arange(5), slice(1, 3))
     tensor([1, 2])
     """
     items = index if isinstance(index, tuple) else (index,)
-    if all(_is_basic(item) for item in items) and not any(isinstance(item, bool) for item in items):
+    if all(_is_basic(item) for item in items):
         return _slice(x, items)
-    if len(items) == 1 and isinstance(items[0], Tensor) and items[0].dtype.kind in "iu" and x.ndim:
+    if len(items) == 1 and isinstance(items[0], Tensor) and items[0].dtype.kind == "i" and x.ndim:
         return take_rows(x, items[0])
     positions = _positions(x.shape, items)
     flat = shape.reshape(x, (-1,))
@@ -91,12 +95,55 @@ def _within(part: slice, size: int) -> slice:
 
 
 def _positions(sizes: tuple[int, ...], items: tuple[Any, ...]) -> np.ndarray:
-    """The flat positions of the elements that a numpy index chooses."""
-    host = tuple(item.detach().numpy() if isinstance(item, Tensor) else item for item in items)
+    """The flat positions of the elements that an index chooses, as PyTorch has it.
+
+    A whole number chooses first, like a slice; NumPy counts it among the arrays, where there is one.
+    """
+    host = _spelled_out([_host_index(item) for item in items], len(sizes))
+    basic: list[Any] = []  # numbers, slices and new axes; all of an axis that an array chooses from
+    arrays: list[Any] = []  # for each axis that is left after those, what chooses from it
     for item in host:
-        if isinstance(item, np.ndarray) and item.dtype.kind not in "iub":
-            raise DtypeError(f"index: expected integers or booleans, got {item.dtype}")
-    return np.arange(math.prod(sizes), dtype=np.int64).reshape(sizes)[host]
+        if not isinstance(item, np.ndarray):
+            basic.append(item)
+            arrays += [] if isinstance(item, int) else [slice(None)]
+        elif item.dtype.kind == "b" and item.ndim == 0:  # chooses all or nothing of a new axis
+            basic.append(None)
+            arrays.append(item.reshape(1))
+        else:
+            basic += [slice(None)] * (item.ndim if item.dtype.kind == "b" else 1)
+            arrays.append(item)
+    places = np.arange(math.prod(sizes), dtype=np.int64).reshape(sizes)[tuple(basic)]
+    return places[tuple(arrays)]
+
+
+def _spelled_out(host: list[Any], ndim: int) -> list[Any]:
+    """An index with as many slices as its ellipsis stands for, which may be none."""
+    named = [item for item in host if item is not None and item is not Ellipsis]
+    axes = sum(item.ndim if isinstance(item, np.ndarray) and item.dtype.kind == "b" else 1 for item in named)
+    if axes > ndim:
+        raise IndexError(f"index: it names {axes} axes, the tensor has {ndim}")
+    spelled = []
+    for item in host:
+        spelled += [slice(None)] * (ndim - axes) if item is Ellipsis else [item]
+    return spelled
+
+
+def _host_index(item: Any) -> Any:
+    """A part of an index as a slice, an ellipsis, None or an int, or else an array of whole numbers or booleans."""
+    if item is None or item is Ellipsis or isinstance(item, slice):
+        return item
+    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+        return int(item)
+    values = item.detach().numpy() if isinstance(item, Tensor) else np.asarray(item)
+    if isinstance(item, (list, tuple, range)) and not values.size:
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "iub":
+        raise DtypeError(f"index: expected integers or booleans, got {values.dtype}")
+    if values.dtype == np.uint8:
+        raise DtypeError(
+            "index: uint8 is a mask to PyTorch and positions to NumPy; convert it with .bool() or with .long()"
+        )
+    return int(values) if values.ndim == 0 and values.dtype.kind != "b" else values
 
 
 @op
@@ -165,16 +212,25 @@ def _some_from_the_end(host: np.ndarray, count: int) -> bool:
 
 @op
 def setitem(x: Tensor, index: Any, value: Any) -> None:
-    """The part of x at a numpy index takes the values of ``value``, broadcast and cast."""
+    """The part of x at an index (see ``getitem``) takes the values of ``value``, broadcast and cast."""
     items = index if isinstance(index, tuple) else (index,)
-    if all(_is_basic(item) for item in items) and not any(isinstance(item, bool) for item in items):
+    if all(_is_basic(item) for item in items):
         # A copy of a tensor: it may be a part of x, which would be overwritten while it is read.
-        copy_into(_slice(x, items), shape.clone(value) if isinstance(value, Tensor) else value)
+        part = _slice(x, items)
+        value = shape.clone(value) if isinstance(value, Tensor) else operand(value, x)
+        copy_into(part, _without_lead(value, part.ndim))
         return
     value = operand(value, x).to(x.device, x.dtype)
     on_tape = open_to_change(x, value)
     positions = _positions(x.shape, items)
+    value = _without_lead(value, positions.ndim)
     put(x, _with_elements(x, positions, value), on_tape)
+
+
+def _without_lead(value: Tensor, ndim: int) -> Tensor:
+    """A value without the leading axes of size 1 that what it is written into lacks."""
+    lead = max(value.ndim - ndim, 0)
+    return shape.reshape(value, value.shape[lead:]) if lead and set(value.shape[:lead]) == {1} else value
 
 
 def _with_elements(x: Tensor, positions: np.ndarray, value: Tensor) -> Tensor:

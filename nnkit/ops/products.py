@@ -12,7 +12,8 @@ from nnkit.backends.base import keeps_input
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.methods import op
-from nnkit.ops.elementwise import activation_scalars, operand, unbroadcast
+from nnkit.ops.elementwise import activation_scalars, unbroadcast
+from nnkit.ops.promotion import operand
 from nnkit.ops.shape import reshape
 from nnkit.precision import autocast_type
 from nnkit.tape import Gradient

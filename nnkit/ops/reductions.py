@@ -7,19 +7,23 @@ axes with size 1.
 from __future__ import annotations
 
 import builtins
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from nnkit import dtypes
+from nnkit.backends.precision import is_half
 from nnkit.errors import ShapeError
 from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
-from nnkit.ops.choice import where
+from nnkit.ops.choice import ne, where
 from nnkit.tape import Gradient
 from nnkit.tensor import OUTPUT, Tensor, result
+
+F = TypeVar("F", bound=Callable[..., Tensor])
 
 
 class Extreme(NamedTuple):
@@ -63,17 +67,32 @@ def _spread(x: Tensor, dy: Any, axes: tuple[int, ...]) -> Any:
     return x.backend.broadcast_to(x.backend.reshape(dy, _kept(x.shape, axes)), x.shape)
 
 
+def _in_float32(function: F) -> F:
+    """Half types are computed in float32, as PyTorch does: their sums and squares would soon be infinite."""
+
+    @functools.wraps(function)
+    def computed(x: Tensor, *args: Any, **options: Any) -> Tensor:
+        if not is_half(x.dtype):
+            return function(x, *args, **options)
+        return function(x.to(dtypes.float32), *args, **options).to(x.dtype)
+
+    return computed  # type: ignore[return-value]
+
+
+def _floats(x: Tensor) -> Tensor:
+    return x if x.is_floating_point() else x.to(dtypes.get_default_dtype())
+
+
 @op
-def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) -> Tensor:
-    """The sum; integers and booleans are summed as int64.
+def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, dtype: Any = None) -> Tensor:
+    """The sum, of the elements as ``dtype`` where given; else integers and booleans are summed as int64.
 
     >>> import nnkit
     >>> sum(nnkit.ones(2, 3), dim=1)
     tensor([3., 3.])
     """
     axes = axes_of(x, dim if axis is None else axis, "sum")
-    if not x.is_floating_point():
-        x = x.to(dtypes.int64)
+    x = x.to(dtype=dtype) if dtype is not None else x if x.is_floating_point() else x.to(dtypes.int64)
     y = _reduced("sum", x, axes, keepdim, x.dtype)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
@@ -85,11 +104,17 @@ def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) -
 
 
 @op
-def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) -> Tensor:
-    """The arithmetic mean; NaN of no elements."""
-    if not x.is_floating_point():
-        x = x.to(dtypes.get_default_dtype())
-    axes = axes_of(x, dim if axis is None else axis, "mean")
+def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, dtype: Any = None) -> Tensor:
+    """The arithmetic mean, of the elements as ``dtype`` where given; NaN of no elements.
+
+    Integers and booleans are averaged as the default float type; PyTorch refuses them.
+    """
+    x = _floats(x if dtype is None else x.to(dtype=dtype))
+    return _mean(x, axes_of(x, dim if axis is None else axis, "mean"), keepdim)
+
+
+@_in_float32
+def _mean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     count = math.prod(x.shape[i] for i in axes)
     y = _reduced("sum", x, axes, keepdim, x.dtype)
     x.backend.map("divide_by", (y,), (y,), (float(count),))
@@ -105,47 +130,78 @@ def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) 
 
 
 @op
-def var(x: Tensor, dim: Dims = None, correction: float = 1, keepdim: bool = False, axis: Dims = None) -> Tensor:
-    """The variance: the sum of squared differences from the mean over (count - correction)."""
-    axes = axes_of(x, dim if axis is None else axis, "var")
+def var(
+    x: Tensor, dim: Dims | bool = None, correction: float = 1, keepdim: bool = False, axis: Dims = None,
+    unbiased: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The variance: the sum of squared differences from the mean over (count - correction).
+
+    ``unbiased`` is another word for ``correction``: True for 1, False for 0.
+    """
+    return _variance(x, "var", dim if axis is None else axis, correction, keepdim, unbiased)
+
+
+@op
+def std(
+    x: Tensor, dim: Dims | bool = None, correction: float = 1, keepdim: bool = False, axis: Dims = None,
+    unbiased: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """The standard deviation: the root of ``var``. Its gradient is 0 where the variance is."""
+    return _variance(x, "std", dim if axis is None else axis, correction, keepdim, unbiased)
+
+
+@_in_float32
+def _variance(
+    x: Tensor, kind: str, dim: Dims | bool, correction: float, keepdim: bool, unbiased: bool | None
+) -> Tensor:
+    if isinstance(dim, bool):  # x.var(False), as PyTorch allows
+        dim, unbiased = None, dim
+    correction = correction if unbiased is None else int(unbiased)
+    axes = axes_of(x, dim, kind)
     count = math.prod(x.shape[i] for i in axes)
     difference = x - mean(x, axes, keepdim=True)
-    return sum(e.square(difference), axes, keepdim) / builtins.max(count - correction, 0.0)
+    variance = sum(e.square(difference), axes, keepdim) / builtins.max(count - correction, 0.0)
+    return variance if kind == "var" else e.elementwise("std", "root_of_variance", variance)
 
 
 @op
-def std(x: Tensor, dim: Dims = None, correction: float = 1, keepdim: bool = False, axis: Dims = None) -> Tensor:
-    """The standard deviation: the root of ``var``."""
-    return e.sqrt(var(x, dim, correction, keepdim, axis))
+def norm(x: Tensor, p: float | str | None = 2, dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """The p-norm of the elements: (sum |x|**p)**(1/p); "fro" is 2.
+
+    The greatest |x| for p = infinity, the least for minus infinity, for p = 0 how many are not 0. Its gradient is 0
+    where x or the norm is 0, as PyTorch has it. Integers are converted to the default float type; PyTorch refuses them.
+    """
+    order = 2.0 if p is None or p == "fro" else p
+    if isinstance(order, str) or order != order:
+        raise ShapeError(f"p: expected a number, infinity or 'fro', got {p!r}")
+    x = _floats(x if dtype is None else x.to(dtype=dtype))
+    return _norm(x, float(order), axes_of(x, dim, "norm"), keepdim)
 
 
-@op
-def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm of the elements: (sum |x|**p)**(1/p), the greatest |x| for p = infinity; p is positive."""
-    if not p > 0:
-        raise ShapeError(f"p: expected a positive number or infinity, got {p}")
-    if not x.is_floating_point():
-        x = x.to(dtypes.get_default_dtype())
-    if p == math.inf:
-        return _extreme_value("max", e.abs(x), axes_of(x, dim, "norm"), keepdim)
-    if p == 1:
-        return sum(e.abs(x), dim, keepdim)
-    if p == 2:
-        return _norm2(x, axes_of(x, dim, "norm"), keepdim)
-    return e.pow(sum(e.pow(e.abs(x), p), dim, keepdim), 1.0 / p)
-
-
-def _norm2(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    """The root of the sum of squares; its gradient is 0 where the norm is 0."""
+@_in_float32
+def _norm(x: Tensor, order: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    if math.isinf(order):
+        return _extreme_value("max" if order > 0 else "min", e.abs(x), axes, keepdim)
+    if order == 1.0:
+        return sum(e.abs(x), axes, keepdim)
+    if order == 0.0:
+        return sum(ne(x, 0), axes, keepdim, dtype=x.dtype)
     backend, values = x.backend, x.array
-    squares = backend.empty(x.shape, x.dtype)
-    backend.map("square", (values,), (squares,))
-    y = _reduced("sum", Tensor(squares, backend), axes, keepdim, x.dtype)
-    backend.map("square_root", (y,), (y,))
+    powers = backend.empty(x.shape, x.dtype)
+    if order == 2.0:
+        backend.map("square", (values,), (powers,))
+    else:
+        backend.map("magnitude_power", (values,), (powers,), (order,))
+    y = _reduced("sum", Tensor(powers, backend), axes, keepdim, x.dtype)
+    if order == 2.0:
+        backend.map("square_root", (y,), (y,))
+    else:
+        backend.map("norm_root", (y,), (y,), (order,))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.empty(x.shape, x.dtype)
-        backend.map("norm_grad", (_spread(x, dy, axes), values, _spread(x, y, axes)), (dx,))
+        formula, scalars = ("norm_grad", ()) if order == 2.0 else ("norm_of_order_grad", (order,))
+        backend.map(formula, (_spread(x, dy, axes), values, _spread(x, y, axes)), (dx,), scalars)
         return (dx,)
 
     return result("norm", y, backend, (x,), pullback, ((x, OUTPUT),))
@@ -154,7 +210,11 @@ def _norm2(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
 @op
 def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow."""
-    axes = axes_of(x, dim, "logsumexp")
+    return _logsumexp(_floats(x), axes_of(x, dim, "logsumexp"), keepdim)
+
+
+@_in_float32
+def _logsumexp(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     top = _extreme_value("max", x.detach(), axes, True)
     top = where(e.abs(top) == math.inf, 0.0, top)
     total = e.log(sum(e.exp(x - top), axes, True)) + top
@@ -162,11 +222,12 @@ def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
 
 @op
-def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) -> Tensor:
-    """The product. Its gradient is exact at zeros: each element's is the product of the others."""
+def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, dtype: Any = None) -> Tensor:
+    """The product, of the elements as ``dtype`` where given; else integers and booleans are multiplied as int64.
+
+    Its gradient is exact at zeros: each element's is the product of the others."""
     axes = axes_of(x, dim if axis is None else axis, "prod")
-    if not x.is_floating_point():
-        x = x.to(dtypes.int64)
+    x = x.to(dtype=dtype) if dtype is not None else x if x.is_floating_point() else x.to(dtypes.int64)
     backend, y = x.backend, _reduced("prod", x, axes, keepdim, x.dtype)
     values = x.array
 
@@ -185,26 +246,57 @@ def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) 
 
 
 def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    """max or min over axes; equal extremes share the gradient."""
-    if math.prod(x.shape[i] for i in axes) == 0:
-        raise ShapeError(f"{kind}: expected at least one element along the reduced axes, got shape {x.shape}")
-    if x.dtype == dtypes.bool_:
-        return Tensor(_reduced({"max": "any", "min": "all"}[kind], x, axes, keepdim, x.dtype), x.backend)
-    backend, y = x.backend, _reduced(kind, x, axes, keepdim, x.dtype)
-    values = x.array
+    """max or min over axes; equal extremes share the gradient, and so do those that are NaN."""
+    y = _extreme_array(kind, x, axes, keepdim)
+    backend, values = x.backend, x.array
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         hit = backend.empty(x.shape, dtypes.bool_)
-        backend.map("equal", (values, _spread(x, y, axes)), (hit,))
-        share = backend.empty(x.shape, x.dtype)
-        backend.copy(hit, share)
-        count = backend.empty(_kept(x.shape, axes), x.dtype)
-        backend.reduce("sum", share, axes, count)
-        backend.map("div", (share, count), (share,))
-        backend.map("mul", (share, _spread(x, dy, axes)), (share,))
-        return (share,)
+        backend.map("at_extreme", (values, _spread(x, y, axes)), (hit,))
+        # The sum of a half type must count more than it holds.
+        count = backend.empty(_kept(x.shape, axes), dtypes.float32 if is_half(x.dtype) else x.dtype)
+        ones = backend.empty(x.shape, backend.dtype_of(count))
+        backend.copy(hit, ones)
+        backend.reduce("sum", ones, axes, count)
+        share = backend.empty(_kept(x.shape, axes), x.dtype)
+        backend.map("div", (backend.reshape(dy, share.shape), count), (share,))
+        return (_where_hit(x, hit, backend.broadcast_to(share, x.shape)),)
 
     return result(kind, y, backend, (x,), pullback, ((x, OUTPUT),))
+
+
+def _extreme_array(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Any:
+    if math.prod(x.shape[i] for i in axes) == 0:
+        raise ShapeError(f"{kind}: expected at least one element along the reduced axes, got shape {x.shape}")
+    if x.dtype == dtypes.bool_:
+        kind = {"max": "any", "min": "all"}[kind]
+    return _reduced(kind, x, axes, keepdim, x.dtype)
+
+
+def _where_hit(x: Tensor, hit: Any, dy: Any) -> Any:
+    """A gradient of x: dy where hit, else 0."""
+    dx = x.backend.empty(x.shape, x.dtype)
+    x.backend.map("select", (hit, dy, x.backend.zeros((), x.dtype)), (dx,))
+    return dx
+
+
+def _extreme_along(kind: str, x: Tensor, dim: int, keepdim: bool) -> Extreme:
+    """max or min along one axis, and where it is; the gradient goes to that one element."""
+    axes, backend = axes_of(x, dim, kind), x.backend
+    y = _extreme_array(kind, x, axes, keepdim)
+    indices = _where_extreme(f"arg{kind}", x, axes[0] if axes else None, keepdim)
+    where_it_is = indices.array
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        if not axes:
+            return (dy,)
+        size, behind = x.shape[axes[0]], (1,) * (x.ndim - axes[0] - 1)
+        places = backend.reshape(backend.asarray(np.arange(size, dtype=np.int64)), (size, *behind))
+        hit = backend.empty(x.shape, dtypes.bool_)
+        backend.map("equal", (places, _spread(x, where_it_is, axes)), (hit,))
+        return (_where_hit(x, hit, _spread(x, dy, axes)),)
+
+    return Extreme(result(kind, y, backend, (x,), pullback, ((indices,),)), indices)
 
 
 @op
@@ -214,28 +306,36 @@ def extreme(x: Tensor, kind: str, dim: Any = None, keepdim: bool = False) -> Any
         return e.maximum(x, dim) if kind == "max" else e.minimum(x, dim)
     if dim is None:
         return _extreme_value(kind, x, tuple(range(x.ndim)), keepdim)
-    axes = axes_of(x, dim, kind)
-    values = _extreme_value(kind, x, axes, keepdim)
-    return Extreme(values, _where_extreme(f"arg{kind}", x, axes[0] if axes else None, keepdim))
+    if not isinstance(dim, int):
+        raise ShapeError(f"{kind}: expected one dim, got {dim!r}; a{kind} takes several")
+    return _extreme_along(kind, x, dim, keepdim)
 
 
 def max(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> Any:
-    """The greatest element; along ``dim``, a pair (values, indices). Equal extremes share the gradient."""
+    """The greatest element; along ``dim``, a pair (values, indices). NaN counts as greatest.
+
+    Of all elements, equal extremes share the gradient; along ``dim`` the first has it, whose
+    index is returned.
+    """
     return extreme(x, "max", dim if axis is None else axis, keepdim)
 
 
 def min(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> Any:
-    """The least element; along ``dim``, a pair (values, indices). Equal extremes share the gradient."""
+    """The least element; along ``dim``, a pair (values, indices). NaN counts as least.
+
+    Of all elements, equal extremes share the gradient; along ``dim`` the first has it, whose
+    index is returned.
+    """
     return extreme(x, "min", dim if axis is None else axis, keepdim)
 
 
 def amax(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The greatest elements over one or several axes."""
+    """The greatest elements over one or several axes; equal ones share the gradient."""
     return _extreme_value("max", x, axes_of(x, dim, "amax"), keepdim)
 
 
 def amin(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The least elements over one or several axes."""
+    """The least elements over one or several axes; equal ones share the gradient."""
     return _extreme_value("min", x, axes_of(x, dim, "amin"), keepdim)
 
 

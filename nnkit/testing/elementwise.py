@@ -17,7 +17,7 @@ from nnkit.kernels.vocabulary import element_names, scalar_names, table_of
 from nnkit.testing.bench import FLOATS, LAYOUTS, SIZES, Bench, Case, sample
 
 #: Formulas of booleans and whole numbers.
-LOGIC = ("both", "either", "negation")
+LOGIC = ("both", "either", "exclusive", "negation")
 #: One formula for each set of words that formulas use: what a wider type changes is only what the words mean.
 VOCABULARIES = {frozenset(formula.__code__.co_names): name for name, formula in FORMULAS.items()}.values()
 #: Where a formula's elements come from, where not from -8 to 8: only there it is defined and well-conditioned.
@@ -25,6 +25,7 @@ DOMAINS = {
     "logarithm": (0.1, 8.0), "logarithm_grad": (0.1, 8.0), "logarithm1p": (-0.9, 8.0), "square_root": (0.1, 8.0),
     "logarithm1p_grad": (0.1, 8.0), "square_root_grad": (0.1, 8.0), "pow": (0.1, 4.0), "pow_grad": (0.1, 4.0),
     "pow_other_grad": (0.1, 4.0), "power_to": (0.1, 4.0), "power_to_grad": (0.1, 4.0), "box_muller": (0.0, 0.99),
+    "root_of_variance": (0.1, 8.0), "root_of_variance_grad": (0.1, 8.0), "norm_of_order_grad": (0.1, 8.0),
     "binary_cross_entropy": (0.05, 0.95), "binary_cross_entropy_grad": (0.05, 0.95),
 } | dict.fromkeys(table_of(updates), (0.1, 0.9))  # fmt: skip
 
@@ -247,7 +248,7 @@ SPECIAL = (
     ("exponential_minus_1", -1e3, 1e3, (-1, -1, 0, INF, INF, NAN)), ("relu", -1e30, 1e30, (0, 0, 0, 1e30, INF, NAN)),
     ("hyperbolic_tangent", -1e3, 1e3, (-1, -1, 0, 1, 1, NAN)), ("sigmoid", -1e3, 1e3, (0, 0, 0.5, 1, 1, NAN)),
     ("error_function", -1e3, 1e3, (-1, -1, 0, 1, 1, NAN)), ("absolute_value", -1e3, 1e3, (INF, 1e3, 0, 1e3, INF, NAN)),
-    ("softplus", -1e3, 1e3, (0, 0, np.log(2.0), 1e3, INF, NAN)), ("sign_of", -2.0, 2.0, (-1, -1, 0, 1, 1, NAN)),
+    ("softplus", -1e3, 1e3, (0, 0, np.log(2.0), 1e3, INF, NAN)), ("sign_of", -2.0, 2.0, (-1, -1, 0, 1, 1, 0)),
     ("reciprocal", -2.0, 2.0, (0, -0.5, INF, 0.5, 0, NAN)), ("square", -3.0, 3.0, (INF, 9, 0, 9, INF, NAN)),
 )  # fmt: skip
 
@@ -278,7 +279,7 @@ def _large(backend: Backend) -> None:
 def _fill(dtype: str, layout: str) -> Case:
     def check(backend: Backend) -> None:
         for shape in ((), (0,), (1,), (33,), (3, 31), (2, 0, 3)):
-            for value in (0, 1):
+            for value in (0, 1, 0.5):
                 bench = Bench(backend, layout)
                 out = bench.output(shape, dtype)
                 backend.fill(value, out)

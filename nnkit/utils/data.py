@@ -295,10 +295,11 @@ class DataLoader:
 def default_collate(samples: list[Any]) -> Any:
     """A batch from a list of samples: numbers, arrays and tensors are stacked; tuples, lists and dicts part by part.
 
-    Text stays a list. Raises TypeError for anything else, DataError for samples of different shapes.
+    Python floats become float64, as in PyTorch. Text stays a list.
+    Raises TypeError for anything else, DataError for samples of different shapes.
 
     >>> default_collate([(1.0, 2), (3.0, 4)])
-    [tensor([1., 3.]), tensor([2, 4])]
+    [tensor([1., 3.], dtype=float64), tensor([2, 4])]
     """
     first = samples[0]
     if isinstance(first, Tensor):
@@ -308,7 +309,7 @@ def default_collate(samples: list[Any]) -> Any:
         _check_shapes([np.shape(sample) for sample in samples])
         return tensor(np.stack(samples))
     if isinstance(first, (bool, int, float)):
-        return tensor(samples)
+        return tensor(samples, dtype="float64" if isinstance(first, float) else None)
     if isinstance(first, (str, bytes)):
         return samples
     if isinstance(first, Mapping):
