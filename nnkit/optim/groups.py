@@ -118,8 +118,16 @@ class ParameterGroup(MutableMapping[str, Any]):
         self._options, self._check, self._required = options, check, frozenset(options)
         self.rates: Rates | None = None
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options as they are now. For nnkit's own steps, which read the numbers on the device."""
+        return self._options
+
     def __getitem__(self, name: str) -> Any:
-        return self._options[name]
+        value = self._options[name]
+        if recorder() is not None and name not in ("params", "param_names"):
+            note_option_read(self, name, value)
+        return value
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.assign({name: value})
@@ -142,6 +150,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         if name in self._required:
             raise KeyError(f"{name!r} is an option of this optimizer and cannot be deleted; set it instead")
         del self._options[name]
+        changed()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._options)
@@ -159,7 +168,7 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def backend(self) -> Backend | None:
         """Where the group's parameters live; None without any. Raises DeviceError for several devices."""
-        first, *rest = self["params"] or [None]
+        first, *rest = self._options["params"] or [None]
         for tensor in rest:
             if tensor.backend is not first.backend:
                 raise DeviceError(
@@ -179,6 +188,34 @@ class ParameterGroup(MutableMapping[str, Any]):
         if self.rates is None or self.rates.backend is not backend or self.rates.formulas != formulas:
             self.rates = Rates(backend, *formulas, scalar_options(self._options), float(self.step))
         return self.rates
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Raise ValueError when an option is below 0 or NaN, TypeError when it is no number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    if not float(value) >= 0.0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+
+
+def note_option_read(owner: Any, name: str, value: Any) -> None:
+    """Tell a recorder at work that the step uses a number of ``owner`` as it is now: a replay would not read it again.
+
+    So the program holds while that number stays; what can change in itself cannot be replayed.
+    """
+    at_work = recorder()
+    if at_work is None:
+        return
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    if not all(isinstance(part, (Real, str, type(None))) for part in parts):
+        at_work.obstacle(f"it reads the option {name!r} of an optimizer, a {type(value).__name__}")
+    kept = tuple(parts)
+
+    def holds() -> bool:
+        now = owner._options.get(name) if isinstance(owner, ParameterGroup) else getattr(owner, name)
+        return (tuple(now) if isinstance(now, (tuple, list)) else (now,)) == kept
+
+    at_work.relied[id(owner), name] = holds
 
 
 def named_tensors(params: Any) -> tuple[list[str], list[Tensor]]:

@@ -16,7 +16,7 @@ from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
 from nnkit.optim.arena import Arena, Run
 from nnkit.optim.checkpoint import GroupPlan, plan_load
-from nnkit.optim.groups import ParameterGroup, Rates, named_tensors, prepared_map
+from nnkit.optim.groups import ParameterGroup, Rates, check_not_negative, named_tensors, prepared_map
 from nnkit.optim.state import State, transfer
 from nnkit.state import Watched, changed
 from nnkit.tape import enable_grad
@@ -130,7 +130,7 @@ class Optimizer(Watched):
     def is_prepared(self) -> bool:
         """Whether ``prepare`` has nothing to do."""
         return self.arena.is_current() and all(
-            group.rates is None or group.rates.formulas == self.formulas(group) for group in self.param_groups
+            group.rates is None or group.rates.formulas == self.formulas(group.options) for group in self.param_groups
         )
 
     def prepare(self, also: Set[int] = frozenset()) -> None:
@@ -155,12 +155,12 @@ class Optimizer(Watched):
         wanted: dict[int, dict[str, float]] = {}
         for group in self.param_groups:
             names += group.names(len(names))
-            initial = self.initial_state(group)
+            initial = self.initial_state(group.options)
             for tensor in group["params"]:
-                wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group)}
+                wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group.options)}
             backend = group.backend()
             if backend is not None:
-                group.bind(backend, self.formulas(group))
+                group.bind(backend, self.formulas(group.options))
         self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
         self._state = State(self.arena, wanted, self._state)
         self._launches.clear()
@@ -264,7 +264,7 @@ class Optimizer(Watched):
             self._load_group(plan)
 
     def _load_group(self, plan: GroupPlan) -> None:
-        initial = self.initial_state(plan.group)
+        initial = self.initial_state(plan.group.options)
         for parameter in plan.group["params"]:
             for name, array in self._state.of(parameter).items():
                 parameter.backend.fill(initial.get(name, 0.0), array)
@@ -288,14 +288,6 @@ class Optimizer(Watched):
             lines.append(f"Parameter Group {number}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join([*lines, ")"])
-
-
-def check_not_negative(name: str, value: Any) -> None:
-    """Raise ValueError when an option is below 0 or NaN, TypeError when it is no number."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
-    if not float(value) >= 0.0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
 
 
 def check_betas(betas: Any) -> None:
