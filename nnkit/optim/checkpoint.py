@@ -17,6 +17,10 @@ class Loadable(Protocol):
     defaults: dict[str, Any]
     param_groups: list[ParameterGroup]
 
+    @property
+    def has_formulas(self) -> bool:
+        """Whether the step is made of formulas."""
+
     def check(self, options: Mapping[str, Any]) -> None:
         """Raise when an option is out of range."""
 
@@ -80,6 +84,8 @@ def _plan_group(
         return GroupPlan(group, options, 0, [])
     entries = []
     names = optimizer.state_names(merged)
+    if not optimizer.has_formulas:
+        return GroupPlan(group, options, 0, [])
     for index, parameter in zip(indices, group["params"], strict=False):
         kept = {name: value for name, value in state.get(index, {}).items() if name != "step" and value is not None}
         found = list(_entry_problems(f"parameter {index}", kept, names, parameter))

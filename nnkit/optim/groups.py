@@ -15,7 +15,8 @@ from typing import Any
 from nnkit.backends.base import Array, Backend
 from nnkit.backends.recording import paused, recorder
 from nnkit.errors import DeviceError
-from nnkit.kernels.vocabulary import Formula, scalar_names
+from nnkit.kernels.registered import adopt
+from nnkit.kernels.vocabulary import Formula, element_names, scalar_names
 from nnkit.state import changed
 from nnkit.tensor import Tensor
 
@@ -38,7 +39,9 @@ class Rates:
         options: Mapping[str, float],
         step: float = 0.0,
     ) -> None:
-        self.backend, self.rates, self.update, self.formulas = backend, rates, update, (rates, update)
+        self.backend, self.formulas = backend, (rates, update)
+        self.rates, self.update = adopt(rates), adopt(update)
+        check_pair(rates, update, options)
         self.options = {name: options[name] for name in scalar_names(rates)}
         derived = len(scalar_names(update))
         self.vector = backend.asarray([step, *[0.0] * derived, *self.options.values()], "float64")
@@ -88,6 +91,35 @@ def prepared_map(
     return functools.partial(backend.map_unless, unless, formula, inputs, out, scalars)
 
 
+def check_pair(rates: Formula, update: Formula, options: Mapping[str, float]) -> None:
+    """Raise ValueError where a rates formula and an update formula do not fit together, or an option lacks."""
+    lacking = [name for name in scalar_names(rates) if name not in options]
+    if lacking:
+        raise ValueError(
+            f"{rates.__name__} reads {lacking[0]!r}, which is no number among the options: {', '.join(options)}"
+        )
+    scalars, elements = scalar_names(update), element_names(update)
+    try:
+        found = rates(0.0, **{name: options[name] for name in scalar_names(rates)})
+        new = update(*[0.5] * len(elements), **dict.fromkeys(scalars, 0.5))
+    except ArithmeticError:
+        return
+    if _count(found) != 1 + len(scalars):
+        raise ValueError(
+            f"{rates.__name__} returns {_count(found)} numbers, expected the next step and the {len(scalars)} scalars "
+            f"of {update.__name__}: {', '.join(scalars)}"
+        )
+    if _count(new) != len(elements) - 1:
+        raise ValueError(
+            f"{update.__name__} returns {_count(new)} numbers, expected the new parameter and the new state: "
+            f"{', '.join((*elements[:1], *elements[2:]))}"
+        )
+
+
+def _count(returned: Any) -> int:
+    return len(returned) if isinstance(returned, tuple) else 1
+
+
 def scalar_options(options: Mapping[str, Any]) -> dict[str, float]:
     """The options as the numbers that rates formulas take.
 
@@ -117,6 +149,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         check(options)
         self._options, self._check, self._required = options, check, frozenset(options)
         self.rates: Rates | None = None
+        self.formulas: tuple[Formula, Formula] | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ uses; everything else, from memory to checkpoints, is here and is the same for a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from numbers import Real
@@ -31,8 +32,10 @@ NOT_NEGATIVE = frozenset(("lr", "eps", "weight_decay", "momentum", "alpha", "lr_
 class Optimizer(Watched):
     """Changes parameters along their gradients.
 
-    To write one, subclass it: ``__init__`` passes the options and their defaults on, ``formulas`` names the
-    mathematics. What it keeps of each parameter follows from the formula's own parameter names.
+    To write one, subclass it; ``__init__`` passes the options and their defaults on. Either ``formulas`` names the
+    mathematics, which is compiled; what is kept of each parameter follows from the formula's own parameter names.
+    (``nnkit.optim.register`` makes such a class in one call.) Or ``step`` is your own, as in PyTorch: it goes through
+    ``self.param_groups``, reads ``p.grad`` and keeps Tensors in ``self.state[p]``, all under ``nnkit.no_grad()``.
 
     Args:
         params: leaf Tensors, or (name, Tensor) pairs, or dicts ``{"params": [...], "lr": ...}`` with the options of
@@ -56,6 +59,17 @@ class Optimizer(Watched):
     >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = Descent([x])
     >>> (x * x).sum().backward(); optimizer.step(); x.tolist()
     [0.0]
+    >>> class Signs(Optimizer):
+    ...     def __init__(self, params, lr=0.5):
+    ...         super().__init__(params, {"lr": lr})
+    ...     @nnkit.no_grad()
+    ...     def step(self, closure=None):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 p.sub_(group["lr"] * p.grad.sign())
+    >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = Signs([x])
+    >>> (x * x).sum().backward(); optimizer.step(); x.tolist()
+    [2.5]
     """
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
@@ -65,11 +79,20 @@ class Optimizer(Watched):
         self._state = State(self.arena, {})
         self._launches: dict[tuple[int, ...], Callable[[], None]] = {}
         self._unless: list[Array] = []
+        self._kept: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self._adopt(params)
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
-        """The rates formula and the update formula of a group with these options."""
-        raise NotImplementedError(f"{type(self).__name__} does not say its formulas")
+        """The rates formula and the update formula of a group with these options: functions of a module, not made here.
+
+        See ``nnkit.kernels.updates`` for what they take and return, and ``nnkit.kernels.vocabulary`` for their words.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither formulas(options) nor step() of its own")
+
+    @property
+    def has_formulas(self) -> bool:
+        """Whether the step is made of formulas; else the subclass has a ``step`` of its own."""
+        return type(self).formulas is not Optimizer.formulas
 
     def initial_state(self, options: Mapping[str, Any]) -> dict[str, float]:
         """What a state starts from where that is not 0: name -> value."""
@@ -84,7 +107,7 @@ class Optimizer(Watched):
 
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """What is kept of each parameter: the update's elements after parameter and gradient."""
-        return element_names(self.formulas(options)[1])[2:]
+        return element_names(self.formulas(options)[1])[2:] if self.has_formulas else ()
 
     # ---- groups -------------------------------------------------------------------------------------------
 
@@ -130,8 +153,14 @@ class Optimizer(Watched):
     def is_prepared(self) -> bool:
         """Whether ``prepare`` has nothing to do."""
         return self.arena.is_current() and all(
-            group.rates is None or group.rates.formulas == self.formulas(group.options) for group in self.param_groups
+            group.rates is None or group.rates.formulas == self._chosen(group) for group in self.param_groups
         )
+
+    def _chosen(self, group: ParameterGroup) -> tuple[Formula, Formula]:
+        """The formulas of a group; a subclass is asked outside of recorded steps only, before each of which it is."""
+        if group.formulas is None or recorder() is None:
+            group.formulas = self.formulas(group.options)
+        return group.formulas
 
     def prepare(self, also: Set[int] = frozenset()) -> None:
         """Bring back what was moved, and make the state of options that were switched on; cheap if there is nothing.
@@ -159,8 +188,8 @@ class Optimizer(Watched):
             for tensor in group["params"]:
                 wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group.options)}
             backend = group.backend()
-            if backend is not None:
-                group.bind(backend, self.formulas(group.options))
+            if backend is not None and self.has_formulas:
+                group.bind(backend, self._chosen(group))
         self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
         self._state = State(self.arena, wanted, self._state)
         self._launches.clear()
@@ -191,6 +220,8 @@ class Optimizer(Watched):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. Returns what ``closure``, called first, returns."""
+        if not self.has_formulas:
+            self.formulas({})
         at_work = recorder()
         if at_work is not None:
             at_work.optimizers[id(self)] = self
@@ -215,6 +246,11 @@ class Optimizer(Watched):
 
         The device decides, so a recorded step decides anew in every replay. ``GradScaler`` uses it.
         """
+        if not self.has_formulas:
+            raise TypeError(
+                f"{type(self).__name__} has a step of its own, which cannot be left out where a scaled gradient "
+                "overflowed: GradScaler needs an optimizer made of formulas, or use precision='bfloat16'"
+            )
         self._unless.append(flag)
         try:
             yield
@@ -225,7 +261,12 @@ class Optimizer(Watched):
 
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
-        """What is kept of each parameter, as views: ``optimizer.state[parameter]["exp_avg"]``."""
+        """What is kept of each parameter, as views: ``optimizer.state[parameter]["exp_avg"]``.
+
+        In an optimizer with a ``step`` of its own: what that keeps there, a dict for each parameter, at first empty.
+        """
+        if not self.has_formulas:
+            return self._kept
         return {parameter: self._state_tensors(parameter) for parameter in self._all_parameters()}
 
     def _state_tensors(self, parameter: Tensor) -> dict[str, Tensor]:
@@ -246,7 +287,9 @@ class Optimizer(Watched):
             groups.append({**group, "step": step, "params": indices})
             for index, parameter in zip(indices, group["params"], strict=True):
                 kept = self._state_tensors(parameter)
-                if step and kept:
+                if not self.has_formulas and parameter in self._kept:
+                    state[index] = {name: _cloned(value) for name, value in self._kept[parameter].items()}
+                elif step and kept:
                     state[index] = {name: tensor.clone() for name, tensor in kept.items()}
         return {"state": state, "param_groups": groups}
 
@@ -256,6 +299,12 @@ class Optimizer(Watched):
         Raises ModelFileError that lists everything that does not fit; then nothing is changed.
         """
         plans = plan_load(self, state_dict)
+        if not self.has_formulas:
+            self._kept.clear()
+            parameters = list(self._all_parameters())
+            for index, kept in state_dict["state"].items():
+                self._kept[parameters[index]] = {name: _cloned(value) for name, value in kept.items()}
+            changed()
         for plan in plans:
             plan.group.assign(plan.options)
         homeless = {id(parameter) for plan in plans for parameter, _ in plan.entries} - self._state.slots.keys()
@@ -288,6 +337,10 @@ class Optimizer(Watched):
             lines.append(f"Parameter Group {number}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _cloned(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def check_betas(betas: Any) -> None:
