@@ -82,6 +82,14 @@ class Passing(Gradient):
         self.filled = False
 
 
+def set_apart(view: Any, array: Array) -> None:
+    """Give a tensor that someone holds a copy, where its memory is ``array``, which is about to be used again."""
+    if view.array is array:
+        kept = view.backend.empty(view.shape, view.dtype)
+        view.backend.copy(array, kept)
+        view.array = kept
+
+
 class Leaf(Protocol):
     """A tensor that gradients end at."""
 

@@ -7,6 +7,8 @@ and the mathematics in ``nnkit.ops``, which builds on this file.
 from __future__ import annotations
 
 import math
+import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +20,7 @@ from nnkit.backends.recording import note_host_read, recorder
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
-from nnkit.tape import Gradient, Node, Pullback, backward, is_grad_enabled
+from nnkit.tape import Gradient, Node, Pullback, backward, is_grad_enabled, set_apart
 
 _default_device = ["cpu"]
 
@@ -49,7 +51,7 @@ class Tensor(Methods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_grad_view", "_gradient", "_requires_grad", "array", "backend", "node")
+    __slots__ = ("__weakref__", "_followers", "_grad_view", "_gradient", "_requires_grad", "array", "backend", "node")
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
     def __init__(self, array: Any, backend: Backend, requires_grad: bool = False) -> None:
@@ -173,12 +175,20 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is None:
-            self.gradient.filled = False
+            self.forget_grad()
             return
         if value.shape != self.shape:
             raise ShapeError(f"grad: expected shape {self.shape} like the tensor's, got {value.shape}")
+        given = value.detach().to(self.device, self.dtype).array
+        self.forget_grad()
+        self.gradient.accumulate(self.backend, given)
+
+    def forget_grad(self) -> None:
+        """Be without gradient. Its memory is used again, so whoever still holds ``grad`` gets a copy."""
+        view, self._grad_view = self._grad_view, None
+        if view is not None and self.gradient.filled and sys.getrefcount(view) > 2:
+            set_apart(view, self.gradient.array)
         self.gradient.filled = False
-        self.gradient.accumulate(self.backend, value.detach().to(self.device, self.dtype).array)
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradients of this tensor to every leaf's ``grad``.
@@ -225,7 +235,11 @@ class Tensor(Methods):
         at_work = recorder()
         if at_work is not None:
             at_work.touch(self)
-        return Tensor(self.array, self.backend)
+        same = Tensor(self.array, self.backend)
+        if type(self) is not Tensor and type(self._gradient) in (Gradient, type(None)):  # An optimizer may yet move it.
+            followers = [found for found in getattr(self, "_followers", ()) if found() is not None]
+            self._followers = [*followers, weakref.ref(same)]
+        return same
 
     @property
     def data(self) -> Tensor:

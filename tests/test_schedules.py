@@ -251,3 +251,39 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+READS: dict[str, Callable[[Any, Any], float]] = {
+    "group": lambda o, s: o.param_groups[0]["lr"],
+    "get": lambda o, s: o.param_groups[0].get("lr"),
+    "items": lambda o, s: dict(o.param_groups[0])["lr"],
+    "get_last_lr": lambda o, s: s.get_last_lr()[0],
+    "own key": lambda o, s: o.param_groups[0]["own"],
+    "defaults": lambda o, s: o.defaults["lr"],
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_rate_that_a_recorded_step_reads_is_the_present_one(device: str, read: str) -> None:
+    def run(compiled: bool) -> list[float]:
+        learner = optimizer()
+        (p,) = learner.param_groups[0]["params"]
+        learner.param_groups[0]["own"] = 1.0
+        scheduler = lr_scheduler.ExponentialLR(learner, 0.5)
+
+        def step() -> None:
+            learner.zero_grad()
+            (p * p).sum().backward()
+            with nnkit.no_grad():
+                p.sub_(p.grad * READS[read](learner, scheduler) * 0.1)
+
+        call = nnkit.compile(step) if compiled else step
+        for number in range(8):
+            call()
+            if number % 3 == 2:
+                scheduler.step()
+                learner.param_groups[0]["own"] *= 0.5
+                learner.defaults["lr"] *= 0.5
+        return p.tolist()
+
+    assert run(True) == run(False)

@@ -78,10 +78,19 @@ class Slot(Gradient):
             self.block.backend.copy(old.array, self.home)
         if parameter.array is not self.value:
             self.block.backend.copy(parameter.array, self.value)
-            parameter.array = self.value
-            changed()
+            _move(parameter, self.value)
         self.array, self.filled = self.home, old.filled
         parameter.gradient = self
+
+
+def _move(parameter: Tensor, array: Any) -> None:
+    """Let a parameter, and what its ``detach`` gave out before, live in other memory that has the same values."""
+    before, parameter.array = parameter.array, array
+    for follower in (found() for found in getattr(parameter, "_followers", ())):
+        if follower is not None and follower.array is before:
+            follower.array = array
+    parameter._followers = []
+    changed()
 
 
 class Run(NamedTuple):

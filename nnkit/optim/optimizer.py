@@ -214,7 +214,7 @@ class Optimizer(Watched):
         for parameter in self._all_parameters():
             gradient = parameter.gradient
             if set_to_none:
-                gradient.filled = False
+                parameter.forget_grad()
             elif gradient.filled:
                 parameter.backend.fill(0.0, gradient.array)
 

@@ -1,8 +1,8 @@
 """Learning-rate schedules: the rate as a function of how often ``scheduler.step()`` was called.
 
 Definitions and defaults are those of ``torch.optim.lr_scheduler``. Each schedule changes the rate that it finds in
-``group["lr"]``, so several may work on one optimizer, and a rate set by hand counts. Setting ``group["lr"]`` reaches the
-device at once: a recorded training step that is replayed uses the new rate. Several in one are in ``composed``.
+``group["lr"]``, so several may work on one optimizer, and a rate set by hand counts. Setting ``group["lr"]`` reaches
+the device at once: a recorded training step that is replayed uses the new rate. Several in one are in ``composed``.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class LRScheduler:
         return kept | {"group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned, with its rates; another's raises ModelFileError and changes nothing."""
+        """Go on from what ``state_dict`` returned, at its rates; another's raises ModelFileError, nothing changes."""
         self.check_state(state_dict)
         self.take_state(state_dict)
         for group, rate in zip(self.optimizer.param_groups, _saved_rates(state_dict), strict=False):
