@@ -1,4 +1,4 @@
-"""Optimizers and activations that are written outside of nnkit: they train as their mathematics says, recorded or not."""
+"""Optimizers and activations written outside of nnkit: they train as their mathematics says, recorded or not."""
 
 from __future__ import annotations
 

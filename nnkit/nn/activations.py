@@ -312,7 +312,7 @@ def register_activation(name: str, function: Formula, gradient: Formula) -> type
         gradient: ``gradient(dy, x, *, scalars)`` or, if it reads the output, ``gradient(dy, y, *, scalars)``: dy times
             the derivative.
 
-    Returns a module class of that name, whose arguments are the scalars. Every backend compiles the formulas, fused with
+    Returns a module class of that name, whose arguments are the scalars. Every backend compiles the formulas, with
     a linear layer too; what they may contain: see ``nnkit.optim.register``. Raises ValueError or TypeError otherwise.
 
     >>> import nnkit
@@ -325,7 +325,7 @@ def register_activation(name: str, function: Formula, gradient: Formula) -> type
     """
     adopt_activation(name, function, gradient)
     FORMULAS[name] = name
-    defaults = dict(function.__kwdefaults__ or {})  # type: ignore[attr-defined]
+    defaults = dict(function.__kwdefaults__ or {})
     lacking = [scalar for scalar in scalar_names(function) if scalar not in defaults]
 
     class Registered(Activation):

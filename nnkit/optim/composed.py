@@ -117,7 +117,7 @@ class ChainedScheduler(Composed):
         schedulers: schedules of one optimizer; no ``ReduceLROnPlateau``.
         optimizer: that optimizer; the first schedule's unless given.
 
-    Raises TypeError or ValueError for what does not fit together. Source: ``torch.optim.lr_scheduler.ChainedScheduler``.
+    Raises TypeError or ValueError for what does not fit together. Source: ``torch.optim.lr_scheduler``.
 
     >>> import nnkit
     >>> o = nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0)
