@@ -33,7 +33,7 @@ class GroupPlan(NamedTuple):
 
     group: ParameterGroup
     options: dict[str, Any]
-    step: int
+    steps: list[int]
     entries: list[tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -81,18 +81,18 @@ def _plan_group(
         optimizer.check(merged)
     except (ValueError, TypeError) as error:
         problems.append(f"{where}: {error}")
-        return GroupPlan(group, options, 0, [])
+        return GroupPlan(group, options, [0] * len(group["params"]), [])
     entries = []
     names = optimizer.state_names(merged)
     if not optimizer.has_formulas:
-        return GroupPlan(group, options, 0, [])
+        return GroupPlan(group, options, [0] * len(group["params"]), [])
     for index, parameter in zip(indices, group["params"], strict=False):
         kept = {name: value for name, value in state.get(index, {}).items() if name != "step" and value is not None}
         found = list(_entry_problems(f"parameter {index}", kept, names, parameter))
         problems += found
         if kept and not found:
             entries.append((parameter, {name: as_tensor(kept[name]) for name in names}))
-    return GroupPlan(group, options, _saved_step(where, saved, indices, state, problems), entries)
+    return GroupPlan(group, options, _saved_steps(saved, indices, state), entries)
 
 
 def _entry_problems(where: str, kept: Mapping[str, Any], names: Sequence[str], parameter: Tensor) -> Iterator[str]:
@@ -107,17 +107,6 @@ def _entry_problems(where: str, kept: Mapping[str, Any], names: Sequence[str], p
             yield f"{where}: {name!r} has shape {shape} in the state, the parameter has {parameter.shape}"
 
 
-def _saved_step(
-    where: str,
-    saved: Mapping[str, Any],
-    indices: Sequence[int],
-    state: Mapping[int, Mapping[str, Any]],
-    problems: list[str],
-) -> int:
-    """The group's step count; PyTorch keeps one with each parameter, and they must then agree."""
-    if "step" in saved:
-        return int(saved["step"])
-    steps = sorted({int(state[index]["step"]) for index in indices if "step" in state.get(index, {})})
-    if len(steps) > 1:
-        problems.append(f"{where}: the step counts of its parameters differ: {steps}")
-    return steps[0] if steps else 0
+def _saved_steps(saved: Mapping[str, Any], indices: Sequence[int], state: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    """The step count of each parameter: its own, as PyTorch keeps it, else its group's."""
+    return [int(state.get(index, {}).get("step", saved.get("step", 0))) for index in indices]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnkit.backends.base import Array, Backend
 from nnkit.backends.recording import paused, recorder
@@ -81,6 +81,13 @@ class Rates:
         (self._advance if unless is None else self._prepared(unless))()
 
 
+class Lane(NamedTuple):
+    """Parameters of a group that have taken the same number of steps, and the numbers of their next one."""
+
+    parameters: list[Tensor]
+    rates: Rates
+
+
 def prepared_map(
     backend: Backend, unless: Array | None, formula: str, inputs: Sequence[Array], out: Sequence[Array],
     scalars: Sequence[Array],
@@ -148,7 +155,8 @@ class ParameterGroup(MutableMapping[str, Any]):
     def __init__(self, options: dict[str, Any], check: Callable[[Mapping[str, Any]], None]) -> None:
         check(options)
         self._options, self._check, self._required = options, check, frozenset(options)
-        self.rates: Rates | None = None
+        #: Parameters that have taken the same number of steps, with that number; usually one lane has them all.
+        self.lanes: list[Lane] = []
         self.formulas: tuple[Formula, Formula] | None = None
 
     @property
@@ -176,8 +184,8 @@ class ParameterGroup(MutableMapping[str, Any]):
             at_work.obstacle("it sets an option of an optimizer")
         self._options = options
         changed()
-        if self.rates is not None:
-            self.rates.set(scalar_options(options))
+        for lane in self.lanes:
+            lane.rates.set(scalar_options(options))
 
     def __delitem__(self, name: str) -> None:
         if name in self._required:
@@ -213,14 +221,55 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     @property
     def step(self) -> int:
-        """How many steps this group has taken. PyTorch counts them for each parameter instead."""
-        return 0 if self.rates is None else self.rates.step
+        """How many steps were taken by those of its parameters that took most."""
+        return max((lane.rates.step for lane in self.lanes), default=0)
 
-    def bind(self, backend: Backend, formulas: tuple[Formula, Formula]) -> Rates:
-        """The group's numbers on ``backend`` for (rates, update); the step count moves along."""
-        if self.rates is None or self.rates.backend is not backend or self.rates.formulas != formulas:
-            self.rates = Rates(backend, *formulas, scalar_options(self._options), float(self.step))
-        return self.rates
+    def steps(self) -> list[int]:
+        """How many steps each parameter has taken."""
+        counts = {id(tensor): lane.rates.step for lane in self.lanes for tensor in lane.parameters}
+        return [counts.get(id(tensor), 0) for tensor in self._options["params"]]
+
+    def set_steps(self, steps: Sequence[int]) -> None:
+        """Write each parameter's count: a lane for those with the same one."""
+        if not self.lanes:
+            return
+        first = self.lanes[0].rates
+        kinds = list(dict.fromkeys(steps))
+        self.lanes = [
+            Lane([p for p, own in zip(self._options["params"], steps, strict=True) if own == step], self._rates(step))
+            for step in kinds[1:]
+        ]
+        first.set_step(kinds[0])
+        with_first = [p for p, own in zip(self._options["params"], steps, strict=True) if own == kinds[0]]
+        self.lanes.insert(0, Lane(with_first, first))
+        changed()
+
+    def split(self, has_gradient: Callable[[Tensor], bool]) -> None:
+        """Where a lane has parameters with and without a gradient, count those without one by themselves."""
+        for lane in list(self.lanes):
+            left = [tensor for tensor in lane.parameters if not has_gradient(tensor)]
+            if left and len(left) < len(lane.parameters):
+                at_work = recorder()
+                if at_work is not None:
+                    at_work.unsettled()
+                with paused():
+                    self.lanes.append(Lane(left, self._rates(lane.rates.step)))
+                apart = {id(tensor) for tensor in left}
+                lane.parameters[:] = [tensor for tensor in lane.parameters if id(tensor) not in apart]
+
+    def _rates(self, step: int) -> Rates:
+        """Numbers like those of the first lane, at another count."""
+        first = self.lanes[0].rates
+        return Rates(first.backend, *first.formulas, scalar_options(self._options), float(step))
+
+    def bind(self, backend: Backend, formulas: tuple[Formula, Formula]) -> None:
+        """Have the numbers on ``backend`` for (rates, update); the step counts move along."""
+        numbers = scalar_options(self._options)
+        if not self.lanes:
+            self.lanes = [Lane(list(self._options["params"]), Rates(backend, *formulas, numbers))]
+        for index, (parameters, rates) in enumerate(self.lanes):
+            if rates.backend is not backend or rates.formulas != formulas:
+                self.lanes[index] = Lane(parameters, Rates(backend, *formulas, numbers, float(rates.step)))
 
 
 def check_not_negative(name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
-from nnkit.optim.arena import Arena, Run
+from nnkit.optim.arena import Arena, Run, has_gradient
 from nnkit.optim.checkpoint import GroupPlan, plan_load
 from nnkit.optim.groups import ParameterGroup, Rates, check_not_negative, named_tensors, prepared_map
 from nnkit.optim.state import State, transfer
@@ -42,9 +42,8 @@ class Optimizer(Watched):
             one group each; any iterable, also a generator.
         defaults: the options of a group that does not set them.
 
-    Steps are counted for each group; PyTorch counts them for each parameter. This differs only where a
-    parameter gets its first gradient later than others of its group. A frozen parameter, and one without
-    gradient, is left alone.
+    Steps are counted for each parameter, as in PyTorch; those of a group that took the same steps share a count. A
+    frozen parameter, and one without gradient, is left alone.
 
     Raises TypeError for what is no Tensor, ValueError for an empty list, a non-leaf Tensor, a parameter that
     comes twice, or an option out of range.
@@ -153,7 +152,7 @@ class Optimizer(Watched):
     def is_prepared(self) -> bool:
         """Whether ``prepare`` has nothing to do."""
         return self.arena.is_current() and all(
-            group.rates is None or group.rates.formulas == self._chosen(group) for group in self.param_groups
+            not group.lanes or group.lanes[0].rates.formulas == self._chosen(group) for group in self.param_groups
         )
 
     def _chosen(self, group: ParameterGroup) -> tuple[Formula, Formula]:
@@ -232,12 +231,13 @@ class Optimizer(Watched):
         self.prepare()
         unless = self._unless[-1] if self._unless else None
         for group in self.param_groups:
-            runs, rates = self.arena.runs(group["params"]), group.rates
-            if not runs or rates is None:
-                continue
-            rates.advance(unless)
-            for run in runs:
-                self._launch(run, rates, unless)()
+            group.split(has_gradient)
+            for parameters, rates in group.lanes:
+                runs = self.arena.runs(parameters)
+                if runs:
+                    rates.advance(unless)
+                for run in runs:
+                    self._launch(run, rates, unless)()
         return loss
 
     @contextmanager
@@ -276,21 +276,24 @@ class Optimizer(Watched):
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on later: ``{"state": {index: {name: Tensor}}, "param_groups": [options]}``.
 
-        As PyTorch's, but the Tensors are copies, and "step" stands with the group.
+        As PyTorch's, but the Tensors are copies, and "step" stands with the group; with a parameter where its own
+        count is another.
         """
-        state: dict[int, dict[str, Tensor]] = {}
+        state: dict[int, dict[str, Any]] = {}
         groups: list[dict[str, Any]] = []
         first = 0
         for group in self.param_groups:
-            step, indices = group.step, list(range(first, first + len(group["params"])))
+            step, steps, indices = group.step, group.steps(), list(range(first, first + len(group["params"])))
             first += len(indices)
             groups.append({**group, "step": step, "params": indices})
-            for index, parameter in zip(indices, group["params"], strict=True):
+            for index, parameter, own in zip(indices, group["params"], steps, strict=True):
                 kept = self._state_tensors(parameter)
                 if not self.has_formulas and parameter in self._kept:
                     state[index] = {name: _cloned(value) for name, value in self._kept[parameter].items()}
-                elif step and kept:
+                elif own and kept:
                     state[index] = {name: tensor.clone() for name, tensor in kept.items()}
+                if own != step and self.has_formulas:
+                    state.setdefault(index, {})["step"] = own
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -320,8 +323,7 @@ class Optimizer(Watched):
         for parameter, entry in plan.entries:
             for name, array in self._state.of(parameter).items():
                 transfer(entry[name].array, entry[name].backend, array, parameter.backend)
-        if plan.group.rates is not None:
-            plan.group.rates.set_step(plan.step)
+        plan.group.set_steps(plan.steps)
 
     def __getstate__(self) -> dict[str, Any]:
         groups = [dict(group) for group in self.param_groups]
