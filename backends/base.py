@@ -14,7 +14,7 @@ from typing import Any
 
 from nnkit.backends.memory import Memory
 from nnkit.backends.precision import is_half
-from nnkit.backends.recording import Array, primitive, recorder
+from nnkit.backends.recording import Array, primitive
 from nnkit.kernels import formulas, philox, special
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import array_words, bind, element_names
@@ -72,14 +72,12 @@ class Backend(Memory):
 
     def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
         """The same elements in row-major order under another shape; a view where possible."""
-        if recorder() is None:
-            return self.xp.reshape(x, shape)
-        try:
-            return self.xp.reshape(x, shape, copy=False)
-        except (AttributeError, ValueError):  # While recording, a copy has to be an instruction.
-            out = self.empty(tuple(x.shape), self.dtype_of(x))
-            self.copy(x, out)
-            return self.xp.reshape(out, shape)
+        part = self.view(x, shape)
+        if part is not None:
+            return part
+        out = self.empty(tuple(x.shape), self.dtype_of(x))  # a primitive copies, so that a recording has it
+        self.copy(x, out)
+        return self.view(out, shape)
 
     # ---- primitives: elementwise ----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nnkit.backends.device import Device
+from nnkit.backends.pool import shadow
 from nnkit.backends.program import Program, ProgramRecorder
 from nnkit.backends.recording import Array, note_host_read, recorder
 
@@ -117,6 +118,25 @@ class Memory:
         return contextlib.nullcontext()
 
     # ---- views: no data moves --------------------------------------------------------------------------------
+
+    def view(self, x: Array, shape: tuple[int, ...]) -> Array | None:
+        """The same elements in row-major order under another shape, in the same memory; None where they would move."""
+        if 0 in x.shape:  # of no memory at all some libraries say that it is not shared
+            return self.xp.reshape(x, shape)
+        try:
+            return self.xp.reshape(x, shape, copy=False)
+        except (AttributeError, ValueError):
+            return None
+
+    def is_contiguous(self, x: Array) -> bool:
+        """Whether the elements lie in memory one after the other, in row-major order."""
+        seen = x if hasattr(x, "flags") else shadow(x)
+        return seen is None or bool(seen.flags.c_contiguous)
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        """How many bytes lie between neighbours along each axis."""
+        seen = x if hasattr(x, "strides") else shadow(x)
+        return (1,) * len(x.shape) if seen is None else tuple(seen.strides)
 
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The axes in another order; a view."""

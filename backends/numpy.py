@@ -35,13 +35,13 @@ class NumpyBackend(Backend):
         # The view: to numpy, bfloat16 is a foreign type, which the interface that the pool uses cannot name.
         return aligned_empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype).view(dtype)
 
-    def reshape(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        if recorder() is None or x.flags.c_contiguous:
+    def view(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        if x.flags.c_contiguous:
             return x.reshape(shape)
-        # numpy may copy here; while recording, a copy has to be an instruction.
-        out = self.empty(x.shape, x.dtype)
-        self.copy(x, out)
-        return out.reshape(shape)
+        try:
+            return x.reshape(shape, copy=False)
+        except ValueError:
+            return None
 
     def native(self, dtype: Any) -> np.dtype:
         return np.dtype(dtype)

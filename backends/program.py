@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from nnkit.backends.aliasing import Changing
 from nnkit.backends.pool import Pool, overlap
 from nnkit.backends.recording import MISSING, Array, Instruction, Stale, paused, same
 from nnkit.backends.trace import Trace
@@ -55,6 +56,9 @@ class ProgramRecorder:
         self._unsettled: str | None = None
         self._parts: list[tuple[Array, Array]] = []
         self._written: list[Array] = []
+        self._constants: list[Array] = []
+        self._begun: set[int] = set()  # the constants that every replay begins by setting back
+        self.written: dict[int, Any] = {}  # the tensors among these that the step did not make itself
         self._program = program
 
     # ---- memory -------------------------------------------------------------------------------------------
@@ -72,6 +76,10 @@ class ProgramRecorder:
         if self.trace is not None:
             self.trace.made(array)
 
+    def constant(self, array: Array) -> None:
+        """An array that the step makes of numbers on the host; a replay finds it as the one before left it."""
+        self._constants.append(array)
+
     def unleased(self, value: Any) -> Any:
         """Arguments without a hold on blocks of the pool, so that recording can use those again."""
         if isinstance(value, (tuple, list)):
@@ -81,8 +89,9 @@ class ProgramRecorder:
         return self.pool.unleased(value)
 
     def owns(self, array: Array) -> bool:
-        """Whether an array is in memory that only this program has: its pool and its inputs."""
-        return self.pool.owns(array) or any(overlap(array, given.copy) for given in self.inputs)
+        """Whether an array is in memory that only this program has: its pool, its inputs, tensors made of numbers."""
+        own = [*self._constants, *(given.copy for given in self.inputs)]
+        return self.pool.owns(array) or any(overlap(array, x) for x in own)
 
     # ---- what the backend tells ---------------------------------------------------------------------------
 
@@ -118,9 +127,21 @@ class ProgramRecorder:
     def write(self, tensor: Any) -> None:
         """Note what the step changes in place; a change of an argument has to reach the caller's tensor."""
         self._written.append(tensor.array)
+        if not self.owns(tensor.array):
+            self.written.setdefault(id(tensor.version), tensor)
+        for constant in self._constants:
+            if id(constant) not in self._begun and overlap(tensor.array, constant):
+                self._begin_with(tensor.backend, constant)
         if any(overlap(tensor.array, given.copy) for given in self.inputs):
             self.changes_arguments = True
             self.obstacle("it changes an argument in place")
+
+    def _begin_with(self, backend: Any, constant: Array) -> None:
+        """A constant is about to be changed: let every replay begin by giving it its values."""
+        self._begun.add(id(constant))
+        so_far, self.instructions = self.instructions, []
+        backend.copy(backend.duplicate(constant), constant)
+        self.instructions += so_far
 
     def changed(self, owner: Any, name: str, before: Any) -> None:
         """Note what the step sets. In the end all must be as it was: a replay sets nothing."""
@@ -130,6 +151,14 @@ class ProgramRecorder:
             array = before if name == "array" else getattr(owner, "array", None)
             if (id(owner), "array") in self.before or not self.owns(array):
                 self.before.setdefault((id(owner), name), (owner, before))
+
+    def changing(self) -> Changing:
+        """The memory outside of the program that it writes: tensors, gradients, and what optimizers keep."""
+        arrays = [tensor.array for tensor in self.written.values()]
+        arrays += [place.array for place, _ in self.flags.values() if place.array is not None]
+        for optimizer in self.optimizers.values():
+            arrays += optimizer.memory()
+        return Changing(array for array in arrays if not self.owns(array))
 
     def obstacle(self, what: str) -> None:
         """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""

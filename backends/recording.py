@@ -61,8 +61,14 @@ class Recorder(Protocol):
     def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of the program's own."""
 
+    def owns(self, array: Array) -> bool:
+        """Whether an array is in memory that only the program has."""
+
     def adopt(self, array: Array) -> None:
         """An array that a backend without a pool made for the program."""
+
+    def constant(self, array: Array) -> None:
+        """An array that the step makes of numbers on the host."""
 
     def unleased(self, value: Any) -> Any:
         """An instruction's argument as the program keeps it: without a hold on blocks of the pool."""

@@ -19,6 +19,7 @@ from types import MethodType
 from typing import Any, TypeVar
 
 from nnkit.backends import Backend
+from nnkit.backends.aliasing import Changing
 from nnkit.backends.pool import overlap
 from nnkit.backends.program import Input, Program, ProgramRecorder
 from nnkit.backends.recording import Stale, recorder, recording
@@ -27,9 +28,9 @@ from nnkit.guards import Guards
 from nnkit.observer import call
 from nnkit.observer.frames import observing as observed
 from nnkit.observer.near import tensors_near
-from nnkit.structures import PLAIN, Containers, copier, is_input, key_of, leaves, rebuilt
+from nnkit.structures import PLAIN, Containers, Maker, copier, is_input, key_of, leaves, rebuilt, returned
 from nnkit.tape import is_grad_enabled
-from nnkit.tensor import Tensor, resolve
+from nnkit.tensor import Tensor, resolve, written
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAXIMUM_PROGRAMS = 16  # kept per function; those not used for longest go first
@@ -48,13 +49,20 @@ class Recorded:
     """A program with its inputs, its outputs and what it relies on."""
 
     def __init__(
-        self, program: Program, guards: Guards, inputs: list[Tensor], outputs: Callable[[], Any], arguments: Any
+        self,
+        program: Program,
+        guards: Guards,
+        inputs: list[Tensor],
+        outputs: Maker,
+        changing: Changing,
+        arguments: Any,
     ) -> None:
         self.program = program
         self.guards = guards
         self.outputs = outputs
         self.used = 0  # when, on the function's clock
         self._feeds = [(static.backend.transfer, static.array) for static in inputs]
+        self._changing = changing if changing.arrays else None
         self._arguments = arguments  # kept: the key has identities of some, which no other object may get
 
     def replay(self, tensors: list[Tensor]) -> Any:
@@ -62,14 +70,18 @@ class Recorded:
 
         Before anything runs, raises Stale where the values want another program, and errors of checks.
         """
+        if self._changing is not None:
+            for tensor in tensors:
+                if self._changing.meets(tensor.array):
+                    raise Stale
         self.program.join()
-        for (transfer, static), tensor in zip(self._feeds, tensors, strict=True):
-            transfer(tensor.array, static)
+        for number, (transfer, static) in enumerate(self._feeds):
+            transfer(tensors[number].array, static)
         for check in self.program.checks:
             check()
         self.program.replay()
         self.guards.leave()
-        return self.outputs()
+        return self.outputs(tensors)
 
 
 class Compiled:
@@ -176,7 +188,7 @@ class Compiled:
         reason = _obstacle(work, value, statics)
         if reason is not None:
             self._run_plainly(key, reason)
-            return _returned(value, statics, tensors)
+            return returned(value, statics, tensors)
         if observing:
             self._observed.add(key)
         lasting = observer.lasting()
@@ -185,14 +197,15 @@ class Compiled:
         self._lasting = self._lasting + 1 if lasting else 0
         if lasting is not None and self._lasting >= PATIENCE:
             self._run_plainly(key, lasting)
-            return _returned(value, statics, tensors)
+            return returned(value, statics, tensors)
         if restless is not None and self.fullgraph and self._recordings > TRIES:
             raise GraphError(self._cannot(restless))
         if observing or restless is not None:
-            return _returned(value, statics, tensors)
-        outputs = copier(value)
-        result = outputs()  # before another thread can replay
-        self._keep(key, Recorded(work.finish(), Guards(work, observer), statics, outputs, given))
+            return returned(value, statics, tensors)
+        outputs = copier(value, statics, work.owns)
+        result = outputs(tensors)  # before another thread can replay
+        guards, changing = Guards(work, observer), work.changing()
+        self._keep(key, Recorded(work.finish(), guards, statics, outputs, changing, given))
         return result
 
     def _keep(self, key: Any, recorded: Recorded) -> None:
@@ -259,15 +272,11 @@ def _hand_back(work: ProgramRecorder, statics: list[Tensor], tensors: list[Tenso
     for static, tensor in zip(statics, tensors, strict=True):
         if static is not tensor and work.changes_arguments:
             tensor.backend.transfer(static.array, tensor.array)
-        if static is not tensor and static.requires_grad:
+            written(tensor)
+            tensor.node = static.node
+        if static is not tensor and static.is_leaf and static.requires_grad:
             tensor.requires_grad_()
             tensor.gradient = static.gradient
-
-
-def _returned(value: Any, statics: list[Tensor], tensors: list[Tensor]) -> Any:
-    """A result in which an argument stands for its copy."""
-    originals = {id(static): tensor for static, tensor in zip(statics, tensors, strict=True)}
-    return rebuilt(value, lambda leaf: originals.get(id(leaf), leaf))
 
 
 def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor]) -> str | None:
@@ -281,9 +290,21 @@ def _obstacle(work: ProgramRecorder, value: Any, statics: list[Tensor]) -> str |
             return f"it returns a {type(leaf).__name__}: return Tensors, or tuples, lists and dicts of them"
         if isinstance(leaf, Tensor) and id(leaf) in work.born:
             return "it returns a tensor made inside that requires grad: return .detach()"
+        if isinstance(leaf, Tensor) and type(leaf) is not Tensor and work.pool.owns(leaf.array):
+            return f"it returns a {type(leaf).__name__} made inside: return .detach()"
+        if isinstance(leaf, Tensor) and _is_hidden_part(leaf, statics):
+            return "it returns memory of an argument: return .clone()"
         if isinstance(leaf, Tensor) and leaf.node is not None and leaf.node.pullback is not None:
             return (
                 "it returns a tensor that is still on the tape: call backward inside, or run it under "
                 "nnkit.no_grad(), or return .detach()"
             )
     return None
+
+
+def _is_hidden_part(leaf: Tensor, statics: list[Tensor]) -> bool:
+    """Whether a result has memory of an argument, in a way that cannot be found again for another argument."""
+    base = leaf if leaf.view_of is None else leaf.view_of.base
+    if any(base is static or leaf.array is static.array for static in statics):
+        return False
+    return any(overlap(leaf.array, static.array) for static in statics)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import dtypes, random
+from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.kernels.philox import PURPOSES
 from nnkit.methods import op
@@ -32,7 +33,10 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     if dtype is None and not hasattr(data, "dtype") and host.dtype == np.float64:
         dtype = dtypes.get_default_dtype()
     backend = resolve(device if device is not None or not isinstance(data, Tensor) else data.device)
-    return Tensor(backend.asarray(host, None if dtype is None else dtypes.as_dtype(dtype)), backend, requires_grad)
+    array, at_work = backend.asarray(host, None if dtype is None else dtypes.as_dtype(dtype)), recorder()
+    if at_work is not None:
+        at_work.constant(array)
+    return Tensor(array, backend, requires_grad)
 
 
 def host_values(data: Any, name: str) -> np.ndarray:

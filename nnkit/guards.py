@@ -46,6 +46,7 @@ class Guards:
         flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
+        self._written = [tensor.version for tensor in recorder.written.values()]
 
     def hold(self) -> bool:
         """Whether the program is still true to the world."""
@@ -89,9 +90,13 @@ class Guards:
         return self._seen != changes.count and not self._in_place()
 
     def leave(self) -> None:
-        """Set what the step would have set in Python: which gradients are filled now."""
+        """Set what the step would have set in Python: which gradients are filled now, and that memory was changed."""
         for gradient, filled in self._exit:
             gradient._filled = filled
+            if gradient.version is not None:
+                gradient.version.count += 1
+        for version in self._written:
+            version.count += 1
 
 
 def with_parts(modules: Iterable[Any]) -> list[Any]:

@@ -41,6 +41,17 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
+def _in_place(name: str) -> Callable[..., Any]:
+    """A method that writes what the op of that name makes of the tensor into it."""
+
+    def method(self: Any, *args: Any, **options: Any) -> Any:
+        return OPS["assign"](self, name, *args, **options)
+
+    method.__name__ = f"{name}_"
+    method.__doc__ = f"``nnkit.ops.{name}`` in place."
+    return method
+
+
 def _dims(dims: tuple[Any, ...]) -> tuple[Int, ...]:
     """Sizes or axes given one by one or as one sequence."""
     return tuple(dims[0]) if len(dims) == 1 and not isinstance(dims[0], int) else dims
@@ -140,6 +151,15 @@ class Methods:
     def __itruediv__(self, other: Any) -> Tensor:
         return OPS["assign"](self, "div", other)
 
+    def __ipow__(self, other: Any) -> Tensor:
+        return OPS["assign"](self, "pow", other)
+
+    def __iand__(self, other: Any) -> Tensor:
+        return OPS["assign"](self, "bitwise_and", other)
+
+    def __ior__(self, other: Any) -> Tensor:
+        return OPS["assign"](self, "bitwise_or", other)
+
     def add_(self, other: Any, alpha: Number = 1) -> Tensor:
         """Add ``alpha * other`` in place."""
         return OPS["assign"](self, "add", other if alpha == 1 else OPS["mul"](other, alpha))
@@ -170,7 +190,13 @@ class Methods:
 
     def clamp_(self, min: Number | None = None, max: Number | None = None) -> Tensor:
         """Limit every element in place."""
-        return OPS["copy_into"](self, OPS["clamp"](self.detach(), min, max))  # type: ignore[attr-defined]
+        return OPS["assign"](self, "clamp", min=min, max=max)
+
+    clip_ = clamp_
+    exp_, log_, log1p_, expm1_, sqrt_ = (_in_place(n) for n in ("exp", "log", "log1p", "expm1", "sqrt"))
+    square_, abs_, neg_, sign_, erf_ = (_in_place(n) for n in ("square", "abs", "neg", "sign", "erf"))
+    sin_, cos_, tanh_, sigmoid_, relu_ = (_in_place(n) for n in ("sin", "cos", "tanh", "sigmoid", "relu"))
+    reciprocal_, floor_, round_, pow_ = (_in_place(n) for n in ("reciprocal", "floor", "round", "pow"))
 
     def __getitem__(self, index: Any) -> Tensor:
         return OPS["getitem"](self, index)
@@ -211,8 +237,8 @@ class Methods:
         return OPS["reshape"](self, _dims(shape))
 
     def view(self, *shape: Any) -> Tensor:
-        """Like ``reshape``."""
-        return OPS["reshape"](self, _dims(shape))
+        """Like ``reshape``, and surely in the same memory; an error where that cannot be."""
+        return OPS["view"](self, _dims(shape))
 
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nnkit.kernels.vocabulary import array_words, bind
 _normal_quantile = bind({"quantile": special.normal_quantile}, array_words(np))["quantile"]
 _host = {"seed": 0, "draw": 0}
 _device_states: dict[Backend, Any] = {}
+_awaited: dict[str, list[int]] = {}  # device -> where its stream goes on, when it first draws
 
 
 def manual_seed(seed: int) -> None:
@@ -33,6 +34,7 @@ def manual_seed(seed: int) -> None:
     True
     """
     _host["seed"], _host["draw"] = _signed(seed), 0
+    _awaited.clear()
     for backend, state in _device_states.items():
         backend.copy(backend.asarray(np.array([_host["seed"], 0], np.int64)), state)
 
@@ -47,11 +49,16 @@ def _signed(seed: int) -> int:
     return (int(seed) + 2**63) % 2**64 - 2**63
 
 
+def _start(backend: Backend) -> np.ndarray:
+    """Where the stream of a device begins: seed and draw number."""
+    return np.array(_awaited.get(str(backend.device), [_host["seed"], 0]), np.int64)
+
+
 def next_key(backend: Backend) -> Any:
     """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
     state = _device_states.get(backend)
     if state is None:
-        state = _device_states[backend] = backend.asarray(np.array([_host["seed"], 0], np.int64))
+        state = _device_states[backend] = backend.asarray(_start(backend))
     key = backend.empty((2,), np.int64)
     backend.next_key(state, key)
     return key
@@ -114,6 +121,26 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     keys.sort()
     keys &= low
     return keys
+
+
+def host_state() -> tuple[int, int]:
+    """Seed and draw number of the next draw on the host."""
+    return _host["seed"], _host["draw"]
+
+
+def get_state() -> dict[str, Any]:
+    """The streams as they are now, for ``set_state``: seed and draw number, on the host and on each device."""
+    devices = {str(backend.device): [int(n) for n in backend.to_numpy(s)] for backend, s in _device_states.items()}
+    return {"host": list(host_state()), "devices": devices}
+
+
+def set_state(state: Mapping[str, Any]) -> None:
+    """Go on drawing as from the moment of ``get_state``; a device that had not drawn begins where the host began."""
+    _host["seed"], _host["draw"] = state["host"]
+    _awaited.clear()
+    _awaited.update(state["devices"])
+    for backend, numbers in _device_states.items():
+        backend.copy(backend.asarray(_start(backend)), numbers)
 
 
 @functools.lru_cache(maxsize=4)

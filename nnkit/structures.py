@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Device
+from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
+from nnkit.views import View, follow
 
 #: What a result may hold besides tensors: values in which none can hide.
 PLAIN = (int, float, complex, str, bytes, type(None), np.generic, np.dtype, Device, type, slice, range)
@@ -21,7 +23,12 @@ def key_of(value: Any, tensors: list[Tensor]) -> Any:
 
     The memory layout counts, for it decides which kernel fits. Raises TypeError for a numpy array.
     """
-    if type(value) is Tensor and value.node is None and not value._requires_grad:  # is_input, in place
+    if (
+        type(value) is Tensor
+        and not value._requires_grad
+        and value._node is None
+        and (value.view_of is None or value.node is None)
+    ):
         tensors.append(value)
         array = value.array
         return array.shape, array.dtype, value.backend, getattr(array, "strides", None)
@@ -64,20 +71,65 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def copier(value: Any) -> Callable[[], Any]:
-    """A function that makes a result anew, each time in memory of its own; what is trained is given as it is."""
+Maker = Callable[[list[Tensor]], Any]  # of a result, from the arguments of a call
+
+
+def copier(value: Any, statics: list[Tensor], owns: Callable[[Any], bool]) -> Maker:
+    """A function that makes a result anew from the arguments of a call, as the recorded function would.
+
+    What the program computes is copied, each time to memory of its own. An argument, state from outside and what is a
+    view of them stay what they are. ``statics`` stand for the arguments; ``owns`` tells the program's arrays.
+    """
     if isinstance(value, Tensor):
-        if type(value) is not Tensor or (value.is_leaf and value.requires_grad):
-            return lambda: value
-        array, backend = value.array, value.backend
-        return lambda: Tensor(backend.duplicate(array), backend)
+        return _tensor_maker(value, statics, owns)
     if isinstance(value, (tuple, list)):
-        parts = [copier(item) for item in value]
-        return lambda: _sequence(value, [part() for part in parts])
+        parts = [copier(item, statics, owns) for item in value]
+        return lambda tensors: _sequence(value, [part(tensors) for part in parts])
     if isinstance(value, dict):
-        named = {name: copier(item) for name, item in value.items()}
-        return lambda: _mapping(value, {name: part() for name, part in named.items()})
-    return lambda: value
+        named = {name: copier(item, statics, owns) for name, item in value.items()}
+        return lambda tensors: _mapping(value, {name: part(tensors) for name, part in named.items()})
+    return lambda tensors: value
+
+
+def _tensor_maker(value: Tensor, statics: list[Tensor], owns: Callable[[Any], bool]) -> Maker:
+    array, backend, view = value.array, value.backend, value.view_of
+    from_argument = _argument_maker(value, statics)
+    if from_argument is not None:
+        return from_argument
+    if owns(array):
+        return lambda tensors: Tensor(backend.duplicate(array), backend)
+    return (lambda tensors: value) if view is None else (lambda tensors: _part(view, view.base))
+
+
+def _argument_maker(value: Tensor, statics: list[Tensor]) -> Maker | None:
+    """How to have of the arguments what a tensor is of the copies that stand for them; None where it is nothing."""
+    view, base = value.view_of, value if value.view_of is None else value.view_of.base
+    number = next((i for i, static in enumerate(statics) if base is static or value.array is static.array), None)
+    if number is None:
+        return None
+    if value is statics[number]:
+        return lambda tensors: tensors[number]
+    if view is not None and base is statics[number]:
+        return lambda tensors: _part(view, tensors[number])
+    return lambda tensors: tensors[number].detach()
+
+
+def returned(value: Any, statics: list[Tensor], tensors: list[Tensor]) -> Any:
+    """A result in which arguments and views of them stand for their copies and views of those."""
+
+    def original(leaf: Any) -> Any:
+        make = _argument_maker(leaf, statics) if isinstance(leaf, Tensor) and leaf.node is None else None
+        return leaf if make is None else make(tensors)
+
+    return rebuilt(value, original)
+
+
+def _part(view: View, base: Tensor) -> Tensor:
+    with no_grad():
+        part: Tensor = follow(view.path, base)
+    if part.view_of is not None:
+        part.view_of.on_tape = view.on_tape
+    return part
 
 
 def _sequence(like: Any, items: list[Any]) -> Any:

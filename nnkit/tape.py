@@ -27,17 +27,27 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Version:
+    """How often a piece of memory was changed in place; the tensors that are views of it share one."""
+
+    count = 0
+
+
+Saved = tuple[Version, int, Array]  # a value that a pullback reads, and which version of it
+
+
 class Gradient:
     """The place of a leaf's gradient: memory that may be a view of a flat buffer, and whether it holds a value.
 
     The first gradient after ``zero_grad`` overwrites the memory, the next ones are added to it; emptying is a flag.
     """
 
-    __slots__ = ("_filled", "array")
+    __slots__ = ("_filled", "array", "version")
 
     def __init__(self, array: Array = None, filled: bool = False) -> None:
         self.array = array
         self._filled = filled
+        self.version: Version | None = None  # of the tensor that shows it, where one does
 
     @property
     def filled(self) -> bool:
@@ -59,6 +69,8 @@ class Gradient:
         if self.array is None:
             self.array = backend.empty(shape, dtype)
         add, self.filled = self.filled, True
+        if self.version is not None:
+            self.version.count += 1
         return self.array, add
 
     def accumulate(self, backend: Backend, value: Array) -> None:
@@ -76,6 +88,7 @@ class Passing(Gradient):
     __slots__ = ("filled",)
 
     filled: bool
+    version = None
 
     def __init__(self) -> None:
         self.array = None
@@ -102,15 +115,18 @@ Edge = Any  # Node, Leaf or None; a Protocol cannot be told from a class by isin
 
 
 class Node:
-    """One op's part of the tape."""
+    """One op's part of the tape. ``saved`` are the values that its pullback reads and that may be changed in place."""
 
-    __slots__ = ("backend", "edges", "name", "pullback")
+    __slots__ = ("backend", "edges", "name", "pullback", "saved")
 
-    def __init__(self, name: str, backend: Backend, edges: tuple[Edge, ...], pullback: Pullback) -> None:
+    def __init__(
+        self, name: str, backend: Backend, edges: tuple[Edge, ...], pullback: Pullback, saved: Sequence[Saved] = ()
+    ) -> None:
         self.name = name
         self.backend = backend
         self.edges = edges
         self.pullback: Pullback | None = pullback
+        self.saved = saved
 
 
 class _Mode(threading.local):
@@ -246,12 +262,25 @@ def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequenc
                 f"backward through {node.name!r} a second time: its saved values were freed by the first. "
                 "Compute the loss again, or call the first backward with retain_graph=True"
             )
+        for version, count, array in node.saved:
+            if version.count != count:
+                raise GradientError(_overtaken(node.name, array, version.count - count))
         _step_back(node, dy, arriving, asked)
         if not retain_graph:
             node.pullback = None
+            node.saved = ()
     if wanted is None or asked is None:
         return []
     return [asked[id(edge)].array for edge in wanted]
+
+
+def _overtaken(name: str, array: Array, changes: int) -> str:
+    times = "once" if changes == 1 else f"{changes} times"
+    return (
+        f"backward through {name!r} needs a value of shape {tuple(array.shape)} that was changed in place {times} "
+        "since it was computed with: call backward before the change (an optimizer's step is one), compute the loss "
+        "again, or change a copy, e.g. y = y + 1 or y = y.clone()"
+    )
 
 
 def _step_back(node: Node, dy: Array, arriving: dict[int, Array], asked: dict[int, Gradient] | None) -> None:

@@ -1,7 +1,7 @@
 """Tensor: an array on a device, and the tape that made it. The surface is PyTorch's.
 
 Here is what a tensor is: memory, device, gradient. What can be computed with it is in ``nnkit.methods``, by name,
-and the mathematics in ``nnkit.ops``, which builds on this file.
+and the mathematics in ``nnkit.ops``, which builds on this file; what it becomes elsewhere in ``nnkit.conversions``.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from nnkit import backends, dtypes
 from nnkit.backends import Backend, Device
-from nnkit.backends.recording import note_host_read, recorder
+from nnkit.backends.recording import recorder
+from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
-from nnkit.tape import Gradient, Node, Pullback, backward, is_grad_enabled, set_apart
+from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad, set_apart
+from nnkit.views import View, view_of
 
 _default_device = ["cpu"]
 
@@ -42,7 +44,7 @@ def resolve(device: str | Device | None) -> Backend:
     return backends.get(_default_device[0] if device is None else device)
 
 
-class Tensor(Methods):
+class Tensor(Conversions, Methods):
     """An n-dimensional array on a device. Made by ``nnkit.tensor`` and by ops.
 
     >>> import nnkit
@@ -51,13 +53,18 @@ class Tensor(Methods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_followers", "_grad_view", "_gradient", "_requires_grad", "array", "backend", "node")
+    __slots__ = (
+        "__weakref__", "_followers",
+        "_grad_view", "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
+    )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
     def __init__(self, array: Any, backend: Backend, requires_grad: bool = False) -> None:
         self.array = array
         self.backend = backend
-        self.node: Node | None = None
+        self._shared: Version | None = None
+        self.view_of: View | None = None
+        self._node: Node | None = None
         self._gradient: Gradient | None = None
         self._grad_view: Tensor | None = None
         self._requires_grad = False
@@ -116,13 +123,44 @@ class Tensor(Methods):
     def __repr__(self) -> str:
         body = np.array2string(self._host(), separator=", ", prefix="tensor(", precision=4)
         extra = "" if self.dtype in (dtypes.float32, dtypes.int64, dtypes.bool_) else f", dtype={self.dtype}"
-        if self.node is not None:
-            extra += f", grad_fn=<{self.node.name}>"
+        with no_grad():  # to show a view is not to use it
+            node = self.node
+        if node is not None:
+            extra += f", grad_fn=<{node.name}>"
         elif self._requires_grad:
             extra += ", requires_grad=True"
         return f"tensor({body}{extra})"
 
     # ---- gradients --------------------------------------------------------------------------------------------
+
+    @property
+    def node(self) -> Node | None:
+        """Its place on the tape; None for a leaf."""
+        view = self.view_of
+        if view is not None and view.base._node is not view.seen:
+            view.renew(self)
+        return self._node
+
+    @node.setter
+    def node(self, node: Node | None) -> None:
+        self._node = node
+
+    @property
+    def version(self) -> Version:
+        """How often this memory was changed in place: one count for all views of it."""
+        shared = self._shared
+        if shared is None:
+            shared = self._shared = Version()
+        return shared
+
+    @version.setter
+    def version(self, version: Version) -> None:
+        self._shared = version
+
+    @property
+    def _version(self) -> int:
+        """How often this memory was changed in place, through whichever view; PyTorch's name for it."""
+        return self.version.count
 
     @property
     def is_leaf(self) -> bool:
@@ -132,7 +170,7 @@ class Tensor(Methods):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to it; can be set on leaves of a float type."""
-        return self._requires_grad or self.node is not None
+        return self._requires_grad or (self._node if self.view_of is None else self.node) is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -170,6 +208,7 @@ class Tensor(Methods):
             return None
         if self._grad_view is None or self._grad_view.array is not place.array:
             self._grad_view = Tensor(place.array, self.backend)
+            place.version = self._grad_view.version
         return self._grad_view
 
     @grad.setter
@@ -226,8 +265,9 @@ class Tensor(Methods):
 
     def _edge(self) -> Any:
         """What a node that uses this tensor points to."""
-        if self.node is not None:
-            return self.node
+        node = self._node if self.view_of is None else self.node
+        if node is not None:
+            return node
         return self if self._requires_grad else None
 
     def detach(self) -> Tensor:
@@ -236,15 +276,23 @@ class Tensor(Methods):
         if at_work is not None:
             at_work.touch(self)
         same = Tensor(self.array, self.backend)
-        if type(self) is not Tensor and type(self._gradient) in (Gradient, type(None)):  # An optimizer may yet move it.
+        same._shared = self.version
+        return self._followed(same)
+
+    def _followed(self, same: Tensor) -> Tensor:
+        """Note a tensor of the same memory, where an optimizer may yet move that."""
+        if type(self) is not Tensor and type(self._gradient) in (Gradient, type(None)):
             followers = [found for found in getattr(self, "_followers", ()) if found() is not None]
             self._followers = [*followers, weakref.ref(same)]
         return same
 
     @property
     def data(self) -> Tensor:
-        """The same memory, off the tape; assigning replaces the memory."""
-        return self.detach()
+        """The same memory, off the tape, and ``backward`` does not see what is changed so; assigning replaces it."""
+        at_work = recorder()
+        if at_work is not None:
+            at_work.touch(self)
+        return self._followed(Tensor(self.array, self.backend))
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -253,58 +301,7 @@ class Tensor(Methods):
         before, self.array, self.backend = self.array, value.array, value.backend
         changed(self, "array", before)
 
-    # ---- to the host and elsewhere ------------------------------------------------------------------------------
-
-    def _host(self) -> np.ndarray:
-        return self.backend.to_numpy(self.array)
-
-    def numpy(self) -> np.ndarray:
-        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape."""
-        if self.requires_grad:
-            raise GradientError("numpy() of a tensor that requires grad: use .detach().numpy()")
-        return self._host()
-
-    def item(self) -> Any:
-        """The one element as a Python number."""
-        if self.numel() != 1:
-            raise ShapeError(f"item() needs a tensor of one element, got shape {self.shape}")
-        return self._host().item()
-
-    def tolist(self) -> Any:
-        """Nested lists of Python numbers."""
-        return self._host().tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        host = self._host()
-        if dtype is not None and host.dtype != dtype:
-            return host.astype(dtype)
-        return host.copy() if copy else host
-
-    def __dlpack__(self, **options: Any) -> Any:
-        note_host_read()
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self.array.__dlpack_device__()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu":
-            raise TypeError(f"only integer tensors can be used as an index, got {self.dtype}")
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            raise ShapeError(f"the truth value of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
-        return bool(self.item())
-
-    def __format__(self, specification: str) -> str:
-        return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
+    # ---- copies ----------------------------------------------------------------------------------------------
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
@@ -318,29 +315,6 @@ class Tensor(Methods):
         if self.node is not None:
             raise GradientError("a tensor on the tape cannot be pickled; use .detach() first")
         return _restore, (type(self), np.array(self._host()), str(self.device), self._requires_grad)
-
-    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Tensor:
-        """On another device and/or of another element type; itself where nothing changes."""
-        for target in targets:
-            if isinstance(target, Tensor):
-                device, dtype = target.device, target.dtype
-            elif isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
-                device = target
-            elif target is not None:
-                dtype = target
-        return OPS["to"](self, device, dtype)
-
-    def cpu(self) -> Tensor:
-        """On the best CPU backend, or itself when it is on a CPU already."""
-        return self if self.device.type == "cpu" else self.to("cpu")
-
-    def cuda(self, index: int = 0) -> Tensor:
-        """On an NVIDIA GPU."""
-        return self.to(Device("cuda", index))
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """Of another tensor's element type."""
-        return self.to(other.dtype)
 
 
 class Parameter(Tensor):
@@ -357,6 +331,7 @@ class Parameter(Tensor):
         if not isinstance(data, Tensor):
             data = OPS["tensor"](data)
         super().__init__(data.array, data.backend, requires_grad)
+        self.version = data.version
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -370,25 +345,65 @@ def _restore(kind: type[Tensor], values: np.ndarray, device: str, requires_grad:
     return restored
 
 
-def _is_dtype(text: str) -> bool:
-    try:
-        dtypes.as_dtype(text)
-    except TypeError:
-        return False
-    return True
+#: Among what a gradient reads: the op's own output.
+OUTPUT: Any = object()
 
 
-def result(name: str, array: Any, backend: Backend, inputs: Sequence[Tensor], pullback: Pullback) -> Tensor:
-    """An op's output as a tensor, on the tape when a gradient may be wanted."""
+def result(
+    name: str,
+    array: Any,
+    backend: Backend,
+    inputs: Sequence[Tensor],
+    pullback: Pullback,
+    reads: Sequence[Sequence[Tensor]] = (),
+) -> Tensor:
+    """An op's output as a tensor, on the tape when a gradient may be wanted.
+
+    ``reads``: for each input, the tensors (or OUTPUT) that its gradient reads; backward refuses if they have changed.
+    """
     out = Tensor(array, backend)
     at_work = recorder()
     if at_work is not None:
         at_work.touch(*inputs)
     if is_grad_enabled():
-        edges = tuple(x._edge() for x in inputs)
-        if any(edge is not None for edge in edges):
-            out.node = Node(name, backend, edges, pullback)
+        edges = tuple([x._edge() for x in inputs])
+        for edge in edges:
+            if edge is not None:
+                out._node = Node(name, backend, edges, pullback, _saved(out, edges, reads) if reads else ())
+                break
     return out
+
+
+def _saved(out: Tensor, edges: Sequence[Any], reads: Sequence[Sequence[Tensor]]) -> list[Saved]:
+    """What the gradients of those inputs that want one are computed from."""
+    saved = []
+    for number, needed in enumerate(reads):
+        if edges[number] is not None:
+            for t in needed:
+                t = out if t is OUTPUT else t
+                version = t._shared
+                if version is None:  # as ``version`` does, at the price of every op
+                    version = t._shared = Version()
+                saved.append((version, version.count, t.array))
+    return saved
+
+
+def view_result(name: str, array: Any, x: Tensor, pullback: Pullback, step: Callable[[Any], Any]) -> Tensor:
+    """The output ``step(x)`` of an op that moves no data: a view of x, and of whatever x is a view of."""
+    out = result(name, array, x.backend, (x,), pullback)
+    out._shared = x.version
+    out.view_of = view_of(x, step)
+    return out
+
+
+def written(*tensors: Tensor) -> None:
+    """Say that tensors were changed in place by other means than their own methods."""
+    at_work = recorder()
+    for tensor in tensors:
+        version = tensor._shared or tensor.version
+        version.count += 1
+        if at_work is not None:
+            at_work.write(tensor)
 
 
 def same_backend(name: str, *tensors: Tensor) -> Backend:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import nnkit
 from nnkit import nn
@@ -129,6 +130,20 @@ BAD = [
     Bad("nothing left to train on", classifier, X[:1], LABELS[:1], ValueError,
         "validation_split=0.5 of 1 samples leaves 0 for training and 1 for validation; each needs at least one",
         {"validation_split": 0.5}),
+    # what has no rows in order
+    Bad("a sparse matrix", classifier, scipy.sparse.csr_matrix(X), LABELS, TypeError,
+        "x is a sparse matrix; pass a dense array: x.toarray()"),
+    Bad("a sparse array alone", classifier, scipy.sparse.coo_array(X), None, TypeError,
+        "x is a sparse matrix; pass a dense array: x.toarray()"),
+    Bad("a dict of columns", classifier, {"a": X[:, 0], "b": X[:, 1]}, LABELS, TypeError,
+        "x is a dict; expected one array: np.stack([x[key] for key in x], axis=1) makes one of columns"),
+    Bad("a set", classifier, {1.0, 2.0}, LABELS, TypeError,
+        "x is a set, which has no order; pass a list or an array"),
+    Bad("a dict of targets", regression, X, {"a": VALUES}, TypeError,
+        "y is a dict; expected one array: np.stack([y[key] for key in y], axis=1) makes one of columns", MSE),
+    Bad("a label beyond int64", classifier, X, np.array([0, 1, 2**63 + 1, 0, 1, 2], np.uint64), LabelError,
+        "y holds 1 label outside 0 to 2: the first, 9223372036854775809, is in row 2. The model puts out 3 scores; "
+        "give it one for each class"),
     # values
     Bad("NaN in x", classifier, changed(changed(X, (3, 1), np.nan), (5, 0), np.inf), LABELS, DataError,
         "x holds 2 values that are NaN or infinite: the first, nan, is in row 3, column 1. Remove or fill such "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import nnkit
 from nnkit import nn
 from nnkit.errors import DataError
+from nnkit.training import LambdaCallback
 from nnkit.utils.data import (
     BatchSampler,
     ConcatDataset,
@@ -277,6 +279,56 @@ def test_a_generator_that_raises(device: str) -> None:
     with pytest.raises(DataError, match="the data raised OSError at batch 2: disk gone") as caught:
         classifier().fit(failing(), loss="cross_entropy", verbose=0)
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_empty_batches_without_end_end_with_an_error(device: str) -> None:
+    def nothing() -> Iterator[Any]:
+        while True:
+            yield np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(DataError, match="yielded 1000 empty batches in a row, up to batch 999"),
+    ):
+        warnings.simplefilter("ignore")
+        classifier().fit(nothing(), loss="cross_entropy", steps_per_epoch=2, verbose=0)
+
+
+@pytest.mark.parametrize("compile", [True, False])
+def test_arrays_are_gone_through_in_epochs_of_so_many_steps(device: str, compile: bool) -> None:
+    """As in Keras: the next epoch goes on where the last ended, and the one in which the data end is shorter."""
+    seen: list[float] = []
+
+    def loss(prediction: nnkit.Tensor, target: nnkit.Tensor) -> nnkit.Tensor:
+        return (prediction * 0.0).mean() + target.mean()
+
+    x, steps = np.arange(10.0).reshape(10, 1), []
+    count = LambdaCallback(
+        on_epoch_begin=lambda epoch: steps.append(0),
+        on_batch_end=lambda step, logs: steps.append(steps.pop() + 1),
+        on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]),
+    )
+    options = {"batch_size": 1, "shuffle": False, "epochs": 6, "steps_per_epoch": 3, "compile": compile, "verbose": 0}
+    with pytest.warns(
+        UserWarning, match=r"the data ended after 1 of 3 steps \(steps_per_epoch\); the epoch is shorter"
+    ):
+        nn.Linear(1, 1).fit(x, x, loss=loss, optimizer="sgd", callbacks=[count], **options)
+    assert steps == [3, 3, 3, 1, 3, 3] and seen == [1.0, 4.0, 7.0, 9.0, 1.0, 4.0]
+    with pytest.warns(UserWarning, match="the data ended after 10 of 12 steps"):
+        nn.Linear(1, 1).fit(x, x, loss=loss, optimizer="sgd", callbacks=[count], **options | {"steps_per_epoch": 12})
+    assert steps[6:] == [10] * 6
+
+
+def test_a_shuffled_pass_over_arrays_is_one_pass_in_several_epochs(device: str) -> None:
+    x, seen = np.arange(12.0).reshape(12, 1), []
+
+    def loss(prediction: nnkit.Tensor, target: nnkit.Tensor) -> nnkit.Tensor:
+        return (prediction * 0.0).mean() + target.mean()
+
+    note = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
+    options = {"batch_size": 2, "epochs": 6, "steps_per_epoch": 2, "seed": 0, "verbose": 0}
+    nn.Linear(1, 1).fit(x, x, loss=loss, optimizer="sgd", callbacks=[note], **options)
+    assert sum(seen[:3]) == sum(seen[3:]) == pytest.approx(3 * 5.5) and seen[:3] != seen[3:]
 
 
 def test_an_empty_batch_is_skipped(device: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
 import sys
 import tracemalloc
@@ -211,6 +212,7 @@ class Network:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.delenv("NNKIT_DATA", raising=False)
+    monkeypatch.delenv("NNKIT_CACHE", raising=False)
     return tmp_path / "cache" / "nnkit" / "pages"
 
 
@@ -223,6 +225,27 @@ def test_downloads_take_the_first_mirror_that_serves_the_right_bytes(cache: Path
     again = Network()
     assert locate(SOURCE, downloader=again) == files
     assert again.asked == []
+
+
+@pytest.mark.parametrize("variable", ["NNKIT_CACHE", "NNKIT_DATA"])
+def test_a_folder_in_the_users_home_is_found(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv(variable, "~/mine")
+    if variable == "NNKIT_DATA":
+        (tmp_path / "mine" / "pages").mkdir(parents=True)
+        for name, content in PAGES.items():
+            (tmp_path / "mine" / "pages" / name).write_bytes(content)
+    files = locate(SOURCE, downloader=Network("up.example"))
+    assert {path.parent for path in files.values()} == {tmp_path / "mine" / "pages"}
+
+
+def test_a_pipe_is_no_data_set(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is not a regular file"):
+        read_idx(tmp_path / "pipe")
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(cache: Path) -> None:

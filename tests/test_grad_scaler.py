@@ -335,7 +335,7 @@ def test_the_state_is_that_of_pytorch_and_comes_back(device: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{}, {"scale": 1.0}, [1.0]], ids=str)
 def test_another_state_is_refused(wrong: Any) -> None:
-    with pytest.raises(ModelFileError, match="what an enabled GradScaler's state_dict"):
+    with pytest.raises(ModelFileError, match="the state does not fit GradScaler; nothing was loaded"):
         nnkit.GradScaler().load_state_dict(wrong)
 
 

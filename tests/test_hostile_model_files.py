@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,9 @@ from nnkit.errors import ModelFileError
 from nnkit.io.describe import build
 
 FILE = "model.safetensors"
+DOCUMENT = {
+    "format": "nnkit", "version": 1, "kind": "model", "dtype": "float32", "training": True, "frozen": [],
+}  # fmt: skip
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -55,6 +61,23 @@ def nested(depth: int) -> Any:
     return inner
 
 
+def doubled(levels: int) -> Any:
+    """A model whose every level has the next one twice; the second time as a reference."""
+    inner: Any = linear()
+    for level in range(levels, 0, -1):
+        inner = {"class": "Sequential", "children": {"0": inner, "1": {"again": level}}}
+    return inner
+
+
+def doubled_arguments(levels: int) -> Any:
+    """The same by an argument: an activation that is a module."""
+    inner: Any = linear()
+    for level in range(levels, 0, -1):
+        first = linear(activation={"object": inner})
+        inner = {"class": "Sequential", "children": {"0": first, "1": {"again": 2 * level}}}
+    return inner
+
+
 HOSTILE_MODELS: dict[str, tuple[Any, str]] = {
     "unknown class": (
         {"class": "Lineer", "arguments": {}},
@@ -90,6 +113,8 @@ HOSTILE_MODELS: dict[str, tuple[Any, str]] = {
     "again negative": ({"again": -1}, "refers back"),
     "a text": ("Linear", "expected a class with its arguments or children"),
     "a list": ([linear()], "expected a class"),
+    "shared parts of shared parts": (doubled(30), "repeats its parts so often that there are more than 100,000"),
+    "shared arguments": (doubled_arguments(30), "repeats its parts so often that there are more than 100,000"),
     "deep": (nested(400), "nested too deeply|does not fit"),
 }
 
@@ -100,6 +125,51 @@ def test_a_hostile_description_is_refused(tmp_path: Path, name: str) -> None:
     nn.Linear(3, 2).save(tmp_path / FILE)
     rewrite(tmp_path / FILE, model=description)
     with pytest.raises(ModelFileError, match=message):
+        io.load(tmp_path / FILE)
+
+
+#: Models of any size, in files that have none of their weights.
+EMPTY: dict[str, Any] = {
+    "linear": linear(in_features=8191, out_features=8191),
+    "small enough": linear(in_features=3000, out_features=3000),
+    "many": {"class": "Sequential", "children": {str(i): linear(in_features=900, out_features=900) for i in range(99)}},
+    "dense": {
+        "class": "keras.Sequential",
+        "arguments": {
+            "layers": [
+                {"dict": [["class_name", "keras.Dense"], ["config", {"dict": [
+                    ["units", 3000], ["input_shape", [3000]],
+                    ["kernel_initializer", {"dict": [["class_name", "Orthogonal"], ["config", {"dict": []}]]}],
+                ]}]]}
+            ]
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_nothing_is_drawn_for_weights_that_a_file_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    importlib.import_module("nnkit.keras.saving")  # registers the layers
+    io.save_weights(tmp_path / FILE, {}, {"nnkit": json.dumps({**DOCUMENT, "model": EMPTY[name]})})
+    for function in ("host_uniform", "host_normal", "host_truncated_normal"):
+        monkeypatch.setattr(nn.init, function, lambda *args, **options: pytest.fail("numbers were drawn"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=r"does not fit|larger than expected here"):
+            io.load(tmp_path / FILE)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_is_used_once(tmp_path: Path) -> None:
+    tree = [{"tensor": "w"}, {"array": "w"}]
+    io.save_weights(
+        tmp_path / FILE, {"w": np.ones(3)}, {"nnkit": json.dumps({**DOCUMENT, "kind": "state", "tree": tree})}
+    )
+    with pytest.raises(ModelFileError, match="uses the array 'w' twice"):
         io.load(tmp_path / FILE)
 
 

@@ -1,16 +1,12 @@
-"""nnkit.io below models: files that are whole or not there, and arrays in safetensors."""
+"""nnkit.io below models: arrays in safetensors files, and files that are none."""
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import pickle
-import stat
 import struct
-import subprocess
-import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -23,131 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnkit.errors import DtypeError, ModelFileError
-from nnkit.io import load_weights, save_weights, sha256, write_file
-
-# ---- files ----------------------------------------------------------------------------------------
-
-
-def test_write_file_replaces_the_content_and_keeps_the_mode(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_file(path, b"old")
-    os.chmod(path, 0o640)
-    write_file(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_new_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
-    write_file(tmp_path / "ours", b"")
-    (tmp_path / "plain").write_bytes(b"")
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_a_link_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "target").write_bytes(b"precious")
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    write_file(tmp_path / "link", b"new")
-    assert (tmp_path / "target").read_bytes() == b"precious"
-    assert (tmp_path / "link").read_bytes() == b"new" and not (tmp_path / "link").is_symlink()
-
-
-def fail_at(call: int, real: Any, code: int = errno.ENOSPC) -> Any:
-    """``real``, except that the call with this number fails as a full disk does."""
-    calls = iter(range(1000))
-
-    def function(*args: Any) -> Any:
-        if next(calls) == call:
-            raise OSError(code, os.strerror(code))
-        return real(*args)
-
-    return function
-
-
-@pytest.mark.parametrize(
-    ("function", "call"), [("open", 0), ("write", 0), ("write", 1), ("chmod", 0), ("fsync", 0), ("replace", 0)]
-)
-def test_a_failure_leaves_the_old_file_and_no_temporary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, call: int
-) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    real_write = os.write
-    # Short writes, as on a disk that fills up.
-    monkeypatch.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:2]))
-    monkeypatch.setattr(os, function, fail_at(call, getattr(os, function)))
-    with pytest.raises(OSError, match=r"nothing was saved and the earlier file, if any, is intact \(7 bytes") as caught:
-        write_file(path, b"content")
-    monkeypatch.undo()
-    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_ctrl_c_while_writing_leaves_the_old_file_and_no_temporary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(descriptor: int) -> None:
-        raise KeyboardInterrupt
-
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_file(path, b"content")
-    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
-
-
-@pytest.mark.parametrize(("code", "ignored"), [(errno.EINVAL, True), (errno.EIO, False)])
-def test_a_folder_that_cannot_be_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, ignored: bool
-) -> None:
-    monkeypatch.setattr(os, "fsync", fail_at(1, os.fsync, code))
-    if ignored:
-        write_file(tmp_path / "file", b"content")
-    else:
-        with pytest.raises(OSError, match=os.strerror(code)):
-            write_file(tmp_path / "file", b"content")
-    assert (tmp_path / "file").read_bytes() == b"content"
-
-
-KILLED_WHILE_WRITING = """
-import os, signal, sys
-from nnkit.io import write_file
-os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
-write_file(sys.argv[1], b"new")
-"""
-
-
-def test_temporaries_of_a_killed_process_are_swept_and_others_kept(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(path)], check=False)
-    (left_over,) = set(os.listdir(tmp_path)) - {"file"}
-    assert path.read_bytes() == b"old"
-    mine, other = f".file.{os.getpid()}.99.nnkit-tmp", left_over.replace(".file.", ".other.")
-    for name in (mine, other, ".file.notes"):
-        (tmp_path / name).write_bytes(b"")
-    write_file(path, b"new")
-    assert set(os.listdir(tmp_path)) == {"file", mine, other, ".file.notes"}
-
-
-def test_write_file_says_what_is_wrong_with_the_path(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="make it first"):
-        write_file(tmp_path / "none" / "file", b"")
-    with pytest.raises(IsADirectoryError, match="got a folder"):
-        write_file(tmp_path, b"")
-
-
-def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
-    write_file(tmp_path / ("x" * 255), b"content")
-    assert [len(name) for name in os.listdir(tmp_path)] == [255]
-
-
-def test_sha256(tmp_path: Path) -> None:
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
+from nnkit.io import load_weights, save_weights
 
 # ---- arrays ---------------------------------------------------------------------------------------
 

@@ -308,12 +308,12 @@ def test_load_lists_every_mismatch_and_loads_nothing(device: str) -> None:
     with pytest.raises(ModelFileError) as raised:
         model.load_state_dict(state)
     assert str(raised.value).splitlines() == [
-        "the state does not fit Block; nothing was loaded:",
-        "  missing: scale (4,)",
-        "  missing: first.bias (4,)",
-        "  unexpected: third.weight",
-        "  wrong shape: shift is (2,) in the model, () in the state",
-        "  wrong shape: first.weight is (4, 3) in the model, (4, 9) in the state",
+        "the state does not fit Block; nothing was loaded. 5 mismatches:",
+        "  'scale' is missing",
+        "  'first.bias' is missing",
+        "  'third.weight' is not part of it",
+        "  'shift' has shape () in the state, expected (2,)",
+        "  'first.weight' has shape (4, 9) in the state, expected (4, 3)",
     ]
     for name, value in arrays(model).items():
         assert np.array_equal(value, before[name]), name
@@ -324,7 +324,7 @@ def test_load_that_is_not_strict_reports_names_but_refuses_shapes(device: str) -
     found = model.load_state_dict({"bias": np.ones(1), "other": np.ones(1)}, strict=False)
     assert found.missing_keys == ["weight"] and found.unexpected_keys == ["other"]
     assert model.bias.tolist() == [1.0]
-    with pytest.raises(ModelFileError, match="wrong shape: bias"):
+    with pytest.raises(ModelFileError, match=r"'bias' has shape \(2,\)"):
         model.load_state_dict({"bias": np.ones(2)}, strict=False)
 
 
@@ -333,7 +333,7 @@ def test_load_refuses_what_is_no_mapping_or_no_numbers(device: str) -> None:
     before = arrays(model)
     with pytest.raises(TypeError, match="mapping of names to tensors, got str"):
         model.load_state_dict("model.safetensors")
-    with pytest.raises(DtypeError):
+    with pytest.raises(ModelFileError):
         model.load_state_dict({"weight": np.ones((1, 1)), "bias": np.array(["a"])})
     assert all(np.array_equal(value, before[name]) for name, value in arrays(model).items())
 

@@ -135,6 +135,16 @@ def wrong_groups(saved: dict[str, Any]) -> None:
     saved["param_groups"].append(saved["param_groups"][0])
 
 
+def wrong_kinds(saved: dict[str, Any]) -> None:
+    saved["param_groups"][0] |= {"decoupled_weight_decay": None, "amsgrad": 0, "betas": [0.9], "step": float("nan")}
+    saved["state"][1] = [1]
+    saved["state"][0]["exp_avg"] = "zeros"
+
+
+def wrong_numbers(saved: dict[str, Any]) -> None:
+    saved["param_groups"][0]["params"] = [5, 5]
+
+
 def not_a_state(saved: dict[str, Any]) -> None:
     saved.clear()
 
@@ -145,17 +155,34 @@ def not_a_state(saved: dict[str, Any]) -> None:
         (
             wrong_shape,
             [
-                r"parameter 0: 'exp_avg' has shape \(4,\) in the state, the parameter has \(3,\)",
-                r"parameter 1: 'exp_avg_sq' has shape \(2, 1\) in the state, the parameter has \(2,\)",
+                r"parameter 0: 'exp_avg' has shape \(4,\) in the state, expected \(3,\)",
+                r"parameter 1: 'exp_avg_sq' has shape \(2, 1\) in the state, expected \(2,\)",
             ],
         ),
         (
             wrong_names,
-            ["parameter 0: 'exp_avg' is missing", "parameter 1: 'momentum_buffer' is not kept by this optimizer"],
+            ["parameter 0: 'exp_avg' is missing", "parameter 1: 'momentum_buffer' is not part of it"],
         ),
         (wrong_options, ["group 0: option 'eps' is missing", "group 0: lr must be at least 0, got -1.0"]),
         (wrong_count, ["group 0: 3 parameters in the state, 2 in the optimizer"]),
         (wrong_groups, ["2 parameter groups are in the state, 1 in the optimizer"]),
+        (
+            wrong_kinds,
+            [
+                "group 0: 'decoupled_weight_decay' must be True or False, got None",
+                "group 0: 'amsgrad' must be True or False, got 0",
+                r"group 0: 'betas' must be 2 values, got \[0.9\]",
+                "group 0: 'step' must be a whole number of at least 0, got nan",
+                r"parameter 1 must be a dict, got \[1\]",
+            ],
+        ),
+        (
+            wrong_numbers,
+            [
+                "group 0: 'params' must be a different number for each parameter, got 5",
+                "parameter 0 has a state, but is in no group",
+            ],
+        ),
         (not_a_state, ["a dict with 'state' and 'param_groups'"]),
     ],
 )

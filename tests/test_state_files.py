@@ -73,6 +73,15 @@ def test_other_states_are_refused_with_their_place(tmp_path: Path, state: Any, m
     assert os.listdir(tmp_path) == []
 
 
+def test_swapped_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"wrong order: write save\(obj, path\)"):
+        io.save(str(tmp_path / FILE), nn.Linear(1, 1))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"wrong order: write save_checkpoint\(path, model\)"):
+        io.save_checkpoint(nn.Linear(1, 1), tmp_path / FILE)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="path must be a text or a Path, got int"):
+        io.save({}, 3)  # type: ignore[arg-type]
+
+
 def test_a_state_that_holds_itself_is_refused(tmp_path: Path) -> None:
     state: dict[str, Any] = {}
     state["again"] = state

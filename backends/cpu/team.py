@@ -32,15 +32,18 @@ class Team:
         self.board = (ctypes.c_int64 * size).from_address(self.address)
         self.beds = [threading.Semaphore(0) for _ in range(helpers)]
         self.dismissed = False
+        # Loaded here: a helper that loads it could hold the compiler's lock while this thread forks.
+        self.kernel = helper_kernel() if helpers else None
         for number in range(helpers):
             self.board[HELPERS + LINE * number] = 1
             threading.Thread(target=self._help, args=(number,), name=f"nnkit-{number + 1}", daemon=True).start()
 
     def _help(self, number: int) -> None:
-        kernel, block = helper_kernel(), (ctypes.c_int64 * 3)(self.address, number, _usleep())
+        assert self.kernel is not None
+        call, block = self.kernel.call, (ctypes.c_int64 * 3)(self.address, number, _usleep())
         address = ctypes.addressof(block)
         while self.beds[number].acquire() and not self.dismissed:
-            kernel.call(address)
+            call(address)
 
     def wake(self) -> None:
         """Send the helpers that sleep to the board."""

@@ -135,13 +135,15 @@ class CupyArrays(Backend):
     # ---- views ----------------------------------------------------------------------------------------------
 
     @on_device
-    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
-        if recorder() is None or x.flags.c_contiguous:
+    def view(self, x: Array, shape: tuple[int, ...]) -> Array | None:
+        if x.flags.c_contiguous:
             return x.reshape(shape)
-        # cupy may copy here; while recording, a copy has to be an instruction.
-        out = self.empty(x.shape, x.dtype)
-        self.copy(x, out)
-        return out.reshape(shape)
+        part = x.view()
+        try:
+            part.shape = shape
+        except AttributeError:  # what cupy says where elements would have to move
+            return None
+        return part
 
     @on_device
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:

@@ -19,6 +19,7 @@ from nnkit.errors import DataError
 __all__ = ["FOLDER_VARIABLE", "Downloader", "Source", "locate"]
 
 FOLDER_VARIABLE = "NNKIT_DATA"
+CACHE_VARIABLE = "NNKIT_CACHE"
 
 # What pooch calls with the address, the path to write, and itself.
 Downloader = Callable[[str, str, Any], object]
@@ -42,18 +43,19 @@ def locate(
     """The path of every file of ``source``, by its name.
 
     In this order: ``folder``, if given; ``$NNKIT_DATA/<name>``, if it has all the files; the
-    cache, into which missing files are downloaded. Files of the user are used as they are,
-    gzipped or not. ``downloader`` replaces pooch's own, as in ``pooch.retrieve``.
+    cache (``$NNKIT_CACHE``, if set), into which missing files are downloaded. A ``~`` in front
+    is the user's home. Files of the user are used as they are, gzipped or not. ``downloader``
+    replaces pooch's own, as in ``pooch.retrieve``.
 
     Raises ``DataError`` that lists the files, and the folder to put them in.
     """
     if folder is not None:
-        found = _files_of_user(source, Path(folder))
+        found = _files_of_user(source, Path(folder).expanduser())
         if len(found) < len(source.checksums):
             raise DataError(f"{str(folder)!r} lacks files of {source.name}: {_list(source, found)}")
         return found
     if os.environ.get(FOLDER_VARIABLE):
-        found = _files_of_user(source, Path(os.environ[FOLDER_VARIABLE]) / source.name)
+        found = _files_of_user(source, Path(os.environ[FOLDER_VARIABLE]).expanduser() / source.name)
         if len(found) == len(source.checksums):
             return found
     return {file: _download(source, file, downloader) for file in source.checksums}
@@ -74,7 +76,7 @@ def _download(source: Source, file: str, downloader: Downloader | None) -> Path:
         import pooch
     except ImportError as error:
         raise DataError(f"downloading {source.name} needs pooch: {install('data')}. Or {_advice(source)}") from error
-    folder = Path(pooch.os_cache("nnkit")) / source.name
+    folder = Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("nnkit")).expanduser() / source.name
     failures = []
     for mirror in source.mirrors:
         try:

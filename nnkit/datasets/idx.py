@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import stat
 import zlib
 from typing import BinaryIO, cast
 
@@ -39,10 +40,13 @@ def read_idx(path: PathLike) -> np.ndarray:
     after the array; ``OSError`` where it cannot be read.
     """
     name = repr(os.fspath(path))
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{name} is not a regular file; expected an IDX file")
         zipped = file.read(2) == GZIP_MAGIC
         file.seek(0)
-        stored = os.fstat(file.fileno()).st_size
+        stored = status.st_size
         most = stored * LARGEST_GZIP_RATIO if zipped else stored
         stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if zipped else file
         try:
@@ -74,6 +78,11 @@ def write_idx(path: PathLike, array: np.ndarray) -> None:
         content = gzip.compress(content, mtime=0)
     with open(path, "wb") as file:
         file.write(content)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Without O_NONBLOCK a named pipe would make the program wait for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _read(stream: BinaryIO, most: int, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -10,10 +11,11 @@ import numpy as np
 from nnkit import nn
 from nnkit.creation import tensor
 from nnkit.errors import ModelFileError
-from nnkit.io.document import Document, read_document, write_document
+from nnkit.io.document import Document, opened_document, write_document
 from nnkit.io.files import PathLike
-from nnkit.io.model import check_fit, describe_model, restore_model, write_model
-from nnkit.io.state import flatten, unflatten
+from nnkit.io.model import build_model, check_fit, describe_model, restore_model, write_model
+from nnkit.io.state import Place, flatten, outline, unflatten
+from nnkit.io.weights import Layout, WeightFile
 from nnkit.tensor import Tensor
 
 __all__ = ["Checkpoint", "load", "load_checkpoint", "load_state_dict", "save", "save_checkpoint"]
@@ -48,6 +50,7 @@ def save(obj: Any, path: PathLike) -> None:
     ...     load(f"{folder}/state.safetensors")
     {'weight': tensor([1., 2.]), 'epoch': 3}
     """
+    _refuse_swapped("save(obj, path)", obj, path)
     if isinstance(obj, nn.Module):
         write_model(obj, path, stacklevel=3)
         return
@@ -64,13 +67,13 @@ def load(path: PathLike, device: Any = None) -> Any:
     Raises ``ModelFileError`` for a file that is damaged, of another kind, made for classes that
     are not registered, or at odds with itself; ``OSError`` where it cannot be read.
     """
-    arrays, document = read_document(path)
-    kind = _kind(document)
-    if kind == "model":
-        return restore_model(arrays, document, device)
-    if kind == "state":
-        return unflatten(arrays, document["tree"], device)
-    return _tensors(arrays, device)
+    with opened_document(path) as (file, document):
+        kind = _kind(document)
+        if kind == "model":
+            return restore_model(document, file.layout, file.arrays, device)
+        if kind == "state":
+            return unflatten(file.arrays(), document["tree"], device)
+        return _tensors(file.arrays(), device)
 
 
 def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
@@ -79,7 +82,8 @@ def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
     Takes files of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of
     its model) and of other programs. Raises ``ModelFileError`` for other states, as ``load`` does.
     """
-    arrays, document = read_document(path)
+    with opened_document(path) as (file, document):
+        arrays = file.arrays()
     if _kind(document) == "state":
         state = unflatten(arrays, document["tree"], device)
         state = state.get("model", state) if isinstance(state, dict) and "checkpoint" in document else state
@@ -94,6 +98,7 @@ def save_checkpoint(path: PathLike, model: nn.Module, optimizer: HasState | None
 
     The model may have unregistered parts; it must then be given to ``load_checkpoint``.
     """
+    _refuse_swapped("save_checkpoint(path, model)", model, path)
     state = {
         "model": model.state_dict(),
         "optimizer": None if optimizer is None else optimizer.state_dict(),
@@ -115,22 +120,43 @@ def load_checkpoint(
     """
     if optimizer is not None and model is None:
         raise TypeError("optimizer needs the model whose parameters it has; pass model too, or leave optimizer out")
-    arrays, document = read_document(path)
-    state = unflatten(arrays, document["tree"]) if _kind(document) == "state" else None
-    described = document.get("checkpoint")
-    if not isinstance(state, dict) or not _is_checkpoint(state) or not isinstance(described, dict):
-        raise ModelFileError(f"{str(path)!r} is no checkpoint; open it with nnkit.load")
-    weights = {name: np.asarray(value) for name, value in state["model"].items()}
-    if model is None:
-        model = restore_model(weights, described, device)
-    else:
-        check_fit(model, weights)
+    with opened_document(path) as (file, document):
+        described, layout = document.get("checkpoint"), _checkpoint_layout(file, document)
+        if not isinstance(described, dict) or layout is None:
+            raise ModelFileError(f"{str(path)!r} is no checkpoint; open it with nnkit.load")
+        if model is None:
+            fitting = build_model(described, layout)
+        else:
+            check_fit(fitting := model, layout)
+        state = unflatten(file.arrays(), document["tree"])
     if optimizer is not None:
         if state["optimizer"] is None:
             raise ModelFileError(f"{str(path)!r} has no state of an optimizer; leave optimizer out")
         optimizer.load_state_dict(state["optimizer"])
-    model.load_state_dict(weights)
-    return Checkpoint(model, state["optimizer"], state["extra"])
+    fitting.load_state_dict(state["model"])
+    if model is None and device is not None:
+        fitting.to(device=device)
+    return Checkpoint(fitting, state["optimizer"], state["extra"])
+
+
+def _checkpoint_layout(file: WeightFile, document: Document) -> Layout | None:
+    """What the model in a checkpoint has; None where the file is no checkpoint."""
+    if _kind(document) != "state":
+        return None
+    state = outline(file.layout, document["tree"])
+    model = state.get("model") if isinstance(state, dict) and set(state) == {"model", "optimizer", "extra"} else None
+    if not isinstance(model, dict) or not all(isinstance(value, Place) for value in model.values()):
+        return None
+    return {str(name): tuple(place) for name, place in model.items()}
+
+
+def _refuse_swapped(call: str, obj: Any, path: Any) -> None:
+    if not isinstance(path, str | os.PathLike):
+        swapped = isinstance(obj, str | os.PathLike)
+        raise TypeError(
+            f"path must be a text or a Path, got {type(path).__name__}"
+            + (f"; the arguments are in the wrong order: write {call}" if swapped else "")
+        )
 
 
 def _kind(document: Document) -> str | None:
@@ -141,15 +167,6 @@ def _kind(document: Document) -> str | None:
     if kind == "state" and "tree" not in document:
         raise ModelFileError("the file does not say how its state is put together")
     return kind
-
-
-def _is_checkpoint(state: dict[str | int, Any]) -> bool:
-    model = state.get("model")
-    return (
-        set(state) == {"model", "optimizer", "extra"}
-        and isinstance(model, dict)
-        and all(isinstance(value, Tensor) for value in model.values())
-    )
 
 
 def _tensors(arrays: Mapping[str, np.ndarray], device: Any) -> dict[str, Tensor]:

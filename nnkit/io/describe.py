@@ -16,6 +16,9 @@ from nnkit.io.registry import CONTAINERS, POSITIONAL, arguments_of, lookup, name
 
 __all__ = ["build", "describe"]
 
+# A shared part is described once, and a few levels of sharing could stand for any number of parts.
+MOST_PLACES = 100_000
+
 
 def describe(module: nn.Module) -> Json:
     """The description of ``module``; raises ``CannotDescribe`` that says which part has none, and why."""
@@ -25,10 +28,11 @@ def describe(module: nn.Module) -> Json:
 def build(description: Json) -> nn.Module:
     """A new module as described. Calls registered classes with plain values, and nothing else.
 
-    Raises ``ModelFileError`` for a description that is malformed, names unknown classes, or whose
-    arguments a class refuses.
+    Raises ``ModelFileError`` for a description that is malformed, names unknown classes, whose
+    arguments a class refuses, or that repeats parts more often than ``MOST_PLACES``.
     """
     try:
+        _Counter().places(description)
         module = _Builder().build(description)
     except RecursionError:
         raise ModelFileError("the description is nested too deeply") from None
@@ -68,6 +72,43 @@ def _name_if_any(value: Any) -> str | None:
         return name_of(value)
     except TypeError:  # callable, but not hashable
         return None
+
+
+class _Counter:
+    """Counts the places in a model, before any part is made: a shared part is in several places.
+
+    Numbers the objects as ``_Builder`` does. What is malformed counts nothing; the builder refuses it.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+
+    def places(self, node: Json) -> int:
+        """How many parts a description stands for, itself included."""
+        if not isinstance(node, dict):
+            return 0
+        if set(node) == {"again"}:
+            number = node["again"]
+            known = type(number) is int and 0 <= number < len(self._places)
+            return self._places[number] if known else 0
+        number = len(self._places)
+        self._places.append(0)
+        inside = node.get("children")
+        if isinstance(inside, dict):
+            count = 1 + sum(map(self.places, inside.values()))
+        else:
+            count = 1 + self._in_value(node.get("arguments"))
+        if count > MOST_PLACES:
+            raise ModelFileError(
+                f"the description repeats its parts so often that there are more than {MOST_PLACES:,} in the model"
+            )
+        self._places[number] = count
+        return count
+
+    def _in_value(self, value: Json) -> int:
+        if isinstance(value, dict):
+            return sum(self.places(v) if key == "object" else self._in_value(v) for key, v in value.items())
+        return sum(map(self._in_value, value)) if isinstance(value, list) else 0
 
 
 class _Builder:

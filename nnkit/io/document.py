@@ -6,7 +6,8 @@ one of another program: arrays by name, and nothing else is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy as np
 from nnkit.errors import ModelFileError
 from nnkit.io.codec import dumps
 from nnkit.io.files import PathLike
-from nnkit.io.weights import load_weights, parse_object, save_weights
+from nnkit.io.weights import WeightFile, opened, parse_object, save_weights
 
-__all__ = ["Document", "read_document", "write_document"]
+__all__ = ["Document", "opened_document", "write_document"]
 
 FORMAT = "nnkit"
 VERSION = 1
@@ -30,20 +31,26 @@ def write_document(path: PathLike, arrays: Mapping[str, np.ndarray], document: D
     save_weights(path, arrays, {FORMAT: text})
 
 
-def read_document(path: PathLike) -> tuple[dict[str, np.ndarray], Document]:
-    """The arrays of a file, and its document; an empty one for a file of another program.
+@contextlib.contextmanager
+def opened_document(path: PathLike) -> Iterator[tuple[WeightFile, Document]]:
+    """An open file, whose arrays are not read yet, and its document; an empty one for a file of another program.
 
     Raises ``ModelFileError`` for a damaged file, and for one of a newer version of the format.
     """
-    arrays, metadata = load_weights(path)
-    if FORMAT not in metadata:
-        return arrays, {}
-    document = parse_object(metadata[FORMAT], f"the description in {str(path)!r}")
+    with opened(path) as file:
+        yield file, _document_of(file)
+
+
+def _document_of(file: WeightFile) -> Document:
+    if FORMAT not in file.metadata:
+        return {}
+    name = repr(str(file.path))
+    document = parse_object(file.metadata[FORMAT], f"the description in {name}")
     version = document.get("version")
     if document.get("format") != FORMAT or type(version) is not int or version < 1:
-        raise ModelFileError(f"the description in {str(path)!r} is none of nnkit's: it lacks format and version")
+        raise ModelFileError(f"the description in {name} is none of nnkit's: it lacks format and version")
     if version > VERSION:
         raise ModelFileError(
-            f"{str(path)!r} has version {version} of the format, and this nnkit reads up to {VERSION}; upgrade nnkit"
+            f"{name} has version {version} of the format, and this nnkit reads up to {VERSION}; upgrade nnkit"
         )
-    return arrays, document
+    return document

@@ -9,26 +9,33 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
-__all__ = ["PathLike", "sha256", "write_file"]
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that someone has open cannot be removed anyway
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["PathLike", "open_at_once", "sha256", "write_file"]
 
 PathLike = str | os.PathLike[str]
 
 _SUFFIX = ".nnkit-tmp"
-_LONGEST_STEM = 100
-_counter = itertools.count()
+_LONGEST_STEM = 100  # bytes
+# On Windows a virus scanner may hold a file for a moment.
+_WAITS = (0.01, 0.1, 0.5, 1.0) if os.name == "nt" else ()
 
 
 def write_file(path: PathLike, content: bytes) -> None:
     """Replaces the file ``path`` by one that holds ``content``, or changes nothing.
 
     The mode bits of a file that is already there are kept. A symbolic link is replaced, its
-    target is not touched. Temporary files that a killed process left for ``path`` are removed.
+    target is not touched; a device, a pipe or a socket is refused. Temporary files that a killed
+    process left for ``path`` are removed.
 
     Raises ``OSError`` (``FileNotFoundError`` where the folder is missing, and so on), which
     says how many bytes were needed and how many are free; the old file is then intact.
@@ -40,17 +47,12 @@ def write_file(path: PathLike, content: bytes) -> None:
         )
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "expected the path of a file, got a folder", str(target))
+    _refuse_special(target)
     _sweep(target)
-    temporary = target.with_name(f"{_stem(target)}{os.getpid()}.{next(_counter)}{_SUFFIX}")
     try:
-        _write(temporary, content, _mode_of(target))
-        os.replace(temporary, target)
+        _replace_whole(target, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _explained(error, target, len(content)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     _sync_folder(target.parent)
 
 
@@ -60,23 +62,87 @@ def sha256(path: PathLike) -> str:
     >>> sha256(os.devnull)[:16]
     'e3b0c44298fc1c14'
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_at_once) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(temporary: Path, content: bytes, mode: int | None) -> None:
-    # O_EXCL: never write through a link that someone put under this name.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)
+def open_at_once(path: str, flags: int) -> int:
+    """An ``opener`` for ``open`` that does not wait: a named pipe would make the program wait for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _refuse_special(target: Path) -> None:
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.fsync(descriptor)
-    finally:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise OSError(
+            errno.EINVAL,
+            "expected the path of a regular file, got a device, pipe or socket; choose another",
+            str(target),
+        )
+
+
+def _replace_whole(target: Path, content: bytes) -> None:
+    """Writes a temporary file and gives it the final name. It stays locked until then, so that no one sweeps it."""
+    mode = _mode_of(target)
+    descriptor, temporary = _create(target, mode)
+    try:
+        try:
+            _write(descriptor, temporary, content, mode)
+            if os.name != "nt":
+                _replace(temporary, target)
+        finally:
+            os.close(descriptor)
+        if os.name == "nt":
+            _replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _create(target: Path, mode: int | None) -> tuple[int, Path]:
+    """A new temporary file for ``target``, open and locked, and its path."""
+    # O_EXCL: never write through a link that someone put under this name. Nobody else may read what will
+    # take the place of a file that they may not read.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = target.with_name(f"{_stem(target)}{os.getpid()}.{os.urandom(8).hex()}{_SUFFIX}")
+        descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+        if fcntl is None or not _is_swept(descriptor):
+            return descriptor, temporary
         os.close(descriptor)
+
+
+def _is_swept(descriptor: int) -> bool:
+    """Whether another process took a new file for one that was left, before it was locked; else locks it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks, where nobody sweeps
+        return False
+    return os.fstat(descriptor).st_nlink == 0
+
+
+def _write(descriptor: int, temporary: Path, content: bytes, mode: int | None) -> None:
+    if mode is not None:
+        os.chmod(temporary, mode)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.fsync(descriptor)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    for wait in _WAITS:
+        try:
+            os.replace(temporary, target)
+            return
+        except PermissionError:
+            time.sleep(wait)
+    os.replace(temporary, target)
 
 
 def _mode_of(target: Path) -> int | None:
@@ -101,36 +167,51 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _explained(error: OSError, target: Path, needed: int) -> OSError:
-    free = shutil.disk_usage(target.parent).free
+    try:
+        free = f"{shutil.disk_usage(target.parent).free:,}"
+    except OSError:  # the folder is gone
+        free = "unknown"
     message = (
         f"{error.strerror or error}; nothing was saved and the earlier file, if any, is intact "
-        f"({needed:,} bytes needed, {free:,} free in the folder)"
+        f"({needed:,} bytes needed, {free} free in the folder)"
     )
     return OSError(error.errno or errno.EIO, message, str(target))
 
 
+# ---- what killed processes left -----------------------------------------------------------------------
+
+
 def _stem(target: Path) -> str:
-    return f".{target.name[:_LONGEST_STEM]}."
+    """How the temporaries of ``target`` begin; a name has room for 255 bytes, which few characters may take."""
+    name = target.name
+    while len(os.fsencode(name)) > _LONGEST_STEM:
+        name = name[:-1]
+    return f".{name}."
 
 
 def _sweep(target: Path) -> None:
-    """Removes the temporaries of ``target`` whose process no longer runs."""
+    """Removes the temporaries of ``target`` that nobody writes any more.
+
+    The lock tells, not the process number in the name: containers that share a folder count their
+    processes each for itself.
+    """
     stem = _stem(target)
     for name in os.listdir(target.parent):
-        if not (name.startswith(stem) and name.endswith(_SUFFIX)):
-            continue
-        process = name[len(stem) :].partition(".")[0]
-        if process.isdecimal() and not _runs(int(process)):
-            target.with_name(name).unlink(missing_ok=True)
+        if name.startswith(stem) and name.endswith(_SUFFIX):
+            _remove_if_idle(target.with_name(name))
 
 
-def _runs(process: int) -> bool:
-    if os.name == "nt":  # there, signal 0 would end the process
-        return True
+def _remove_if_idle(temporary: Path) -> None:
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        if fcntl is None:
+            temporary.unlink(missing_ok=True)
+            return
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                temporary.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return  # in use, gone, or not ours to remove

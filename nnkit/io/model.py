@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ from nnkit.io.describe import build, describe
 from nnkit.io.document import Document, write_document
 from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
+from nnkit.io.weights import Layout
+from nnkit.loading import Fit
 from nnkit.tensor import Tensor
 
-__all__ = ["check_fit", "describe_model", "restore_model", "save_model", "write_model"]
-
-Layout = dict[str, tuple[tuple[int, ...], str]]
+__all__ = ["build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model", "write_model"]
 
 # Room for tensors that a module makes and does not save, such as a mask.
-UNSAVED_ELEMENTS = 1 << 26
+UNSAVED_ELEMENTS = 1 << 24
 
 HOW_TO_REGISTER = (
     "decorate the class with @nnkit.register_module, and save the model again, to have nnkit.load build it"
@@ -76,8 +76,20 @@ def describe_model(model: nn.Module) -> Document:
     return {**document, "model": description, "dtype": dtype, "training": model.training, "frozen": frozen}
 
 
-def restore_model(arrays: Mapping[str, np.ndarray], document: Document, device: Any = None) -> nn.Module:
-    """The model that a file describes, with its weights, on ``device``.
+def restore_model(
+    document: Document, layout: Layout, read: Callable[[], Mapping[str, np.ndarray]], device: Any = None
+) -> nn.Module:
+    """The model that a file describes, with its weights, on ``device``; ``read`` gets them, when all else fits.
+
+    Raises as ``build_model`` does.
+    """
+    model = build_model(document, layout)
+    model.load_state_dict(read())
+    return model if device is None else model.to(device=device)
+
+
+def build_model(document: Document, layout: Layout) -> nn.Module:
+    """The model that a file describes, its weights not set yet; ``layout`` says which the file has.
 
     Raises ``ModelFileError`` for a file that holds weights only, a description that cannot be
     followed, and weights that do not fit the model built from it (every mismatch is listed).
@@ -87,32 +99,29 @@ def restore_model(arrays: Mapping[str, np.ndarray], document: Document, device: 
             f"the file holds only the weights of a {document.get('class')}: {document.get('reason')}. "
             "Build the model in your program, then model.load_state_dict(nnkit.load_state_dict(path))"
         )
-    model = _build(document["model"], document.get("dtype"), sum(array.size for array in arrays.values()))
-    check_fit(model, arrays)
-    model.load_state_dict(arrays)
+    model = _build(document["model"], document.get("dtype"), _elements(layout))
+    check_fit(model, layout)
     _restore_modes(model, document)
-    return model if device is None else model.to(device=device)
+    return model
 
 
-def check_fit(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+def check_fit(model: nn.Module, found: Layout) -> None:
     """Raises ``ModelFileError`` that lists every array missing, left over, or of another shape or type."""
-    own = _layout(model.state_dict())
-    found = _layout(arrays)
-    problems = [f"missing: {name} {own[name]}" for name in own if name not in found]
-    problems += [f"unexpected: {name} {found[name]}" for name in found if name not in own]
-    problems += [
-        f"different: {name} is {own[name]} in the model, {found[name]} in the file"
-        for name in own
-        if name in found and own[name] != found[name]
-    ]
-    if problems:
-        raise ModelFileError(
-            f"the file does not fit {type(model).__name__}; nothing was loaded. "
-            f"{len(problems)} mismatches:\n  " + "\n  ".join(problems)
-        )
+    own = layout_of(model.state_dict())
+    fit = Fit(model)
+    for name in own:
+        if name not in found:
+            fit.refuse(f"missing: {name} {own[name]}")
+    for name in found:
+        if name not in own:
+            fit.refuse(f"unexpected: {name} {found[name]}")
+        elif own[name] != found[name]:
+            fit.refuse(f"different: {name} is {own[name]} in the model, {found[name]} in the file")
+    fit.settle("the file")
 
 
-def _layout(state: Mapping[str, Tensor] | Mapping[str, np.ndarray]) -> Layout:
+def layout_of(state: Mapping[str, Tensor] | Mapping[str, np.ndarray]) -> Layout:
+    """The shape and element type of everything in a flat state."""
     return {name: (tuple(value.shape), value.dtype.name) for name, value in state.items()}
 
 
@@ -128,12 +137,11 @@ def _check_twin(model: nn.Module, description: Json, dtype: str | None) -> None:
     It has not where parts were replaced or added after construction. What was found right is
     noted, so that saving again after every epoch builds no further twin.
     """
-    layout = _layout(model.state_dict())
+    layout = layout_of(model.state_dict())
     found_right = (dumps(description), dtype, layout)
     if model.__dict__.get("_described") == found_right:
         return
-    elements = sum(math.prod(shape) for shape, _ in layout.values())
-    twin = _layout(_build(description, dtype, elements).state_dict())
+    twin = layout_of(_build(description, dtype, _elements(layout)).state_dict())
     changed = [name for name in layout.keys() | twin.keys() if layout.get(name) != twin.get(name)]
     if changed:
         raise ModelFileError(
@@ -144,15 +152,19 @@ def _check_twin(model: nn.Module, description: Json, dtype: str | None) -> None:
 
 
 def _build(description: Json, dtype: Any, elements: int) -> nn.Module:
-    """A model from its description; the random numbers its initial weights took are given back.
+    """A model from its description. Its initial weights are not drawn, for they will be overwritten.
 
     Sizes that go far beyond the ``elements`` of the file are refused before memory is taken.
     """
     if dtype not in (None, "bfloat16", "float16", "float32", "float64"):
         raise ModelFileError(f"the file asks for the unknown floating type {str(dtype)[:50]!r}")
-    with random.preserved(), at_most(4 * elements + UNSAVED_ELEMENTS):
+    with random.preserved(), nn.init.skipped(), at_most(4 * elements + UNSAVED_ELEMENTS):
         model = build(description)
     return model if dtype is None else model.to(dtype=as_dtype(dtype))
+
+
+def _elements(layout: Layout) -> int:
+    return sum(math.prod(shape) for shape, _ in layout.values())
 
 
 def _restore_modes(model: nn.Module, document: Document) -> None:

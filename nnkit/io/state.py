@@ -6,17 +6,18 @@ that says where it belongs. A flat state dict keeps its names, so that other pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ModelFileError
 from nnkit.io.codec import CannotDescribe, Json, decode, encode
+from nnkit.io.weights import Layout
 from nnkit.tensor import Tensor
 
-__all__ = ["flatten", "host_array", "unflatten"]
+__all__ = ["Place", "flatten", "host_array", "outline", "unflatten"]
 
 # The tags of what is stored as an array; each comes back as what it was.
 TENSOR, ARRAY = "tensor", "array"
@@ -43,14 +44,36 @@ def flatten(state: Any) -> tuple[dict[str, np.ndarray], Json]:
 
 def unflatten(arrays: Mapping[str, np.ndarray], tree: Json, device: Any = None) -> Any:
     """The state that ``flatten`` took apart, with its Tensors on ``device``. Raises ``ModelFileError``."""
+    return _decoded(tree, arrays, lambda array: tensor(array, device=device), lambda array: array)
 
-    def array(name: Any) -> np.ndarray:
-        if not isinstance(name, str) or name not in arrays:
+
+def outline(layout: Layout, tree: Json) -> Any:
+    """The state with the shape and type of each Tensor and array in its place, before any is read."""
+    return _decoded(tree, layout, Place._make, Place._make)
+
+
+class Place(NamedTuple):
+    """Where an array will be, in an outline."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def _decoded(
+    tree: Json, named: Mapping[str, Any], to_tensor: Callable[[Any], Any], to_array: Callable[[Any], Any]
+) -> Any:
+    used: set[str] = set()
+
+    def take(name: Any) -> Any:
+        if not isinstance(name, str) or name not in named:
             raise ModelFileError(f"the file lacks the array {str(name)[:100]!r}")
-        return arrays[name]
+        if name in used:  # a short file could ask for any amount of memory
+            raise ModelFileError(f"the file uses the array {name[:100]!r} twice")
+        used.add(name)
+        return named[name]
 
     try:
-        return decode(tree, {TENSOR: lambda name: tensor(array(name), device=device), ARRAY: array})
+        return decode(tree, {TENSOR: lambda name: to_tensor(take(name)), ARRAY: lambda name: to_array(take(name))})
     except RecursionError:
         raise ModelFileError("the state is nested too deeply") from None
 

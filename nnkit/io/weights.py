@@ -7,19 +7,20 @@ file of another kind (a pickle, an HDF5 or zip archive) is refused by name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import stat
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from nnkit.backends.precision import is_half
 from nnkit.dtypes import as_dtype
 from nnkit.errors import DtypeError, ModelFileError
-from nnkit.io.files import PathLike, write_file
+from nnkit.io.files import PathLike, open_at_once, write_file
 
 __all__ = ["Weights", "load_weights", "save_weights"]
 
@@ -54,6 +55,18 @@ FOREIGN = (
     (b"\x1f\x8b", "a gzip archive"),
     *((bytes([0x80, protocol]), "a pickle (PyTorch's old .pt, joblib, .pkl)") for protocol in range(1, 6)),
 )
+
+
+#: Of each array: its shape, and the name of its element type.
+Layout = dict[str, tuple[tuple[int, ...], str]]
+
+
+class _Header(NamedTuple):
+    """What a file says about itself; ``size`` in bytes."""
+
+    layout: Layout
+    metadata: dict[str, str]
+    size: int
 
 
 class Weights(NamedTuple):
@@ -96,21 +109,49 @@ def load_weights(path: PathLike) -> Weights:
 
     Raises ``ModelFileError`` for a file that is truncated, padded, contradicts itself or is of
     another kind, or holds bfloat16 where ml_dtypes is not installed, and ``OSError`` for one that
-    cannot be read. No array is made before the whole
-    header has been found true.
+    cannot be read. No array is made before the whole header has been found true.
     """
-    import safetensors
+    with opened(path) as file:
+        return Weights(file.arrays(), file.metadata)
 
-    content, metadata = _read(path)
-    try:
-        entries = safetensors.deserialize(content)
-    except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{_name(path)} is not a valid safetensors file: {error}") from error
-    arrays = {}
-    for name, entry in entries:
-        array = np.frombuffer(bytearray(entry["data"]), _type_of(entry["dtype"], path))
-        arrays[name] = array.reshape(entry["shape"])
-    return Weights(arrays, metadata)
+
+class WeightFile:
+    """A safetensors file that is open: what its header says, found true; the numbers are read when asked for."""
+
+    def __init__(self, path: PathLike, file: BinaryIO, header: _Header) -> None:
+        self.path, self._file = path, file
+        self.layout, self.metadata, self._size = header
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, writable. Raises ``ModelFileError`` where the file was changed since it was opened."""
+        import safetensors
+
+        self._file.seek(0)
+        try:
+            entries = safetensors.deserialize(self._file.read(self._size))
+        except safetensors.SafetensorError as error:
+            raise ModelFileError(f"{_name(self.path)} is not a valid safetensors file: {error}") from error
+        arrays = {}
+        for name, entry in entries:
+            array = np.frombuffer(bytearray(entry["data"]), _type_of(entry["dtype"], self.path))
+            arrays[name] = array.reshape(entry["shape"])
+        return arrays
+
+
+@contextlib.contextmanager
+def opened(path: PathLike) -> Iterator[WeightFile]:
+    """Opens a safetensors file and checks its header; raises as ``load_weights`` does."""
+    with open(path, "rb", opener=open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError(f"{_name(path)} is not a regular file; expected a .safetensors file")
+        length = _header_length(file.read(9), status.st_size, path)
+        file.seek(8)
+        yield WeightFile(path, file, _checked_header(file.read(length), status.st_size, path))
+
+
+def _type_name(name: str) -> str:
+    return "bfloat16" if name == BFLOAT16 else DTYPES[name].name
 
 
 def _type_of(name: str, path: PathLike) -> np.dtype[Any]:
@@ -143,24 +184,6 @@ def _name(path: PathLike) -> str:
     return repr(os.fspath(path))
 
 
-def _read(path: PathLike) -> tuple[bytes, dict[str, str]]:
-    """The bytes of a file and its metadata; all of them are read only when the header has been found true."""
-    with open(path, "rb", opener=_open_at_once) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{_name(path)} is not a regular file; expected a .safetensors file")
-        length = _header_length(file.read(9), status.st_size, path)
-        file.seek(8)
-        metadata = _checked_header(file.read(length), status.st_size, path)
-        file.seek(0)
-        return file.read(status.st_size), metadata
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Without O_NONBLOCK a named pipe would make the program wait for ever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _header_length(start: bytes, size: int, path: PathLike) -> int:
     """How long the header is, by the first bytes of a file of ``size`` bytes."""
     if size < 8:
@@ -183,10 +206,10 @@ def _header_length(start: bytes, size: int, path: PathLike) -> int:
     return length
 
 
-def _checked_header(header: bytes, size: int, path: PathLike) -> dict[str, str]:
-    """Compares what the header says with the ``size`` of the file; returns the metadata."""
+def _checked_header(header: bytes, size: int, path: PathLike) -> _Header:
+    """Compares what the header says with the ``size`` of the file."""
     try:
-        metadata, data_size = _checked_entries(header)
+        layout, metadata, data_size = _checked_entries(header)
     except ModelFileError as error:
         raise ModelFileError(f"{_name(path)}: {error}") from None
     expected = 8 + len(header) + data_size
@@ -196,7 +219,7 @@ def _checked_header(header: bytes, size: int, path: PathLike) -> dict[str, str]:
         raise ModelFileError(
             f"{_name(path)} has {size - expected:,} bytes more than its header describes ({expected:,})"
         )
-    return metadata
+    return _Header(layout, metadata, size)
 
 
 def _refuse_foreign(start: bytes, path: PathLike) -> None:
@@ -208,8 +231,8 @@ def _refuse_foreign(start: bytes, path: PathLike) -> None:
             )
 
 
-def _checked_entries(header: bytes) -> tuple[dict[str, str], int]:
-    """The metadata, and how many bytes the tensors take; every entry is checked."""
+def _checked_entries(header: bytes) -> _Header:
+    """What the header says, and how many bytes the tensors take; every entry is checked."""
     try:
         text = header.decode("utf-8")
     except UnicodeDecodeError:
@@ -224,7 +247,8 @@ def _checked_entries(header: bytes) -> tuple[dict[str, str], int]:
         if begin != position:
             raise ModelFileError(f"the tensors overlap or leave a hole at byte {min(begin, position):,}")
         position = end
-    return metadata, position
+    layout = {name: (tuple(entry["shape"]), _type_name(entry["dtype"])) for name, entry in entries.items()}
+    return _Header(layout, metadata, position)
 
 
 def _checked_entry(name: str, entry: object) -> tuple[int, int]:

@@ -67,6 +67,8 @@ class Initializer:
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         values = empty(*shape, dtype=dtype)
+        if init.are_skipped():
+            return values
         if self.seed is None:
             self.fill(values)
         else:

@@ -129,15 +129,20 @@ class Dense(Layer):
                 f"of features; got {tuple(input_shape)}"
             )
         self.linear = nn.Linear(features, self.units, bias=self.use_bias)
+        if not nn.init.are_skipped():
+            self._draw(features)
+        if self.kernel_regularizer is not None:
+            self.linear.regularizers["weight"] = _of_transposed(self.kernel_regularizer)
+        if self.bias_regularizer is not None and self.use_bias:
+            self.linear.regularizers["bias"] = self.bias_regularizer
+
+    def _draw(self, features: int) -> None:
+        """Give the weights their initial values."""
         with no_grad():
             if self.kernel_initializer is not None:
                 self.linear.weight.copy_(self.kernel_initializer((features, self.units)).T)
             if self.linear.bias is not None and self.bias_initializer is not None:
                 self.linear.bias.copy_(self.bias_initializer((self.units,)))
-        if self.kernel_regularizer is not None:
-            self.linear.regularizers["weight"] = _of_transposed(self.kernel_regularizer)
-        if self.bias_regularizer is not None and self.use_bias:
-            self.linear.regularizers["bias"] = self.bias_regularizer
 
     def call(self, inputs: Tensor) -> Tensor:
         if not self.is_hidden and self.activation in (activations.sigmoid, activations.softmax):

@@ -17,22 +17,24 @@ class Probabilities(Tensor):
     """Probabilities with the Tensor ``logits`` of their shape, and the name of the ``activation`` that made them of it.
     What ops make of them is a plain Tensor."""
 
-    __slots__ = ("activation", "logits")
+    __slots__ = ("activation", "logits", "versions")
 
     activation: str
     logits: Tensor
+    versions: tuple[int, int]  # of both when they were made: after a change in place they belong together no more
 
 
 def logits_of(prediction: Tensor, activation: str) -> Tensor | None:
     """The logits that ``activation`` made a prediction of; None where it was another one, or is not known."""
-    if isinstance(prediction, Probabilities) and prediction.activation == activation:
-        return prediction.logits
-    return None
+    if not isinstance(prediction, Probabilities) or prediction.activation != activation:
+        return None
+    return prediction.logits if prediction.versions == (prediction._version, prediction.logits._version) else None
 
 
 def with_logits(probabilities: Tensor, logits: Tensor, activation: str) -> Probabilities:
     """``probabilities``, in the same memory and at the same place of the tape, with its ``logits``."""
     remembering = Probabilities(probabilities.array, probabilities.backend)
-    remembering.node = probabilities.node
+    remembering.node, remembering.version = probabilities.node, probabilities.version
     remembering.logits, remembering.activation = logits, activation
+    remembering.versions = remembering._version, logits._version
     return remembering

@@ -8,7 +8,10 @@ them. Names and arguments are PyTorch's; every function returns the tensor it fi
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from nnkit.creation import as_tensor, eye
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.random import host_normal, host_truncated_normal, host_uniform
 from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [
@@ -34,16 +37,49 @@ GAINS = {
 # fmt: on
 
 
-def _write(tensor: Tensor, values: Any) -> Tensor:
-    """Copy host numbers into ``tensor``, outside the tape."""
-    with no_grad():
-        tensor.copy_(as_tensor(values, device=tensor.device, dtype=tensor.dtype))
+class _Skipping(threading.local):
+    active = False
+
+
+_skipping = _Skipping()
+
+
+@contextlib.contextmanager
+def skipped() -> Iterator[None]:
+    """Inside this ``with`` block parameters get no initial values: for modules whose weights are then loaded.
+
+    >>> import nnkit
+    >>> with skipped():
+    ...     layer = nnkit.nn.Linear(4096, 4096)  # takes no time
+    """
+    before, _skipping.active = _skipping.active, True
+    try:
+        yield
+    finally:
+        _skipping.active = before
+
+
+def are_skipped() -> bool:
+    """Whether initial values are not wanted here."""
+    return _skipping.active
+
+
+def _is_wanted(tensor: Tensor) -> bool:
+    return not (_skipping.active and isinstance(tensor, Parameter))
+
+
+def _write(tensor: Tensor, values: Callable[[], Any]) -> Tensor:
+    """Draw numbers on the host and copy them into ``tensor``, outside the tape; unless they will be overwritten."""
+    if _is_wanted(tensor):
+        with no_grad():
+            tensor.copy_(as_tensor(values(), device=tensor.device, dtype=tensor.dtype))
     return tensor
 
 
 def _fill(tensor: Tensor, value: float) -> Tensor:
-    with no_grad():
-        tensor.fill_(value)
+    if _is_wanted(tensor):
+        with no_grad():
+            tensor.fill_(value)
     return tensor
 
 
@@ -58,7 +94,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     >>> weight.min().item() >= -1.0 and weight.max().item() <= 1.0
     True
     """
-    return _write(tensor, host_uniform(tensor.shape, a, b))
+    return _write(tensor, lambda: host_uniform(tensor.shape, a, b))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -68,7 +104,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     >>> normal_(nnkit.empty(3), mean=7.0, std=0.0).tolist()
     [7.0, 7.0, 7.0]
     """
-    return _write(tensor, host_normal(tensor.shape, mean, std))
+    return _write(tensor, lambda: host_normal(tensor.shape, mean, std))
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
@@ -80,9 +116,11 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     """
     if not (a < b and std > 0.0):
         raise ValueError(f"trunc_normal_ expects a < b and std > 0, got a={a}, b={b}, std={std}")
-    _write(tensor, host_truncated_normal(tensor.shape, (a - mean) / std, (b - mean) / std) * std + mean)
-    with no_grad():
-        tensor.clamp_(a, b)
+    low, high = (a - mean) / std, (b - mean) / std
+    _write(tensor, lambda: host_truncated_normal(tensor.shape, low, high) * std + mean)
+    if _is_wanted(tensor):
+        with no_grad():
+            tensor.clamp_(a, b)
     return tensor
 
 
@@ -125,7 +163,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ fills matrices, got shape {tensor.shape}")
-    return _write(tensor, eye(tensor.shape[0], tensor.shape[1]))
+    return _write(tensor, lambda: eye(tensor.shape[0], tensor.shape[1]))
 
 
 # ---- spreads that keep the variance -----------------------------------------------------------------------
@@ -235,9 +273,13 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_ needs at least 2 dimensions, got shape {tensor.shape}")
-    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    return _write(
+        tensor, lambda: gain * _orthogonal(tensor.shape[0], math.prod(tensor.shape[1:])).reshape(tensor.shape)
+    )
+
+
+def _orthogonal(rows: int, columns: int) -> np.ndarray:
     # By numpy on the host, so that every device gets the same. The signs of R's diagonal make Q unique.
     q, r = np.linalg.qr(host_normal((max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diagonal(r))
-    matrix = q if rows >= columns else q.T
-    return _write(tensor, (gain * matrix).reshape(tensor.shape))
+    return q if rows >= columns else q.T

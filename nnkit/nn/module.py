@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from nnkit.backends.recording import MISSING, recorder, same
-from nnkit.creation import as_tensor
-from nnkit.errors import ModelFileError
+from nnkit.loading import Fit
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
@@ -37,14 +36,15 @@ class Module(Casts):
     """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
     function.
 
+    >>> import nnkit
     >>> class Scale(Module):
     ...     def __init__(self) -> None:
     ...         super().__init__()
-    ...         self.factor = Parameter(as_tensor([2.0]))
+    ...         self.factor = Parameter(nnkit.tensor([2.0]))
     ...
     ...     def forward(self, x: Tensor) -> Tensor:
     ...         return x * self.factor
-    >>> Scale()(as_tensor([1.0, 3.0])).tolist()
+    >>> Scale()(nnkit.tensor([1.0, 3.0])).tolist()
     [2.0, 6.0]
     """
 
@@ -327,25 +327,17 @@ class Module(Casts):
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict must be a mapping of names to tensors, got {type(state_dict).__name__}")
-        own = self.state_dict()
+        own, fit = self.state_dict(), Fit(self)
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
+        if strict:
+            fit.names(own, state_dict)
         values = {
-            name: as_tensor(state_dict[name], device=tensor.device)
+            name: fit.tensor(repr(name), state_dict[name], tensor.shape, tensor.device)
             for name, tensor in own.items()
             if name in state_dict
         }
-        problems = [f"missing: {name} {own[name].shape}" for name in missing if strict]
-        problems += [f"unexpected: {name}" for name in unexpected if strict]
-        problems += [
-            f"wrong shape: {name} is {own[name].shape} in the model, {value.shape} in the state"
-            for name, value in values.items()
-            if value.shape != own[name].shape
-        ]
-        if problems:
-            raise ModelFileError(
-                f"the state does not fit {type(self).__name__}; nothing was loaded:\n  " + "\n  ".join(problems)
-            )
+        fit.settle()
         with no_grad():
             for name, value in values.items():
                 own[name].copy_(value)

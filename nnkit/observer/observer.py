@@ -188,7 +188,7 @@ class Observer:
         code = frame.f_code
         if is_twin(code) or id(code) in self.known or recorder() is not self.work or self.gone:
             return
-        if not _is_importing(frame):
+        if not _is_importing(frame) and not _is_of_a_backend(frame):
             name = getattr(code, "co_qualname", code.co_name)
             self.give_up(
                 f"{name} ({code.co_filename}:{code.co_firstlineno}) is called in a way that is not observed "
@@ -201,6 +201,16 @@ def _is_importing(frame: Any) -> bool:
     while frame is not None and not is_twin(frame.f_code):
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
+        frame = frame.f_back
+    return False
+
+
+def _is_of_a_backend(frame: Any) -> bool:
+    """Whether a backend called this: its namespace of arrays, which no code of a step's is reached from."""
+    while frame is not None and not is_twin(frame.f_code):
+        filename = frame.f_code.co_filename
+        if understood.is_ours(filename):
+            return filename.startswith(understood.BACKENDS)
         frame = frame.f_back
     return False
 

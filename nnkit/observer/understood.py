@@ -35,6 +35,7 @@ def _folder(path: str) -> str:
 
 
 OURS = tuple(_folder(path) for package in (nnkit, nnkit.backends, nnkit.kernels) for path in package.__path__)
+BACKENDS = tuple(_folder(path) for path in nnkit.backends.__path__)
 STANDARD = _folder(os.path.dirname(os.__file__))
 INSTALLED = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages"))
 #: Installed packages that nnkit's own code calls in a step.
@@ -42,9 +43,9 @@ KNOWN = ("numpy", "array_api_compat", "array_api_strict", "ml_dtypes", "numba", 
 #: Words of nnkit that do something to the world outside a step.
 OUTSIDE_A_STEP = {"fit", "evaluate", "predict", "save", "load", "manual_seed", "seed", "set_state", "set_rng_state"}
 OUR_PARTS = (
-    "nnkit", "nnkit.amp", "nnkit.creation", "nnkit.dtypes", "nnkit.gradients", "nnkit.keras", "nnkit.methods",
-    "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random", "nnkit.structures", "nnkit.tape",
-    "nnkit.tensor", "nnkit.training.metrics",
+    "nnkit", "nnkit.amp", "nnkit.conversions", "nnkit.creation", "nnkit.dtypes", "nnkit.gradients", "nnkit.keras",
+    "nnkit.methods", "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random",
+    "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.metrics",
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ def where(condition: Tensor, x: Any, y: Any) -> Tensor:
         x = tensor(x, device=condition.device)
     x, y, backend, _ = pair("where", x, y)
     same_backend("where", condition, x)
-    chooser = condition.bool().array
+    holds = condition.bool().detach()
+    chooser = holds.array
     out = backend.empty(broadcast_shape("where", condition, x, y), x.dtype)
     backend.map("select", (chooser, x.array, y.array), (out,))
 
@@ -40,7 +41,7 @@ def where(condition: Tensor, x: Any, y: Any) -> Tensor:
             chosen.append(dx)
         return (None, *chosen)
 
-    return result("where", out, backend, (condition.detach(), x, y), pullback)
+    return result("where", out, backend, (holds, x, y), pullback, ((), (holds,), (holds,)))
 
 
 @op

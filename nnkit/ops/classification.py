@@ -16,7 +16,7 @@ from nnkit.ops.indexing import take_rows
 from nnkit.ops.reductions import axes_of
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Tensor, result, same_backend
 
 
 def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
@@ -38,7 +38,7 @@ def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
         backend.softmax_grad(dy, y, log, dx)
         return (dx,)
 
-    return result(name, y, backend, (x,), pullback)
+    return result(name, y, backend, (x,), pullback, ((OUTPUT,),))
 
 
 @op

@@ -6,6 +6,7 @@ of the function's own inputs by name, or, under another name, the function's out
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from nnkit.kernels.registered import present
 from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.methods import op
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Tensor, result, same_backend
 
 Number = (int, float, bool, np.number, np.bool_)
 
@@ -36,16 +37,16 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
         x = x.to(dtypes.get_default_dtype())
     y = backend.empty(x.shape, x.dtype)
     backend.map(formula, (x.array,), (y,), scalars)
-    keeps_input = "x" in element_names(FORMULAS[f"{formula}_grad"])
-    kept = x.array if keeps_input else y
+    reads = element_names(FORMULAS[f"{formula}_grad"])[1:]
+    kept = x.array if reads == ("x",) else y
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.empty(tuple(y.shape), x.dtype)
-        reads = (dy, kept) if len(element_names(FORMULAS[f"{formula}_grad"])) == 2 else (dy,)
-        backend.map(f"{formula}_grad", reads, (dx,), scalars)
+        backend.map(f"{formula}_grad", (dy, kept) if reads else (dy,), (dx,), scalars)
         return (dx,)
 
-    return result(name, y, backend, (x,), pullback)
+    saved = ((x if reads == ("x",) else OUTPUT,),) if reads else ()
+    return result(name, y, backend, (x,), pullback, saved)
 
 
 def _unary(name: str, formula: str, says: str) -> Callable[[Tensor], Tensor]:
@@ -154,7 +155,14 @@ def unbroadcast(backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Any:
     return out
 
 
-def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None]) -> Tensor:
+@functools.cache
+def _reads(grads: tuple[str | None, ...]) -> list[list[int]]:
+    """For each gradient, which of x, y and z its formula reads."""
+    formulas = [None if gradient is None else FORMULAS[gradient] for gradient in grads]
+    return [[] if formula is None else ["xyz".index(n) for n in element_names(formula)[1:]] for formula in formulas]
+
+
+def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...]) -> Tensor:
     """A formula of two tensors with broadcasting; ``grads`` are the formulas of its two gradients.
 
     None: the gradient passes unchanged.
@@ -164,22 +172,23 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: Sequence[str | None])
         formula = _on_booleans(name, formula)
     z = backend.empty(shape, x.dtype)
     backend.map(formula, (x.array, y.array), (z,))
-    reads = {"x": x.array, "y": y.array, "z": z}
+    arrays, reads = (x.array, y.array, z), _reads(grads)
 
-    def one(dz: Any, gradient: str | None, shape: tuple[int, ...]) -> Any:
-        out = dz
+    def one(dz: Any, number: int, shape: tuple[int, ...]) -> Any:
+        out, gradient = dz, grads[number]
         if gradient is not None:
             out = backend.empty(tuple(dz.shape), backend.dtype_of(dz))
-            backend.map(gradient, [dz, *(reads[n] for n in element_names(FORMULAS[gradient])[1:])], (out,))
+            backend.map(gradient, [dz, *(arrays[i] for i in reads[number])], (out,))
         return unbroadcast(backend, out, shape)
 
     def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
         return (
-            one(dz, grads[0], x.shape) if into[0] is not None else None,
-            one(dz, grads[1], y.shape) if into[1] is not None else None,
+            one(dz, 0, x.shape) if into[0] is not None else None,
+            one(dz, 1, y.shape) if into[1] is not None else None,
         )
 
-    return result(name, z, backend, (x, y), pullback)
+    operands = x, y, OUTPUT
+    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads])
 
 
 #: What arithmetic is on booleans.
@@ -345,11 +354,12 @@ def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: f
     target = target.to(prediction.dtype)
     numbers = formula_scalars(name, scalars)
     loss = backend.empty(prediction.shape, prediction.dtype)
-    backend.map(name, (prediction.array, target.array), (loss,), numbers)
+    arrays = prediction.array, target.array
+    backend.map(name, arrays, (loss,), numbers)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
         dx = backend.empty(prediction.shape, prediction.dtype)
-        backend.map(f"{name}_grad", (dy, prediction.array, target.array), (dx,), numbers)
+        backend.map(f"{name}_grad", (dy, *arrays), (dx,), numbers)
         dt = None
         if into[1] is not None:
             dt = backend.empty(prediction.shape, prediction.dtype)
@@ -358,7 +368,8 @@ def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: f
 
     if name.startswith("binary"):
         target = target.detach()
-    return result(name, loss, backend, (prediction, target), pullback)
+    both = prediction, target
+    return result(name, loss, backend, both, pullback, (both, both))
 
 
 def shapes_differ(prediction: tuple[int, ...], target: tuple[int, ...]) -> str:

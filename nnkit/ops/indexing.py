@@ -15,13 +15,14 @@ import numpy as np
 from nnkit import dtypes
 from nnkit.backends.recording import recorder
 from nnkit.creation import tensor
-from nnkit.errors import DtypeError, GradientError, ShapeError
-from nnkit.methods import OPS, op
+from nnkit.errors import DtypeError, ShapeError
+from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import lt, where
-from nnkit.ops.elementwise import operand
-from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.ops.elementwise import operand, unbroadcast
+from nnkit.ops.in_place import alias, copy_into, open_to_change, put
+from nnkit.tape import Gradient
+from nnkit.tensor import Tensor, result, same_backend, view_result
 
 
 def _is_basic(item: Any) -> bool:
@@ -62,7 +63,7 @@ def _slice(x: Tensor, items: tuple[Any, ...]) -> Tensor:
         backend.copy(dy, dx[items])
         return (dx,)
 
-    return result("getitem", part, backend, (x,), pullback)
+    return view_result("getitem", part, x, pullback, lambda whole: _slice(whole, items))
 
 
 def _standard(sizes: tuple[int, ...], items: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -122,7 +123,7 @@ def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
         backend.add_rows(backend.reshape(dy, flat), rows, dx)
         return (dx,)
 
-    return result("take_rows", out, backend, (x,), pullback)
+    return result("take_rows", out, backend, (x,), pullback, ((indices,),))
 
 
 def take_batch(x: Tensor, order: Tensor, cursor: Tensor, rows: int) -> Tensor:
@@ -162,73 +163,36 @@ def _some_from_the_end(host: np.ndarray, count: int) -> bool:
 # ---- in place ---------------------------------------------------------------------------------------------------
 
 
-def _writable(x: Tensor, value: Any = None) -> None:
-    """Refuse to change x in place, or to write ``value`` into it, where a gradient would be wrong or lost."""
-    at_work = recorder()
-    if at_work is not None:
-        at_work.touch(x)
-        at_work.write(x)
-    if x.node is not None:
-        raise GradientError("a tensor on the tape cannot be changed in place: compute a new one, or use .detach()")
-    if x.requires_grad and is_grad_enabled():
-        raise GradientError(
-            "a leaf that requires grad cannot be changed in place on the tape: do it under nnkit.no_grad()"
-        )
-    if isinstance(value, Tensor) and value.requires_grad and is_grad_enabled():
-        raise GradientError(
-            "a tensor that requires grad cannot be written into another, its gradient would be lost: "
-            "compute a new tensor, e.g. x = x + y, or write y.detach()"
-        )
-
-
-@op
-def assign(x: Tensor, name: str, other: Any) -> Tensor:
-    """x becomes the op ``name`` of x and other; the shape must stay. Returns x."""
-    _writable(x, other)
-    value = OPS[name](x.detach(), other.detach() if isinstance(other, Tensor) else other)
-    return copy_into(x, value)
-
-
-@op
-def copy_into(x: Tensor, source: Any) -> Tensor:
-    """x takes the values of ``source``, broadcast and cast, from any device. Returns x."""
-    _writable(x, source)
-    source = operand(source, x).detach() if not isinstance(source, Tensor) else source.detach()
-    if source.backend is not x.backend:
-        source = source.to(x.device)
-    if source.shape != x.shape:
-        source = shape.expand(source, x.shape)
-    x.backend.copy(source.array, x.array)
-    return x
-
-
-@op
-def fill_in(x: Tensor, value: float) -> Tensor:
-    """Every element of x becomes ``value``. Returns x."""
-    _writable(x)
-    x.backend.fill(value, x.array)
-    return x
-
-
 @op
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """The part of x at a numpy index takes the values of ``value``, broadcast and cast."""
-    _writable(x, value)
     items = index if isinstance(index, tuple) else (index,)
     if all(_is_basic(item) for item in items) and not any(isinstance(item, bool) for item in items):
-        part = x.array[(*items, Ellipsis)] if Ellipsis not in items else x.array[items]
-        source = operand(value, x).detach().to(x.device, x.dtype)
-        if isinstance(value, Tensor):  # it may be a part of x, which the copy would overwrite while reading it
-            source = shape.clone(source)
-        if source.shape != tuple(part.shape):
-            source = shape.expand(source, tuple(part.shape))
-        x.backend.copy(source.array, part)
+        # A copy of a tensor: it may be a part of x, which would be overwritten while it is read.
+        copy_into(_slice(x, items), shape.clone(value) if isinstance(value, Tensor) else value)
         return
+    value = operand(value, x).to(x.device, x.dtype)
+    on_tape = open_to_change(x, value)
     positions = _positions(x.shape, items)
+    put(x, _with_elements(x, positions, value), on_tape)
+
+
+def _with_elements(x: Tensor, positions: np.ndarray, value: Tensor) -> Tensor:
+    """x with other values at flat positions, in memory of its own."""
+    backend, before = x.backend, value.shape
     host = np.array(x.detach().numpy()).reshape(-1)
     try:
-        values = np.broadcast_to(operand(value, x).detach().numpy(), positions.shape)
+        host[positions] = np.broadcast_to(value.detach().numpy(), positions.shape)
     except ValueError:
-        raise ShapeError(f"value: expected a shape that broadcasts to {positions.shape}") from None
-    host[positions] = values
-    x.backend.copy(x.backend.asarray(host.reshape(x.shape)), x.array)
+        raise ShapeError(f"value: expected a shape that broadcasts to {positions.shape}, got {before}") from None
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        others = np.ones(host.shape, bool)
+        others[positions] = False
+        dx, chosen = backend.empty(tuple(dy.shape), backend.dtype_of(dy)), backend.asarray(others.reshape(dy.shape))
+        backend.map("select", (chosen, dy, backend.zeros((), backend.dtype_of(dy))), (dx,))
+        dv = backend.empty((positions.size,), backend.dtype_of(dy))
+        backend.take_rows(backend.reshape(dy, (-1,)), backend.asarray(positions.reshape(-1)), dv)
+        return dx, unbroadcast(backend, backend.reshape(dv, positions.shape), before)
+
+    return result("setitem", backend.asarray(host.reshape(x.shape)), backend, (alias(x), value), pullback)

@@ -17,7 +17,7 @@ from nnkit.ops.elementwise import activation_scalars, operand, unbroadcast
 from nnkit.ops.shape import reshape
 from nnkit.precision import autocast_type
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Tensor, result, same_backend
 
 
 @op
@@ -68,7 +68,7 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
             product(_transposed(backend, a), dz, y.shape) if into[1] is not None else None,
         )
 
-    return result("matmul", z, backend, (x, y), pullback)
+    return result("matmul", z, backend, (x, y), pullback, ((y,), (x,)) if half is None else ())
 
 
 def _half_for(dtype: Any) -> str | None:
@@ -137,7 +137,9 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
         return [dx, None] if b is None else [dx, None, None]
 
     inputs = (x2, w) if b is None else (x2, w, b)
-    out = result("linear", y, backend, inputs, pullback)
+    active = (OUTPUT,) if z is None and name != "identity" else ()
+    reads = (((w, *active), (x2, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
+    out = result("linear", y, backend, inputs, pullback, reads)
     return out if x.ndim == 2 else reshape(out, (*lead, O))
 
 

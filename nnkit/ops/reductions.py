@@ -19,7 +19,7 @@ from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
 from nnkit.ops.choice import where
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result
+from nnkit.tensor import OUTPUT, Tensor, result
 
 
 class Extreme(NamedTuple):
@@ -137,18 +137,18 @@ def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Te
 
 def _norm2(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     """The root of the sum of squares; its gradient is 0 where the norm is 0."""
-    backend = x.backend
+    backend, values = x.backend, x.array
     squares = backend.empty(x.shape, x.dtype)
-    backend.map("square", (x.array,), (squares,))
+    backend.map("square", (values,), (squares,))
     y = _reduced("sum", Tensor(squares, backend), axes, keepdim, x.dtype)
     backend.map("square_root", (y,), (y,))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.empty(x.shape, x.dtype)
-        backend.map("norm_grad", (_spread(x, dy, axes), x.array, _spread(x, y, axes)), (dx,))
+        backend.map("norm_grad", (_spread(x, dy, axes), values, _spread(x, y, axes)), (dx,))
         return (dx,)
 
-    return result("norm", y, backend, (x,), pullback)
+    return result("norm", y, backend, (x,), pullback, ((x, OUTPUT),))
 
 
 @op
@@ -168,19 +168,20 @@ def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) 
     if not x.is_floating_point():
         x = x.to(dtypes.int64)
     backend, y = x.backend, _reduced("prod", x, axes, keepdim, x.dtype)
+    values = x.array
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         parts = []
         for formula, kind in (("nonzero", "prod"), ("is_zero", "sum")):
             each, whole = backend.empty(x.shape, x.dtype), backend.empty(_kept(x.shape, axes), x.dtype)
-            backend.map(formula, (x.array,), (each,))
+            backend.map(formula, (values,), (each,))
             backend.reduce(kind, each, axes, whole)
             parts.append(_spread(x, whole, axes))
         dx = backend.empty(x.shape, x.dtype)
-        backend.map("prod_grad", (_spread(x, dy, axes), x.array, *parts), (dx,))
+        backend.map("prod_grad", (_spread(x, dy, axes), values, *parts), (dx,))
         return (dx,)
 
-    return result("prod", y, backend, (x,), pullback)
+    return result("prod", y, backend, (x,), pullback, ((x,),))
 
 
 def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -190,10 +191,11 @@ def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -
     if x.dtype == dtypes.bool_:
         return Tensor(_reduced({"max": "any", "min": "all"}[kind], x, axes, keepdim, x.dtype), x.backend)
     backend, y = x.backend, _reduced(kind, x, axes, keepdim, x.dtype)
+    values = x.array
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         hit = backend.empty(x.shape, dtypes.bool_)
-        backend.map("equal", (x.array, _spread(x, y, axes)), (hit,))
+        backend.map("equal", (values, _spread(x, y, axes)), (hit,))
         share = backend.empty(x.shape, x.dtype)
         backend.copy(hit, share)
         count = backend.empty(_kept(x.shape, axes), x.dtype)
@@ -202,7 +204,7 @@ def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -
         backend.map("mul", (share, _spread(x, dy, axes)), (share,))
         return (share,)
 
-    return result(kind, y, backend, (x,), pullback)
+    return result(kind, y, backend, (x,), pullback, ((x, OUTPUT),))
 
 
 @op

@@ -15,12 +15,14 @@ from nnkit.methods import op
 from nnkit.ops.elementwise import unbroadcast
 from nnkit.ops.reductions import axes_of
 from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import Tensor, resolve, result, same_backend
+from nnkit.tensor import Tensor, resolve, result, same_backend, view_result
 
 
 @op
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same elements in row-major order; one size may be -1. Raises ShapeError when the counts differ.
+    """The same elements in row-major order; one size may be -1. A view, or where elements would have to move, a copy.
+
+    Raises ShapeError when the counts differ.
 
     >>> import nnkit
     >>> reshape(nnkit.arange(6), (2, -1)).shape
@@ -36,12 +38,34 @@ def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
         target = tuple(x.numel() // known if size == -1 else size for size in target)
     if -1 in target or math.prod(target) != x.numel():
         raise ShapeError(f"reshape: a tensor of shape {x.shape} has {x.numel()} elements, not those of {target}")
+    part = x.backend.view(x.array, target)
+    return _viewed(x, part, target) if part is not None else reshape(clone(x), target)
+
+
+def _viewed(x: Tensor, part: Any, target: tuple[int, ...]) -> Tensor:
     backend, before = x.backend, x.shape
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         return (backend.reshape(dy, before),)
 
-    return result("reshape", backend.reshape(x.array, target), backend, (x,), pullback)
+    return view_result("reshape", part, x, pullback, lambda whole: reshape(whole, target))
+
+
+@op
+def view(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Like ``reshape``, and surely in the same memory. Raises ShapeError where the elements would have to move.
+
+    >>> import nnkit
+    >>> x = nnkit.zeros(4); view(x, (2, 2))[0] = 1.0; x
+    tensor([1., 1., 0., 0.])
+    """
+    out = reshape(x, shape)
+    if out.version is not x.version:
+        raise ShapeError(
+            f"view: the elements of this tensor of shape {x.shape} do not lie in order, so that a view of shape "
+            f"{tuple(shape)} cannot be had; use reshape, which copies them"
+        )
+    return out
 
 
 @op
@@ -83,7 +107,8 @@ def permute(x: Tensor, dims: Sequence[int]) -> Tensor:
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         return (backend.permute(dy, undo),)
 
-    return result("permute", backend.permute(x.array, order), backend, (x,), pullback)
+    part = backend.permute(x.array, order)
+    return view_result("permute", part, x, pullback, lambda whole: permute(whole, order))
 
 
 @op
@@ -109,7 +134,8 @@ def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         return (unbroadcast(backend, dy, before),)
 
-    return result("expand", backend.broadcast_to(x.array, target), backend, (x,), pullback)
+    part = backend.broadcast_to(x.array, target)
+    return view_result("expand", part, x, pullback, lambda whole: expand(whole, target))
 
 
 @op
@@ -188,8 +214,8 @@ def clone(x: Tensor) -> Tensor:
 
 @op
 def contiguous(x: Tensor) -> Tensor:
-    """The tensor itself: memory layout is the backend's concern."""
-    return x
+    """With its elements in order in memory: the tensor itself where they are, else a copy."""
+    return x if x.backend.is_contiguous(x.array) else clone(x)
 
 
 @op

@@ -27,7 +27,7 @@ class Composed(LRScheduler):
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"{name}: schedulers[{number}] belongs to another optimizer")
         self.optimizer, self.schedulers = optimizer, list(schedulers)
-        self.base_lrs = []
+        self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
 
     def undo(self) -> None:
         for scheduler in self.schedulers:

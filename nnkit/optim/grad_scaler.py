@@ -8,6 +8,7 @@ there, so that a recorded step can contain all of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,7 +16,8 @@ from weakref import WeakKeyDictionary
 from nnkit.backends import Backend
 from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
-from nnkit.errors import DeviceError, GradientError, ModelFileError
+from nnkit.errors import DeviceError, GradientError
+from nnkit.loading import Fit
 from nnkit.ops.elementwise import elementwise
 from nnkit.optim.clipping import gradient_pieces
 from nnkit.optim.optimizer import Optimizer
@@ -67,12 +69,10 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        if not init_scale > 0.0:
-            raise ValueError(f"init_scale must be greater than 0, got {init_scale!r}")
         options = {
             "growth_factor": growth_factor, "backoff_factor": backoff_factor, "growth_interval": growth_interval,
         }  # fmt: skip
-        _check(options)
+        _check({"scale": init_scale, **options})
         self._enabled = bool(enabled)
         #: What the device's memory starts from.
         self._start = {"scale": float(init_scale), "streak": 0.0, "found": 0.0, **options}
@@ -220,14 +220,20 @@ class GradScaler:
         """Go on from what ``state_dict`` returned, here or in PyTorch. Raises ModelFileError for anything else."""
         if not self._enabled:
             return
-        wanted = {"scale", *OPTIONS, "_growth_tracker"}
-        if not isinstance(state_dict, Mapping) or set(state_dict) != wanted:
-            raise ModelFileError(
-                "state_dict must be what an enabled GradScaler's state_dict() returned: a dict with "
-                + ", ".join(map(repr, sorted(wanted)))
-            )
-        values = {("streak" if name == "_growth_tracker" else name): value for name, value in state_dict.items()}
-        _check(values)
+        fit = Fit(self)
+        given = fit.mapping("the state", state_dict)
+        fit.settle()
+        fit.names(own := self.state_dict(), given)
+        for name in own.keys() & given.keys():
+            fit.like(repr(name), own[name], given[name])
+        if not fit.problems:
+            fit.count("'_growth_tracker'", given["_growth_tracker"])
+            try:
+                _check(given)
+            except ValueError as error:
+                fit.refuse(str(error))
+        fit.settle()
+        values = {("streak" if name == "_growth_tracker" else name): value for name, value in given.items()}
         self._write({name: float(value) for name, value in values.items()})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -239,11 +245,13 @@ class GradScaler:
 
 
 def _check(options: Mapping[str, float]) -> None:
-    if not options["growth_factor"] > 1.0:
+    if not 0.0 < options["scale"] < math.inf:
+        raise ValueError(f"init_scale must be greater than 0, got {options['scale']!r}")
+    if not 1.0 < options["growth_factor"] < math.inf:
         raise ValueError(f"growth_factor must be greater than 1, got {options['growth_factor']!r}")
     if not 0.0 < options["backoff_factor"] < 1.0:
         raise ValueError(f"backoff_factor must be between 0 and 1, got {options['backoff_factor']!r}")
-    if not options["growth_interval"] >= 1:
+    if not 1 <= options["growth_interval"] < math.inf:
         raise ValueError(f"growth_interval must be at least 1 step, got {options['growth_interval']!r}")
 
 

@@ -21,7 +21,7 @@ from nnkit.optim.groups import ParameterGroup, Rates, check_not_negative, named_
 from nnkit.optim.state import State, transfer
 from nnkit.state import Watched, changed
 from nnkit.tape import enable_grad
-from nnkit.tensor import Tensor
+from nnkit.tensor import Tensor, written
 
 Parameters = Iterable[Any]
 
@@ -238,6 +238,7 @@ class Optimizer(Watched):
                     rates.advance(unless)
                 for run in runs:
                     self._launch(run, rates, unless)()
+            written(*[p for p in group["params"] if p.requires_grad and p.gradient._filled])
         return loss
 
     @contextmanager
@@ -268,6 +269,10 @@ class Optimizer(Watched):
         if not self.has_formulas:
             return self._kept
         return {parameter: self._state_tensors(parameter) for parameter in self._all_parameters()}
+
+    def memory(self) -> list[Array]:
+        """Every array that a step writes."""
+        return [*(block.values for block in self.arena.blocks()), *self._state.buffers.values()]
 
     def _state_tensors(self, parameter: Tensor) -> dict[str, Tensor]:
         arrays = self._state.of(parameter)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nnkit.errors import ModelFileError
+from nnkit.optim.checkpoint import check_schedule
 from nnkit.optim.groups import ParameterGroup, note_option_read
 from nnkit.optim.optimizer import Optimizer, check_not_negative
 
@@ -118,14 +119,7 @@ class LRScheduler:
 
     def check_state(self, state_dict: Mapping[str, Any]) -> None:
         """Raise ModelFileError unless all of this is the state of such a scheduler."""
-        if not isinstance(state_dict, Mapping):
-            raise ModelFileError(f"state_dict must be what state_dict() returned, got {type(state_dict).__name__}")
-        own, given = self.state_dict().keys() - {"group_lrs"}, state_dict.keys() - {"group_lrs"}
-        if own != given:
-            raise ModelFileError(
-                f"the state is not of a {type(self).__name__}: missing {sorted(own - given)}, "
-                f"unexpected {sorted(given - own)}; nothing was loaded"
-            )
+        check_schedule(self, state_dict)
         rates, groups = _saved_rates(state_dict), len(self.optimizer.param_groups)
         if not isinstance(rates, (list, tuple)) or len(rates) > groups or not all(_is_rate(rate) for rate in rates):
             raise ModelFileError(

@@ -11,7 +11,6 @@ from nnkit.nn.module import Module
 from nnkit.training.api import evaluate, fit, last_history, predict
 from nnkit.training.callbacks import (
     Callback,
-    CSVLogger,
     EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
@@ -19,8 +18,9 @@ from nnkit.training.callbacks import (
     TerminateOnNaN,
     TimeBudget,
 )
-from nnkit.training.checkpoints import ModelCheckpoint
+from nnkit.training.checkpoints import ModelCheckpoint, RunCheckpoint
 from nnkit.training.history import History
+from nnkit.training.loggers import CSVLogger
 from nnkit.training.metrics import (
     F1,
     MAE,
@@ -40,8 +40,8 @@ from nnkit.training.trainer import Trainer
 __all__ = [
     "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "CSVLogger", "Callback", "EarlyStopping", "FunctionMetric", "History",
     "LambdaCallback", "LearningRateScheduler", "Metric", "ModelCheckpoint", "Precision", "ProgressBar", "Recall",
-    "ReduceLROnPlateau", "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit", "last_history",
-    "predict",
+    "ReduceLROnPlateau", "RunCheckpoint", "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit",
+    "last_history", "predict",
 ]  # fmt: skip
 
 Module.fit = fit

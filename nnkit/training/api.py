@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
 from nnkit.training.replay import runner_of
+from nnkit.training.resume import SavedRun
 from nnkit.training.sources import DEFAULT_BATCH_SIZE, Plan, evaluation_source, input_batches, training_sources
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 from nnkit.training.trainer import Trainer
@@ -71,12 +73,14 @@ def fit(
     seed: int | None = None,
     compile: bool = True,
     precision: Any = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> History:
     """Train ``model`` and return the History of the epochs.
 
     Data: ``x`` and ``y`` are arrays, Tensors or lists with one row per sample; or ``x`` alone is a DataLoader, a
     Dataset, a list of batches or a generator of (x, y) or (x, y, sample_weight), with ``steps_per_epoch`` where it
-    does not end. They are checked, moved to the model's device once, and never changed.
+    does not end; arrays are then gone through in epochs of so many batches. They are checked, moved to the model's
+    device once, and never changed.
 
     - ``loss``: a name ("mse", "cross_entropy", "bce_with_logits", ...), a Module, or a function (prediction, target) ->
       scalar Tensor; ``model.penalty()`` is added
@@ -93,6 +97,8 @@ def fit(
       recording does not understand (files, clocks, ``print``, other libraries) runs in Python after one warning
     - ``precision``: "bfloat16" or "float16" for products in that type (see ``nnkit.autocast``), weights and all else
       staying float32; in float16 the loss is scaled (see ``nnkit.GradScaler``), and steps that overflow are left out
+    - ``resume``: a file that a RunCheckpoint wrote: go on there as if the training had not ended, to the bit. All else
+      must be as it was then; epochs ``epochs`` - 1 included are run
     - ``seed``: calls ``nnkit.manual_seed``, and makes each epoch's order a function of the seed and its number
 
     Bad data raise DataError, LabelError, ShapeError or DtypeError before anything is trained. A loss that turns NaN or
@@ -108,6 +114,9 @@ def fit(
     """
     plan = Plan(batch_size, shuffle, seed, epochs, steps_per_epoch, validation_data, validation_split)
     run = range(positive_integer(initial_epoch, "initial_epoch", 0), positive_integer(epochs, "epochs"))
+    saved = None if resume is None else SavedRun(resume)
+    if saved is not None and run.start:
+        raise ValueError(f"initial_epoch={run.start} and resume were both given; the file says where to go on")
     shown = _with_progress(callbacks, verbose)
     objective = Objective(model, losses.get(loss))
     measured = _metrics(metrics, objective.loss)
@@ -125,6 +134,8 @@ def fit(
             EvaluationStep(model, objective, Totals(measured, objective), computed), validation, recorded
         )
     trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
+    if saved is not None:
+        trainer.resume(saved)
     last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history
     last.scaler = computed.scaler
     return trainer.run()

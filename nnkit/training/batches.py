@@ -7,7 +7,7 @@ permutation, and a batch is a gather of rows.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,11 +16,15 @@ import numpy as np
 from nnkit import ops, random
 from nnkit.creation import as_tensor
 from nnkit.errors import DataError
+from nnkit.loading import Fit
 from nnkit.tensor import Tensor
+from nnkit.training.fingerprint import checksum, fingerprint
 
 __all__ = ["ArraySource", "Batch", "IterableSource", "Source"]
 
 _END = object()
+#: So many empty batches in a row are taken for data without an end.
+MOST_EMPTY = 1000
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Source(Protocol):
     def exhausted(self) -> bool:
         """Whether there will be no further epoch."""
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of the next epoch, which is epoch ``number``."""
+    def epoch(self, number: int, step: int = 0) -> Iterator[Batch]:
+        """The batches of the next epoch, which is epoch ``number``, from number ``step`` on."""
 
     def recall(self, step: int) -> Batch:
         """Batch number ``step`` of the present epoch again; it is not older than the last ``forget``."""
@@ -57,40 +61,83 @@ class Source(Protocol):
     def forget(self, step: int) -> None:
         """Batches before number ``step`` will not be asked for again."""
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What a training that goes on later must find again."""
+
+    def state_dict(self, step: int) -> dict[str, Any]:
+        """What is needed to go on after ``step`` batches of the present epoch; 0: with the next epoch."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next epoch be the one that ``state`` is of."""
+
 
 class ArraySource:
-    """Data on the device, cut into batches; the last batch of an epoch may be smaller."""
+    """Data on the device, cut into batches; the last batch of a pass over them may be smaller.
+
+    An epoch is one pass; or, with ``limit``, as many batches of it: the next epoch goes on where it ended, and the one
+    in which the data end is shorter, as in Keras.
+    """
 
     exhausted = False
 
-    def __init__(self, data: Batch, batch_size: int, shuffle: bool = False, seed: int | None = None) -> None:
+    def __init__(
+        self, data: Batch, batch_size: int, shuffle: bool = False, seed: int | None = None, limit: int | None = None
+    ) -> None:
         self.data = data
         self.rows = data.rows
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
-        self.steps: int = -(-data.rows // batch_size)
+        self.limit = limit
         self._order: np.ndarray | None = None
+        self._drawn: tuple[int, list[int]] | None = None  # the pass, and what its order was drawn from
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    @property
+    def _batches(self) -> int:
+        """Of a pass over the data."""
+        return -(-self.rows // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch; an epoch in which the data end may have fewer."""
+        return self._batches if self.limit is None else min(self.limit, self._batches)
+
+    def part(self, number: int) -> tuple[int, range]:
+        """The pass over the data that epoch ``number`` belongs to, and which of its batches the epoch has."""
+        epochs = -(-self._batches // self.steps)
+        start = number % epochs * self.steps
+        return number // epochs, range(start, min(start + self.steps, self._batches))
+
+    def epoch(self, number: int, step: int = 0) -> Iterator[Batch]:
         """Draw the epoch's order, then yield its batches."""
-        self.draw(number)
-        for step in range(self.steps):
-            yield self.recall(step)
+        _, part = self.draw(number)
+        for batch in part[step:]:
+            yield self._gathered(batch)
 
-    def draw(self, number: int) -> np.ndarray | None:
-        """Draw the order of epoch ``number``, the same on every device; None where the rows come as they are.
+    def draw(self, number: int) -> tuple[np.ndarray | None, range]:
+        """Draw the order for epoch ``number``, the same on every device; None where the rows come as they are.
 
-        With a seed the order follows from the seed and the epoch's number alone, so a resumed training repeats it.
+        With a seed the order follows from the seed and the number of the pass alone.
         """
-        if self.shuffle:
-            draw = None if self.seed is None else number
-            self._order = random.permutation(self.rows, self.seed, draw)
-        return self._order
+        whole, self._part = self.part(number)
+        if self.limit is not None and len(self._part) < self.limit:
+            _warn_of_end(len(self._part), self.limit, "the epoch is shorter")
+        if self.shuffle and (self._drawn is None or self._drawn[0] != whole):
+            key = random.host_state() if self.seed is None else (self.seed, whole)
+            self._drawn = whole, list(key)
+            self._order = random.permutation(self.rows, self.seed, None if self.seed is None else whole)
+        return self._order, self._part
+
+    def sample(self) -> Batch:
+        """The first rows as they come."""
+        return _each(self.data, lambda tensor: tensor[: self.batch_size])
 
     def recall(self, step: int) -> Batch:
-        """Gather batch number ``step`` of the present order."""
-        start = step * self.batch_size
+        """Gather batch number ``step`` of the present epoch."""
+        return self._gathered(self._part[step])
+
+    def _gathered(self, batch: int) -> Batch:
+        start = batch * self.batch_size
         rows = slice(start, min(start + self.batch_size, self.rows))
         if self._order is None:
             return _each(self.data, lambda tensor: tensor[rows])
@@ -99,6 +146,30 @@ class ArraySource:
 
     def forget(self, step: int) -> None:
         """Nothing is kept: every batch can be gathered again."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The data, and how they are cut."""
+        arrays = {"x": self.data.x, "y": self.data.y, "sample_weight": self.data.weight}
+        return {**fingerprint({name: None if t is None else t.numpy() for name, t in arrays.items()}), **self._cut()}
+
+    def _cut(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size, "shuffle": self.shuffle, "seed": self.seed, "steps_per_epoch": self.limit,
+        }  # fmt: skip
+
+    def state_dict(self, step: int) -> dict[str, Any]:
+        """What the present order was drawn from."""
+        return {"drawn": self._drawn}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Draw that order again; raises ModelFileError where it is no such state."""
+        fit, drawn = Fit("the data"), state.get("drawn")
+        if drawn is not None:
+            fit.like("'drawn'", (0, (0, 0)), drawn)
+        fit.settle()
+        self._drawn = drawn
+        if self._drawn is not None:
+            self._order = random.permutation(self.rows, *self._drawn[1])
 
 
 class IterableSource:
@@ -123,13 +194,28 @@ class IterableSource:
         self._iterator = iter(batches) if self._one_shot else iter(())
         self._number = 0
         self._kept: dict[int, Batch] = {}
+        self._last: Batch | None = None
+        self._before: dict[str, Any] = {}
+        self._resumed: Mapping[str, Any] | None = None
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch; warns where there are fewer than ``limit``."""
+    def epoch(self, number: int, step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch; warns where there are fewer than ``limit``."""
+        state, self._resumed = self._resumed, None
+        now = random.get_state()
+        if state is not None:
+            self._prepare(state)
+        if not self._one_shot or not self._before:
+            self._before = self._beginning()
         if not self._one_shot:
             self._iterator, self._number = iter(self.batches), 0
         self._kept.clear()
-        step = 0
+        if state is not None and state["taken"]:
+            self._pass_over(state)
+            random.set_state(now)
+        return self._yielded(step)
+
+    def _yielded(self, step: int) -> Iterator[Batch]:
+        empty = 0
         while self.limit is None or step < self.limit:
             item = self._next()
             if item is _END:
@@ -137,9 +223,11 @@ class IterableSource:
                 return
             batch = self.convert(item, self._number - 1)
             if batch is not None:
-                self._kept[step] = batch
+                self._kept[step] = self._last = batch
                 yield batch
-                step += 1
+                step, empty = step + 1, 0
+            elif (empty := empty + 1) >= MOST_EMPTY:
+                raise DataError(f"the data yielded {empty} empty batches in a row, up to batch {self._number - 1}")
 
     def _next(self) -> Any:
         try:
@@ -152,10 +240,8 @@ class IterableSource:
     def _end(self, step: int) -> None:
         self.exhausted = self._one_shot
         if self.limit is not None and step < self.limit:
-            warnings.warn(
-                f"the data ended after {step} of {self.limit} steps (steps_per_epoch); "
-                + ("training ends with this epoch" if self._one_shot else "the epoch is shorter"),
-                stacklevel=2,
+            _warn_of_end(
+                step, self.limit, "training ends with this epoch" if self._one_shot else "the epoch is shorter"
             )
 
     def recall(self, step: int) -> Batch:
@@ -166,6 +252,60 @@ class IterableSource:
         """Let go of the batches before ``step``."""
         for old in [number for number in self._kept if number < step]:
             del self._kept[old]
+
+    # ---- going on later -----------------------------------------------------------------------------------
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What is known before the first batch; of a loader over tensors these, too."""
+        dataset = getattr(self.batches, "dataset", None)
+        tensors = {f"tensor {i} of x": t.numpy() for i, t in enumerate(getattr(dataset, "tensors", ()))}
+        cut = {"batches": self.steps, "steps_per_epoch": self.limit, "read once": self._one_shot}
+        return {**fingerprint(tensors), **cut, "batch_size": getattr(self.batches, "batch_size", None)}
+
+    def state_dict(self, step: int) -> dict[str, Any]:
+        """How many items were taken, the last of them, and how it stood with random numbers before the first."""
+        within = step > 0 or self._one_shot
+        last = None if self._last is None or not within else checksum(self._last.x.numpy())
+        before = (self._before if within else None) or self._beginning()
+        return {"taken": self._number if within else 0, "last": last, **before}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read over what was taken when the next epoch begins; raises ModelFileError where it is no such state."""
+        fit = Fit("the data")
+        fit.names(("taken", "last", "random", "loader"), state)
+        fit.count("'taken'", state.get("taken"))
+        fit.settle()
+        self._resumed = state
+
+    def _beginning(self) -> dict[str, Any]:
+        own = getattr(self.batches, "state_dict", None)
+        return {"random": random.get_state(), "loader": None if own is None else own()}
+
+    def _prepare(self, state: Mapping[str, Any]) -> None:
+        random.set_state(state["random"])
+        if state["loader"] is not None:
+            self.batches.load_state_dict(state["loader"])  # type: ignore[attr-defined]
+
+    def _pass_over(self, state: Mapping[str, Any]) -> None:
+        item = _END
+        for _ in range(state["taken"]):
+            item = self._next()
+            if item is _END:
+                raise DataError(
+                    f"the data end after {self._number - 1} batches; {state['taken']} were read before the checkpoint: "
+                    "give the same data, from their beginning"
+                )
+        if item is not _END and state["last"] is not None:
+            batch = self.convert(item, self._number - 1)
+            if batch is not None and checksum(batch.x.numpy()) != state["last"]:
+                raise DataError(
+                    f"batch {self._number - 1} is another than before the checkpoint: the data must come in the same "
+                    "order and be the same; give the loader a seed of its own, or resume from the end of an epoch"
+                )
+
+
+def _warn_of_end(step: int, limit: int, consequence: str) -> None:
+    warnings.warn(f"the data ended after {step} of {limit} steps (steps_per_epoch); {consequence}", stacklevel=2)
 
 
 def _count(batches: Iterable[Any], limit: int | None) -> int | None:

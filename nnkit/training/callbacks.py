@@ -6,18 +6,17 @@ each batch. It reads ``self.model`` and ``self.trainer``; ``self.trainer.stop_tr
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from inspect import Parameter as SignatureParameter
 from inspect import signature
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from nnkit.errors import UnknownNameError
+from nnkit.loading import Fit
 from nnkit.nn.module import Module
 from nnkit.training.weights import WeightSnapshot
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from nnkit.training.trainer import Trainer
 
 __all__ = [
-    "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau",
+    "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ReduceLROnPlateau",
     "TerminateOnNaN", "TimeBudget",
 ]  # fmt: skip
 
@@ -68,6 +67,24 @@ class Callback:
 
     def on_read(self, step: int, logs: Logs) -> None:
         """After the loop has looked at the device, ``step`` steps into the epoch."""
+
+    def on_settled(self, epoch: int, step: int) -> None:
+        """When all callbacks have seen the end of an epoch, or of each ``settle_every`` steps within one, or of the
+        step after which Ctrl-C ends the training: the moment to save it. It would go on with epoch ``epoch`` after
+        ``step`` of its steps."""
+
+    #: After how many steps of an epoch ``on_settled`` is called besides; None: only between epochs.
+    settle_every: int | None = None
+
+    def on_resume(self, epoch: int, step: int) -> None:
+        """In place of ``on_epoch_begin`` where a training goes on within an epoch, after ``step`` steps of it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What this callback must remember when the training goes on in another process; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Remember what ``state_dict`` gave; called after ``on_train_begin``. A misfit raises ModelFileError."""
 
     def on_divergence(self, message: str) -> bool:
         """The loss turned NaN or infinite, ``message`` says where; True: stop in peace instead of DivergenceError."""
@@ -179,6 +196,24 @@ class EarlyStopping(Callback):
         self.best_epoch = self.stopped_epoch = self._snapshot = None
         self._waited = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        weights = None if self._snapshot is None else self._snapshot.weights()
+        numbers = {"best": self.best, "best_epoch": self.best_epoch, "stopped_epoch": self.stopped_epoch}
+        return {**numbers, "waited": self._waited, "weights": weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        fit, snapshot = Fit(self), WeightSnapshot(self.model)
+        weights = None if state.get("weights") is None else snapshot.weights()
+        fit.like("state", {**dict.fromkeys(("best", "best_epoch", "stopped_epoch")), "waited": 0}, _numbers(state))
+        if weights is not None:
+            fit.like("'weights'", tuple(weights), state["weights"])
+        fit.settle()
+        self.monitor.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.stopped_epoch, self._waited = state["stopped_epoch"], state["waited"]
+        if weights is not None:
+            snapshot.load(state["weights"])
+            self._snapshot = snapshot
+
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self._waited += 1
         if self.monitor.improved(logs):
@@ -224,6 +259,15 @@ class ReduceLROnPlateau(Callback):
         self.monitor.check(self.trainer)
         self._waited = self._cooling = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.monitor.best, "waited": self._waited, "cooling": self._cooling}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        fit = Fit(self)
+        fit.like("state", {"best": None, "waited": 0, "cooling": 0}, state)
+        fit.settle()
+        self.monitor.best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
+
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if self._cooling:
             self._cooling -= 1
@@ -264,6 +308,18 @@ class LearningRateScheduler(Callback):
         if self.monitor is not None:
             Monitor(self.monitor).check(self.trainer)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self._steps, "schedule": None if self._function else self.schedule.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        fit = Fit(self)
+        fit.names(("steps", "schedule"), state)
+        steps = fit.count("'steps'", state.get("steps"))
+        fit.settle()
+        if self._function is None:
+            self.schedule.load_state_dict(state["schedule"])
+        self._steps = steps
+
     def on_epoch_begin(self, epoch: int) -> None:
         if self.by == "epoch":
             self._set(epoch)
@@ -287,34 +343,6 @@ class LearningRateScheduler(Callback):
     def _step(self, logs: Logs) -> None:
         if self._function is None:
             self.schedule.step(*() if self.monitor is None else (logs[self.monitor],))
-
-
-class CSVLogger(Callback):
-    """Writes one row per epoch to a file as the training goes; ``append=True`` goes on in a file that is there."""
-
-    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = path
-        self.append = append
-        self._file: TextIO | None = None
-
-    def on_train_begin(self) -> None:
-        continues = self.append and os.path.exists(self.path) and os.path.getsize(self.path) > 0
-        self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")
-        if not continues:
-            self._write(["epoch", *self.trainer.log_names])
-
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        self._write([epoch, *(logs[name] for name in self.trainer.log_names)])
-
-    def on_train_end(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _write(self, row: list[Any]) -> None:
-        assert self._file is not None
-        csv.writer(self._file).writerow(row)
-        self._file.flush()
 
 
 class TerminateOnNaN(Callback):
@@ -359,6 +387,11 @@ class LambdaCallback(Callback):
     @property
     def wants_batches(self) -> bool:
         return self._wants_batches
+
+
+def _numbers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state without its weights."""
+    return {name: value for name, value in state.items() if name != "weights"}
 
 
 def _of_two(function: Callable[..., float]) -> Callable[[int, float], float]:

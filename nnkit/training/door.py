@@ -21,7 +21,7 @@ from nnkit.nn import Dropout, Flatten, Identity, Linear, Sequential
 from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch, IterableSource
-from nnkit.training.inputs import check_lengths, features, sample_weights, variable
+from nnkit.training.inputs import check_lengths, features, refuse_unordered, sample_weights, variable
 from nnkit.training.modes import evaluating
 from nnkit.training.targets import Targets, check_outputs, class_weights
 
@@ -62,6 +62,7 @@ class Door:
         """Arrays checked against the model, the loss and one another; ``where`` is put behind their names."""
         x_name, y_name, weight_name = (name + where for name in ("x", "y", "sample_weight"))
         x_host = self.inputs(x, x_name)
+        refuse_unordered(y, y_name)
         if has_rows(y):
             check_lengths(**{x_name: len(x_host), y_name: len(y)})
         y_host = self._targets_for(x_host, x_name).convert(y, y_name)

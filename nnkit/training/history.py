@@ -6,10 +6,12 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from io import StringIO
 from typing import Any
 
 from nnkit.errors import UnknownNameError
+from nnkit.io.files import write_file
+from nnkit.loading import Fit
 
 __all__ = ["History"]
 
@@ -41,15 +43,37 @@ class History:
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is recorded so far."""
+        return {"epoch": list(self.epoch), "history": {name: list(row) for name, row in self.history.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave; raises ModelFileError where it is something else."""
+        fit = Fit(self)
+        fit.names(("epoch", "history"), fit.mapping("the history", state))
+        fit.settle()
+        epochs = [fit.count(f"'epoch'[{i}]", epoch) for i, epoch in enumerate(fit.row("'epoch'", state["epoch"]))]
+        rows = fit.mapping("'history'", state["history"])
+        for name, row in rows.items():
+            good = isinstance(name, str) and isinstance(row, list) and all(isinstance(v, float) for v in row)
+            if not good or len(row) > len(epochs):
+                fit.refuse(f"{name!r} must be a list with one number for each epoch, got {row!r:.60}")
+        fit.settle()
+        self.epoch, self.history = epochs, {name: list(row) for name, row in rows.items()}
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table: a heading, then one row per epoch."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *self.history])
-            writer.writerows(zip(self.epoch, *self.history.values(), strict=True))
+        """Write a table: a heading, then one row per epoch. The file is whole or as it was."""
+        text = StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["epoch", *self.history])
+        writer.writerows(zip(self.epoch, *self.history.values(), strict=True))
+        write_file(path, text.getvalue().encode())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything as one JSON object; NaN and infinity, which JSON lacks, become null."""
+        """Write everything as one JSON object; NaN and infinity, which JSON lacks, become null.
+
+        The file is whole or as it was. Raises OSError where it cannot be written.
+        """
         values = {name: [_json_number(value) for value in row] for name, row in self.history.items()}
         record = {
             "epoch": self.epoch,
@@ -57,7 +81,7 @@ class History:
             "interrupted": self.interrupted,
             "stopped_by": self.stopped_by,
         }
-        Path(path).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_file(path, (json.dumps(record, indent=2) + "\n").encode())
 
     def plot(self, names: Iterable[str] | None = None, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw each quantity over the epochs, its validation values beside it; returns matplotlib's Figure.

@@ -8,6 +8,7 @@ what would lose information (a mask, an imaginary part, text) is refused. User a
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,7 @@ def _plain_array(value: Any, name: str) -> np.ndarray:
         )
     if isinstance(value, np.matrix):
         raise TypeError(f"{name} is a numpy.matrix; pass an array: np.asarray({variable(name)})")
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"{name} is a sparse matrix; pass a dense array: {variable(name)}.toarray()")
+    refuse_unordered(value, name)
     if isinstance(value, Tensor):
         return value.detach().numpy()
     try:
@@ -71,6 +71,19 @@ def _plain_array(value: Any, name: str) -> np.ndarray:
             f"{name} is of type {type(value).__name__}; expected an array, a Tensor, a list or a DataLoader"
         )
     return array
+
+
+def refuse_unordered(value: Any, name: str) -> None:
+    """Raise TypeError for what looks like data and has no rows in order: a sparse matrix, a dict, a set."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is a sparse matrix; pass a dense array: {variable(name)}.toarray()")
+    if isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; expected one array: np.stack([{variable(name)}[key] for key in "
+            f"{variable(name)}], axis=1) makes one of columns"
+        )
+    if isinstance(value, Set):
+        raise TypeError(f"{name} is a {type(value).__name__}, which has no order; pass a list or an array")
 
 
 def features(value: Any, name: str, dtype: np.dtype[Any], finite: bool = True) -> np.ndarray:

@@ -66,9 +66,10 @@ class Predictor:
         found = self._programs.by_shape.get((x.shape, x.dtype))
         if found is None or not found.guards.hold():
             return None
-        _, replay, _, backend, static, y = found
+        _, replay, guards, backend, static, y = found
         backend.upload(x, static)
         replay()
+        guards.leave()
         return backend.download(y)
 
     def forward(self, model: Module, x: Any, batch: Tensor) -> np.ndarray:

@@ -37,6 +37,9 @@ class ProgressBar(Callback):
                 total=self.trainer.steps, desc=self._title(epoch), file=sys.stdout, leave=False, dynamic_ncols=True
             )
 
+    def on_resume(self, epoch: int, step: int) -> None:
+        self.on_epoch_begin(epoch)
+
     def on_read(self, step: int, logs: Logs) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(" - ".join(_shown(logs)), refresh=False)

@@ -56,8 +56,8 @@ class Step(Protocol):
 class Runner(Protocol):
     """Runs the steps of an epoch, some at a time."""
 
-    def begin(self, number: int) -> None:
-        """Start epoch ``number``."""
+    def begin(self, number: int, step: int = 0) -> None:
+        """Start epoch ``number``, with its batch number ``step``."""
 
     def ready(self) -> bool:
         """Whether the epoch has a further step."""
@@ -85,9 +85,9 @@ class Plain:
         self._batch: Batch | None = None
         self._warm = False
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int, step: int = 0) -> None:
         """Start epoch ``number``."""
-        self._batches = iter(self.source.epoch(number))
+        self._batches = self.source.epoch(number, step)
 
     def ready(self) -> bool:
         """Whether the source has a further batch."""
@@ -123,8 +123,8 @@ class Replay:
         rows, device = source.data.rows, source.data.x.device
         self._order = arange(rows, dtype=int64, device=device)
         self._cursor = zeros(1, dtype=int64, device=device)
-        self._done = 0
-        step.totals.prepare(step.model, source.recall(0))
+        self._done, self._part = 0, range(0)  # batches of this pass over the data that are done; those of the epoch
+        step.totals.prepare(step.model, source.sample())
         self._programs: dict[int, Recorded] = {}
         self._recordings = 0
         self._restless: Counter[str] = Counter()  # what recordings in a row left otherwise than they found it
@@ -133,23 +133,23 @@ class Replay:
         self._warm = False
         self._plain = False
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int, step: int = 0) -> None:
         """Start epoch ``number``: draw its order, put the cursor at its start."""
         backend = self._order.backend
-        order = self.source.draw(number)
+        order, self._part = self.source.draw(number)
         if order is not None:
             backend.upload(order, self._order.array)
-        backend.fill(0.0, self._cursor.array)
-        self._done = 0
+        self._done = self._part.start + step
+        backend.fill(float(self._done * self.source.batch_size), self._cursor.array)
 
     def ready(self) -> bool:
         """Whether the epoch has a further batch."""
-        return self._done < self.source.steps
+        return self._done < self._part.stop
 
     def run(self, most: int) -> int:
         """Run the next steps of the epoch by a program, or one in Python."""
         size = self.source.batch_size
-        left = self.source.data.rows - self._done * size
+        left = min(self.source.data.rows, self._part.stop * size) - self._done * size
         rows = min(size, left)
         times = min(most, max(left // size, 1))
         times = self._replay(rows, times) or self._one(rows)
@@ -239,10 +239,11 @@ class StreamedReplay(Replay):
 
     source: StreamedSource
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int, step: int = 0) -> None:
         """Start epoch ``number``."""
-        self._windows = self.source.windows(number)
-        self._left = self._done = 0
+        _, self._part = self.source.part(number)
+        self._windows = self.source.windows(number, step)
+        self._left, self._done = 0, self._part.start + step
 
     def run(self, most: int) -> int:
         """Run the next steps of the epoch; the next window is fetched when there are none left in this one."""

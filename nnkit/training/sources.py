@@ -14,7 +14,7 @@ from nnkit.errors import DataError
 from nnkit.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.door import Door, HostData, has_rows
-from nnkit.training.inputs import positive_integer
+from nnkit.training.inputs import positive_integer, refuse_unordered
 from nnkit.training.streamed import StreamedSource
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -63,7 +63,7 @@ def training_sources(door: Door, x: Any, y: Any, weight: Any, plan: Plan) -> tup
         if plan.validation_split:
             data, kept = _split(door, data, x, y, weight, plan.validation_split)
         size = _fitting_batch_size(plan.batch_size, len(data.x))
-        source = _array_source(door, data, size, plan.shuffle, plan.seed)
+        source = _array_source(door, data, size, plan)
         if kept is not None:
             return source, _array_source(door, kept, min(plan.batch_size, len(kept.x)))
     if plan.validation_data is None:
@@ -86,16 +86,15 @@ def evaluation_source(
     return _array_source(door, data, min(size, len(data.x)))
 
 
-def _array_source(
-    door: Door, data: HostData, batch_size: int, shuffle: bool = False, seed: int | None = None
-) -> ArraySource:
-    """The data on the device, or on the host where they are too large for it."""
+def _array_source(door: Door, data: HostData, batch_size: int, plan: Plan | None = None) -> ArraySource:
+    """The data on the device, or on the host where they are too large for it; in order unless ``plan`` says else."""
+    shuffle, seed, limit = (plan.shuffle, plan.seed, plan.steps_per_epoch) if plan else (False, None, None)
     backend = resolve(door.device)
     arrays = [data.x, data.y, *([] if data.weight is None else [data.weight])]
     there = any(isinstance(original, Tensor) and original.device == door.device for original in data.originals)
     if there or backend.keeps(sum(array.nbytes for array in arrays)):
-        return ArraySource(door.move(data), batch_size, shuffle, seed)
-    return StreamedSource(data, backend, batch_size, shuffle, seed)
+        return ArraySource(door.move(data), batch_size, shuffle, seed, limit)
+    return StreamedSource(data, backend, batch_size, shuffle, seed, limit)
 
 
 def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
@@ -118,6 +117,7 @@ def input_batches(door: Door, x: Any, batch_size: int) -> Iterator[Tensor]:
 
 def yields_batches(x: Any, y: Any) -> bool:
     """Whether ``x`` is not data but yields it; raises DataError where targets were given besides."""
+    refuse_unordered(x, "x")
     by_kind = isinstance(x, (Dataset, DataLoader, Iterator))
     pairs = y is None and isinstance(x, (list, tuple)) and len(x) > 0 and _is_pair(x[0])
     other = not isinstance(x, (list, tuple, str, bytes)) and isinstance(x, Iterable)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nnkit.creation import zeros
+from nnkit.loading import Fit
 from nnkit.nn.module import Module
 from nnkit.observer import call
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
@@ -64,9 +66,11 @@ class Totals:
             with evaluating(model):
                 prediction = model(batch.x[:1])
                 sizes = [metric.sums(prediction, batch.y[:1]).shape for metric in self.metrics]
-        sizes = [()] * LOSS_PARTS + sizes
+        self._lay_out([()] * LOSS_PARTS + sizes, batch.x.device)
+
+    def _lay_out(self, sizes: Sequence[tuple[int, ...]], device: Any) -> None:
         counts = [math.prod(size) for size in sizes]
-        self._memory = zeros(sum(counts), dtype="float64", device=batch.x.device)
+        self._memory = zeros(sum(counts), dtype="float64", device=device)
         ends = itertools.accumulate(counts)
         slices = [self._memory[end - count : end] for end, count in zip(ends, counts, strict=True)]
         self._parts = [part.reshape(size) for part, size in zip(slices, sizes, strict=True)]
@@ -76,6 +80,28 @@ class Totals:
         self.samples = 0
         if self._memory is not None:
             self._memory.backend.fill(0.0, self._memory.array)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far."""
+        return {"samples": self.samples, "parts": [part.clone() for part in self._parts]}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: Any) -> None:
+        """Go on, on ``device``, from what ``state_dict`` gave; raises ModelFileError where the metrics are others."""
+        fit = Fit("the metrics")
+        fit.names(("samples", "parts"), fit.mapping("the sums", state))
+        fit.settle()
+        samples, parts = fit.count("'samples'", state["samples"]), fit.row("'parts'", state["parts"])
+        if len(parts) not in (0, LOSS_PARTS + len(self.metrics)) or not all(isinstance(part, Tensor) for part in parts):
+            fit.refuse(f"'parts' must be the sums of the loss and {len(self.metrics)} metrics, got {len(parts)} values")
+        elif parts and self._parts:
+            fit.like("'parts'", tuple(self._parts), parts)
+        fit.settle()
+        self.samples = samples
+        if parts and self._memory is None:
+            self._lay_out([part.shape for part in parts], device)
+        with no_grad():
+            for own, part in zip(self._parts, parts, strict=False):
+                own.copy_(part.to(device=own.device))
 
     def count(self, samples: int) -> None:
         """The last step had so many samples."""

@@ -8,6 +8,7 @@ can be recorded like those over data that lie there as a whole, and give the sam
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from nnkit.creation import as_tensor
 from nnkit.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.door import HostData
+from nnkit.training.fingerprint import fingerprint
 
 __all__ = ["StreamedSource"]
 
@@ -26,38 +28,45 @@ class StreamedSource(ArraySource):
     """Host data, cut into batches; ``data`` is the window on the device, ``rows`` counts all rows on the host."""
 
     def __init__(
-        self, host: HostData, backend: Backend, batch_size: int, shuffle: bool = False, seed: int | None = None
-    ) -> None:
+        self, host: HostData, backend: Backend, batch_size: int, shuffle: bool = False, seed: int | None = None,
+        limit: int | None = None,
+    ) -> None:  # fmt: skip
         self._host = [host.x, host.y, *([] if host.weight is None else [host.weight])]
         width = sum(array.nbytes for array in self._host) // len(host.x)
         batches = max(WINDOW // max(width * batch_size, 1), 1)
         self.window = min(batches * batch_size, len(host.x))  # rows
-        places = [backend.empty((self.window, *array.shape[1:]), array.dtype) for array in self._host]
-        super().__init__(Batch(*(Tensor(place, backend) for place in places)), batch_size, shuffle, seed)
+        # Zeros, for what has not been filled yet is looked at too where labels are checked.
+        places = [backend.zeros((self.window, *array.shape[1:]), array.dtype) for array in self._host]
+        super().__init__(Batch(*(Tensor(place, backend) for place in places)), batch_size, shuffle, seed, limit)
         self.rows = len(host.x)
-        self.steps = -(-self.rows // batch_size)
         self._backend, self._places = backend, places
         self._stream = backend.host_stream(self._host, self.window)
 
-    def windows(self, number: int) -> Iterator[int]:
-        """Draw the order of epoch ``number``, then fill the window again and again; yields the rows that are in it."""
-        order = self.draw(number)
+    def windows(self, number: int, step: int = 0) -> Iterator[int]:
+        """Draw the order of epoch ``number``, then fill the window with what comes from batch ``step`` on, again and
+        again; yields the rows that are in it."""
+        order, part = self.draw(number)
         order = np.arange(self.rows) if order is None else order
-        parts = [order[start : start + self.window] for start in range(0, self.rows, self.window)]
-        for part, arrays in zip(parts, self._stream.batches(parts), strict=True):
+        order = order[(part.start + step) * self.batch_size : part.stop * self.batch_size]
+        parts = [order[start : start + self.window] for start in range(0, len(order), self.window)]
+        for part_rows, arrays in zip(parts, self._stream.batches(parts), strict=True):
             for array, place in zip(arrays, self._places, strict=True):
-                self._backend.transfer(array, place[: len(part)])
-            yield len(part)
+                self._backend.transfer(array, place[: len(part_rows)])
+            yield len(part_rows)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, step: int = 0) -> Iterator[Batch]:
         """Draw the epoch's order, then yield its batches."""
-        for rows in self.windows(number):
+        for rows in self.windows(number, step):
             for start in range(0, rows, self.batch_size):
                 part = slice(start, min(start + self.batch_size, rows))
                 yield Batch(*(Tensor(place[part], self._backend) for place in self._places))
 
-    def recall(self, step: int) -> Batch:
-        """Bring batch number ``step`` of the present order to the device again."""
-        part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+    def _gathered(self, batch: int) -> Batch:
+        """Bring a batch of the present order to the device again."""
+        part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         rows = np.arange(self.rows)[part] if self._order is None else self._order[part]
         return Batch(*(as_tensor(array[rows], device=self._backend.device) for array in self._host))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The data, and how they are cut."""
+        return {**fingerprint(dict(zip(("x", "y", "sample_weight"), self._host, strict=False))), **self._cut()}

@@ -82,10 +82,10 @@ class Targets:
                 f"{name} holds {array.dtype} numbers; class labels are integers: "
                 f"write {variable(name)}.astype('int64'), or use a regression loss such as 'mse'"
             )
-        return self._labels(array.astype(np.int64), classes, name, kind)
+        return self._labels(array, classes, name)
 
-    def _labels(self, labels: np.ndarray, classes: int, name: str, kind: str) -> np.ndarray:
-        """Refuse labels outside 0 .. classes - 1."""
+    def _labels(self, labels: np.ndarray, classes: int, name: str) -> np.ndarray:
+        """The labels as int64; those outside 0 .. classes - 1 are refused."""
         bad = ((labels < 0) | (labels >= classes)) & (labels != getattr(self.loss, "ignore_index", -1))
         if bad.any():
             count, where, place = first_bad(bad)
@@ -94,7 +94,7 @@ class Targets:
                 f"{name} holds {count} label{'s' if count > 1 else ''} outside 0 to {classes - 1}: the first, "
                 f"{labels[place]}, is in {where}. The model puts out {classes} scores{fix} give it one for each class"
             )
-        return labels
+        return labels.astype(np.int64)
 
     def _refuse_other_shape(self, array: np.ndarray, name: str) -> None:
         if array.shape[1:] == self.output:

@@ -23,6 +23,7 @@ from nnkit.training.history import History
 from nnkit.training.interrupt import Interrupts
 from nnkit.training.modes import training
 from nnkit.training.replay import Runner
+from nnkit.training.resume import SavedRun
 from nnkit.training.steps import Reading, TrainingStep
 from nnkit.training.weights import WeightSnapshot, first_not_finite
 
@@ -76,7 +77,10 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.history = History()
         self.stop_training = False
+        #: The number of the first epoch that is run here.
+        self.first_epoch = epochs.start
         self._epochs = epochs
+        self._resumed: SavedRun | None = None
         self._interrupts = Interrupts()
         self._snapshot = WeightSnapshot(step.model)
         self._since_snapshot = 0
@@ -85,6 +89,7 @@ class Trainer:
         for callback in self.callbacks:
             callback.set_trainer(self)
         self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
+        self._settling = [callback for callback in self.callbacks if callback.settle_every]
         self._reading = Reading()
         self._moment = "the start"
 
@@ -121,6 +126,11 @@ class Trainer:
 
     # ---- the whole ----------------------------------------------------------------------------------------
 
+    def resume(self, saved: SavedRun) -> None:
+        """Let ``run`` go on where a saved training stood; raises ModelFileError where that was another one."""
+        saved.check(self)
+        self._resumed, self.first_epoch = saved, saved.epoch
+
     def run(self) -> History:
         """Train; whatever ends it, every callback's ``on_train_end`` runs."""
         with training(self.model), self._interrupts:
@@ -137,15 +147,25 @@ class Trainer:
 
     def _run_epochs(self) -> None:
         self._call("on_train_begin")
-        for epoch in self._epochs:
+        first_step = self._restored()
+        for epoch in range(self.first_epoch, self._epochs.stop):
             if self.stop_training:
                 break
-            done = self._run_epoch(epoch)
+            done = self._run_epoch(epoch, first_step)
+            first_step = 0
             self._interrupts.check()
             if not done or (self.source.exhausted and epoch + 1 < self.epochs):
                 self.history.stopped_by = self.history.stopped_by or "end of data"
                 break
         self._check_weights()
+
+    def _restored(self) -> int:
+        """Put everything back as it was in a saved training, if one is to go on; the step within its epoch."""
+        if self._resumed is None:
+            return 0
+        self._resumed.restore(self)
+        self._snapshot.take()
+        return self._resumed.step
 
     def _note(self, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt):
@@ -181,11 +201,14 @@ class Trainer:
 
     # ---- an epoch -----------------------------------------------------------------------------------------
 
-    def _run_epoch(self, epoch: int) -> bool:
-        """One epoch; False where the data had no batch left for it."""
-        self._call("on_epoch_begin", epoch)
-        self.step.totals.reset()
-        if not self._run_steps(epoch):
+    def _run_epoch(self, epoch: int, first_step: int) -> bool:
+        """One epoch, or what is left of it; False where the data had no batch left for it."""
+        if first_step:
+            self._call("on_resume", epoch, first_step)
+        else:
+            self._call("on_epoch_begin", epoch)
+            self.step.totals.reset()
+        if not self._run_steps(epoch, first_step):
             if epoch == self._epochs.start:
                 raise DataError("the training data yielded no batch; expected at least one (x, y)")
             return False
@@ -196,17 +219,18 @@ class Trainer:
         logs["lr"] = self.learning_rate
         self.history.add(epoch, logs)
         self._call("on_epoch_end", epoch, logs)
+        self._call("on_settled", epoch + 1, 0)
         return True
 
-    def _run_steps(self, epoch: int) -> int:
-        """The steps of an epoch, and how many there were."""
-        done, last_look = 0, time.perf_counter()
-        self.runner.begin(epoch)
+    def _run_steps(self, epoch: int, done: int) -> int:
+        """The steps of an epoch after the first ``done``, and how many it then has."""
+        last_look = time.perf_counter()
+        self.runner.begin(epoch, done)
         while not self.stop_training and self.runner.ready():
             if self._at_batches:
                 self._call("on_batch_begin", done)
             before = time.perf_counter()
-            ran = self.runner.run(1 if self._at_batches else self._chunk)
+            ran = self.runner.run(self._most(done))
             done += ran
             self._since_snapshot += ran
             if self._at_batches:
@@ -216,10 +240,26 @@ class Trainer:
                 self._look(epoch, done)
                 last_look = time.perf_counter()
             self._chunk = self._next_chunk(ran, now - before)
+            self._settle(epoch, done)
+            if self._interrupts.pending:
+                self._call("on_settled", epoch, done)
             self._interrupts.check()
         if done:
             self._look(epoch, done)
         return done
+
+    def _most(self, done: int) -> int:
+        """How many steps may run before someone wants to be called."""
+        if self._at_batches:
+            return 1
+        return min([self._chunk, *(c.settle_every - done % c.settle_every for c in self._settling if c.settle_every)])
+
+    def _settle(self, epoch: int, done: int) -> None:
+        """Call those who save the training within epochs, after a look whether it is still worth it."""
+        for callback in self._settling:
+            if callback.settle_every and done % callback.settle_every == 0:
+                self._look(epoch, done)
+                callback.on_settled(epoch, done)
 
     def _next_chunk(self, ran: int, seconds: float) -> int:
         """How many steps to run at once, so that a chunk takes about as long as the time between two looks."""

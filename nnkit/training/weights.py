@@ -47,6 +47,16 @@ class WeightSnapshot:
             for saved, tensor in zip(self._saved, self._tensors(), strict=True):
                 saved.copy_(tensor.detach())
 
+    def weights(self) -> list[Tensor]:
+        """The copies, in the order of the model's parameters and then its buffers."""
+        return self._saved
+
+    def load(self, weights: list[Tensor]) -> None:
+        """Hold copies of these weights, as ``weights`` gave them, instead."""
+        with no_grad():
+            for saved, tensor in zip(self._saved, weights, strict=True):
+                saved.copy_(tensor.to(device=saved.device))
+
     def restore(self) -> None:
         """Copy the weights back into the model, in place."""
         with no_grad():

@@ -274,6 +274,17 @@ class DataLoader:
             else:
                 yield self.collate_fn([self.dataset[index] for index in indices])
 
+    def state_dict(self) -> dict[str, Any]:
+        """How often it was iterated over, where its order depends on that: for ``fit`` to go on later."""
+        sampler = getattr(self.batch_sampler, "sampler", None)
+        return {"epoch": sampler._epoch} if isinstance(sampler, RandomSampler) else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Give the next orders as from the moment of ``state_dict``."""
+        sampler = getattr(self.batch_sampler, "sampler", None)
+        if isinstance(sampler, RandomSampler):
+            sampler._epoch = int(state["epoch"])
+
     def __len__(self) -> int:
         if self.batch_sampler is not None:
             return len(self.batch_sampler)  # type: ignore[arg-type]

@@ -1,0 +1,104 @@
+"""What a tensor becomes elsewhere: a number, a numpy array, a tensor of another type or on another device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnkit import dtypes
+from nnkit.backends import Device
+from nnkit.backends.recording import note_host_read
+from nnkit.errors import GradientError, ShapeError
+from nnkit.methods import OPS
+
+if TYPE_CHECKING:
+    from nnkit.tensor import Tensor
+
+
+class Conversions:
+    """The part of Tensor that takes its values elsewhere."""
+
+    __slots__ = ()
+
+    def _host(self: Any) -> np.ndarray:
+        return self.backend.to_numpy(self.array)
+
+    def numpy(self: Any) -> np.ndarray:
+        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape."""
+        if self.requires_grad:
+            raise GradientError("numpy() of a tensor that requires grad: use .detach().numpy()")
+        return self._host()
+
+    def item(self: Any) -> Any:
+        """The one element as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(f"item() needs a tensor of one element, got shape {self.shape}")
+        return self._host().item()
+
+    def tolist(self: Any) -> Any:
+        """Nested lists of Python numbers."""
+        return self._host().tolist()
+
+    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        host = self._host()
+        if dtype is not None and host.dtype != dtype:
+            return host.astype(dtype)
+        return host.copy() if copy else host
+
+    def __dlpack__(self: Any, **options: Any) -> Any:
+        note_host_read()
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self: Any) -> Any:
+        return self.array.__dlpack_device__()
+
+    def __float__(self: Any) -> float:
+        return float(self.item())
+
+    def __int__(self: Any) -> int:
+        return int(self.item())
+
+    def __index__(self: Any) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"only integer tensors can be used as an index, got {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self: Any) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(f"the truth value of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
+        return bool(self.item())
+
+    def __format__(self: Any, specification: str) -> str:
+        return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
+
+    def to(self: Any, *targets: Any, device: Any = None, dtype: Any = None) -> Tensor:
+        """On another device and/or of another element type; itself where nothing changes."""
+        for target in targets:
+            if isinstance(target, Conversions):
+                device, dtype = target.device, target.dtype  # type: ignore[attr-defined]
+            elif isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
+                device = target
+            elif target is not None:
+                dtype = target
+        return OPS["to"](self, device, dtype)
+
+    def cpu(self: Any) -> Tensor:
+        """On the best CPU backend, or itself when it is on a CPU already."""
+        return self if self.device.type == "cpu" else self.to("cpu")
+
+    def cuda(self: Any, index: int = 0) -> Tensor:
+        """On an NVIDIA GPU."""
+        return self.to(Device("cuda", index))
+
+    def type_as(self: Any, other: Tensor) -> Tensor:
+        """Of another tensor's element type."""
+        return self.to(other.dtype)
+
+
+def _is_dtype(text: str) -> bool:
+    try:
+        dtypes.as_dtype(text)
+    except TypeError:
+        return False
+    return True

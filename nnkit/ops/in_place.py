@@ -1,0 +1,167 @@
+"""Writing into tensors, on the tape and off it.
+
+On the tape a tensor that is changed in place stands for another value from then on: it gets the node of the new
+value. Of a view it is the base that does: its new value is the old one with another part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnkit.backends.recording import recorder
+from nnkit.errors import GradientError, ShapeError
+from nnkit.methods import OPS, op
+from nnkit.ops import shape
+from nnkit.ops.elementwise import operand
+from nnkit.tape import Gradient, Node, is_grad_enabled
+from nnkit.tensor import Tensor, result
+from nnkit.views import Path, View, follow
+
+#: Ops whose gradient does not read what they are applied to.
+UNREAD = ("add", "sub")
+
+
+@op
+def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
+    """x becomes the op ``name`` of x; the shape must stay. Returns x."""
+    on_tape = open_to_change(x, *args)
+    if on_tape:
+        value = OPS[name](alias(x) if name in UNREAD else shape.clone(x), *args, **options)
+    else:
+        value = OPS[name](x.detach(), *map(_off_tape, args), **options)
+    return put(x, _fitted(value, x), on_tape)
+
+
+@op
+def copy_into(x: Tensor, source: Any) -> Tensor:
+    """x takes the values of ``source``, broadcast and cast, from any device. Returns x."""
+    on_tape = open_to_change(x, source)
+    source = operand(source, x)
+    value = _fitted(source if on_tape else source.detach(), x)
+    if on_tape:
+        inputs, backend, dtype = (alias(x), value), x.backend, x.dtype
+
+        def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+            return backend.zeros(tuple(dy.shape), dtype), dy
+
+        value = result("copy_", value.array, backend, inputs, pullback)
+    return put(x, value, on_tape)
+
+
+@op
+def fill_in(x: Tensor, value: float) -> Tensor:
+    """Every element of x becomes ``value``. Returns x."""
+    if is_grad_enabled() and x.requires_grad:
+        return copy_into(x, value)
+    open_to_change(x)
+    x.backend.fill(value, x.array)
+    x.version.count += 1
+    return x
+
+
+# ---- what every change in place begins and ends with --------------------------------------------------------------
+
+
+def open_to_change(x: Tensor, *values: Any) -> bool:
+    """Tell of the change to come; returns whether the tape has to know of it, because x or a value requires grad.
+
+    Raises GradientError for a leaf that requires grad, or a view of one, on the tape.
+    """
+    at_work = recorder()
+    if at_work is not None:
+        at_work.touch(x)
+        at_work.write(x)
+    if x.view_of is not None and _is_repeated(x):
+        raise ShapeError(
+            f"a tensor of shape {x.shape} whose elements share memory, as those of expand do, cannot be changed in "
+            "place: change a copy, x.clone()"
+        )
+    view = x.view_of
+    whole = x if view is None else view.base
+    if not is_grad_enabled() or not (whole.requires_grad or any(_requires_grad(value) for value in values)):
+        return False
+    if whole.is_leaf and whole.requires_grad:
+        raise GradientError(
+            "a leaf that requires grad, or a view of one, cannot be changed in place on the tape: "
+            "do it under nnkit.no_grad()"
+        )
+    if view is not None and not view.on_tape:
+        raise GradientError(
+            "a view that was made under no_grad() cannot be changed in place on the tape: make the view outside of it, "
+            "or change it under no_grad(), too"
+        )
+    if at_work is not None and not at_work.owns(whole.array):
+        at_work.obstacle("it puts a tensor that outlives the step on the tape: write y.detach() into it")
+    return True
+
+
+def put(x: Tensor, value: Tensor, on_tape: bool) -> Tensor:
+    """x takes the values of a tensor of its shape and, on the tape, its node. Returns x."""
+    x.backend.copy(value.array, x.array)
+    x.version.count += 1
+    if on_tape:
+        if x.view_of is None:
+            x.node = value.node
+        else:
+            x.view_of.base.node = _with_part(x.view_of, value)
+    return x
+
+
+def alias(x: Tensor) -> Tensor:
+    """The same memory at the same place of the tape; where x moves on, this stays."""
+    same = x.detach()
+    same.node = x.node
+    return same
+
+
+def _with_part(view: View, part: Tensor) -> Node:
+    """The node of a base in which one part took another value: the gradient of the others passes, that part's not."""
+    backend, base, path = part.backend, view.base, view.path
+    whole, dtype = base.shape, base.dtype
+    _check_path(base, path)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        rest = backend.empty(whole, dtype)
+        backend.copy(dy, rest)
+        there = follow(path, Tensor(rest, backend)).array
+        change = backend.empty(tuple(there.shape), dtype)
+        backend.copy(there, change)
+        backend.fill(0, there)
+        return rest, change
+
+    return Node("change_of_view", backend, (base.node, part.node), pullback)
+
+
+def _check_path(base: Tensor, path: Path) -> None:
+    """A path that leads into the memory of a base whose elements lie in another order need not lead into others."""
+    if base.backend.is_contiguous(base.array):
+        return
+    copy = shape.clone(base.detach())
+    if follow(path, copy).version is not copy.version:
+        raise GradientError(
+            f"a reshaped view of a tensor of shape {base.shape} that does not lie in order in memory cannot be changed "
+            "in place on the tape: change it before it is reshaped, or x.contiguous()"
+        )
+
+
+def _is_repeated(x: Tensor) -> bool:
+    """Whether elements of x share memory."""
+    return any(size > 1 and step == 0 for size, step in zip(x.shape, x.backend.strides(x.array), strict=True))
+
+
+def _fitted(value: Tensor, x: Tensor) -> Tensor:
+    """A value as it is written into x: there, of its shape and, on the tape, of its type."""
+    if value.backend is not x.backend:
+        value = value.to(x.device)
+    if value.shape != x.shape:
+        value = shape.expand(value, x.shape)
+    return value.to(x.dtype) if value.requires_grad else value
+
+
+def _off_tape(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def _requires_grad(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
