@@ -15,13 +15,11 @@ from typing import Any
 from nnkit.backends.memory import Memory
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import Array, primitive
-from nnkit.kernels import arithmetic, formulas, philox, special, updates
-from nnkit.kernels.vocabulary import array_words, bind, element_names, table_of
+from nnkit.kernels import formulas, philox, special
+from nnkit.kernels.registered import FORMULAS
+from nnkit.kernels.vocabulary import array_words, bind, element_names
 
 Scalar = Any  # a Python float, or a float64 array of one element in device memory
-
-#: name -> plain Python function, for every formula that ``map`` knows.
-FORMULAS = table_of(arithmetic) | table_of(formulas) | table_of(updates)
 
 #: The methods of Backend that are primitives.
 PRIMITIVES = (
@@ -34,6 +32,20 @@ PRIMITIVES = (
 def keeps_input(activation: str) -> bool:
     """Whether the activation's gradient reads the input x; otherwise it reads the output y."""
     return element_names(FORMULAS[f"{formulas.ACTIVATIONS[activation]}_grad"])[1] == "x"
+
+
+class _Bound(dict[str, Any]):
+    """Formulas over the arrays of a namespace; those that are registered later are found too."""
+
+    def __init__(self, xp: Any) -> None:
+        super().__init__()
+        self.xp = xp
+
+    def __missing__(self, name: str) -> Any:
+        self.update(bind({"erf": special.erf} | FORMULAS, array_words(self.xp)))
+        if name not in self:
+            raise KeyError(name)
+        return self[name]
 
 
 class Backend(Memory):
@@ -72,8 +84,7 @@ class Backend(Memory):
     @functools.cached_property
     def formulas(self) -> dict[str, Any]:
         """Every formula over this backend's arrays."""
-        words = array_words(self.xp)
-        return bind({"erf": special.erf} | FORMULAS, words)
+        return _Bound(self.xp)
 
     @primitive
     def map(self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()) -> None:

@@ -44,6 +44,7 @@ class ProgramRecorder:
         self.tensors: dict[int, Any] = {}
         self.modules: dict[int, Any] = {}
         self.optimizers: dict[int, Any] = {}
+        self.relied: dict[Any, Callable[[], bool]] = {}
         self.born: dict[int, Any] = {}
         self.flags: dict[int, tuple[Any, bool | None]] = {}
         self.before: dict[tuple[int, str], tuple[Any, Any]] = {}

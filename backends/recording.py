@@ -54,6 +54,8 @@ class Recorder(Protocol):
     optimizers: dict[int, Any]
     flags: dict[int, tuple[Any, bool | None]]
     born: dict[int, Any]
+    #: What else the step relied on: what it is -> whether it still is so.
+    relied: dict[Any, Callable[[], bool]]
     observer: Any
     stream: Any
 

@@ -41,6 +41,7 @@ class Guards:
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]
         self._stream = recorder.stream
+        self._relied = list(recorder.relied.values())
         self._defaults = _defaults()
         self._half = autocast_type()
         own = {id(leaf.gradient) for leaf in recorder.born.values() if isinstance(leaf, Tensor)}
@@ -76,6 +77,7 @@ class Guards:
             and all(t.requires_grad is trained for t, _, trained, _ in self._tensors)
             and all(_equal(_settings(module, self._but), settings) for module, settings in self._modules)
             and all(o.is_prepared() and _options(o) == options for o, _, options in self._optimizers)
+            and all(holds() for holds in self._relied)
             and self._defaults == _defaults()
         )
 
@@ -135,4 +137,4 @@ def _equal(first: dict[Any, Any], second: dict[Any, Any]) -> bool:
 def _options(optimizer: Any) -> list[Any]:
     """The formulas of an optimizer's groups, and its own attributes: what does not lie on the device."""
     own = [(name, value) for name, value in vars(optimizer).items() if name[0] != "_" and isinstance(value, PLAIN)]
-    return [*(optimizer.formulas(group) for group in optimizer.param_groups), own]
+    return [*(optimizer.formulas(group.options) for group in optimizer.param_groups), own]

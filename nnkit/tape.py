@@ -95,6 +95,14 @@ class Passing(Gradient):
         self.filled = False
 
 
+def set_apart(view: Any, array: Array) -> None:
+    """Give a tensor that someone holds a copy, where its memory is ``array``, which is about to be used again."""
+    if view.array is array:
+        kept = view.backend.empty(view.shape, view.dtype)
+        view.backend.copy(array, kept)
+        view.array = kept
+
+
 class Leaf(Protocol):
     """A tensor that gradients end at."""
 
@@ -133,8 +141,8 @@ def is_grad_enabled() -> bool:
     return _mode.enabled
 
 
-class set_grad_enabled:
-    """Switch the tape on or off in this thread, for a ``with`` block, or for a function as a decorator."""
+class _Block:
+    """A state of the tape in this thread for a ``with`` block, or for a function as a decorator."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
@@ -148,23 +156,69 @@ class set_grad_enabled:
         _mode.enabled = self._before.pop()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        enabled = self.enabled
+
         @functools.wraps(function)
         def call(*args: P.args, **options: P.kwargs) -> R:
-            with type(self)(self.enabled) if type(self) is set_grad_enabled else type(self)():  # type: ignore[call-arg]
+            with _Block(enabled):
                 return function(*args, **options)
 
         return call
 
 
-class no_grad(set_grad_enabled):
-    """Nothing inside is put on the tape: ``with nnkit.no_grad():``."""
+class set_grad_enabled(_Block):
+    """Switch the tape on or off in this thread: at once, until a ``with`` block ends, or for a decorated function.
+
+    >>> import nnkit
+    >>> with nnkit.set_grad_enabled(False): nnkit.is_grad_enabled()
+    False
+    >>> _ = nnkit.set_grad_enabled(False); nnkit.is_grad_enabled()
+    False
+    >>> _ = nnkit.set_grad_enabled(True)
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        super().__init__(enabled)
+        self._found = _mode.enabled
+        at_work = recorder()
+        if at_work is not None:  # A step that leaves it so cannot be replayed.
+            at_work.changed(_mode, "enabled", self._found)
+        _mode.enabled = enabled
+
+    def __enter__(self) -> None:
+        _mode.enabled = self.enabled
+
+    def __exit__(self, *exception: object) -> None:
+        _mode.enabled = self._found
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        _mode.enabled = self._found  # It was meant for the function alone.
+        return super().__call__(function)
+
+
+class no_grad(_Block):
+    """Nothing inside is put on the tape: ``with nnkit.no_grad():``, ``@nnkit.no_grad()`` or ``@nnkit.no_grad``."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        block = super().__new__(cls)
+        if function is None:
+            return block
+        block.__init__()  # type: ignore[misc]
+        return block(function)
 
     def __init__(self) -> None:
         super().__init__(False)
 
 
-class enable_grad(set_grad_enabled):
-    """Ops inside are put on the tape, also within ``no_grad``."""
+class enable_grad(_Block):
+    """Ops inside are put on the tape, also within ``no_grad``; as a decorator with or without parentheses."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        block = super().__new__(cls)
+        if function is None:
+            return block
+        block.__init__()  # type: ignore[misc]
+        return block(function)
 
     def __init__(self) -> None:
         super().__init__(True)

@@ -7,6 +7,8 @@ and the mathematics in ``nnkit.ops``, which builds on this file; what it becomes
 from __future__ import annotations
 
 import math
+import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,7 +21,7 @@ from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
-from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad
+from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad, set_apart
 from nnkit.views import View, view_of
 
 _default_device = ["cpu"]
@@ -52,7 +54,8 @@ class Tensor(Conversions, Methods):
     """
 
     __slots__ = (
-        "__weakref__", "_grad_view", "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
+        "__weakref__", "_followers",
+        "_grad_view", "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
     )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
@@ -211,12 +214,20 @@ class Tensor(Conversions, Methods):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is None:
-            self.gradient.filled = False
+            self.forget_grad()
             return
         if value.shape != self.shape:
             raise ShapeError(f"grad: expected shape {self.shape} like the tensor's, got {value.shape}")
+        given = value.detach().to(self.device, self.dtype).array
+        self.forget_grad()
+        self.gradient.accumulate(self.backend, given)
+
+    def forget_grad(self) -> None:
+        """Be without gradient. Its memory is used again, so whoever still holds ``grad`` gets a copy."""
+        view, self._grad_view = self._grad_view, None
+        if view is not None and self.gradient.filled and sys.getrefcount(view) > 2:
+            set_apart(view, self.gradient.array)
         self.gradient.filled = False
-        self.gradient.accumulate(self.backend, value.detach().to(self.device, self.dtype).array)
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradients of this tensor to every leaf's ``grad``.
@@ -266,6 +277,13 @@ class Tensor(Conversions, Methods):
             at_work.touch(self)
         same = Tensor(self.array, self.backend)
         same._shared = self.version
+        return self._followed(same)
+
+    def _followed(self, same: Tensor) -> Tensor:
+        """Note a tensor of the same memory, where an optimizer may yet move that."""
+        if type(self) is not Tensor and type(self._gradient) in (Gradient, type(None)):
+            followers = [found for found in getattr(self, "_followers", ()) if found() is not None]
+            self._followers = [*followers, weakref.ref(same)]
         return same
 
     @property
@@ -274,7 +292,7 @@ class Tensor(Conversions, Methods):
         at_work = recorder()
         if at_work is not None:
             at_work.touch(self)
-        return Tensor(self.array, self.backend)
+        return self._followed(Tensor(self.array, self.backend))
 
     @data.setter
     def data(self, value: Tensor) -> None:

@@ -227,9 +227,22 @@ def test_no_grad_and_enable_grad_nest_and_end_with_an_exception(device: str) -> 
         assert not (x * 2).requires_grad
 
 
-@pytest.mark.parametrize("mode", [nnkit.no_grad(), nnkit.no_grad, nnkit.set_grad_enabled(False)])
+def test_set_grad_enabled_acts_as_a_call(device: str) -> None:
+    x = leaf(1.0)
+    try:
+        nnkit.set_grad_enabled(False)
+        assert not (x * 2).requires_grad
+        with nnkit.set_grad_enabled(True):
+            assert (x * 2).requires_grad
+        assert not nnkit.is_grad_enabled()
+    finally:
+        nnkit.set_grad_enabled(True)
+    assert nnkit.is_grad_enabled()
+
+
+@pytest.mark.parametrize("mode", [nnkit.no_grad, lambda: nnkit.no_grad(), lambda: nnkit.set_grad_enabled(False)])
 def test_modes_decorate_functions(mode: Any, device: str) -> None:
-    @mode() if isinstance(mode, type) else mode
+    @mode if isinstance(mode, type) else mode()
     def double(x: Tensor) -> Tensor:
         """Twice x."""
         return x * 2

@@ -196,10 +196,34 @@ def test_the_best_weights_come_back_also_when_the_epochs_run_out_or_ctrl_c_ends_
         ({"patience": 1, "min_delta": 0.5}, (3.0, 2.8, 2.0), 2),
         ({"patience": 1, "mode": "max"}, (3.0, 2.0), 2),
         ({"patience": 2}, (float("nan"), float("nan"), 1.0), 2),
+        ({"baseline": 0.1, "patience": 2}, (1.0, 0.9, 0.8, 0.7, 0.75), 5),
+        ({"baseline": 0.1, "patience": 2}, (1.0, 0.9, 0.95, 0.7, 0.6), 3),
+        ({"baseline": 0.85, "patience": 2}, (1.0, 0.9, 0.8, 0.9, 0.9), 5),
     ],
 )
 def test_when_early_stopping_stops(options: dict[str, Any], values: tuple[float, ...], epochs: int) -> None:
     assert len(run(Script(*values), EarlyStopping(**options), epochs=5).epoch) == epochs
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: EarlyStopping(patience=-1), ValueError, "patience must be at least 0, got -1"),
+        (lambda: EarlyStopping(patience="5"), TypeError, "patience must be a whole number of epochs, got str: '5'"),
+        (lambda: EarlyStopping(patience=1.5), TypeError, "patience must be a whole number of epochs, got float"),
+        (lambda: EarlyStopping(patience=True), TypeError, "patience must be a whole number of epochs, got bool"),
+        (lambda: EarlyStopping(baseline="0.1"), TypeError, "baseline must be a number, got str"),
+        (lambda: EarlyStopping(baseline=np.nan), ValueError, "baseline must be a number, got nan"),
+        (lambda: EarlyStopping(min_delta="0"), TypeError, "min_delta must be a number, got str"),
+        (lambda: ReduceLROnPlateau(patience=-1), ValueError, "patience must be at least 0, got -1"),
+        (lambda: ReduceLROnPlateau(cooldown="2"), TypeError, "cooldown must be a whole number of epochs, got str"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(
+    make: Callable[[], Callback], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make()
 
 
 def best_checkpoint(**options: Any) -> ModelCheckpoint:

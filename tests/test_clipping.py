@@ -54,3 +54,27 @@ def test_a_nan_gradient_makes_gradients_nan_but_not_the_padding(device: str) -> 
     assert np.isnan(block.backend.to_numpy(block.gradients)).sum() == 4
     with pytest.raises(DivergenceError, match="the norm of the gradients is nan"):
         optim.clip_grad_norm_(ps, 1.0, error_if_nonfinite=True)
+
+
+@pytest.mark.parametrize("clip", [optim.clip_grad_norm_, optim.clip_grad_value_])
+def test_an_iterator_with_nothing_left_warns(clip: Any) -> None:
+    ps = parameters((2,))
+    ps[0].grad = nnkit.tensor([3.0, 4.0])
+    used = iter(ps)
+    list(used)
+    with pytest.warns(UserWarning, match="parameters is an iterator with nothing left"):
+        clip(used, 1.0)
+    clip([], 1.0)
+    assert ps[0].grad.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("clip", "name"), [(optim.clip_grad_norm_, "max_norm"), (optim.clip_grad_value_, "clip_value")]
+)
+@pytest.mark.parametrize(("bound", "error"), [(-1.0, ValueError), (math.nan, ValueError), ("1", TypeError)])
+def test_a_bound_that_is_none_is_refused(clip: Any, name: str, bound: Any, error: type[Exception]) -> None:
+    ps = parameters((2,))
+    ps[0].grad = nnkit.tensor([3.0, 4.0])
+    with pytest.raises(error, match=f"{name} must be"):
+        clip(ps, bound)
+    assert ps[0].grad.tolist() == [3.0, 4.0]

@@ -135,11 +135,6 @@ def wrong_groups(saved: dict[str, Any]) -> None:
     saved["param_groups"].append(saved["param_groups"][0])
 
 
-def wrong_steps(saved: dict[str, Any]) -> None:
-    del saved["param_groups"][0]["step"]
-    saved["state"][0]["step"], saved["state"][1]["step"] = 3, 4
-
-
 def wrong_kinds(saved: dict[str, Any]) -> None:
     saved["param_groups"][0] |= {"decoupled_weight_decay": None, "amsgrad": 0, "betas": [0.9], "step": float("nan")}
     saved["state"][1] = [1]
@@ -171,7 +166,6 @@ def not_a_state(saved: dict[str, Any]) -> None:
         (wrong_options, ["group 0: option 'eps' is missing", "group 0: lr must be at least 0, got -1.0"]),
         (wrong_count, ["group 0: 3 parameters in the state, 2 in the optimizer"]),
         (wrong_groups, ["2 parameter groups are in the state, 1 in the optimizer"]),
-        (wrong_steps, [r"group 0: the step counts of its parameters differ: \[3, 4\]"]),
         (
             wrong_kinds,
             [

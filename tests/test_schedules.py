@@ -36,9 +36,32 @@ def test_rates_and_momenta_are_pytorchs(device: str, name: str) -> None:
     np.testing.assert_allclose(reference.rates(nnkit, name), stored()[f"rates {name}"], TOLERANCE, TOLERANCE)
 
 
+@pytest.mark.parametrize("name", reference.SCHEDULES)
+def test_a_rate_set_by_hand_counts_as_in_pytorch(name: str) -> None:
+    found = reference.rates(nnkit, name, (4, 0.03125))
+    np.testing.assert_allclose(found, stored()[f"by hand {name}"], TOLERANCE, TOLERANCE)
+
+
+@pytest.mark.parametrize("name", reference.TOGETHER)
+def test_schedules_of_one_optimizer_multiply_as_in_pytorch(name: str) -> None:
+    expected = stored()[f"together {name}"]
+    np.testing.assert_allclose(reference.rates_together(nnkit, name), expected, TOLERANCE, TOLERANCE)
+    if "plateau" not in name:
+        np.testing.assert_array_equal(
+            reference.rates_together(nnkit, name, chained=True), reference.rates_together(nnkit, name)
+        )
+
+
+@pytest.mark.parametrize("name", reference.IN_SEQUENCE)
+def test_schedules_in_sequence_are_pytorchs(name: str) -> None:
+    found = reference.rates_in_sequence(nnkit, name)
+    np.testing.assert_allclose(found, stored()[f"in sequence {name}"], TOLERANCE, TOLERANCE)
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
+        (lambda o: lr_scheduler.ConstantLR(o, factor=0.0, total_iters=2), [0.0, 0.0, 0.5, 0.5]),
         (lambda o: lr_scheduler.InverseTimeLR(o, decay=1.0), [0.5, 0.25, 0.5 / 3, 0.125]),
         (lambda o: lr_scheduler.InverseTimeLR(o, decay=0.0), [0.5, 0.5, 0.5, 0.5]),
         (lambda o: lr_scheduler.LambdaLR(o, lambda step: step), [0.0, 0.5, 1.0, 1.5]),
@@ -79,6 +102,9 @@ MAKERS: list[Callable[[Any], Any]] = [
     lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
     lambda o: lr_scheduler.InverseTimeLR(o, 0.1),
     lambda o: lr_scheduler.OneCycleLR(o, 0.5, total_steps=12),
+    lambda o: lr_scheduler.MultiplicativeLR(o, lambda step: 0.9),
+    lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 9)], [3]),
+    lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.LinearLR(o), lr_scheduler.StepLR(o, 3)]),
 ]
 
 
@@ -89,7 +115,45 @@ def test_a_saved_schedule_goes_on(make: Callable[[Any], Any]) -> None:
     rates(first, 4)
     second = make(optimizer())
     second.load_state_dict(first.state_dict())
+    assert second.optimizer.param_groups[0]["lr"] == whole[4]
     assert rates(second, 5) == whole[4:]
+
+
+def test_two_saved_schedules_go_on_in_either_order() -> None:
+    def make() -> tuple[Any, list[Any]]:
+        learner = optimizer()
+        return learner, [lr_scheduler.ExponentialLR(learner, 0.5), lr_scheduler.StepLR(learner, 2)]
+
+    first, schedulers = make()
+    for _ in range(3):
+        for scheduler in schedulers:
+            scheduler.step()
+    for order in ([0, 1], [1, 0]):
+        second, others = make()
+        for number in order:
+            others[number].load_state_dict(schedulers[number].state_dict())
+        assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_group_that_is_added_later_joins_in(make: Callable[[Any], Any]) -> None:
+    learner = optimizer()
+    scheduler = make(learner)
+    alone = rates(make(optimizer()), 4)
+    rates(scheduler, 2)
+    learner.add_param_group({"params": [Parameter(nnkit.ones(2))], "lr": 0.25})
+    rates(scheduler, 2)
+    first, added = scheduler.get_last_lr()
+    assert first == alone[4]
+    assert added > 0.0
+
+
+def test_a_new_schedule_starts_from_the_rate_that_was_set_by_hand() -> None:
+    learner = optimizer()
+    lr_scheduler.StepLR(learner, 2)
+    learner.param_groups[0]["lr"] = 0.01
+    assert lr_scheduler.StepLR(learner, 2).get_last_lr() == [0.01]
+    assert learner.param_groups[0]["initial_lr"] == 0.5
 
 
 def test_a_saved_plateau_goes_on() -> None:
@@ -151,6 +215,23 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lr_scheduler.LinearLR(optimizer(), 0.5, 2.0), ValueError, "end_factor must be from 0 to 1, got 2.0"),
     (lambda: lr_scheduler.InverseTimeLR(optimizer(), -1.0), ValueError, "decay must be at least 0, got -1.0"),
     (lambda: lr_scheduler.LambdaLR(optimizer(), [abs, abs]), ValueError, "2 functions for 1 parameter groups"),
+    (lambda: lr_scheduler.ChainedScheduler([]), ValueError, "schedulers is empty"),
+    (lambda: lr_scheduler.SequentialLR(optimizer(), [abs], []), TypeError, r"schedulers\[0\] must be a schedule"),
+    (
+        lambda: lr_scheduler.SequentialLR(optimizer(), [lr_scheduler.StepLR(optimizer(), 2)], []),
+        ValueError,
+        r"schedulers\[0\] belongs to another optimizer",
+    ),
+    (
+        lambda: lr_scheduler.ChainedScheduler([lr_scheduler.ReduceLROnPlateau(optimizer())]),
+        ValueError,
+        r"schedulers\[0\] is a ReduceLROnPlateau, whose step needs a metric",
+    ),
+    (
+        lambda: lr_scheduler.SequentialLR(o := optimizer(), [lr_scheduler.StepLR(o, 2)], [3]),
+        ValueError,
+        "milestones must be 0 steps for 1 schedulers, got 1",
+    ),
     (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), "least"), ValueError, "mode must be 'min' or 'max'"),
     (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), factor=1.0), ValueError, "factor must be less than 1"),
     (lambda: lr_scheduler.ReduceLROnPlateau(optimizer(), threshold_mode="x"), ValueError, "must be 'rel' or 'abs'"),
@@ -172,3 +253,39 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+READS: dict[str, Callable[[Any, Any], float]] = {
+    "group": lambda o, s: o.param_groups[0]["lr"],
+    "get": lambda o, s: o.param_groups[0].get("lr"),
+    "items": lambda o, s: dict(o.param_groups[0])["lr"],
+    "get_last_lr": lambda o, s: s.get_last_lr()[0],
+    "own key": lambda o, s: o.param_groups[0]["own"],
+    "defaults": lambda o, s: o.defaults["lr"],
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_rate_that_a_recorded_step_reads_is_the_present_one(device: str, read: str) -> None:
+    def run(compiled: bool) -> list[float]:
+        learner = optimizer()
+        (p,) = learner.param_groups[0]["params"]
+        learner.param_groups[0]["own"] = 1.0
+        scheduler = lr_scheduler.ExponentialLR(learner, 0.5)
+
+        def step() -> None:
+            learner.zero_grad()
+            (p * p).sum().backward()
+            with nnkit.no_grad():
+                p.sub_(p.grad * READS[read](learner, scheduler) * 0.1)
+
+        call = nnkit.compile(step) if compiled else step
+        for number in range(8):
+            call()
+            if number % 3 == 2:
+                scheduler.step()
+                learner.param_groups[0]["own"] *= 0.5
+                learner.defaults["lr"] *= 0.5
+        return p.tolist()
+
+    assert run(True) == run(False)

@@ -13,7 +13,8 @@ import functools
 from typing import Any, NamedTuple
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
-from nnkit.kernels.cpu.words import all_formulas, compiled_formulas, memory_words
+from nnkit.kernels.cpu.words import compiled_formulas, memory_words
+from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import scalar_names
 
 PLACES = {"f": "r * C + c", "r": "c", "c": "r", "1": "0"}
@@ -63,7 +64,7 @@ def map_text(formula: str, shape: Shape) -> str:
         for c in range(R * C):
             x0[c] = to_float32(scale(x0[c], s0))
     """
-    scalars = len(scalar_names(all_formulas()[formula]))
+    scalars = len(scalar_names(FORMULAS[formula]))
     first_scalar = 2 + len(shape.inputs)
     lines = ["def kernel(block):", "    R, C = block[0], block[1]"]
     lines += [f"    x{k} = pointer_{t}(block[{2 + k}])" for k, t in enumerate(shape.inputs)]

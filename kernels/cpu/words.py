@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.kernels import arithmetic, formulas, special, updates
-from nnkit.kernels.vocabulary import bind, table_of, where
+from nnkit.kernels import special
+from nnkit.kernels.registered import FORMULAS
+from nnkit.kernels.vocabulary import bind, where
 
 #: The formulas of these names have a float32 version in ``special`` that vectorises.
 FLOAT32_VERSIONS = {
@@ -20,18 +21,17 @@ FLOAT32_VERSIONS = {
 }  # fmt: skip
 
 
-def all_formulas() -> dict[str, Any]:
-    """Every formula that ``map`` knows: name -> plain Python function."""
-    return table_of(arithmetic) | table_of(formulas) | table_of(updates)
+def compiled_formulas(dtype: str) -> dict[str, Any]:
+    """Every formula, as a Numba function in float32 or float64 arithmetic: name -> dispatcher."""
+    return _compiled_formulas(dtype, len(FORMULAS))
 
 
 @functools.cache
-def compiled_formulas(dtype: str) -> dict[str, Any]:
-    """Every formula, as a Numba function in float32 or float64 arithmetic: name -> dispatcher."""
+def _compiled_formulas(dtype: str, registered: int) -> dict[str, Any]:
     from numba import njit
 
     if np.dtype(dtype).kind != "f":  # formulas that run on whole numbers and booleans have no constants
-        plain = bind(all_formulas(), {"where": scalar_words()["where"]}, wrap=njit(error_model="numpy"))
+        plain = bind(FORMULAS, {"where": scalar_words()["where"]}, wrap=njit(error_model="numpy"))
         return plain | {"larger": max, "smaller": min}
     constant = np.dtype(dtype).type
     # Inlined by force: a formula that stays a call keeps its loop from vectorising, and its object from loading
@@ -42,7 +42,7 @@ def compiled_formulas(dtype: str) -> dict[str, Any]:
     if dtype == "float32":
         fast = bind({name: getattr(special, name) for name in _closure_of_fast()}, words, constant, compile)
         words |= {word: fast[version] for word, version in FLOAT32_VERSIONS.items()}
-    return bind({"erf": special.erf} | all_formulas(), words, constant, compile)
+    return bind({"erf": special.erf} | FORMULAS, words, constant, compile)
 
 
 def _closure_of_fast() -> list[str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.texts import computed, indented, inside, load, pointer, read, store
-from nnkit.kernels.cuda.words import all_formulas
+from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import element_names, scalar_names
 
 THREADS = 256
@@ -88,7 +88,7 @@ def map_kernel(formula: str, shape: Shape) -> Source:
 
 def _body(formula: str, shape: Shape) -> list[str]:
     """The lines of the kernel."""
-    assert len(shape.scalars) == len(scalar_names(all_formulas()[formula]))
+    assert len(shape.scalars) == len(scalar_names(FORMULAS[formula]))
     lines = ["if bool(number(flag[0])):", "    return"] if shape.flagged else []
     lines += [f"s{k} = number(p{k}{'[0]' * (kind == 'd')})" for k, kind in enumerate(shape.scalars)]
     for k, (stored, kind) in enumerate(zip(shape.inputs, shape.layout, strict=True)):
@@ -117,7 +117,7 @@ def _places(shape: Shape, shift: int) -> list[str]:
 def _group(formula: str, shape: Shape, size: int) -> list[str]:
     """The lines that compute group number i, of ``size`` elements."""
     lines, columns = [], []
-    dtype, parameters = computed_type(shape.inputs), element_names(all_formulas()[formula])
+    dtype, parameters = computed_type(shape.inputs), element_names(FORMULAS[formula])
     for k, (stored, kind) in enumerate(zip(shape.inputs, shape.layout, strict=True)):
         names = [f"x{k}_{e}" for e in range(size)]
         if kind == "1":

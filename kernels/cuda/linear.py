@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from nnkit.kernels import formulas
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.reductions import column_plan
 from nnkit.kernels.cuda.texts import (
@@ -28,6 +27,7 @@ from nnkit.kernels.cuda.texts import (
     write,
 )  # fmt: skip
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import scalar_names
 
 THREADS = 256
@@ -100,7 +100,7 @@ def neighbours(letter: str, places: list[str], width: int) -> list[list[str]]:
 
 def scalars_of(activation: str) -> list[str]:
     """The activation's scalars, as a kernel's parameters are named."""
-    formula = getattr(formulas, ACTIVATIONS[activation])
+    formula = FORMULAS[ACTIVATIONS[activation]]
     return [f"s{k}" for k in range(len(scalar_names(formula)))]
 
 

@@ -25,8 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit.kernels import arithmetic, formulas, special, updates
-from nnkit.kernels.vocabulary import bind, maximum, minimum, table_of, where
+from nnkit.kernels import special
+from nnkit.kernels.registered import FORMULAS
+from nnkit.kernels.vocabulary import bind, maximum, minimum, where
 
 #: A parameter's type -> the numpy type of its memory, or of the scalar. Sixteen-bit floats are bits.
 STORED = {
@@ -37,11 +38,6 @@ STORED = {
 NUMBERS = ("float32", "float64", "int64", "uint64", "uint32", "uint8")
 
 
-def all_formulas() -> dict[str, Any]:
-    """Every formula that a kernel may name: name -> plain Python function."""
-    return table_of(arithmetic) | table_of(formulas) | table_of(updates)
-
-
 def sign(x: Any) -> Any:
     return where(x > 0.0, 1.0, where(x < 0.0, -1.0, 0.0))
 
@@ -49,9 +45,13 @@ def sign(x: Any) -> Any:
 # ---- on the host ----------------------------------------------------------------------------------------------------
 
 
-@functools.cache
 def host_words(dtype: str) -> dict[str, Any]:
     """The words that need no block: formulas in ``dtype``, casts and conversions, on numpy's scalars."""
+    return _host_words(dtype, len(FORMULAS))
+
+
+@functools.cache
+def _host_words(dtype: str, registered: int) -> dict[str, Any]:
     kind = np.dtype(dtype).type
     ufuncs = {name: getattr(np, name) for name in (
         "exp", "log", "sqrt", "sin", "cos", "tanh", "expm1", "log1p", "floor", "rint", "absolute", "power",
@@ -70,7 +70,7 @@ def host_words(dtype: str) -> dict[str, Any]:
         "load_bfloat16": lambda bits: (np.uint32(bits) << np.uint32(16)).view(np.float32),
         "store_bfloat16": bfloat16_bits,
     }
-    return bind(all_formulas(), words, constant) | casts | types | bits | {"element": kind, "number": kind}
+    return bind(FORMULAS, words, constant) | casts | types | bits | {"element": kind, "number": kind}
 
 
 def bfloat16_bits(value: Any) -> np.uint16:
@@ -127,25 +127,29 @@ def device_text(text: str) -> str:
     return re.sub(rf"(?<![\w.])(?:{words})", lambda found: EXPRESSIONS[found[0]], text)
 
 
-@functools.cache
 def device_words(dtype: str, chain: Toolchain) -> dict[str, Any]:
     """The other words compiled."""
+    return _device_words(dtype, chain, len(FORMULAS))
+
+
+@functools.cache
+def _device_words(dtype: str, chain: Toolchain, registered: int) -> dict[str, Any]:
     types = chain.types
     casts = {f"to_{name}": getattr(types, name) for name in NUMBERS}
     named = {name: getattr(types, name) for name in NUMBERS}
     kind = types.boolean if dtype == "bool" else getattr(types, dtype)
     words = {"element": kind, "number": kind, "cuda": chain.cuda}
-    return _device_formulas(dtype, chain) | casts | named | _bit_words(chain) | chain.access() | words
+    return _device_formulas(dtype, chain, registered) | casts | named | _bit_words(chain) | chain.access() | words
 
 
 @functools.cache
-def _device_formulas(dtype: str, chain: Toolchain) -> dict[str, Any]:
+def _device_formulas(dtype: str, chain: Toolchain, registered: int) -> dict[str, Any]:
     if np.dtype(dtype).kind != "f":  # formulas that run on whole numbers and booleans have no constants
-        return bind(all_formulas(), plain_choices(chain.device), wrap=chain.device)
+        return bind(FORMULAS, plain_choices(chain.device), wrap=chain.device)
     constant = np.dtype(dtype).type
     words = chain.choices() | _mathematics(dtype, chain.library)
     words |= bind({"sign": sign}, words, constant, chain.device)
-    return bind(all_formulas(), words, constant, chain.device)
+    return bind(FORMULAS, words, constant, chain.device)
 
 
 def _mathematics(dtype: str, library: Any) -> dict[str, Any]:

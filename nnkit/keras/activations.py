@@ -7,11 +7,13 @@ activation) is accepted wherever Keras takes an activation. Definitions: ``keras
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
 from nnkit import nn, ops
 from nnkit.errors import UnknownNameError
+from nnkit.kernels.registered import registered
 from nnkit.tensor import Tensor
 
 __all__ = [
@@ -212,6 +214,8 @@ def get(identifier: str | ActivationFunction | None) -> ActivationFunction:
         return _BY_NAME[identifier.lower()]
     if callable(identifier):
         return identifier
+    if isinstance(identifier, str) and registered(identifier):
+        return functools.partial(ops.activation, name=identifier)
     raise UnknownNameError("activation", identifier, _BY_NAME)
 
 
@@ -220,9 +224,17 @@ deserialize = get
 
 def serialize(activation: ActivationFunction) -> str | None:
     """The name of one of the functions above, or None for a function of the user's own."""
+    if registered(_registered_name(activation)):
+        return _registered_name(activation)
     return next((name for name, function in _BY_NAME.items() if function is activation), None)
+
+
+def _registered_name(activation: ActivationFunction) -> str:
+    """The name in what ``get`` makes of a registered name."""
+    is_such = isinstance(activation, functools.partial) and activation.func is ops.activation
+    return str(activation.keywords.get("name", "")) if is_such else ""  # type: ignore[attr-defined]
 
 
 def core_form(activation: ActivationFunction) -> str | nn.Module | ActivationFunction:
     """What to give ``nn.Linear`` so that it runs ``activation`` fused with its product where it can."""
-    return _CORE.get(activation, activation)
+    return _registered_name(activation) or _CORE.get(activation, activation)

@@ -125,21 +125,13 @@ class EarlyStopping(_Hooks, training.EarlyStopping, Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        super().__init__(monitor, min_delta, patience, mode, restore_best_weights)
-        self.verbose, self.baseline, self.start_from_epoch = verbose, baseline, start_from_epoch
+        super().__init__(monitor, min_delta, patience, mode, restore_best_weights, baseline)
+        self.verbose, self.start_from_epoch = verbose, start_from_epoch
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if epoch < self.start_from_epoch:
             return
-        waited = self._waited + 1
         super().on_epoch_end(epoch, logs)
-        if self._waited == 0 and not self._beats_baseline():
-            self._waited = waited
-
-    def _beats_baseline(self) -> bool:
-        if self.baseline is None or self.best is None:
-            return True
-        return self.monitor.sign * (self.best - self.baseline) > self.monitor.min_delta
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end()

@@ -23,6 +23,7 @@ from nnkit.nn.activations import (
     Softplus,
     Softsign,
     Tanh,
+    register_activation,
 )
 from nnkit.nn.containers import ModuleDict, ModuleList, Sequential
 from nnkit.nn.linear import Dropout, Flatten, Identity, Linear, Reshape, Unflatten
@@ -48,5 +49,6 @@ __all__ = [
     "LogSoftmax", "Loss", "MSELoss", "Mish", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
     "ReLU", "ReLU6", "Reshape", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax",
     "Softplus", "Softsign", "Tanh", "Unflatten", "activations", "functional", "init", "losses",
+    "register_activation",
 ]
 # fmt: on

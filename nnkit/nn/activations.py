@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from nnkit import ops
 from nnkit.errors import UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import adopt_activation
+from nnkit.kernels.vocabulary import Formula, scalar_names
 from nnkit.nn import functional
 from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
@@ -299,6 +301,50 @@ def fused_formula(activation: object) -> tuple[str, dict[str, float]] | None:
         as_written = type(activation).forward is Activation.forward and not activation._forward_hooks
         return (activation.formula, activation.scalars) if as_written else None
     return None
+
+
+def register_activation(name: str, function: Formula, gradient: Formula) -> type[Activation]:
+    """Make an activation of two formulas known by its name, wherever activations are named, and as a module.
+
+    Args:
+        name: a word; ``nn.Linear(3, 2, activation=name)``, ``ops.activation(x, name)``, Keras's ``Dense(2, name)``.
+        function: ``function(x, *, scalars)``, with a default for each scalar.
+        gradient: ``gradient(dy, x, *, scalars)`` or, if it reads the output, ``gradient(dy, y, *, scalars)``: dy times
+            the derivative.
+
+    Returns a module class of that name, whose arguments are the scalars. Every backend compiles the formulas, with
+    a linear layer too; what they may contain: see ``nnkit.optim.register``. Raises ValueError or TypeError otherwise.
+
+    >>> import nnkit
+    >>> from nnkit.kernels.vocabulary import where
+    >>> def kink(x, *, slope=0.5): return where(x > 0.0, x, slope * x)
+    >>> def kink_grad(dy, x, *, slope): return where(x > 0.0, dy, slope * dy)
+    >>> Kink = register_activation("kink", kink, kink_grad)
+    >>> Kink(slope=0.25)(nnkit.tensor([-4.0, 2.0])), nnkit.nn.Linear(3, 2, activation="kink")(nnkit.zeros(1, 3)).shape
+    (tensor([-1.,  2.]), (1, 2))
+    """
+    adopt_activation(name, function, gradient)
+    FORMULAS[name] = name
+    defaults = dict(function.__kwdefaults__ or {})
+    lacking = [scalar for scalar in scalar_names(function) if scalar not in defaults]
+
+    class Registered(Activation):
+        formula = name
+        scalar_names: ClassVar[dict[str, str]] = {scalar: scalar for scalar in defaults}
+
+        def __init__(self, inplace: bool = False, **scalars: float) -> None:
+            super().__init__(inplace)
+            for scalar in scalars:
+                if scalar not in defaults:
+                    raise UnknownNameError(f"option of {name}", scalar, defaults)
+            for scalar, value in (defaults | scalars).items():
+                setattr(self, scalar, value)
+
+    if lacking:
+        raise ValueError(f"{name}: the scalar {lacking[0]!r} needs a default in the function: *, {lacking[0]}=1.0")
+    Registered.__name__ = Registered.__qualname__ = name
+    Registered.__doc__ = function.__doc__
+    return Registered
 
 
 def get(activation: str | Callable[..., Any]) -> Callable[..., Any]:

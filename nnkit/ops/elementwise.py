@@ -16,6 +16,7 @@ from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import present
 from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.methods import op
 from nnkit.ops.promotion import Number, check_held, pair, result_type
@@ -83,14 +84,14 @@ def activation(x: Tensor, name: str, **scalars: float) -> Tensor:
     tensor([-0.5,  2. ])
     """
     numbers = activation_scalars(name, scalars)
-    return elementwise(name, ACTIVATIONS[name], x, numbers)
+    return elementwise(name, ACTIVATIONS[present(name)], x, numbers)
 
 
 def activation_scalars(name: str, given: dict[str, float]) -> tuple[float, ...]:
     """The scalars of an activation in the order of its formula; defaults where they are not given."""
     if name not in ACTIVATIONS:
         raise UnknownNameError("activation", name, ACTIVATIONS)
-    return formula_scalars(ACTIVATIONS[name], given)
+    return formula_scalars(ACTIVATIONS[present(name)], given)
 
 
 def formula_scalars(formula: str, given: dict[str, float]) -> tuple[float, ...]:

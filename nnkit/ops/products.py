@@ -11,6 +11,7 @@ from nnkit.backends import Backend
 from nnkit.backends.base import keeps_input
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import present
 from nnkit.methods import op
 from nnkit.ops.elementwise import activation_scalars, unbroadcast
 from nnkit.ops.promotion import operand
@@ -106,7 +107,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     >>> linear(nnkit.ones(1, 2), nnkit.ones(3, 2), activation="relu")
     tensor([[2., 2., 2.]])
     """
-    name = activation or "identity"
+    name = present(activation or "identity")
     if name not in ACTIVATIONS:
         raise UnknownNameError("activation", name, ACTIVATIONS)
     backend = same_backend("linear", x, w, *([] if b is None else [b]))

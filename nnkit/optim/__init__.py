@@ -10,7 +10,7 @@ from nnkit.optim.arena import Arena
 from nnkit.optim.clipping import clip_grad_norm_, clip_grad_value_
 from nnkit.optim.grad_scaler import GradScaler
 from nnkit.optim.optimizer import Optimizer
-from nnkit.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, get
+from nnkit.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, get, register
 
 __all__ = [
     "Adagrad",
@@ -25,4 +25,5 @@ __all__ = [
     "clip_grad_value_",
     "get",
     "lr_scheduler",
+    "register",
 ]

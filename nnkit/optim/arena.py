@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from nnkit.backends.base import Backend
 from nnkit.state import changed
@@ -78,10 +78,19 @@ class Slot(Gradient):
             self.block.backend.copy(old.array, self.home)
         if parameter.array is not self.value:
             self.block.backend.copy(parameter.array, self.value)
-            parameter.array = self.value
-            changed()
+            _move(parameter, self.value)
         self.array, self.filled = self.home, old.filled
         parameter.gradient = self
+
+
+def _move(parameter: Tensor, array: Any) -> None:
+    """Let a parameter, and what its ``detach`` gave out before, live in other memory that has the same values."""
+    before, parameter.array = parameter.array, array
+    for follower in (found() for found in getattr(parameter, "_followers", ())):
+        if follower is not None and follower.array is before:
+            follower.array = array
+    parameter._followers = []
+    changed()
 
 
 class Run(NamedTuple):
@@ -101,12 +110,18 @@ class Entry(NamedTuple):
     shape: tuple[int, ...]
 
 
+def has_gradient(parameter: Tensor) -> bool:
+    """Whether a parameter takes part in a step: it is seated, to be learned, and has a gradient."""
+    slot = parameter.gradient
+    return parameter.requires_grad and isinstance(slot, Slot) and slot.filled
+
+
 def filled_runs(parameters: Iterable[Tensor]) -> Iterator[Run]:
     """The runs of the seated parameters that are to be learned and have a gradient.
 
     Usually one: everything. A parameter that is frozen or got no gradient interrupts it.
     """
-    slots = [p.gradient for p in parameters if p.requires_grad and isinstance(p.gradient, Slot) and p.gradient.filled]
+    slots = [cast(Slot, p.gradient) for p in parameters if has_gradient(p)]
     slots.sort(key=lambda slot: (id(slot.block), slot.start))
     pending: list[Slot] = []
     for slot in slots:

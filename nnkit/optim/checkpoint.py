@@ -23,6 +23,10 @@ class Loadable(Protocol):
     defaults: dict[str, Any]
     param_groups: list[ParameterGroup]
 
+    @property
+    def has_formulas(self) -> bool:
+        """Whether the step is made of formulas."""
+
     def check(self, options: Mapping[str, Any]) -> None:
         """Raise when an option is out of range."""
 
@@ -35,7 +39,7 @@ class GroupPlan(NamedTuple):
 
     group: ParameterGroup
     options: dict[str, Any]
-    step: int
+    steps: list[int]
     entries: list[tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -92,7 +96,7 @@ def _plan_group(
     entries = []
     for index, parameter in zip(indices, group["params"], strict=False):
         kept = {name: v for name, v in entries_of.get(index, {}).items() if name != "step" and v is not None}
-        if kept and names is not None:
+        if kept and names is not None and optimizer.has_formulas:
             fit.names(names, kept, f"parameter {index}: ")
             values = {
                 name: fit.tensor(f"parameter {index}: {name!r}", kept[name], parameter.shape)
@@ -100,7 +104,7 @@ def _plan_group(
                 if name in kept
             }
             entries.append((parameter, values))
-    return GroupPlan(group, options, _saved_step(fit, where, saved, entries_of), entries)  # type: ignore[arg-type]
+    return GroupPlan(group, options, _saved_steps(fit, where, saved, indices, entries_of), entries)  # type: ignore[arg-type]
 
 
 def _checked_options(
@@ -127,23 +131,20 @@ def _checked_options(
         return None
 
 
-def _saved_step(fit: Fit, where: str, saved: Mapping[str, Any], entries: Mapping[Any, Mapping[str, Any]]) -> int:
-    """The group's step count; PyTorch keeps one with each parameter, and they must then agree."""
-    if "step" in saved:
-        return fit.count(f"{where}: 'step'", saved["step"])
-    counted = [
-        fit.count(f"parameter {index}: 'step'", entry["step"]) for index, entry in entries.items() if "step" in entry
-    ]
-    steps = sorted(set(counted))
-    if len(steps) > 1:
-        fit.refuse(f"{where}: the step counts of its parameters differ: {steps}")
-    return steps[0] if steps else 0
+def _saved_steps(
+    fit: Fit, where: str, saved: Mapping[str, Any], indices: Sequence[Any], entries: Mapping[Any, Mapping[str, Any]]
+) -> list[int]:
+    """The step count of each parameter: its own, as PyTorch keeps it, else its group's."""
+    shared = fit.count(f"{where}: 'step'", saved["step"]) if "step" in saved else 0
+    own = {i: fit.count(f"parameter {i}: 'step'", entry["step"]) for i, entry in entries.items() if "step" in entry}
+    return [own.get(index, shared) for index in indices]
 
 
 def check_schedule(schedule: Any, state_dict: Mapping[str, Any]) -> None:
     """Raise ModelFileError that lists what of the state does not fit a learning-rate schedule."""
-    own, fit = schedule.state_dict(), Fit(schedule)
-    given = fit.mapping("the state", state_dict)
+    apart, fit = ("schedulers", "group_lrs"), Fit(schedule)  # which the schedule looks at itself
+    own = {name: value for name, value in schedule.state_dict().items() if name not in apart}
+    given = {name: value for name, value in fit.mapping("the state", state_dict).items() if name not in apart}
     fit.settle()
     fit.names(own, given)
     for name in own.keys() & given.keys():

@@ -6,7 +6,8 @@ So a recorded step can contain it. Parameters that live in one arena are clipped
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 
 from nnkit.backends.base import Array, Backend
 from nnkit.backends.precision import is_half
@@ -14,6 +15,7 @@ from nnkit.creation import tensor
 from nnkit.dtypes import float32
 from nnkit.errors import DeviceError, DivergenceError
 from nnkit.optim.arena import Slot, filled_runs
+from nnkit.optim.groups import check_not_negative
 from nnkit.tensor import Tensor
 
 Parameters = Tensor | Iterable[Tensor]
@@ -30,7 +32,8 @@ def clip_grad_norm_(
         norm_type: the norm's order, above 0; infinity for the greatest absolute value.
         error_if_nonfinite: raise DivergenceError for an infinite or NaN norm; this reads it on the host.
 
-    Returns the norm before clipping, a scalar Tensor on the device. Raises ValueError for another order,
+    Returns the norm before clipping, a scalar Tensor on the device. Warns when ``parameters`` is an iterator that has
+    nothing left. Raises ValueError for another order, and for a bound that is negative or NaN,
     DeviceError for parameters of several devices. Source: ``torch.nn.utils.clip_grad_norm_``.
 
     >>> import nnkit
@@ -38,6 +41,7 @@ def clip_grad_norm_(
     >>> (x * x).sum().backward(); norm = clip_grad_norm_([x], 1.0); norm.item(), x.grad
     (10.0, tensor([0.6, 0.8]))
     """
+    check_not_negative("max_norm", max_norm)
     order = float(norm_type)
     if not order > 0.0:
         raise ValueError(f"norm_type must be greater than 0, or infinity, got {norm_type!r}")
@@ -64,15 +68,15 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
     """Move every element of the gradients into -clip_value … clip_value.
 
-    Raises ValueError for a negative ``clip_value``. Source: ``torch.nn.utils.clip_grad_value_``.
+    Warns when ``parameters`` is an iterator that has nothing left. Raises ValueError for a ``clip_value`` that is
+    negative or NaN. Source: ``torch.nn.utils.clip_grad_value_``.
 
     >>> import nnkit
     >>> x = nnkit.tensor([3.0, -0.25], requires_grad=True)
     >>> (x * x).sum().backward(); clip_grad_value_([x], 1.0); x.grad.tolist()
     [1.0, -0.5]
     """
-    if not clip_value >= 0.0:
-        raise ValueError(f"clip_value must be at least 0, got {clip_value!r}")
+    check_not_negative("clip_value", clip_value)
     pieces, backend = gradient_pieces(parameters, "clip")
     for piece in pieces:
         assert backend is not None
@@ -85,6 +89,12 @@ def gradient_pieces(parameters: Parameters, purpose: str) -> tuple[list[Array], 
     Raises DeviceError, which names the purpose, for gradients on several devices.
     """
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not given and isinstance(parameters, Iterator):
+        warnings.warn(
+            f"parameters is an iterator with nothing left, so there is nothing to {purpose}: it was used up before. "
+            "Pass model.parameters() anew each time, or a list",
+            stacklevel=3,
+        )
     filled = list({id(p): p for p in given if p.grad is not None}.values())
     for parameter in filled:
         if parameter.backend is not filled[0].backend:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnkit.backends.base import Array, Backend
 from nnkit.backends.recording import paused, recorder
 from nnkit.errors import DeviceError
-from nnkit.kernels.vocabulary import Formula, scalar_names
+from nnkit.kernels.registered import adopt
+from nnkit.kernels.vocabulary import Formula, element_names, scalar_names
 from nnkit.state import changed
 from nnkit.tensor import Tensor
 
@@ -38,7 +39,9 @@ class Rates:
         options: Mapping[str, float],
         step: float = 0.0,
     ) -> None:
-        self.backend, self.rates, self.update, self.formulas = backend, rates, update, (rates, update)
+        self.backend, self.formulas = backend, (rates, update)
+        self.rates, self.update = adopt(rates), adopt(update)
+        check_pair(rates, update, options)
         self.options = {name: options[name] for name in scalar_names(rates)}
         derived = len(scalar_names(update))
         self.vector = backend.asarray([step, *[0.0] * derived, *self.options.values()], "float64")
@@ -78,6 +81,13 @@ class Rates:
         (self._advance if unless is None else self._prepared(unless))()
 
 
+class Lane(NamedTuple):
+    """Parameters of a group that have taken the same number of steps, and the numbers of their next one."""
+
+    parameters: list[Tensor]
+    rates: Rates
+
+
 def prepared_map(
     backend: Backend, unless: Array | None, formula: str, inputs: Sequence[Array], out: Sequence[Array],
     scalars: Sequence[Array],
@@ -86,6 +96,35 @@ def prepared_map(
     if unless is None:
         return backend.prepared_map(formula, inputs, out, scalars)
     return functools.partial(backend.map_unless, unless, formula, inputs, out, scalars)
+
+
+def check_pair(rates: Formula, update: Formula, options: Mapping[str, float]) -> None:
+    """Raise ValueError where a rates formula and an update formula do not fit together, or an option lacks."""
+    lacking = [name for name in scalar_names(rates) if name not in options]
+    if lacking:
+        raise ValueError(
+            f"{rates.__name__} reads {lacking[0]!r}, which is no number among the options: {', '.join(options)}"
+        )
+    scalars, elements = scalar_names(update), element_names(update)
+    try:
+        found = rates(0.0, **{name: options[name] for name in scalar_names(rates)})
+        new = update(*[0.5] * len(elements), **dict.fromkeys(scalars, 0.5))
+    except ArithmeticError:
+        return
+    if _count(found) != 1 + len(scalars):
+        raise ValueError(
+            f"{rates.__name__} returns {_count(found)} numbers, expected the next step and the {len(scalars)} scalars "
+            f"of {update.__name__}: {', '.join(scalars)}"
+        )
+    if _count(new) != len(elements) - 1:
+        raise ValueError(
+            f"{update.__name__} returns {_count(new)} numbers, expected the new parameter and the new state: "
+            f"{', '.join((*elements[:1], *elements[2:]))}"
+        )
+
+
+def _count(returned: Any) -> int:
+    return len(returned) if isinstance(returned, tuple) else 1
 
 
 def scalar_options(options: Mapping[str, Any]) -> dict[str, float]:
@@ -116,10 +155,20 @@ class ParameterGroup(MutableMapping[str, Any]):
     def __init__(self, options: dict[str, Any], check: Callable[[Mapping[str, Any]], None]) -> None:
         check(options)
         self._options, self._check, self._required = options, check, frozenset(options)
-        self.rates: Rates | None = None
+        #: Parameters that have taken the same number of steps, with that number; usually one lane has them all.
+        self.lanes: list[Lane] = []
+        self.formulas: tuple[Formula, Formula] | None = None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options as they are now. For nnkit's own steps, which read the numbers on the device."""
+        return self._options
 
     def __getitem__(self, name: str) -> Any:
-        return self._options[name]
+        value = self._options[name]
+        if recorder() is not None and name not in ("params", "param_names"):
+            note_option_read(self, name, value)
+        return value
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.assign({name: value})
@@ -135,13 +184,14 @@ class ParameterGroup(MutableMapping[str, Any]):
             at_work.obstacle("it sets an option of an optimizer")
         self._options = options
         changed()
-        if self.rates is not None:
-            self.rates.set(scalar_options(options))
+        for lane in self.lanes:
+            lane.rates.set(scalar_options(options))
 
     def __delitem__(self, name: str) -> None:
         if name in self._required:
             raise KeyError(f"{name!r} is an option of this optimizer and cannot be deleted; set it instead")
         del self._options[name]
+        changed()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._options)
@@ -159,7 +209,7 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     def backend(self) -> Backend | None:
         """Where the group's parameters live; None without any. Raises DeviceError for several devices."""
-        first, *rest = self["params"] or [None]
+        first, *rest = self._options["params"] or [None]
         for tensor in rest:
             if tensor.backend is not first.backend:
                 raise DeviceError(
@@ -171,14 +221,83 @@ class ParameterGroup(MutableMapping[str, Any]):
 
     @property
     def step(self) -> int:
-        """How many steps this group has taken. PyTorch counts them for each parameter instead."""
-        return 0 if self.rates is None else self.rates.step
+        """How many steps were taken by those of its parameters that took most."""
+        return max((lane.rates.step for lane in self.lanes), default=0)
 
-    def bind(self, backend: Backend, formulas: tuple[Formula, Formula]) -> Rates:
-        """The group's numbers on ``backend`` for (rates, update); the step count moves along."""
-        if self.rates is None or self.rates.backend is not backend or self.rates.formulas != formulas:
-            self.rates = Rates(backend, *formulas, scalar_options(self._options), float(self.step))
-        return self.rates
+    def steps(self) -> list[int]:
+        """How many steps each parameter has taken."""
+        counts = {id(tensor): lane.rates.step for lane in self.lanes for tensor in lane.parameters}
+        return [counts.get(id(tensor), 0) for tensor in self._options["params"]]
+
+    def set_steps(self, steps: Sequence[int]) -> None:
+        """Write each parameter's count: a lane for those with the same one."""
+        if not self.lanes:
+            return
+        first = self.lanes[0].rates
+        kinds = list(dict.fromkeys(steps))
+        self.lanes = [
+            Lane([p for p, own in zip(self._options["params"], steps, strict=True) if own == step], self._rates(step))
+            for step in kinds[1:]
+        ]
+        first.set_step(kinds[0])
+        with_first = [p for p, own in zip(self._options["params"], steps, strict=True) if own == kinds[0]]
+        self.lanes.insert(0, Lane(with_first, first))
+        changed()
+
+    def split(self, has_gradient: Callable[[Tensor], bool]) -> None:
+        """Where a lane has parameters with and without a gradient, count those without one by themselves."""
+        for lane in list(self.lanes):
+            left = [tensor for tensor in lane.parameters if not has_gradient(tensor)]
+            if left and len(left) < len(lane.parameters):
+                at_work = recorder()
+                if at_work is not None:
+                    at_work.unsettled()
+                with paused():
+                    self.lanes.append(Lane(left, self._rates(lane.rates.step)))
+                apart = {id(tensor) for tensor in left}
+                lane.parameters[:] = [tensor for tensor in lane.parameters if id(tensor) not in apart]
+
+    def _rates(self, step: int) -> Rates:
+        """Numbers like those of the first lane, at another count."""
+        first = self.lanes[0].rates
+        return Rates(first.backend, *first.formulas, scalar_options(self._options), float(step))
+
+    def bind(self, backend: Backend, formulas: tuple[Formula, Formula]) -> None:
+        """Have the numbers on ``backend`` for (rates, update); the step counts move along."""
+        numbers = scalar_options(self._options)
+        if not self.lanes:
+            self.lanes = [Lane(list(self._options["params"]), Rates(backend, *formulas, numbers))]
+        for index, (parameters, rates) in enumerate(self.lanes):
+            if rates.backend is not backend or rates.formulas != formulas:
+                self.lanes[index] = Lane(parameters, Rates(backend, *formulas, numbers, float(rates.step)))
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Raise ValueError when an option is below 0 or NaN, TypeError when it is no number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    if not float(value) >= 0.0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+
+
+def note_option_read(owner: Any, name: str, value: Any) -> None:
+    """Tell a recorder at work that the step uses a number of ``owner`` as it is now: a replay would not read it again.
+
+    So the program holds while that number stays; what can change in itself cannot be replayed.
+    """
+    at_work = recorder()
+    if at_work is None:
+        return
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    if not all(isinstance(part, (Real, str, type(None))) for part in parts):
+        at_work.obstacle(f"it reads the option {name!r} of an optimizer, a {type(value).__name__}")
+    kept = tuple(parts)
+
+    def holds() -> bool:
+        now = owner._options.get(name) if isinstance(owner, ParameterGroup) else getattr(owner, name)
+        return (tuple(now) if isinstance(now, (tuple, list)) else (now,)) == kept
+
+    at_work.relied[id(owner), name] = holds
 
 
 def named_tensors(params: Any) -> tuple[list[str], list[Tensor]]:

@@ -1,5 +1,6 @@
 """The learning-rate schedules under PyTorch's name: ``nnkit.optim.lr_scheduler.StepLR``."""
 
+from nnkit.optim.composed import ChainedScheduler, SequentialLR
 from nnkit.optim.one_cycle import OneCycleLR
 from nnkit.optim.plateau import ReduceLROnPlateau
 from nnkit.optim.schedules import (
@@ -10,12 +11,14 @@ from nnkit.optim.schedules import (
     LambdaLR,
     LinearLR,
     LRScheduler,
+    MultiplicativeLR,
     MultiStepLR,
     PolynomialLR,
     StepLR,
 )
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "ExponentialLR",
@@ -23,9 +26,11 @@ __all__ = [
     "LambdaLR",
     "LinearLR",
     "LRScheduler",
+    "MultiplicativeLR",
     "MultiStepLR",
     "OneCycleLR",
     "PolynomialLR",
     "ReduceLROnPlateau",
+    "SequentialLR",
     "StepLR",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from nnkit.optim.groups import ParameterGroup
 from nnkit.optim.optimizer import Optimizer
 from nnkit.optim.schedules import LRScheduler, positive_int
 
@@ -67,11 +67,22 @@ class OneCycleLR(LRScheduler):
         self.momenta = {"low": base_momentum, "high": max_momentum}
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         self.phases = self._phases(pct_start, three_phase)
-        self.max_lrs = _one_each(max_lr, len(optimizer.param_groups))
-        if last_epoch == -1:
-            for group, highest in zip(optimizer.param_groups, self.max_lrs, strict=True):
-                group["initial_lr"] = highest / div_factor
+        self.max_lr: float | list[float] = [float(one) for one in max_lr] if isinstance(max_lr, Sequence) else max_lr
+        if isinstance(self.max_lr, list):
+            _same_count(self.max_lr, optimizer)
         super().__init__(optimizer, last_epoch)
+
+    def first_rate(self, number: int, group: ParameterGroup) -> float:
+        """A group begins its cycle at its own part of max_lr, whatever rate it has."""
+        if isinstance(self.max_lr, list):
+            _same_count(self.max_lr, self.optimizer)
+        if self.last_epoch == -1 or "initial_lr" not in group:
+            highest = self.max_lr[number] if isinstance(self.max_lr, list) else self.max_lr
+            group["initial_lr"] = highest / self.div_factor
+        return float(group["initial_lr"])
+
+    def first_lr(self) -> list[float]:
+        return self.get_lr()
 
     def _phases(self, pct_start: float, three_phase: bool) -> list[tuple[float, str, str, str, str]]:
         """Rows of (last step, rate from, rate to, momentum from, momentum to)."""
@@ -95,7 +106,8 @@ class OneCycleLR(LRScheduler):
         if self.cycle_momentum:
             self._set_momentum(self._anneal(self.momenta[momentum_from], self.momenta[momentum_to], share))
         rates = []
-        for first, highest in zip(self.base_lrs, self.max_lrs, strict=True):
+        for number, first in enumerate(self.base_lrs):
+            highest = self.max_lr[number] if isinstance(self.max_lr, list) else self.max_lr
             named = {"first": first, "max": highest, "last": first / self.final_div_factor}
             rates.append(self._anneal(named[rate_from], named[rate_to], share))
         return rates
@@ -113,9 +125,6 @@ class OneCycleLR(LRScheduler):
                 group["momentum"] = momentum
 
 
-def _one_each(value: Any, count: int) -> list[float]:
-    if not isinstance(value, Sequence):
-        return [float(value)] * count
-    if len(value) != count:
-        raise ValueError(f"max_lr: {len(value)} values for {count} parameter groups")
-    return [float(one) for one in value]
+def _same_count(max_lr: list[float], optimizer: Optimizer) -> None:
+    if len(max_lr) != len(optimizer.param_groups):
+        raise ValueError(f"max_lr: {len(max_lr)} values for {len(optimizer.param_groups)} parameter groups")

@@ -6,6 +6,7 @@ uses; everything else, from memory to checkpoints, is here and is the same for a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from numbers import Real
@@ -14,9 +15,9 @@ from typing import Any
 from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
-from nnkit.optim.arena import Arena, Run
+from nnkit.optim.arena import Arena, Run, has_gradient
 from nnkit.optim.checkpoint import GroupPlan, plan_load
-from nnkit.optim.groups import ParameterGroup, Rates, named_tensors, prepared_map
+from nnkit.optim.groups import ParameterGroup, Rates, check_not_negative, named_tensors, prepared_map
 from nnkit.optim.state import State, transfer
 from nnkit.state import Watched, changed
 from nnkit.tape import enable_grad
@@ -31,17 +32,18 @@ NOT_NEGATIVE = frozenset(("lr", "eps", "weight_decay", "momentum", "alpha", "lr_
 class Optimizer(Watched):
     """Changes parameters along their gradients.
 
-    To write one, subclass it: ``__init__`` passes the options and their defaults on, ``formulas`` names the
-    mathematics. What it keeps of each parameter follows from the formula's own parameter names.
+    To write one, subclass it; ``__init__`` passes the options and their defaults on. Either ``formulas`` names the
+    mathematics, which is compiled; what is kept of each parameter follows from the formula's own parameter names.
+    (``nnkit.optim.register`` makes such a class in one call.) Or ``step`` is your own, as in PyTorch: it goes through
+    ``self.param_groups``, reads ``p.grad`` and keeps Tensors in ``self.state[p]``, all under ``nnkit.no_grad()``.
 
     Args:
         params: leaf Tensors, or (name, Tensor) pairs, or dicts ``{"params": [...], "lr": ...}`` with the options of
             one group each; any iterable, also a generator.
         defaults: the options of a group that does not set them.
 
-    Steps are counted for each group; PyTorch counts them for each parameter. This differs only where a
-    parameter gets its first gradient later than others of its group. A frozen parameter, and one without
-    gradient, is left alone.
+    Steps are counted for each parameter, as in PyTorch; those of a group that took the same steps share a count. A
+    frozen parameter, and one without gradient, is left alone.
 
     Raises TypeError for what is no Tensor, ValueError for an empty list, a non-leaf Tensor, a parameter that
     comes twice, or an option out of range.
@@ -56,6 +58,17 @@ class Optimizer(Watched):
     >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = Descent([x])
     >>> (x * x).sum().backward(); optimizer.step(); x.tolist()
     [0.0]
+    >>> class Signs(Optimizer):
+    ...     def __init__(self, params, lr=0.5):
+    ...         super().__init__(params, {"lr": lr})
+    ...     @nnkit.no_grad()
+    ...     def step(self, closure=None):
+    ...         for group in self.param_groups:
+    ...             for p in group["params"]:
+    ...                 p.sub_(group["lr"] * p.grad.sign())
+    >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = Signs([x])
+    >>> (x * x).sum().backward(); optimizer.step(); x.tolist()
+    [2.5]
     """
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
@@ -65,11 +78,20 @@ class Optimizer(Watched):
         self._state = State(self.arena, {})
         self._launches: dict[tuple[int, ...], Callable[[], None]] = {}
         self._unless: list[Array] = []
+        self._kept: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self._adopt(params)
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
-        """The rates formula and the update formula of a group with these options."""
-        raise NotImplementedError(f"{type(self).__name__} does not say its formulas")
+        """The rates formula and the update formula of a group with these options: functions of a module, not made here.
+
+        See ``nnkit.kernels.updates`` for what they take and return, and ``nnkit.kernels.vocabulary`` for their words.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither formulas(options) nor step() of its own")
+
+    @property
+    def has_formulas(self) -> bool:
+        """Whether the step is made of formulas; else the subclass has a ``step`` of its own."""
+        return type(self).formulas is not Optimizer.formulas
 
     def initial_state(self, options: Mapping[str, Any]) -> dict[str, float]:
         """What a state starts from where that is not 0: name -> value."""
@@ -84,7 +106,7 @@ class Optimizer(Watched):
 
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """What is kept of each parameter: the update's elements after parameter and gradient."""
-        return element_names(self.formulas(options)[1])[2:]
+        return element_names(self.formulas(options)[1])[2:] if self.has_formulas else ()
 
     # ---- groups -------------------------------------------------------------------------------------------
 
@@ -130,8 +152,14 @@ class Optimizer(Watched):
     def is_prepared(self) -> bool:
         """Whether ``prepare`` has nothing to do."""
         return self.arena.is_current() and all(
-            group.rates is None or group.rates.formulas == self.formulas(group) for group in self.param_groups
+            not group.lanes or group.lanes[0].rates.formulas == self._chosen(group) for group in self.param_groups
         )
+
+    def _chosen(self, group: ParameterGroup) -> tuple[Formula, Formula]:
+        """The formulas of a group; a subclass is asked outside of recorded steps only, before each of which it is."""
+        if group.formulas is None or recorder() is None:
+            group.formulas = self.formulas(group.options)
+        return group.formulas
 
     def prepare(self, also: Set[int] = frozenset()) -> None:
         """Bring back what was moved, and make the state of options that were switched on; cheap if there is nothing.
@@ -155,12 +183,12 @@ class Optimizer(Watched):
         wanted: dict[int, dict[str, float]] = {}
         for group in self.param_groups:
             names += group.names(len(names))
-            initial = self.initial_state(group)
+            initial = self.initial_state(group.options)
             for tensor in group["params"]:
-                wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group)}
+                wanted[id(tensor)] = {name: initial.get(name, 0.0) for name in self.state_names(group.options)}
             backend = group.backend()
-            if backend is not None:
-                group.bind(backend, self.formulas(group))
+            if backend is not None and self.has_formulas:
+                group.bind(backend, self._chosen(group))
         self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
         self._state = State(self.arena, wanted, self._state)
         self._launches.clear()
@@ -185,12 +213,14 @@ class Optimizer(Watched):
         for parameter in self._all_parameters():
             gradient = parameter.gradient
             if set_to_none:
-                gradient.filled = False
+                parameter.forget_grad()
             elif gradient.filled:
                 parameter.backend.fill(0.0, gradient.array)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. Returns what ``closure``, called first, returns."""
+        if not self.has_formulas:
+            self.formulas({})
         at_work = recorder()
         if at_work is not None:
             at_work.optimizers[id(self)] = self
@@ -201,12 +231,13 @@ class Optimizer(Watched):
         self.prepare()
         unless = self._unless[-1] if self._unless else None
         for group in self.param_groups:
-            runs, rates = self.arena.runs(group["params"]), group.rates
-            if not runs or rates is None:
-                continue
-            rates.advance(unless)
-            for run in runs:
-                self._launch(run, rates, unless)()
+            group.split(has_gradient)
+            for parameters, rates in group.lanes:
+                runs = self.arena.runs(parameters)
+                if runs:
+                    rates.advance(unless)
+                for run in runs:
+                    self._launch(run, rates, unless)()
             written(*[p for p in group["params"] if p.requires_grad and p.gradient._filled])
         return loss
 
@@ -216,6 +247,11 @@ class Optimizer(Watched):
 
         The device decides, so a recorded step decides anew in every replay. ``GradScaler`` uses it.
         """
+        if not self.has_formulas:
+            raise TypeError(
+                f"{type(self).__name__} has a step of its own, which cannot be left out where a scaled gradient "
+                "overflowed: GradScaler needs an optimizer made of formulas, or use precision='bfloat16'"
+            )
         self._unless.append(flag)
         try:
             yield
@@ -226,7 +262,12 @@ class Optimizer(Watched):
 
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
-        """What is kept of each parameter, as views: ``optimizer.state[parameter]["exp_avg"]``."""
+        """What is kept of each parameter, as views: ``optimizer.state[parameter]["exp_avg"]``.
+
+        In an optimizer with a ``step`` of its own: what that keeps there, a dict for each parameter, at first empty.
+        """
+        if not self.has_formulas:
+            return self._kept
         return {parameter: self._state_tensors(parameter) for parameter in self._all_parameters()}
 
     def memory(self) -> list[Array]:
@@ -240,19 +281,24 @@ class Optimizer(Watched):
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on later: ``{"state": {index: {name: Tensor}}, "param_groups": [options]}``.
 
-        As PyTorch's, but the Tensors are copies, and "step" stands with the group.
+        As PyTorch's, but the Tensors are copies, and "step" stands with the group; with a parameter where its own
+        count is another.
         """
-        state: dict[int, dict[str, Tensor]] = {}
+        state: dict[int, dict[str, Any]] = {}
         groups: list[dict[str, Any]] = []
         first = 0
         for group in self.param_groups:
-            step, indices = group.step, list(range(first, first + len(group["params"])))
+            step, steps, indices = group.step, group.steps(), list(range(first, first + len(group["params"])))
             first += len(indices)
             groups.append({**group, "step": step, "params": indices})
-            for index, parameter in zip(indices, group["params"], strict=True):
+            for index, parameter, own in zip(indices, group["params"], steps, strict=True):
                 kept = self._state_tensors(parameter)
-                if step and kept:
+                if not self.has_formulas and parameter in self._kept:
+                    state[index] = {name: _cloned(value) for name, value in self._kept[parameter].items()}
+                elif own and kept:
                     state[index] = {name: tensor.clone() for name, tensor in kept.items()}
+                if own != step and self.has_formulas:
+                    state.setdefault(index, {})["step"] = own
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -261,6 +307,12 @@ class Optimizer(Watched):
         Raises ModelFileError that lists everything that does not fit; then nothing is changed.
         """
         plans = plan_load(self, state_dict)
+        if not self.has_formulas:
+            self._kept.clear()
+            parameters = list(self._all_parameters())
+            for index, kept in state_dict["state"].items():
+                self._kept[parameters[index]] = {name: _cloned(value) for name, value in kept.items()}
+            changed()
         for plan in plans:
             plan.group.assign(plan.options)
         homeless = {id(parameter) for plan in plans for parameter, _ in plan.entries} - self._state.slots.keys()
@@ -269,15 +321,14 @@ class Optimizer(Watched):
             self._load_group(plan)
 
     def _load_group(self, plan: GroupPlan) -> None:
-        initial = self.initial_state(plan.group)
+        initial = self.initial_state(plan.group.options)
         for parameter in plan.group["params"]:
             for name, array in self._state.of(parameter).items():
                 parameter.backend.fill(initial.get(name, 0.0), array)
         for parameter, entry in plan.entries:
             for name, array in self._state.of(parameter).items():
                 transfer(entry[name].array, entry[name].backend, array, parameter.backend)
-        if plan.group.rates is not None:
-            plan.group.rates.set_step(plan.step)
+        plan.group.set_steps(plan.steps)
 
     def __getstate__(self) -> dict[str, Any]:
         groups = [dict(group) for group in self.param_groups]
@@ -295,12 +346,8 @@ class Optimizer(Watched):
         return "\n".join([*lines, ")"])
 
 
-def check_not_negative(name: str, value: Any) -> None:
-    """Raise ValueError when an option is below 0 or NaN, TypeError when it is no number."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
-    if not float(value) >= 0.0:
-        raise ValueError(f"{name} must be at least 0, got {value!r}")
+def _cloned(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def check_betas(betas: Any) -> None:

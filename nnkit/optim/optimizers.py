@@ -11,7 +11,9 @@ from typing import Any
 
 from nnkit.errors import UnknownNameError
 from nnkit.kernels import updates
+from nnkit.kernels.registered import adopt
 from nnkit.kernels.vocabulary import Formula
+from nnkit.optim.groups import check_pair, scalar_options
 from nnkit.optim.optimizer import Optimizer, Parameters
 
 
@@ -225,6 +227,53 @@ class Adagrad(Optimizer):
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad,
 }  # fmt: skip
+
+
+def register(name: str, rates: Formula, update: Formula, **defaults: Any) -> type[Optimizer]:
+    """An optimizer class of two formulas, also known by its name: ``model.fit(..., optimizer=name)``.
+
+    Args:
+        name: a word; the class is called so, and case does not matter where it is named.
+        rates: what is computed once a step: ``rates(step, *, options)`` returns step + 1 and the update's scalars.
+        update: what is computed for each element: ``update(parameter, gradient, states, *, scalars)`` returns the new
+            parameter and states. Every backend compiles it; a state is called as its parameter is, and starts from 0.
+        defaults: the options and their values. ``betas=(b1, b2)`` reaches ``rates`` as beta1 and beta2; ``maximize`` is
+            an option of all, and reaches it as ``direction``, 1 or -1, where it asks for that.
+
+    Formulas have operators, comparisons, float literals and the words of ``nnkit.kernels.vocabulary``; they may read
+    numbers and call formulas of their module. Raises ValueError or TypeError where something does not fit.
+
+    >>> import nnkit
+    >>> from nnkit.kernels.vocabulary import sign
+    >>> def signs_rates(step, *, lr): return step + 1.0, lr
+    >>> def signs(parameter, gradient, *, lr): return parameter - lr * sign(gradient)
+    >>> Signs = register("signs", signs_rates, signs, lr=0.5)
+    >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = Signs([x])
+    >>> (x * x).sum().backward(); optimizer.step(); x.tolist()
+    [2.5]
+    """
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(f"name must be a word, such as 'lion', got {name!r}")
+    if name.lower() in OPTIMIZERS and OPTIMIZERS[name.lower()] in (SGD, Adam, AdamW, RMSprop, Adagrad):
+        raise ValueError(f"{name!r} is an optimizer of nnkit's: choose another name")
+    defaults = {"lr": 1e-3, "maximize": False} | defaults
+    pair = adopt(rates), adopt(update)
+    check_pair(rates, update, scalar_options(defaults))
+
+    class Registered(Optimizer):
+        def __init__(self, params: Parameters, **options: Any) -> None:
+            unknown = [option for option in options if option not in defaults]
+            if unknown:
+                raise TypeError(f"{name} has no option {unknown[0]!r}; it has {', '.join(defaults)}")
+            super().__init__(params, defaults | options)
+
+        def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
+            return pair
+
+    Registered.__name__ = Registered.__qualname__ = name
+    Registered.__doc__ = update.__doc__
+    OPTIMIZERS[name.lower()] = Registered
+    return Registered
 
 
 def get(optimizer: str | Optimizer | Callable[..., Optimizer], parameters: Parameters) -> Optimizer:

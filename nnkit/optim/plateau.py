@@ -54,10 +54,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
-        groups = len(optimizer.param_groups)
-        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * groups
-        if len(self.min_lrs) != groups:
-            raise ValueError(f"min_lr: {len(self.min_lrs)} values for {groups} parameter groups")
+        self.min_lr: float | list[float] = list(min_lr) if isinstance(min_lr, Sequence) else min_lr
         self.optimizer, self.mode, self.reduction, self.patience = optimizer, mode, factor, patience
         self.threshold, self.threshold_mode, self.cooldown, self.eps = (
             threshold,
@@ -65,9 +62,19 @@ class ReduceLROnPlateau(LRScheduler):
             cooldown,
             eps,
         )
+        self._least()
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
         self._last_lr = self.get_lr()
+
+    def _least(self) -> list[float]:
+        """The least rate of each group."""
+        groups = len(self.optimizer.param_groups)
+        if not isinstance(self.min_lr, list):
+            return [self.min_lr] * groups
+        if len(self.min_lr) != groups:
+            raise ValueError(f"min_lr: {len(self.min_lr)} values for {groups} parameter groups")
+        return self.min_lr
 
     def get_lr(self) -> list[float]:
         """The present rate of each group."""
@@ -87,7 +94,7 @@ class ReduceLROnPlateau(LRScheduler):
         rates = self.get_lr()
         if self.num_bad_epochs > self.patience:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-            rates = [self._reduced(rate, least) for rate, least in zip(rates, self.min_lrs, strict=True)]
+            rates = [self._reduced(rate, least) for rate, least in zip(rates, self._least(), strict=True)]
         self._set(rates)
 
     def _is_better(self, value: float) -> bool:

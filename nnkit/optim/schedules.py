@@ -1,8 +1,8 @@
 """Learning-rate schedules: the rate as a function of how often ``scheduler.step()`` was called.
 
-Definitions and defaults are those of ``torch.optim.lr_scheduler``. Each rate is computed from the group's
-first one (its "initial_lr") and the step count, not from the previous rate, so it carries no rounding along.
-Setting ``group["lr"]`` reaches the device at once: a recorded training step that is replayed uses the new rate.
+Definitions and defaults are those of ``torch.optim.lr_scheduler``. Each schedule changes the rate that it finds in
+``group["lr"]``, so several may work on one optimizer, and a rate set by hand counts. Setting ``group["lr"]`` reaches
+the device at once: a recorded training step that is replayed uses the new rate. Several in one are in ``composed``.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from nnkit.errors import ModelFileError
 from nnkit.optim.checkpoint import check_schedule
+from nnkit.optim.groups import ParameterGroup, note_option_read
 from nnkit.optim.optimizer import Optimizer, check_not_negative
 
 
 class LRScheduler:
-    """The base of the schedules: a subclass gives ``factor``, by which the first rate is multiplied.
+    """The base of the schedules: a subclass gives ``factor``, or ``get_lr`` as in PyTorch.
 
-    Making a scheduler sets the rate of step 0.
+    Making a scheduler takes its step 0. Without ``last_epoch`` a group's first rate, "initial_lr", is the one that an
+    earlier scheduler noted, else the present one. Groups that are added later join in at the present step.
 
     Args:
         optimizer: the optimizer whose groups' "lr" is set.
@@ -28,19 +31,20 @@ class LRScheduler:
     Raises TypeError when ``optimizer`` is not one, KeyError to resume with a group that has no "initial_lr".
     """
 
+    #: What the rate approaches instead of 0: ``factor`` is the share of the distance from it.
+    eta_min: float = 0.0
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an nnkit.optim.Optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
         for number, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
+            if last_epoch != -1 and "initial_lr" not in group:
                 raise KeyError(
                     f"group {number} has no 'initial_lr': to resume with last_epoch={last_epoch}, "
                     "load the optimizer's state first"
                 )
-        self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
+        self.base_lrs: list[float] = []
         self.last_epoch = last_epoch
         self.step()
 
@@ -49,31 +53,95 @@ class LRScheduler:
         raise NotImplementedError(f"{type(self).__name__} must define factor(epoch) or get_lr()")
 
     def get_lr(self) -> list[float]:
-        """The rate of each group at the present step."""
-        return [base * self.factor(self.last_epoch) for base in self.base_lrs]
+        """The rate of each group at the present step, from the one that it has."""
+        now = self.factor(self.last_epoch)
+        before = self.factor(self.last_epoch - 1) if self.last_epoch > 0 else 1.0
+        present = [float(group["lr"]) for group in self.optimizer.param_groups]
+        if now == before:
+            return present
+        if before == 0.0:  # No factor leads back from nothing: the way from the first rate is added.
+            return [rate + (base - self.eta_min) * now for rate, base in zip(present, self.base_lrs, strict=True)]
+        return [self.eta_min + (rate - self.eta_min) * (now / before) for rate in present]
+
+    def first_lr(self) -> list[float]:
+        """The rate of each group at step 0, whatever it has now."""
+        start = self.factor(0)
+        return [self.eta_min + (base - self.eta_min) * start if start != 1.0 else base for base in self.base_lrs]
 
     def get_last_lr(self) -> list[float]:
         """The rates that were set last, one for each group."""
+        note_option_read(self, "_last_lr", list(self._last_lr))
         return self._last_lr
 
     def step(self) -> None:
         """Go one step on and set the rates. Call it after ``optimizer.step()``."""
+        self._meet_groups()
         self.last_epoch += 1
         self._set(self.get_lr())
+
+    def restart(self) -> None:
+        """Be at step 0 again, from the first rates: how ``SequentialLR`` begins with a schedule."""
+        self._meet_groups()
+        self.last_epoch = 0
+        self._set(self.first_lr())
+
+    def undo(self) -> None:
+        """Count one step less; the rates stay."""
+        self.last_epoch -= 1
+
+    def _meet_groups(self) -> None:
+        """Note the first rate of groups that are new to the optimizer."""
+        for number, group in enumerate(self.optimizer.param_groups[len(self.base_lrs) :], len(self.base_lrs)):
+            self.base_lrs.append(self.first_rate(number, group))
+
+    def first_rate(self, number: int, group: ParameterGroup) -> float:
+        """The first rate of a group that this schedule meets."""
+        return float(group.setdefault("initial_lr", group["lr"]))
 
     def _set(self, rates: Sequence[float]) -> None:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = list(rates)
 
+    # ---- checkpoints ----------------------------------------------------------------------------------------
+
     def state_dict(self) -> dict[str, Any]:
-        """All of the scheduler but its optimizer and its functions."""
-        return {k: v for k, v in vars(self).items() if k not in ("optimizer", "lr_lambdas")}
+        """All of the scheduler but its optimizer and its functions, and the present rates."""
+        kept = {k: v for k, v in vars(self).items() if k not in ("optimizer", "lr_lambdas", "schedulers")}
+        return kept | {"group_lrs": [float(group["lr"]) for group in self.optimizer.param_groups]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned; another's raises ModelFileError and changes nothing."""
+        """Go on from what ``state_dict`` returned, at its rates; another's raises ModelFileError, nothing changes."""
+        self.check_state(state_dict)
+        self.take_state(state_dict)
+        for group, rate in zip(self.optimizer.param_groups, _saved_rates(state_dict), strict=False):
+            group["lr"] = rate
+
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Raise ModelFileError unless all of this is the state of such a scheduler."""
         check_schedule(self, state_dict)
-        vars(self).update(state_dict)
+        rates, groups = _saved_rates(state_dict), len(self.optimizer.param_groups)
+        if not isinstance(rates, (list, tuple)) or len(rates) > groups or not all(_is_rate(rate) for rate in rates):
+            raise ModelFileError(
+                f"the state must have at most {groups} rates, one for each group, numbers from 0 on, got {rates!r}; "
+                "nothing was loaded"
+            )
+
+    def take_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over a state that was checked, but for the rates of the groups."""
+        vars(self).update({k: _copied(v) for k, v in state_dict.items() if k not in ("group_lrs", "schedulers")})
+
+
+def _saved_rates(state_dict: Mapping[str, Any]) -> Any:
+    return state_dict.get("group_lrs", state_dict.get("_last_lr"))
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0.0
+
+
+def _copied(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -238,15 +306,14 @@ class CosineAnnealingLR(LRScheduler):
         self.T_max, self.eta_min = positive_int("T_max", T_max), eta_min
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
-        share = (1.0 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2.0
-        return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+    def factor(self, epoch: int) -> float:
+        return (1.0 + math.cos(math.pi * epoch / self.T_max)) / 2.0
 
 
 class LambdaLR(LRScheduler):
-    """The rate times ``lr_lambda(step)``: one function, or a list with one for each group.
+    """The first rate times ``lr_lambda(step)``: one function, or a list with one for each group.
 
-    ``state_dict`` leaves the functions out.
+    The one schedule, with ``OneCycleLR``, that does not heed the present rate. ``state_dict`` leaves the functions out.
 
     >>> import nnkit
     >>> scheduler = LambdaLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), lambda step: 0.5**step)
@@ -260,11 +327,34 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        groups = len(optimizer.param_groups)
-        self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
-        if len(self.lr_lambdas) != groups:
-            raise ValueError(f"lr_lambda: {len(self.lr_lambdas)} functions for {groups} parameter groups")
+        self.lr_lambdas = [lr_lambda] if callable(lr_lambda) else list(lr_lambda)
+        self.one_for_all = callable(lr_lambda)
         super().__init__(optimizer, last_epoch)
 
+    def factors(self) -> list[float]:
+        """What the functions say at the present step, one number for each group. Raises ValueError where one lacks."""
+        groups = len(self.optimizer.param_groups)
+        rules = self.lr_lambdas * groups if self.one_for_all else self.lr_lambdas
+        if len(rules) != groups:
+            raise ValueError(f"lr_lambda: {len(rules)} functions for {groups} parameter groups")
+        return [float(rule(self.last_epoch)) for rule in rules]
+
     def get_lr(self) -> list[float]:
-        return [base * float(rule(self.last_epoch)) for base, rule in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        return [base * factor for base, factor in zip(self.base_lrs, self.factors(), strict=True)]
+
+    def first_lr(self) -> list[float]:
+        return self.get_lr()
+
+
+class MultiplicativeLR(LambdaLR):
+    """The present rate times ``lr_lambda(step)`` every step, from step 1 on.
+
+    >>> import nnkit
+    >>> scheduler = MultiplicativeLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), lambda step: 0.5)
+    >>> scheduler.step(); scheduler.get_last_lr()
+    [0.5]
+    """
+
+    def get_lr(self) -> list[float]:
+        factors = self.factors() if self.last_epoch > 0 else [1.0] * len(self.base_lrs)
+        return [group["lr"] * factor for group, factor in zip(self.optimizer.param_groups, factors, strict=True)]

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from inspect import Parameter as SignatureParameter
 from inspect import signature
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from nnkit.errors import UnknownNameError
@@ -96,6 +97,24 @@ class Callback:
         return own.on_batch_begin is not Callback.on_batch_begin or own.on_batch_end is not Callback.on_batch_end
 
 
+def checked_count(name: str, value: Any) -> int:
+    """``value`` if it is a whole number from 0 on. Raises TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number of epochs, got {type(value).__name__}: {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+    return int(value)
+
+
+def checked_number(name: str, value: Any) -> float:
+    """``value`` as a float. Raises TypeError where it is no number, ValueError where it is NaN."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    if math.isnan(value):
+        raise ValueError(f"{name} must be a number, got nan")
+    return float(value)
+
+
 class Monitor:
     """Follows one number of the logs and says whether it got better than ever by more than ``min_delta``.
 
@@ -112,7 +131,7 @@ class Monitor:
         larger = any(part in name for part in ("acc", "precision", "recall", "f1", "r2", "auc"))
         self.name = name
         self.sign = 1.0 if mode == "max" or (mode == "auto" and larger) else -1.0
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(checked_number("min_delta", min_delta))
         self.best: float | None = None
 
     def check(self, trainer: Trainer) -> None:
@@ -126,10 +145,14 @@ class Monitor:
                 )
             raise UnknownNameError("monitor", self.name, trainer.log_names)
 
+    def beats(self, logs: Logs, bar: float) -> bool:
+        """Whether the logs of one epoch are better than ``bar`` by more than ``min_delta``."""
+        return self.sign * (logs[self.name] - bar) > self.min_delta
+
     def improved(self, logs: Logs) -> bool:
         """Look at the logs of one epoch."""
         value = logs[self.name]
-        better = not math.isnan(value) and (self.best is None or self.sign * (value - self.best) > self.min_delta)
+        better = not math.isnan(value) and (self.best is None or self.beats(logs, self.best))
         if better:
             self.best = value
         return better
@@ -140,7 +163,9 @@ class EarlyStopping(Callback):
 
     After the training ``best`` and ``best_epoch`` say what was best, ``stopped_epoch`` where it stopped (or None). The
     definition, but for the default of ``restore_best_weights``, is Keras's. Costs one copy of the weights per
-    improvement. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there.
+    improvement. ``baseline``: a value to be beaten; epochs before that count as without improvement, though the best
+    weights are kept among them too. Raises TypeError or ValueError for an argument that cannot be, and at the start
+    UnknownNameError or ValueError where ``monitor`` will not be there.
     """
 
     def __init__(
@@ -150,9 +175,11 @@ class EarlyStopping(Callback):
         patience: int = 0,
         mode: str = "auto",
         restore_best_weights: bool = True,
+        baseline: float | None = None,
     ) -> None:
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.patience = patience
+        self.patience = checked_count("patience", patience)
+        self.baseline = baseline if baseline is None else checked_number("baseline", baseline)
         self.restore_best_weights = restore_best_weights
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
@@ -190,10 +217,12 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self._waited += 1
         if self.monitor.improved(logs):
-            self._waited, self.best_epoch = 0, epoch
+            self.best_epoch = epoch
+            if self.baseline is None or self.monitor.beats(logs, self.baseline):
+                self._waited = 0
             if self.restore_best_weights:
                 self._snapshot = WeightSnapshot(self.model)
-        elif self._waited >= self.patience:
+        elif self._waited >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.trainer.stop_training = True
 
@@ -222,7 +251,8 @@ class ReduceLROnPlateau(Callback):
         if not 0.0 < factor < 1.0:
             raise ValueError(f"factor must be between 0 and 1, got {factor!r}")
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+        self.factor, self.min_lr = factor, checked_number("min_lr", min_lr)
+        self.patience, self.cooldown = checked_count("patience", patience), checked_count("cooldown", cooldown)
         self._waited = self._cooling = 0
 
     def on_train_begin(self) -> None:

@@ -105,6 +105,11 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
     "polynomial power": ("PolynomialLR", {"total_iters": 12, "power": 2.0}),
     "cosine": ("CosineAnnealingLR", {"T_max": 10}),
     "cosine eta_min": ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
+    "multiplicative": ("MultiplicativeLR", {"lr_lambda": decline}),
+    "constant for ever": ("ConstantLR", {"factor": 0.0, "total_iters": 99}),
+    "linear to 0": ("LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": 8}),
+    "one cycle no climb": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20, "pct_start": 0.0}),
+    "one cycle all climb": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 21, "pct_start": 1.0}),
     "lambda": ("LambdaLR", {"lr_lambda": warm_up}),
     "lambda each": ("LambdaLR", {"lr_lambda": [warm_up, decline]}),
     "one cycle": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20}),
@@ -127,6 +132,29 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
         "mode": "max", "patience": 1, "factor": 0.3, "threshold": 1.0, "threshold_mode": "abs",
     }),
 }  # fmt: skip
+
+#: Schedules that share one optimizer, as (class, options) in the order in which they are made and stepped.
+TOGETHER: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "exponential and multistep": [SCHEDULES["exponential"], ("MultiStepLR", {"milestones": [2, 4]})],
+    "step and step": [SCHEDULES["step"], SCHEDULES["step gamma"]],
+    "exponential and plateau": [SCHEDULES["exponential"], SCHEDULES["plateau"]],
+    "plateau and cosine": [SCHEDULES["plateau"], SCHEDULES["cosine"]],
+    "warm-up and cosine": [("LinearLR", {"start_factor": 0.1}), SCHEDULES["cosine"]],
+    "warm-up and cosine to eta_min": [("LinearLR", {"start_factor": 0.1}), SCHEDULES["cosine eta_min"]],
+    "constant and polynomial": [SCHEDULES["constant factor"], SCHEDULES["polynomial power"]],
+    "lambda and step": [SCHEDULES["lambda"], SCHEDULES["step"]],
+    "one cycle and exponential": [SCHEDULES["one cycle"], SCHEDULES["exponential"]],
+    "multiplicative and linear": [SCHEDULES["multiplicative"], SCHEDULES["linear"]],
+}
+
+#: The same, one after another: schedules and the steps at which the next begins.
+IN_SEQUENCE: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[int]]] = {
+    "warm-up, then cosine": ([("LinearLR", {"start_factor": 0.1}), SCHEDULES["cosine"]], [5]),
+    "constant, then exponential": ([SCHEDULES["constant factor"], SCHEDULES["exponential"]], [3]),
+    "warm-up, cosine, constant": ([SCHEDULES["linear"], SCHEDULES["cosine eta_min"], SCHEDULES["constant"]], [4, 11]),
+    "lambda, then step": ([SCHEDULES["lambda"], SCHEDULES["step"]], [6]),
+    "step, then one cycle": ([SCHEDULES["step"], ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20})], [3]),
+}
 
 CLIPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "norm": ("clip_grad_norm_", {"max_norm": 1.0}),
@@ -180,21 +208,52 @@ def trajectory(
     return np.stack(rows)
 
 
-def rates(library: Any, name: str, **place: Any) -> np.ndarray:
-    """Rate and momentum of two groups, at the start and after each of 20 steps: (21, 4)."""
+def two_groups(library: Any, **place: Any) -> Any:
+    """An optimizer whose two groups have rates 0.1 and 0.25."""
     parameters, _, _ = start(library, "float64", **place)
     for parameter in parameters:
         (parameter * 0.0).sum().backward()
     groups = [{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.25}]
-    optimizer = library.optim.SGD(groups, lr=0.1, momentum=0.5)
-    kind, options = SCHEDULES[name]
-    scheduler = getattr(library.optim.lr_scheduler, kind)(optimizer, **options)
+    return library.optim.SGD(groups, lr=0.1, momentum=0.5)
+
+
+def made(library: Any, optimizer: Any, schedules: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    """The schedules of an optimizer, in order."""
+    return [getattr(library.optim.lr_scheduler, kind)(optimizer, **options) for kind, options in schedules]
+
+
+def followed(optimizer: Any, schedulers: list[Any], by_hand: tuple[int, float] | None = None) -> np.ndarray:
+    """Rate and momentum of each group, at the start and after each of 20 steps; by_hand: (step, rate of a group)."""
     rows = [[group[key] for group in optimizer.param_groups for key in ("lr", "momentum")]]
-    for metric in METRICS:
+    for step, metric in enumerate(METRICS):
         optimizer.step()
-        scheduler.step(*([metric] if kind == "ReduceLROnPlateau" else []))
+        if by_hand is not None and step == by_hand[0]:
+            optimizer.param_groups[1]["lr"] = by_hand[1]
+        for scheduler in schedulers:
+            scheduler.step(*([metric] if type(scheduler).__name__ == "ReduceLROnPlateau" else []))
         rows.append([group[key] for group in optimizer.param_groups for key in ("lr", "momentum")])
     return np.array(rows)
+
+
+def rates(library: Any, name: str, by_hand: tuple[int, float] | None = None, **place: Any) -> np.ndarray:
+    """What one schedule makes of two groups: (21, 4)."""
+    optimizer = two_groups(library, **place)
+    return followed(optimizer, made(library, optimizer, [SCHEDULES[name]]), by_hand)
+
+
+def rates_together(library: Any, name: str, chained: bool = False) -> np.ndarray:
+    """What several schedules make of two groups, stepped one by one or as one: (21, 4)."""
+    optimizer = two_groups(library)
+    schedulers = made(library, optimizer, TOGETHER[name])
+    return followed(optimizer, [library.optim.lr_scheduler.ChainedScheduler(schedulers)] if chained else schedulers)
+
+
+def rates_in_sequence(library: Any, name: str) -> np.ndarray:
+    """What schedules make of two groups one after another: (21, 4)."""
+    schedules, milestones = IN_SEQUENCE[name]
+    optimizer = two_groups(library)
+    schedulers = made(library, optimizer, schedules)
+    return followed(optimizer, [library.optim.lr_scheduler.SequentialLR(optimizer, schedulers, milestones)])
 
 
 def clipped(library: Any, utils: Any, name: str, dtype: str = "float64", **place: Any) -> np.ndarray:
@@ -211,6 +270,9 @@ def compute(torch: Any) -> dict[str, np.ndarray]:
     values = {f"trajectory {name}": trajectory(torch, name) for name in OPTIMIZERS}
     values |= {f"groups {name}": trajectory(torch, name, second=two) for name, two in SECOND_GROUPS.items()}
     values |= {f"rates {name}": rates(torch, name) for name in SCHEDULES}
+    values |= {f"by hand {name}": rates(torch, name, (4, 0.03125)) for name in SCHEDULES}
+    values |= {f"together {name}": rates_together(torch, name) for name in TOGETHER}
+    values |= {f"in sequence {name}": rates_in_sequence(torch, name) for name in IN_SEQUENCE}
     return values | {f"clipped {name}": clipped(torch, torch.nn.utils, name) for name in CLIPPINGS}
 
 
