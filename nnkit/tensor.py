@@ -225,7 +225,7 @@ class Tensor(Conversions, Methods):
     def forget_grad(self) -> None:
         """Be without gradient. Its memory is used again, so whoever still holds ``grad`` gets a copy."""
         view, self._grad_view = self._grad_view, None
-        if view is not None and self.gradient.filled and sys.getrefcount(view) > 2:
+        if view is not None and self.gradient._filled and sys.getrefcount(view) > 2:
             set_apart(view, self.gradient.array)
         self.gradient.filled = False
 

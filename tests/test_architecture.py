@@ -88,7 +88,7 @@ TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.sk
 FORBIDDEN = {
     "nnkit.kernels": {"nnkit.backends", *CORE, *TRAINED, *LEAVES, "nnkit"},
     "nnkit.backends": {*CORE, *TRAINED, *LEAVES, "nnkit"},
-    **{part: {*TRAINED, *LEAVES - {"nnkit.errors"}, "nnkit.compiled", "nnkit"} for part in CORE},
+    **{part: {*TRAINED, *LEAVES - {"nnkit.errors"}, "nnkit.compiled", "nnkit"} for part in sorted(CORE)},
     "nnkit.nn": {"nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.datasets", "nnkit.preprocessing", "nnkit.io"},
     "nnkit.optim": {"nnkit.nn", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.datasets", "nnkit.io"},
     "nnkit.training": {"nnkit.keras", "nnkit.sklearn"},
