@@ -161,6 +161,11 @@ class ProgramRecorder:
             arrays += optimizer.memory()
         return Changing(array for array in arrays if not self.owns(array))
 
+    def moved(self, array: Array, to: Array) -> None:
+        """A tensor that someone holds was given memory of its own: what it had is used again."""
+        self.inputs = [given._replace(original=to) if given.original is array else given for given in self.inputs]
+        self.obstacle("it uses the memory of a gradient again, which someone still holds")
+
     def obstacle(self, what: str) -> None:
         """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""
         self.obstacles.append(f"{what} at {user_line()}")

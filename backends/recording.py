@@ -86,6 +86,9 @@ class Recorder(Protocol):
     def changed(self, owner: Any, name: str, before: Any) -> None:
         """The step set ``owner.name``, which was ``before``."""
 
+    def moved(self, array: Array, to: Array) -> None:
+        """A tensor outside has other memory from here on."""
+
     def obstacle(self, what: str) -> None:
         """The step did something that no replay can repeat."""
 

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from nnkit.backends.recording import recorder
+from nnkit.backends.recording import paused, recorder
 from nnkit.errors import GradientError
+from nnkit.observer import call
 
 if TYPE_CHECKING:
     from nnkit.backends import Backend
@@ -98,9 +99,13 @@ class Passing(Gradient):
 def set_apart(view: Any, array: Array) -> None:
     """Give a tensor that someone holds a copy, where its memory is ``array``, which is about to be used again."""
     if view.array is array:
-        kept = view.backend.empty(view.shape, view.dtype)
-        view.backend.copy(array, kept)
+        at_work = recorder()
+        with paused():
+            kept = view.backend.empty(view.shape, view.dtype)
+            view.backend.copy(array, kept)
         view.array = kept
+        if at_work is not None:
+            at_work.moved(array, kept)
 
 
 class Leaf(Protocol):
@@ -159,11 +164,11 @@ class _Block:
         enabled = self.enabled
 
         @functools.wraps(function)
-        def call(*args: P.args, **options: P.kwargs) -> R:
+        def switched(*args: P.args, **options: P.kwargs) -> R:
             with _Block(enabled):
-                return function(*args, **options)
+                return call(function, *args, **options)
 
-        return call
+        return switched
 
 
 class set_grad_enabled(_Block):

@@ -92,7 +92,8 @@ def _of_function(
     if is_our_function(function):
         if not belongs_in_a_step(function):
             observer.give_up(f"it calls {function.__qualname__}, which is no part of a step")
-        _given(observer, arguments, options)
+        if not hasattr(function, "__wrapped__"):  # a mode of the tape around a function, which is observed inside
+            _given(observer, arguments, options)
         return Plan(function if owner is None else types.MethodType(function, owner), makes=True)
     if is_trusted(function.__code__, function.__module__ or ""):
         return _unknown(observer, function)

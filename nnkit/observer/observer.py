@@ -188,6 +188,9 @@ class Observer:
         code = frame.f_code
         if is_twin(code) or id(code) in self.known or recorder() is not self.work or self.gone:
             return
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package == self.work.pool.kind.__module__.partition(".")[0]:  # an array's own methods
+            return
         if not _is_importing(frame) and not _is_of_a_backend(frame):
             name = getattr(code, "co_qualname", code.co_name)
             self.give_up(

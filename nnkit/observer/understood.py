@@ -71,7 +71,7 @@ def is_trusted(code: CodeType, module: str) -> bool:
     if filename == "<string>":  # made by exec: methods of dataclasses, named tuples
         package = module.partition(".")[0]
         return package == "nnkit" or package in sys.stdlib_module_names or module.startswith("namedtuple_")
-    return is_ours(filename) or _is_known(filename) or code.co_name == "<module>"
+    return is_ours(filename) or _is_known(filename) or code.co_name == "<module>" or filename.startswith("<kernel ")
 
 
 def is_our_class(kind: type) -> bool:
@@ -87,7 +87,7 @@ def is_our_function(function: types.FunctionType) -> bool:
 
 def belongs_in_a_step(function: types.FunctionType) -> bool:
     """Whether what a function of nnkit's does can be part of a program."""
-    module = function.__module__ or ""
+    module = function.__globals__.get("__name__", "")  # a decorated function goes by the name of what it decorates
     known = any(module == part or (part != "nnkit" and module.startswith(part + ".")) for part in OUR_PARTS)
     return known and function.__name__ not in OUTSIDE_A_STEP
 

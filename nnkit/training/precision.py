@@ -6,6 +6,7 @@ import contextlib
 from contextlib import AbstractContextManager
 from typing import Any
 
+from nnkit.observer import call
 from nnkit.optim import GradScaler, Optimizer
 from nnkit.precision import autocast, half_type
 from nnkit.tensor import Tensor
@@ -38,7 +39,7 @@ class Precision:
     def step(self, optimizer: Optimizer) -> None:
         """The optimizer's step, left out where a scaled gradient overflowed."""
         if self.scaler is None:
-            optimizer.step()
+            call(optimizer.step)
         else:
             self.scaler.step(optimizer)
             self.scaler.update()
