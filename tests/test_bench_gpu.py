@@ -41,8 +41,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         monkeypatch.setattr(modules, "compile", stand_in.compile_source)
         monkeypatch.setattr(cublaslt, "load", StreamedLibrary)
         yield machine
-    for backend in [backend for backend in nnkit.random._device_states if backend.name == "cuda"]:
-        del nnkit.random._device_states[backend]
+    for backend in [backend for backend in nnkit.random.default_generator._states if backend.name == "cuda"]:
+        del nnkit.random.default_generator._states[backend]
 
 
 CHOSEN = {

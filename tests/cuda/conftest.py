@@ -32,8 +32,8 @@ def whole_gpu() -> Iterator[Machine]:
         patch.setattr(modules, "compile", stand_in.compile_source)
         patch.setattr(cublaslt, "load", StreamedLibrary)
         yield machine
-    for backend in [backend for backend in nnkit.random._device_states if backend.name == "cuda"]:
-        del nnkit.random._device_states[backend]
+    for backend in [backend for backend in nnkit.random.default_generator._states if backend.name == "cuda"]:
+        del nnkit.random.default_generator._states[backend]
 
 
 @pytest.fixture
