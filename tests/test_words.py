@@ -154,5 +154,62 @@ def test_refused(name: str) -> None:
         call()
 
 
+class Column:
+    """What nnkit asks of a Series of pandas."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.iloc = values, None
+
+    def to_numpy(self, dtype: Any = None) -> np.ndarray:
+        return np.asarray(self.values, dtype)
+
+    __array__ = to_numpy
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Frame(Column):
+    """And of a DataFrame."""
+
+    def __init__(self, **columns: Any) -> None:
+        self.columns = list(columns)
+        self.dtypes = [np.asarray(values).dtype for values in columns.values()]
+        super().__init__(np.array(list(columns.values()), object).T)
+
+
+FRAMES: dict[str, tuple[Any, Any, str, str]] = {
+    "NaN in a column": (Frame(age=[1.0, np.nan]), [0, 1], "cross_entropy", "row 1, column 'age'"),
+    "text in a column": (
+        Frame(age=[1.0, 2.0], city=["a", "b"]),
+        [0, 1],
+        "cross_entropy",
+        r"no numbers \(1\): 'city' .*encode them: pandas.get_dummies\(x\)",
+    ),
+    "labels of text": (X[:2], Column(np.array(["a", "b"], object)), "cross_entropy", r"numpy.unique\(y"),
+    "a column for a matrix": (X[:2], Column([1.0, 2.0]), "mse", r"write y.to_numpy\(\).reshape\(-1, 1\)"),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_tables_are_spoken_of_by_their_columns(name: str) -> None:
+    x, y, loss, message = FRAMES[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        nn.Linear(len(getattr(x, "columns", "x")), 2 if loss == "cross_entropy" else 1).fit(x, y, loss=loss, verbose=0)
+
+
+def test_tables_of_numbers_and_truth_values_are_numbers() -> None:
+    history = nn.Linear(2, 2).fit(Frame(age=[1.0, 2.0], ok=[True, False]), [0, 1], loss="cross_entropy", verbose=0)
+    assert len(history.history["loss"]) == 1
+
+
+def test_a_misspelt_method_of_a_callback_is_noticed() -> None:
+    with pytest.warns(UserWarning, match=r"Own.on_epoch_ends is never called: did you mean on_epoch_end\?"):
+
+        class Own(EarlyStopping):
+            def on_epoch_ends(self, epoch: int, logs: Any) -> None:
+                pass
+
+
 def test_losses_are_named_without_regard_to_case() -> None:
     assert isinstance(nn.losses.get("MSE"), nn.MSELoss)

@@ -15,7 +15,7 @@ from inspect import signature
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from nnkit.errors import UnknownNameError
+from nnkit.errors import UnknownNameError, nearest_names
 from nnkit.loading import Fit
 from nnkit.nn.module import Module
 from nnkit.training.weights import WeightSnapshot
@@ -41,6 +41,17 @@ class Callback:
 
     trainer: Trainer
     model: Module
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Warn of a method that looks like one of a callback's and is none: it would never be called."""
+        super().__init_subclass__(**options)
+        if cls.__module__.startswith("nnkit."):
+            return
+        known = [name for name in dir(cls.__mro__[1]) if name.startswith("on_")]
+        for name in vars(cls):
+            near = nearest_names(name, known) if name.startswith("on_") and name not in known else []
+            if near:
+                warnings.warn(f"{cls.__name__}.{name} is never called: did you mean {near[0]}?", stacklevel=2)
 
     def set_trainer(self, trainer: Trainer) -> None:
         """Called once before the training: remember whose callback this is."""
@@ -377,6 +388,8 @@ class LambdaCallback(Callback):
     """
 
     def __init__(self, **functions: Callable[..., Any]) -> None:
+        if cls.__module__.startswith("nnkit."):
+            return
         known = [name for name in vars(Callback) if name.startswith("on_")]
         for name, function in functions.items():
             if name not in known:

@@ -8,7 +8,7 @@ what would lose information (a mask, an imaginary part, text) is refused. User a
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from nnkit.dtypes import is_float
 from nnkit.errors import DataError, DtypeError, ShapeError
 from nnkit.tensor import Tensor
+from nnkit.training.frames import columns_of, numbers_of
 
 __all__ = ["check_finite", "check_lengths", "features", "host_array", "positive_integer", "sample_weights"]
 
@@ -60,6 +61,8 @@ def _plain_array(value: Any, name: str) -> np.ndarray:
     refuse_unordered(value, name)
     if isinstance(value, Tensor):
         return value.detach().numpy()
+    if columns_of(value) is not None:
+        return numbers_of(value, name)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -99,25 +102,27 @@ def features(value: Any, name: str, dtype: np.dtype[Any], finite: bool = True) -
         raise DataError(f"{name} has 0 samples (shape {array.shape}); expected at least one row")
     if array.size == 0:
         raise DataError(f"{name} has 0 features (shape {array.shape}); expected at least one column")
-    return floats(array, name, dtype, finite)
+    return floats(array, name, dtype, finite, columns_of(value))
 
 
-def floats(array: np.ndarray, name: str, dtype: np.dtype[Any], finite: bool = True) -> np.ndarray:
+def floats(
+    array: np.ndarray, name: str, dtype: np.dtype[Any], finite: bool = True, columns: Sequence[str] | None = None
+) -> np.ndarray:
     """``array`` converted to the floating-point ``dtype``; see ``features`` for the errors."""
     if array.dtype == dtype:
         if finite:
-            check_finite(array, name)
+            check_finite(array, name, columns)
         return array
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
     if finite and not np.isfinite(converted).all():
-        check_finite(array, name)
+        check_finite(array, name, columns)
         _refuse_overflow(array, converted, name)
     return converted
 
 
-def check_finite(array: np.ndarray, name: str) -> None:
-    """Raise DataError where ``array`` holds NaN or infinity: how many, and the first of them.
+def check_finite(array: np.ndarray, name: str, columns: Sequence[str] | None = None) -> None:
+    """Raise DataError where ``array`` holds NaN or infinity: how many, and the first of them, by its column's name.
 
     >>> check_finite(np.array([[1.0, 2.0], [3.0, np.nan]]), "x")
     Traceback (most recent call last):
@@ -129,7 +134,7 @@ def check_finite(array: np.ndarray, name: str) -> None:
     count, place = _count_and_place(~good)
     raise DataError(
         f"{name} holds {count} value{'s' if count > 1 else ''} that {'are' if count > 1 else 'is'} NaN or infinite: "
-        f"the first, {array[place]}, is in {describe(place)}. Remove or fill such values first"
+        f"the first, {array[place]}, is in {describe(place, columns)}. Remove or fill such values first"
     )
 
 
@@ -147,7 +152,7 @@ def _count_and_place(bad: np.ndarray) -> tuple[int, tuple[int, ...]]:
     return int(np.count_nonzero(bad)), tuple(int(i) for i in place)
 
 
-def describe(place: tuple[int, ...]) -> str:
+def describe(place: tuple[int, ...], columns: Sequence[str] | None = None) -> str:
     """An index in words.
 
     >>> describe((7,)), describe((7, 2)), describe((7, 2, 3))
@@ -155,6 +160,8 @@ def describe(place: tuple[int, ...]) -> str:
     """
     if len(place) == 1:
         return f"row {place[0]}"
+    if len(place) == 2 and columns is not None:
+        return f"row {place[0]}, column {columns[place[1]]!r}"
     return f"row {place[0]}, " + (f"column {place[1]}" if len(place) == 2 else f"position {place[1:]}")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from nnkit.errors import DataError, DtypeError, LabelError, ShapeError, UnknownNameError
 from nnkit.nn import losses
 from nnkit.tensor import Tensor
+from nnkit.training.frames import fixed_for
 from nnkit.training.inputs import first_bad, floats, host_array, variable
 
 __all__ = ["Targets", "check_outputs", "class_weights"]
@@ -40,6 +41,12 @@ class Targets:
 
         Raises LabelError, ShapeError, DataError or DtypeError with the fix.
         """
+        try:
+            return self._converted(value, name)
+        except ShapeError as error:
+            raise ShapeError(fixed_for(value, str(error))) from None
+
+    def _converted(self, value: Any, name: str) -> np.ndarray:
         if isinstance(self.loss, _LABELS):
             return self._for_labels(value, name)
         array = _with_samples(host_array(value, name), name)
@@ -55,7 +62,7 @@ class Targets:
         try:
             array = _with_samples(host_array(value, name), name)
         except DtypeError as error:
-            if np.asarray(value).dtype.kind not in "UST":
+            if not _is_text(np.asarray(value)):
                 raise
             raise LabelError(
                 f"{name} holds text; class labels are integers from 0: "
@@ -179,6 +186,11 @@ def check_outputs(loss: Callable[..., Any] | None, output: Tensor) -> None:
             "probabilities: take nn.Softmax() off its end, or the model learns slowly and badly",
             stacklevel=2,
         )
+
+
+def _is_text(array: np.ndarray) -> bool:
+    """Whether these are texts, of NumPy's own or as Python objects."""
+    return array.dtype.kind in "UST" or (array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat))
 
 
 def _with_samples(array: np.ndarray, name: str) -> np.ndarray:
