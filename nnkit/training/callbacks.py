@@ -388,8 +388,6 @@ class LambdaCallback(Callback):
     """
 
     def __init__(self, **functions: Callable[..., Any]) -> None:
-        if cls.__module__.startswith("nnkit."):
-            return
         known = [name for name in vars(Callback) if name.startswith("on_")]
         for name, function in functions.items():
             if name not in known:
