@@ -7,6 +7,7 @@ neither a twin nor known is an obstacle.
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 from nnkit.backends.program import ProgramRecorder
 from nnkit.observer.observer import Observer
+from nnkit.observer.quiet import quietly
 from nnkit.observer.understood import is_ours, is_trusted
 
 __all__ = ["observing"]
@@ -32,6 +34,8 @@ def observing(work: ProgramRecorder) -> Iterator[Observer]:
             if not is_ours(code.co_filename) and not is_trusted(code, frame.f_globals.get("__name__", "")):
                 intrudes(frame)
 
+    for name in ("note", "allocate", "unleased"):  # nobody's code but ours, and much of it
+        setattr(work, name, functools.partial(quietly, getattr(work, name)))
     before, collecting = sys.getprofile(), gc.isenabled()
     gc.disable()  # what is collected may run code of anybody's, in the middle of the step
     sys.setprofile(look)
@@ -40,6 +44,8 @@ def observing(work: ProgramRecorder) -> Iterator[Observer]:
     finally:
         work.observer = None
         _restore(before)
+        for name in ("note", "allocate", "unleased"):
+            delattr(work, name)
         if collecting:
             gc.enable()
 

@@ -19,6 +19,7 @@ from nnkit.backends.trace import Trace
 from nnkit.errors import GraphError
 from nnkit.observer import attributes, calls, understood, values
 from nnkit.observer.places import Places
+from nnkit.observer.quiet import quietly
 from nnkit.observer.source import CannotRead
 from nnkit.observer.twins import is_twin, twin_of
 
@@ -58,7 +59,7 @@ class Observer:
     def _noting(self, note: Callable[..., Any], *arguments: Any) -> Any:
         """Note something; whatever goes wrong in that is the step's obstacle, not the user's error."""
         try:
-            return note(self, *arguments)
+            return quietly(note, self, *arguments)
         except GraphError:
             raise
         except Exception as error:  # objects may do anything, even when asked for their type's attributes
@@ -164,7 +165,7 @@ class Observer:
             if is_twin(function.__code__):
                 return function
             try:
-                found = twin_of(function, Hooks(self, function))
+                found = quietly(twin_of, function, Hooks(self, function))
             except CannotRead as reason:
                 code = function.__code__
                 self.give_up(
