@@ -140,8 +140,12 @@ class Compiled:
             busy, self._recording = self._recording, True
         if busy:
             return self.function(*args, **options)
+        counted = self._recordings
         try:
             return self._record(key, args, options, tensors)
+        except BaseException:
+            self._recordings = counted  # an error, or Ctrl-C, is not the function's restlessness
+            raise
         finally:
             self._recording = False
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nnkit.backends.program import ProgramRecorder
 from nnkit.backends.recording import same
 from nnkit.dtypes import get_default_dtype
+from nnkit.nn.modes import present_modes
 from nnkit.observer.places import Places
 from nnkit.precision import autocast_type, get_matmul_precision
 from nnkit.random import current
@@ -33,6 +34,7 @@ class Guards:
     def __init__(self, recorder: ProgramRecorder, observer: Observer | None = None, but: tuple[str, ...] = ()) -> None:
         """``observer`` has seen what the user's code did; ``but`` names attributes that do not matter."""
         self._seen = changes.count
+        self._modes = present_modes()
         self._but = but
         self._places = Places() if observer is None else observer.places
         self._places_hold = self._places.watch()
@@ -59,12 +61,12 @@ class Guards:
                 return False
         if not self._places_hold():
             return False
-        seen = changes.count
-        if self._seen == seen:
+        seen, modes = changes.count, present_modes()
+        if self._seen == seen and self._modes is modes:
             return True
         if not self._all_hold():
             return False
-        self._seen = seen
+        self._seen, self._modes = seen, modes
         return True
 
     def broken(self) -> str:
@@ -121,7 +123,9 @@ def _defaults() -> tuple[Any, ...]:
 def _settings(module: Any, but: tuple[str, ...]) -> dict[Any, Any]:
     """A module's attributes, hooks and parts, and the attributes of its regularizers."""
     own = vars(module)
-    settings: dict[Any, Any] = {name: value for name, value in own.items() if name not in (*REGISTRIES, *but)}
+    settings: dict[Any, Any] = {name: value for name, value in own.items() if name not in (*REGISTRIES, "_training")}
+    if "training" not in but:
+        settings["training"] = module.training
     for registry in REGISTRIES:
         for name, value in own.get(registry, {}).items():
             settings[registry, name] = value

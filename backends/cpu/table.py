@@ -46,14 +46,13 @@ class Table:
     def run(self, times: int = 1) -> None:
         """Run all stages, ``times`` times over."""
         if self._shared:
-            helpers = team.taken(ctypes.addressof(self._calls))
-            board, job = (helpers.address, helpers.job) if helpers is not None else (0, 0)
-            block = self._block(times, board, job)
-            try:
+            try:  # Ctrl-C may come between any two of these
+                helpers = team.taken(ctypes.addressof(self._calls))
+                board, job = (helpers.address, helpers.job) if helpers is not None else (0, 0)
+                block = self._block(times, board, job)
                 self._run(ctypes.addressof(block))
             finally:
-                if helpers is not None:
-                    helpers.leave()
+                team.left()
         elif times == 1:
             self._run(ctypes.addressof(self._alone))
         else:

@@ -23,7 +23,7 @@ class Team:
     def __init__(self, helpers: int) -> None:
         self.process = os.getpid()
         self.helpers = helpers
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # which knows whose it is
         self.job = 0
         size = HELPERS + LINE * helpers
         self._memory = (ctypes.c_int64 * (size + LINE))()
@@ -54,9 +54,10 @@ class Team:
                 bed.release()
 
     def leave(self) -> None:
-        """End the work on a table."""
-        self.board[ACTIVE] = 0
-        self.lock.release()
+        """End this thread's work on a table, if it has the team: also where Ctrl-C came just after it was taken."""
+        while self.lock._is_owned():  # type: ignore[attr-defined]
+            self.board[ACTIVE] = 0
+            self.lock.release()
 
     def dismiss(self) -> None:
         """End the helpers' threads."""
@@ -96,10 +97,20 @@ def _team() -> Team | None:
 def taken(calls: int) -> Team | None:
     """The team, at work on a table whose calls lie at this address until it may ``leave``; None where it is busy."""
     team = _team()
-    if team is None or not team.lock.acquire(blocking=False):
+    if team is None:
+        return None
+    team.leave()
+    if not team.lock.acquire(blocking=False):
         return None
     team.job = team.job % JOBS + 1
     team.board[CALLS] = calls
     team.board[ACTIVE] = 1
     team.wake()
     return team
+
+
+def left() -> None:
+    """End what this thread has the team do, if anything."""
+    team = _current
+    if team is not None:
+        team.leave()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.loading import Fit
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook
+from nnkit.nn.modes import mode_of, set_mode
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
 from nnkit.observer import call
@@ -48,7 +49,6 @@ class Module(Casts):
     [2.0, 6.0]
     """
 
-    training: bool
     regularizers: dict[str, Callable[[Tensor], Tensor]]
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
@@ -117,6 +117,9 @@ class Module(Casts):
         return self._parameters, self._buffers, self._modules
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training":
+            object.__setattr__(self, name, value)
+            return
         if isinstance(value, Parameter):
             self.register_parameter(name, value)
             return
@@ -260,6 +263,18 @@ class Module(Casts):
         return self
 
     # ---- modes and gradients ------------------------------------------------------------------------------
+
+    @property
+    def training(self) -> bool:
+        """Whether the module is in training mode: what ``train()`` and ``eval()`` set (see ``nnkit.nn.modes``)."""
+        return mode_of(self)
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        before = mode_of(self) if "_training" in self.__dict__ else MISSING
+        set_mode(self, mode)
+        if not same(before, mode):
+            changed(self, "training", before)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode (dropout drops) here and in every part."""

@@ -104,7 +104,9 @@ def fit(
 
     Bad data raise DataError, LabelError, ShapeError or DtypeError before anything is trained. A loss that turns NaN or
     infinite raises DivergenceError and leaves weights from shortly before (see ``trainer``). Ctrl-C finishes the step,
-    leaves the model usable and raises KeyboardInterrupt; ``last_history(model)`` has the record then.
+    leaves the model usable and raises KeyboardInterrupt; ``last_history(model)`` has the record then. SIGTERM does the
+    same, and ends the program with status 143. Other threads may predict with the model meanwhile: in evaluation mode,
+    and with the weights of one moment.
 
     >>> import nnkit
     >>> nnkit.manual_seed(0)

@@ -41,7 +41,7 @@ class Evaluation:
     def run(self, between: Callable[[], None] = lambda: None) -> dict[str, float]:
         """Evaluate once; raises DataError where the source yields no batch."""
         self.step.totals.reset()
-        with evaluating(self.step.model):
+        with evaluating(self.step.model), predictor_of(self.step.model).moment.reading():
             self._runner.begin(0)
             done = 0
             while self._runner.ready():
@@ -59,7 +59,8 @@ def predictions(model: Module, x: Any, batches: Iterable[Tensor]) -> np.ndarray:
     ``batches`` are x on the device, checked.
     """
     predictor = predictor_of(model)
-    found = [predictor.forward(model, x, batch) for batch in batches]
+    with predictor.moment.reading():
+        found = [predictor.forward(model, x, batch) for batch in batches]
     if not found:
         raise DataError("the data to predict yielded no batch; expected at least one")
     return found[0] if len(found) == 1 else np.concatenate(found)

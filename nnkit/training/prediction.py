@@ -23,6 +23,7 @@ from nnkit.nn.module import Module
 from nnkit.observer.frames import observing
 from nnkit.tensor import Tensor
 from nnkit.training.modes import evaluating
+from nnkit.training.moment import Moment
 from nnkit.training.plainly import say_plain
 
 __all__ = ["Predictor", "forward", "predictor_of", "recall"]
@@ -52,6 +53,7 @@ class Predictor:
 
     def __init__(self) -> None:
         self._programs = _Programs()
+        self.moment = Moment()  # of the model's weights
         self._impossible = not compiled.enabled()
         self._restless = 0  # recordings in a row that left something otherwise than they found it
 
@@ -67,10 +69,15 @@ class Predictor:
         if found is None or not found.guards.hold():
             return None
         _, replay, guards, backend, static, y = found
-        backend.upload(x, static)
-        replay()
-        guards.leave()
-        return backend.download(y)
+        moment = self.moment
+        moment.begin()
+        try:
+            backend.upload(x, static)
+            replay()
+            guards.leave()
+            return backend.download(y)
+        finally:
+            moment.end()
 
     def forward(self, model: Module, x: Any, batch: Tensor) -> np.ndarray:
         """The outputs for a batch on the device, made of ``x``: recorded where the like of it came before."""

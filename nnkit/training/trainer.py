@@ -22,6 +22,7 @@ from nnkit.training.evaluation import Evaluation
 from nnkit.training.history import History
 from nnkit.training.interrupt import Interrupts
 from nnkit.training.modes import training
+from nnkit.training.prediction import predictor_of
 from nnkit.training.replay import Runner
 from nnkit.training.resume import SavedRun
 from nnkit.training.steps import Reading, TrainingStep
@@ -82,6 +83,7 @@ class Trainer:
         self._epochs = epochs
         self._resumed: SavedRun | None = None
         self._interrupts = Interrupts()
+        self._moment_of_weights = predictor_of(step.model).moment
         self._snapshot = WeightSnapshot(step.model)
         self._since_snapshot = 0
         self._snapshot_time = time.perf_counter()
@@ -168,7 +170,7 @@ class Trainer:
         return self._resumed.step
 
     def _note(self, error: BaseException) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.history.interrupted = True
         self.history.stopped_by = type(error).__name__
 
@@ -230,7 +232,8 @@ class Trainer:
             if self._at_batches:
                 self._call("on_batch_begin", done)
             before = time.perf_counter()
-            ran = self.runner.run(self._most(done))
+            with self._moment_of_weights.writing():
+                ran = self.runner.run(self._most(done))
             done += ran
             self._since_snapshot += ran
             if self._at_batches:
