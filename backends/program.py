@@ -163,8 +163,9 @@ class ProgramRecorder:
 
     def moved(self, array: Array, to: Array) -> None:
         """A tensor that someone holds was given memory of its own: what it had is used again."""
-        self.inputs = [given._replace(original=to) if given.original is array else given for given in self.inputs]
-        self.obstacle("it uses the memory of a gradient again, which someone still holds")
+        if any(given.original is array for given in self.inputs):
+            self.inputs = [given._replace(original=to) if given.original is array else given for given in self.inputs]
+            self.obstacle("an argument is a gradient, whose memory it uses again")
 
     def obstacle(self, what: str) -> None:
         """Remember what cannot be replayed and where; raises it where the caller wants whole programs only."""

@@ -16,6 +16,7 @@ from nnkit.backends import precision as setting
 from nnkit.backends.precision import HALF_TYPES, get_matmul_precision
 from nnkit.dtypes import as_dtype
 from nnkit.errors import UnknownNameError
+from nnkit.observer import call
 from nnkit.state import changed
 
 P = ParamSpec("P")
@@ -117,8 +118,8 @@ class autocast:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def call(*args: P.args, **options: P.kwargs) -> R:
+        def halved(*args: P.args, **options: P.kwargs) -> R:
             with autocast(self.half, enabled=self.enabled):
-                return function(*args, **options)
+                return call(function, *args, **options)
 
-        return call
+        return halved

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,10 @@ def test_without_the_team_a_program_runs_alone() -> None:
     nnkit.set_num_threads(2)
     try:
         counting = Counting()
-        helpers = team.taken(0)
-        assert helpers is not None and team.taken(0) is None
-        counting.table.run(3)
-        helpers.leave()
+        with ThreadPoolExecutor(1) as another:
+            assert another.submit(team.taken, 0).result(10) is not None and team.taken(0) is None
+            counting.table.run(3)
+            another.submit(team.left).result(10)
         counting.assert_ran(3)
     finally:
         nnkit.set_num_threads(before)
