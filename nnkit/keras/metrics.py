@@ -8,6 +8,7 @@ is a class number or a one-hot row. Definitions: ``keras.metrics``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -115,8 +116,8 @@ class BinaryAccuracy(Metric, core.Accuracy):
     config_names = ("threshold",)
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        if not 0 < threshold < 1:
-            raise ValueError(f"BinaryAccuracy: threshold must lie between 0 and 1; got {threshold}")
+        if not math.isfinite(threshold):
+            raise ValueError(f"BinaryAccuracy: threshold must be a finite number; got {threshold}")
         super().__init__(name, threshold=threshold)
 
 
