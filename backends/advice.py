@@ -21,9 +21,10 @@ def install(extra: str) -> str:
     True
     """
     folder = _checkout()
-    return (
-        f'pip install "{DISTRIBUTION}[{extra}]"' if folder is None else f'pip install -e ".[{extra}]"{_where(folder)}'
-    )
+    if folder is None:
+        return f'pip install "{DISTRIBUTION}[{extra}]"'
+    place = "." if folder == Path.cwd() else folder
+    return f'pip install -e "{place}[{extra}]"'
 
 
 def _checkout() -> Path | None:
@@ -39,8 +40,3 @@ def _checkout() -> Path | None:
     if not found.get("dir_info", {}).get("editable"):
         return None
     return Path(found["url"].removeprefix("file://"))
-
-
-def _where(folder: Path) -> str:
-    """Where to run it, unless one is there."""
-    return "" if folder == Path.cwd() else f" in {folder}"

@@ -55,7 +55,7 @@ INSTALLS: dict[str, tuple[str | None, str]] = {
     "of a folder": (json.dumps({"url": "file:///x", "dir_info": {}}), 'pip install "nnkit-engine[data]"'),
     "editable": (
         json.dumps({"url": "file:///x/y", "dir_info": {"editable": True}}),
-        'pip install -e ".[data]" in /x/y',
+        'pip install -e "/x/y[data]"',
     ),
 }
 

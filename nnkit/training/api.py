@@ -156,8 +156,9 @@ def evaluate(
 ) -> dict[str, float]:
     """The loss and metrics of ``model`` on data, exact over unequal batches: {"loss": ..., "accuracy": ...}.
 
-    Takes data as ``fit`` does, in evaluation mode, and changes nothing. ``loss`` and ``metrics`` left out are those of
-    the model's last ``fit``; without any loss only the metrics are computed.
+    Takes data as ``fit`` does, in evaluation mode, and changes nothing; a ``fit`` of the model in another thread waits.
+    ``loss`` and ``metrics`` left out are those of the model's last ``fit``; without any loss only the metrics are
+    computed.
 
     >>> import nnkit
     >>> nnkit.nn.Identity().evaluate([1.0, 2.0], [1.0, 4.0], loss="mse", metrics=["mae"])

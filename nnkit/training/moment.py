@@ -7,6 +7,8 @@ A writer has its turn for a chunk of steps (some 50 ms), and lets those who wait
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from typing import Any
 __all__ = ["Moment"]
 
 PAUSE = 5e-5  # seconds between two looks
+#: The files whose functions read.
+READING = tuple(os.path.join(os.path.dirname(__file__), name) for name in ("prediction.py", "evaluation.py"))
 MOST = 0.1  # seconds that a writer gives way, at most
 
 
@@ -26,7 +30,7 @@ class Moment:
         self._readers: dict[int, int] = {}  # thread -> how often it reads, one within the other
         self._writer = 0  # the thread that writes, or 0
         self._turn = threading.RLock()
-        self._waiting: list[None] = []
+        self._waiting: dict[int, bool] = {}
 
     def __reduce__(self) -> tuple[type[Moment], tuple[()]]:
         return Moment, ()
@@ -40,12 +44,12 @@ class Moment:
         readers[own] = readers.get(own, 0) + 1
         if self._writer and self._writer != own and readers[own] == 1:
             del readers[own]
-            self._waiting.append(None)
             try:
+                self._waiting[own] = True
                 with self._turn:  # nobody writes now, nor will before this has ended
                     readers[own] = 1
             finally:
-                self._waiting.pop()
+                self._waiting.pop(own, None)
 
     def end(self) -> None:
         """End reading."""
@@ -59,8 +63,8 @@ class Moment:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read inside the block."""
-        self.begin()
         try:
+            self.begin()
             yield
         finally:
             self.end()
@@ -80,18 +84,27 @@ class Moment:
                 self._writer = before
 
     def _others(self, own: int) -> bool:
-        """Whether another thread reads. One that has ended does not, whatever ended it."""
-        readers = [thread for thread in list(self._readers) if thread != own]
-        if readers:
-            alive = {thread.ident for thread in threading.enumerate()}
-            for thread in readers:
-                if thread not in alive:
-                    self._readers.pop(thread, None)
+        """Whether another thread reads. Ctrl-C may have come before it could say that it ended."""
+        for places in (self._readers, self._waiting):
+            for thread in list(places):
+                if thread != own and not _is_inside(thread):
+                    places.pop(thread, None)
         return any(thread != own for thread in list(self._readers))
 
     def _give_way(self) -> None:
         """Let those go first who waited while this thread, or another, wrote."""
         if self._waiting:
+            self._others(threading.get_ident())
             until = time.monotonic() + MOST
             while self._waiting and time.monotonic() < until:
                 time.sleep(PAUSE)
+
+
+def _is_inside(thread: int) -> bool:
+    """Whether a thread is inside a prediction or evaluation now."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code.co_filename in READING:
+            return True
+        frame = frame.f_back
+    return False

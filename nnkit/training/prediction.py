@@ -70,8 +70,8 @@ class Predictor:
             return None
         _, replay, guards, backend, static, y = found
         moment = self.moment
-        moment.begin()
         try:
+            moment.begin()
             backend.upload(x, static)
             replay()
             guards.leave()

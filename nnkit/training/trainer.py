@@ -231,9 +231,10 @@ class Trainer:
         while not self.stop_training and self.runner.ready():
             if self._at_batches:
                 self._call("on_batch_begin", done)
-            before = time.perf_counter()
             with self._moment_of_weights.writing():
+                before = time.perf_counter()  # waiting for those who predict is not the steps' time
                 ran = self.runner.run(self._most(done))
+                seconds = time.perf_counter() - before
             done += ran
             self._since_snapshot += ran
             if self._at_batches:
@@ -242,7 +243,7 @@ class Trainer:
             if now - last_look >= LOOK_SECONDS:
                 self._look(epoch, done)
                 last_look = time.perf_counter()
-            self._chunk = self._next_chunk(ran, now - before)
+            self._chunk = self._next_chunk(ran, seconds)
             self._settle(epoch, done)
             if self._interrupts.pending:
                 self._call("on_settled", epoch, done)
