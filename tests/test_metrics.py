@@ -14,7 +14,23 @@ from sklearn import metrics as sk
 import nnkit
 from nnkit import nn
 from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.training import F1, MAE, MSE, R2, RMSE, Accuracy, FunctionMetric, Metric, Precision, Recall, TopKAccuracy
+from nnkit.training import (
+    F1,
+    MAE,
+    MSE,
+    R2,
+    RMSE,
+    Accuracy,
+    BalancedAccuracy,
+    ConfusionMatrix,
+    FunctionMetric,
+    LogLoss,
+    Matthews,
+    Metric,
+    Precision,
+    Recall,
+    TopKAccuracy,
+)  # fmt: skip
 from nnkit.training import metrics as table
 
 CLOSE = 1e-9  # Sums are float64 on both sides.
@@ -56,6 +72,7 @@ def doubles(values: np.ndarray) -> np.ndarray:
 
 
 MACRO = {"average": "macro", "zero_division": 0}
+WEIGHTED = {"average": "weighted", "zero_division": 0}
 MICRO = {"average": "micro"}
 CONSTANT = np.full((N, 2), 0.5, dtype=np.float32)
 
@@ -77,6 +94,16 @@ CASES: dict[str, tuple[Metric, np.ndarray, np.ndarray, Callable[..., Any], Decid
     "recall": (Recall(), PROBABILITIES, YES, sk.recall_score, likely, {}),
     "f1": (F1(), PROBABILITIES, YES, sk.f1_score, likely, {}),
     "f1 of two scores": (F1(average="binary"), SCORES[:, :2], TWO, sk.f1_score, classes, {}),
+    "f1 of two classes": (F1(), SCORES[:, :2], TWO, sk.f1_score, classes, {}),
+    "precision of class 0": (Precision(pos_label=0), SCORES[:, :2], TWO, sk.precision_score, classes, {"pos_label": 0}),
+    "recall of no": (Recall(pos_label=0), PROBABILITIES, YES, sk.recall_score, likely, {"pos_label": 0}),
+    "f1 weighted": (F1(average="weighted"), SCORES, LABELS, sk.f1_score, classes, WEIGHTED),
+    "precision weighted": (Precision(average="weighted"), SCORES, FEW, sk.precision_score, classes, WEIGHTED),
+    "balanced accuracy": (BalancedAccuracy(), SCORES, LABELS, sk.balanced_accuracy_score, classes, {}),
+    "balanced accuracy of yes": (BalancedAccuracy(), PROBABILITIES, YES, sk.balanced_accuracy_score, likely, {}),
+    "matthews": (Matthews(), SCORES, LABELS, sk.matthews_corrcoef, classes, {}),
+    "matthews of yes": (Matthews(), PROBABILITIES, YES, sk.matthews_corrcoef, likely, {}),
+    "matthews of one decision": (Matthews(), PROBABILITIES * 0, YES, sk.matthews_corrcoef, likely, {}),
     "precision of many": (Precision(average="macro", threshold=0.0), SCORES, MANY, sk.precision_score, positive, MACRO),
     "f1 of many": (F1(average="micro", threshold=0.0), SCORES, MANY, sk.f1_score, positive, MICRO),
     "nobody said yes": (Precision(), PROBABILITIES * 0, YES, sk.precision_score, likely, {"zero_division": 0}),
@@ -95,6 +122,7 @@ def measured(metric: Metric, cuts: list[int], *arrays: np.ndarray | None) -> flo
     return metric.result(np.sum(sums, axis=0))
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["alike", "weighted"])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_scikit_learn_over_unequal_batches(case: str, weight: np.ndarray | None, device: str) -> None:
@@ -102,6 +130,45 @@ def test_equals_scikit_learn_over_unequal_batches(case: str, weight: np.ndarray 
     expected = function(decide(target), decide(prediction), sample_weight=weight, **options)
     assert measured(metric, [], prediction, target, weight) == pytest.approx(expected, abs=CLOSE)
     assert measured(metric, [1, 20, 25], prediction, target, weight) == pytest.approx(expected, abs=CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["alike", "weighted"])
+def test_what_is_no_single_number_is_an_array(weight: np.ndarray | None, device: str) -> None:
+    table = measured(ConfusionMatrix(), [9], SCORES, LABELS, weight)
+    np.testing.assert_allclose(table, sk.confusion_matrix(LABELS, classes(SCORES), sample_weight=weight), atol=CLOSE)
+    each = measured(F1(average=None), [9], SCORES, LABELS, weight)
+    expected = sk.f1_score(LABELS, classes(SCORES), average=None, zero_division=0, sample_weight=weight)
+    np.testing.assert_allclose(each, expected, atol=CLOSE)
+    for metric in (ConfusionMatrix(), F1(average=None)):
+        with pytest.raises(ValueError, match="gives an array, and training keeps numbers"):
+            nn.Linear(2, 7).fit(SCORES[:, :2], LABELS, loss="cross_entropy", metrics=[metric], verbose=0)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["alike", "weighted"])
+def test_log_loss(weight: np.ndarray | None, device: str) -> None:
+    p = np.exp(SCORES.astype(np.float64))
+    p /= p.sum(axis=1, keepdims=True)
+    expected = sk.log_loss(LABELS, p, labels=range(7), sample_weight=weight)
+    for metric, given in ((LogLoss(from_logits=True), SCORES), (LogLoss(), p)):
+        assert measured(metric, [9], given, LABELS, weight) == pytest.approx(expected, rel=1e-6)
+    expected = sk.log_loss(YES, PROBABILITIES, sample_weight=weight)
+    logits = np.log(PROBABILITIES / (1 - PROBABILITIES))
+    for metric, given in ((LogLoss(from_logits=True), logits), (LogLoss(), PROBABILITIES)):
+        assert measured(metric, [9], given, YES, weight) == pytest.approx(expected, rel=1e-5)
+
+
+def test_metrics_by_name_are_the_losss(device: str) -> None:
+    model = nn.Linear(2, 2)
+    x, y = SCORES[:, :2], TWO
+    names = ["log_loss", "f1", "matthews", "balanced_accuracy"]
+    found = model.evaluate(x, y, loss="cross_entropy", metrics=names, batch_size=7)
+    decided = model.predict(x).argmax(axis=1)
+    assert found["log_loss"] == pytest.approx(found["loss"], rel=1e-5)
+    assert found["f1"] == pytest.approx(sk.f1_score(y, decided), abs=CLOSE)
+    assert found["matthews"] == pytest.approx(sk.matthews_corrcoef(y, decided), abs=CLOSE)
+    history = model.fit(x, y, loss="cross_entropy", metrics=names, epochs=2, verbose=0).history
+    assert all(len(history[name]) == 2 for name in names)
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])

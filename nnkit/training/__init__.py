@@ -19,6 +19,7 @@ from nnkit.training.callbacks import (
     TimeBudget,
 )
 from nnkit.training.checkpoints import ModelCheckpoint, RunCheckpoint
+from nnkit.training.confusion import BalancedAccuracy, ConfusionMatrix, LogLoss, Matthews
 from nnkit.training.history import History
 from nnkit.training.loggers import CSVLogger
 from nnkit.training.metrics import (
@@ -38,10 +39,10 @@ from nnkit.training.progress import ProgressBar
 from nnkit.training.trainer import Trainer
 
 __all__ = [
-    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "CSVLogger", "Callback", "EarlyStopping", "FunctionMetric", "History",
-    "LambdaCallback", "LearningRateScheduler", "Metric", "ModelCheckpoint", "Precision", "ProgressBar", "Recall",
-    "ReduceLROnPlateau", "RunCheckpoint", "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit",
-    "last_history", "predict",
+    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "BalancedAccuracy", "CSVLogger", "Callback", "ConfusionMatrix",
+    "EarlyStopping", "FunctionMetric", "History", "LambdaCallback", "LearningRateScheduler", "LogLoss", "Matthews",
+    "Metric", "ModelCheckpoint", "Precision", "ProgressBar", "Recall", "ReduceLROnPlateau", "RunCheckpoint",
+    "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit", "last_history", "predict",
 ]  # fmt: skip
 
 Module.fit = fit

@@ -244,6 +244,9 @@ def _metrics(metrics: Iterable[Any], loss: Callable[..., Any] | None) -> list[Me
     if isinstance(metrics, str):
         raise TypeError(f"metrics must be a list: write metrics=[{metrics!r}]")
     found = [metric_table.get(metric, loss) for metric in metrics]
+    for metric in found:
+        if not metric.is_number:
+            raise ValueError(f"metric {metric.name!r} gives an array, and training keeps numbers: use it by hand")
     names = ["loss", *(metric.name for metric in found)]
     for name in names:
         if names.count(name) > 1:

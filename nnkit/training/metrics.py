@@ -23,8 +23,8 @@ from nnkit.observer import call
 from nnkit.tensor import Tensor
 
 __all__ = [
-    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "FunctionMetric", "Metric", "Precision", "Recall", "TopKAccuracy",
-    "get",
+    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "Decision", "FunctionMetric", "Metric", "Precision", "Recall",
+    "TopKAccuracy", "get",
 ]  # fmt: skip
 
 
@@ -35,6 +35,8 @@ class Metric:
     """
 
     name = "metric"
+    #: Whether ``result`` is one number, as training needs it.
+    is_number = True
 
     def __init__(self, name: str | None = None, weighted: bool = False) -> None:
         self.name = name or self.name
@@ -68,7 +70,7 @@ class FunctionMetric(Metric):
         return ops.cat([value, full((1,), rows, dtype="float64", device=prediction.device)])
 
     def result(self, sums: np.ndarray) -> float:
-        return _ratio(sums[0], sums[1])
+        return ratio(sums[0], sums[1])
 
 
 # ---- regression -------------------------------------------------------------------------------------------
@@ -82,12 +84,12 @@ class _MeanError(Metric):
         raise NotImplementedError
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        p, t = _columns(self.name, prediction, target)
+        p, t = columns(self.name, prediction, target)
         errors = self.error(p - t).mean(dim=1, keepdim=True)
-        return _weighted_sum(ops.cat([errors, _ones(errors)], dim=1), weight)
+        return weighted_sum(ops.cat([errors, ones(errors)], dim=1), weight)
 
     def result(self, sums: np.ndarray) -> float:
-        return _ratio(sums[0], sums[1])
+        return ratio(sums[0], sums[1])
 
 
 class MSE(_MeanError):
@@ -128,8 +130,8 @@ class R2(Metric):
     name = "r2"
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        p, t = _columns(self.name, prediction, target)
-        return _weighted_sum(ops.cat([_ones(p[:, :1]), t, t * t, (t - p) * (t - p)], dim=1), weight)
+        p, t = columns(self.name, prediction, target)
+        return weighted_sum(ops.cat([ones(p[:, :1]), t, t * t, (t - p) * (t - p)], dim=1), weight)
 
     def result(self, sums: np.ndarray) -> float:
         count = sums[0]
@@ -143,7 +145,7 @@ class R2(Metric):
 # ---- classification ---------------------------------------------------------------------------------------
 
 
-class _Decision(Metric):
+class Decision(Metric):
     """A metric of decisions. Which decision a prediction stands for follows from its shape:
 
     - (B,) or (B, 1), or any shape where ``threshold`` is given: yes where the value exceeds the threshold (0.5 for
@@ -155,16 +157,16 @@ class _Decision(Metric):
         super().__init__(name, weighted)
         self.threshold = threshold
 
-    def _is_binary(self, prediction: Tensor) -> bool:
+    def is_binary(self, prediction: Tensor) -> bool:
         return self.threshold is not None or prediction.ndim == 1 or prediction.shape[-1] == 1
 
-    def _binary(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def binary(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted and true yes, boolean (B, L)."""
-        p, t = _columns(self.name, prediction, target)
+        p, t = columns(self.name, prediction, target)
         return ops.gt(p, 0.5 if self.threshold is None else self.threshold), ops.gt(t, 0.5)
 
 
-class Accuracy(_Decision):
+class Accuracy(Decision):
     """The share of correct decisions; with a threshold and several outputs, of all outputs' decisions.
 
     >>> import nnkit
@@ -175,16 +177,16 @@ class Accuracy(_Decision):
     name = "accuracy"
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        if self._is_binary(prediction):
-            yes, true = self._binary(prediction, target)
+        if self.is_binary(prediction):
+            yes, true = self.binary(prediction, target)
             correct = ops.eq(yes, true).double().mean(dim=1, keepdim=True)
         else:
-            labels = _labels(self.name, prediction, target)
+            labels = labels_of(self.name, prediction, target)
             correct = ops.eq(prediction.argmax(dim=-1), labels).double().unsqueeze(1)
-        return _weighted_sum(ops.cat([correct, _ones(correct)], dim=1), weight)
+        return weighted_sum(ops.cat([correct, ones(correct)], dim=1), weight)
 
     def result(self, sums: np.ndarray) -> float:
-        return _ratio(sums[0], sums[1])
+        return ratio(sums[0], sums[1])
 
 
 class TopKAccuracy(Metric):
@@ -200,21 +202,23 @@ class TopKAccuracy(Metric):
         self.k = k
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        labels = _labels(self.name, prediction, target)
-        own = (prediction * _one_hot(labels, prediction).to(prediction.dtype)).sum(dim=1, keepdim=True)
+        labels = labels_of(self.name, prediction, target)
+        own = (prediction * one_hot(labels, prediction).to(prediction.dtype)).sum(dim=1, keepdim=True)
         larger = ops.gt(prediction, own).double().sum(dim=1, keepdim=True)
         hit = ops.lt(larger, float(self.k)).double()
-        return _weighted_sum(ops.cat([hit, _ones(hit)], dim=1), weight)
+        return weighted_sum(ops.cat([hit, ones(hit)], dim=1), weight)
 
     def result(self, sums: np.ndarray) -> float:
-        return _ratio(sums[0], sums[1])
+        return ratio(sums[0], sums[1])
 
 
-class _Counts(_Decision):
+class _Counts(Decision):
     """A metric of true positives, predicted positives and actual positives of each class.
 
-    ``average``: "binary" (class 1 of two), "macro" (mean over the classes that occur), "micro" (all counts
-    together); "auto" is "binary" for one output and "macro" for several. Where a share is 0 / 0 it is 0.
+    ``average``: "binary" (class ``pos_label`` of two), "macro" (mean over the classes that occur), "weighted" (the
+    same, each as often as it occurs), "micro" (all counts together), or None (an array of each class's: by hand, not
+    in ``fit``). "auto" is "binary" for yes or no and for two classes, "macro" for more and for several decisions a sample.
+    Where a share is 0 / 0 it is 0. Source: ``sklearn.metrics.precision_recall_fscore_support``.
     """
 
     def __init__(
@@ -222,35 +226,45 @@ class _Counts(_Decision):
         name: str | None = None,
         weighted: bool = False,
         *,
-        average: str = "auto",
+        average: str | None = "auto",
         threshold: float | None = None,
+        pos_label: int = 1,
     ) -> None:
         super().__init__(name, weighted, threshold=threshold)
-        if average not in _AVERAGES:
+        if average is not None and average not in _AVERAGES:
             raise UnknownNameError("average", average, _AVERAGES)
-        self.average = average
+        if pos_label not in (0, 1):
+            raise ValueError(f"pos_label must be 0 or 1, the positive one of two classes, got {pos_label!r}")
+        self.average, self.pos_label = average, pos_label
+        self.is_number = average is not None
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        if self._is_binary(prediction):
-            guess, true = (positive.double() for positive in self._binary(prediction, target))
+        if self.is_binary(prediction):
+            guess, true = (positive.double() for positive in self.binary(prediction, target))
+            if self.pos_label == 0:
+                guess, true = 1.0 - guess, 1.0 - true
         else:
-            labels = _labels(self.name, prediction, target)
-            guess = _one_hot(prediction.argmax(dim=-1), prediction).double()
-            true = _one_hot(labels, prediction).double()
-        return _weighted_sum(ops.cat([guess * true, guess, true], dim=1), weight)
+            labels = labels_of(self.name, prediction, target)
+            guess = one_hot(prediction.argmax(dim=-1), prediction).double()
+            true = one_hot(labels, prediction).double()
+        return weighted_sum(ops.cat([guess * true, guess, true], dim=1), weight)
 
-    def result(self, sums: np.ndarray) -> float:
+    def result(self, sums: np.ndarray) -> Any:
         counts = sums.reshape(3, -1)
-        classes = counts.shape[1]
-        if self.average == "binary" and classes > 1:
-            if classes > 2:
-                raise ShapeError(f"metric {self.name!r}: average='binary' needs 1 or 2 outputs, got {classes}")
-            counts = counts[:, 1:]
+        classes, several = counts.shape[1], self.threshold is not None
+        if self.average is None:
+            return self.score(*counts)
+        if self.average == "binary" and classes > 2:
+            raise ShapeError(f"metric {self.name!r}: average='binary' needs 1 or 2 outputs, got {classes}")
+        if classes == 2 and (self.average == "binary" or (self.average == "auto" and not several)):
+            counts = counts[:, self.pos_label : self.pos_label + 1]
         elif self.average == "micro":
             counts = counts.sum(axis=1, keepdims=True)
-        elif self.threshold is None and classes > 1:
+        elif not several and classes > 1:
             counts = counts[:, (counts[1] + counts[2]) > 0]
         scores = self.score(*counts)
+        if self.average == "weighted":
+            return ratio(scores @ counts[2], counts[2].sum())
         return float(scores.mean()) if scores.size else math.nan
 
     def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
@@ -264,7 +278,7 @@ class Precision(_Counts):
     name = "precision"
 
     def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
-        return _ratios(hits, guessed)
+        return ratios(hits, guessed)
 
 
 class Recall(_Counts):
@@ -273,7 +287,7 @@ class Recall(_Counts):
     name = "recall"
 
     def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
-        return _ratios(hits, actual)
+        return ratios(hits, actual)
 
 
 class F1(_Counts):
@@ -282,12 +296,12 @@ class F1(_Counts):
     name = "f1"
 
     def score(self, hits: np.ndarray, guessed: np.ndarray, actual: np.ndarray) -> np.ndarray:
-        return _ratios(2.0 * hits, guessed + actual)
+        return ratios(2.0 * hits, guessed + actual)
 
 
 # ---- by name ----------------------------------------------------------------------------------------------
 
-_AVERAGES = ("auto", "binary", "macro", "micro")
+_AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
 #: Name -> class, for ``get``; "top_<k>_accuracy" besides.
 NAMES: dict[str, type[Metric]] = {
@@ -317,16 +331,18 @@ def get(metric: Any, loss: Callable[..., Any] | None = None) -> Metric:
     if metric not in NAMES:
         raise UnknownNameError("metric", metric, [*NAMES, "top_5_accuracy"])
     found = NAMES[metric](metric)
-    if isinstance(found, _Decision):
+    if isinstance(found, Decision):
         logits, probabilities = isinstance(loss, losses.BCEWithLogitsLoss), isinstance(loss, losses.BCELoss)
         found.threshold = 0.0 if logits else 0.5 if probabilities else None
+    elif hasattr(found, "from_logits"):
+        found.from_logits = isinstance(loss, (losses.BCEWithLogitsLoss, losses.CrossEntropyLoss))
     return found
 
 
 # ---- on the device ----------------------------------------------------------------------------------------
 
 
-def _columns(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def columns(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Both as float64 (B, k)."""
     if prediction.shape != target.shape:
         raise ShapeError(
@@ -337,7 +353,7 @@ def _columns(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Ten
     return prediction.double().reshape(rows, -1), target.double().reshape(rows, -1)
 
 
-def _labels(name: str, prediction: Tensor, target: Tensor) -> Tensor:
+def labels_of(name: str, prediction: Tensor, target: Tensor) -> Tensor:
     """The true classes (B,), from labels (B,) or (B, 1) or one-hot rows (B, C), for predictions (B, C)."""
     if prediction.ndim == 2:
         if target.shape == prediction.shape:
@@ -350,7 +366,7 @@ def _labels(name: str, prediction: Tensor, target: Tensor) -> Tensor:
     )
 
 
-def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:
+def one_hot(labels: Tensor, scores: Tensor) -> Tensor:
     """Boolean (B, C): whether the label is the column's number."""
     return ops.eq(labels.unsqueeze(1), _class_numbers(scores.shape[1], str(scores.device)))
 
@@ -361,11 +377,11 @@ def _class_numbers(classes: int, device: str) -> Tensor:
     return arange(classes, device=device)
 
 
-def _ones(like: Tensor) -> Tensor:
+def ones(like: Tensor) -> Tensor:
     return full(like.shape, 1.0, dtype="float64", device=like.device)
 
 
-def _weighted_sum(columns: Tensor, weight: Tensor | None) -> Tensor:
+def weighted_sum(columns: Tensor, weight: Tensor | None) -> Tensor:
     """The sum over samples of float64 columns (B, k), each row times its weight: (k,)."""
     return (columns if weight is None else columns * weight.double().unsqueeze(1)).sum(dim=0)
 
@@ -373,10 +389,10 @@ def _weighted_sum(columns: Tensor, weight: Tensor | None) -> Tensor:
 # ---- on the host ------------------------------------------------------------------------------------------
 
 
-def _ratio(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
     return float(part) / float(whole) if whole else math.nan
 
 
-def _ratios(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratios(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, 0 where whole is 0."""
     return np.where(whole > 0, part, 0.0) / np.where(whole > 0, whole, 1.0)
