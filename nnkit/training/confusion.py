@@ -85,8 +85,8 @@ class Matthews(_Confusion):
 class LogLoss(Metric):
     """-log of the probability that the true class was given, the mean over samples.
 
-    Source: ``sklearn.metrics.log_loss``. prediction: probabilities (B,), (B, 1) of yes or (B, C) of the classes; with ``from_logits`` scores, as a metric by
-    name takes them under "cross_entropy" and "bce_with_logits".
+    Source: ``sklearn.metrics.log_loss``. prediction: probabilities (B,), (B, 1) of yes or (B, C) of the classes; with
+    ``from_logits`` scores, as a metric by name takes them under "cross_entropy" and "bce_with_logits".
     """
 
     name = "log_loss"

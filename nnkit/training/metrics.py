@@ -217,8 +217,8 @@ class _Counts(Decision):
 
     ``average``: "binary" (class ``pos_label`` of two), "macro" (mean over the classes that occur), "weighted" (the
     same, each as often as it occurs), "micro" (all counts together), or None (an array of each class's: by hand, not
-    in ``fit``). "auto" is "binary" for yes or no and for two classes, "macro" for more and for several decisions a sample.
-    Where a share is 0 / 0 it is 0. Source: ``sklearn.metrics.precision_recall_fscore_support``.
+    in ``fit``). "auto" is "binary" for yes or no and for two classes, "macro" for more and for several decisions a
+    sample. Where a share is 0 / 0 it is 0. Source: ``sklearn.metrics.precision_recall_fscore_support``.
     """
 
     def __init__(
