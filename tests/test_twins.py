@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +58,7 @@ def with_twins(name: str) -> tuple[Any, int]:
     found = importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(f"{name}_of_twins", found.__file__)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     owners: list[Any] = [module, *(x for x in vars(module).values() if isinstance(x, type))]
     count = 0

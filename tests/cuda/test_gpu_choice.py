@@ -52,7 +52,7 @@ CAUSES: dict[str, tuple[Callable[[Machine], None], str]] = {
     "driver too old": (
         settings(driver_version=12040),
         "the NVIDIA driver is too old: it knows CUDA 12.4, and cupy 14.2.0 is made for CUDA 13. Update the driver to "
-        "580 or newer, or install CuPy for the older CUDA: " + install("cuda12") + " in place of cuda13",
+        "580 or newer, or install CuPy for the older CUDA: pip install -e ",
     ),
     "driver far too old": (
         settings(driver_version=11080),
