@@ -6,7 +6,6 @@ of its own. From a checkout, or an editable install of one, the command is for t
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 __all__ = ["DISTRIBUTION", "install"]
@@ -28,15 +27,6 @@ def install(extra: str) -> str:
 
 
 def _checkout() -> Path | None:
-    """The folder of the sources that run, where this is no ordinary install; None where it is one."""
-    import importlib.metadata  # 20 ms, and needed only when something is missing
-
-    try:
-        origin = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
-    except importlib.metadata.PackageNotFoundError:
-        folder = Path(__file__).resolve().parents[1]
-        return folder if (folder / "pyproject.toml").is_file() else None
-    found = json.loads(origin) if origin else {}
-    if not found.get("dir_info", {}).get("editable"):
-        return None
-    return Path(found["url"].removeprefix("file://"))
+    """The folder of the sources that run, where this is a checkout or an editable install of one."""
+    folder = Path(__file__).resolve().parents[1]
+    return folder if (folder / "pyproject.toml").is_file() else None
