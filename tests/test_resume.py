@@ -93,7 +93,7 @@ class Run:
             ReduceLROnPlateau(patience=0), self.best,
         ]  # fmt: skip
         self.seeded = "seed" in DATA[data]()
-        given = {"epochs": 4, "metrics": ["accuracy"], "verbose": 0, "callbacks": own} | DATA[data]() | options
+        given = {"epochs": 4, "metrics": ["accuracy", "auc"], "verbose": 0, "callbacks": own} | DATA[data]() | options
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the data ended after")
             self.history = self.model.fit(

@@ -21,6 +21,7 @@ from nnkit.training.callbacks import (
 from nnkit.training.checkpoints import ModelCheckpoint, RunCheckpoint
 from nnkit.training.confusion import BalancedAccuracy, ConfusionMatrix, LogLoss, Matthews
 from nnkit.training.history import History
+from nnkit.training.kept import RowMetric
 from nnkit.training.loggers import CSVLogger
 from nnkit.training.metrics import (
     F1,
@@ -36,13 +37,15 @@ from nnkit.training.metrics import (
     TopKAccuracy,
 )
 from nnkit.training.progress import ProgressBar
+from nnkit.training.ranking import AUC, AveragePrecision
 from nnkit.training.trainer import Trainer
 
 __all__ = [
-    "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "BalancedAccuracy", "CSVLogger", "Callback", "ConfusionMatrix",
-    "EarlyStopping", "FunctionMetric", "History", "LambdaCallback", "LearningRateScheduler", "LogLoss", "Matthews",
-    "Metric", "ModelCheckpoint", "Precision", "ProgressBar", "Recall", "ReduceLROnPlateau", "RunCheckpoint",
-    "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit", "last_history", "predict",
+    "AUC", "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "AveragePrecision", "BalancedAccuracy", "CSVLogger",
+    "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "History", "LambdaCallback",
+    "LearningRateScheduler", "LogLoss", "Matthews", "Metric", "ModelCheckpoint", "Precision", "ProgressBar",
+    "Recall", "ReduceLROnPlateau", "RowMetric", "RunCheckpoint", "TerminateOnNaN", "TimeBudget", "TopKAccuracy",
+    "Trainer", "evaluate", "fit", "last_history", "predict",
 ]  # fmt: skip
 
 Module.fit = fit

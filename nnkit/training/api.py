@@ -87,7 +87,8 @@ def fit(
     - ``optimizer``: a name, an optimizer of the model's parameters, or None for the one of the last ``fit``
     - ``epochs``, ``initial_epoch``: epochs ``initial_epoch`` to ``epochs`` - 1 are run
     - ``validation_data``: (x, y), (x, y, sample_weight) or a loader; ``validation_split``: or the last share of x and y
-    - ``metrics``: names, Metrics or functions, computed while training, and in validation
+    - ``metrics``: names, Metrics or functions, computed while training, and in validation; those that need all samples
+      at once ("auc", "average_precision") at the end of each epoch
     - ``sample_weight`` (n,), ``class_weight`` {label: weight} or "balanced": a batch's loss is sum(w_i * l_i) over what
       the mean of l_i is over (the samples, or the loss's own class weights), so weights of 1 change nothing
     - ``clip_norm``, ``clip_value``: bounds of the gradients' common norm, and of each of their elements

@@ -50,7 +50,7 @@ class Evaluation:
                 between()
         if not self.step.totals.samples:
             raise DataError("the data to evaluate on yielded no batch; expected at least one (x, y)")
-        return self.step.totals.read().values
+        return self.step.totals.read(whole=True).values
 
 
 def predictions(model: Module, x: Any, batches: Iterable[Tensor]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A metric is a few sums over samples, added up batch after batch in the device's memory (float64), and one result
 computed from them at the end. So a metric over unequal batches is exactly the metric over all the data, which the
-mean of the batches' metrics is not. Definitions are scikit-learn's.
+mean of the batches' metrics is not (see ``kept`` for what no sums give). Definitions are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -336,6 +336,8 @@ def get(metric: Any, loss: Callable[..., Any] | None = None) -> Metric:
         found.threshold = 0.0 if logits else 0.5 if probabilities else None
     elif hasattr(found, "from_logits"):
         found.from_logits = isinstance(loss, (losses.BCEWithLogitsLoss, losses.CrossEntropyLoss))
+    elif hasattr(found, "softmax"):
+        found.softmax = isinstance(loss, losses.CrossEntropyLoss)
     return found
 
 

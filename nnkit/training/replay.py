@@ -98,7 +98,7 @@ class Plain:
         """Run the next step."""
         batch = self._batch
         assert batch is not None
-        self.step.totals.prepare(self.step.model, batch)
+        self.step.totals.prepare(self.step.model, batch, self.step.totals.samples + batch.rows)
         with contextlib.nullcontext() if self._warm else batch.x.backend.batch_of(batch.rows):
             self.step(batch)
         self._warm = True
@@ -124,7 +124,7 @@ class Replay:
         self._order = arange(rows, dtype=int64, device=device)
         self._cursor = zeros(1, dtype=int64, device=device)
         self._done, self._part = 0, range(0)  # batches of this pass over the data that are done; those of the epoch
-        step.totals.prepare(step.model, source.sample())
+        step.totals.prepare(step.model, source.sample(), source.rows)
         self._programs: dict[int, Recorded] = {}
         self._recordings = 0
         self._restless: Counter[str] = Counter()  # what recordings in a row left otherwise than they found it

@@ -20,6 +20,7 @@ from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
+from nnkit.training.kept import KeptRows, RowMetric
 from nnkit.training.metrics import Metric
 from nnkit.training.modes import evaluating
 from nnkit.training.objective import BatchLoss, Objective
@@ -55,53 +56,83 @@ class Totals:
         self.samples = 0
         self._summed = objective is not None and objective.summed
         self._memory: Tensor | None = None
+        self._summing = [metric for metric in self.metrics if not isinstance(metric, RowMetric)]
+        self._keeping = [metric for metric in self.metrics if isinstance(metric, RowMetric)]
         self._parts: list[Tensor] = []  # of the memory: as many as LOSS_PARTS, then each metric's sums
+        self._kept: list[KeptRows] = []  # for each of those that keep rows
 
-    def prepare(self, model: Module, batch: Batch) -> None:
-        """Make the memory before the first step; how much each metric needs is seen from one sample."""
-        if self._memory is not None:
-            return
-        sizes: list[tuple[int, ...]] = []
-        if self.metrics:
-            with evaluating(model):
-                prediction = model(batch.x[:1])
-                sizes = [metric.sums(prediction, batch.y[:1]).shape for metric in self.metrics]
-        self._lay_out([()] * LOSS_PARTS + sizes, batch.x.device)
+    def prepare(self, model: Module, batch: Batch, samples: int) -> None:
+        """Make the memory before the next steps, for ``samples`` in the epoch; one sample shows what a metric needs."""
+        if self._memory is None:
+            sizes: list[tuple[int, ...]] = []
+            widths: list[int] = []
+            if self.metrics:
+                with evaluating(model):
+                    output, target = model(batch.x[:1]), batch.y[:1]
+                    sizes = [metric.sums(output, target).shape for metric in self._summing]
+                    widths = [metric.rows(output, target).shape[1] for metric in self._keeping]
+            self._lay_out([()] * LOSS_PARTS + sizes, widths, batch.x.device)
+        for kept in self._kept:
+            kept.make_room(samples)
 
-    def _lay_out(self, sizes: Sequence[tuple[int, ...]], device: Any) -> None:
+    def _lay_out(self, sizes: Sequence[tuple[int, ...]], widths: Sequence[int], device: Any) -> None:
         counts = [math.prod(size) for size in sizes]
         self._memory = zeros(sum(counts), dtype="float64", device=device)
         ends = itertools.accumulate(counts)
         slices = [self._memory[end - count : end] for end, count in zip(ends, counts, strict=True)]
         self._parts = [part.reshape(size) for part, size in zip(slices, sizes, strict=True)]
+        keeping = zip(self._keeping, widths, strict=True)
+        self._kept = [KeptRows(metric.name, width, 1, device) for metric, width in keeping]
 
     def reset(self) -> None:
         """Begin anew, in the same memory."""
         self.samples = 0
         if self._memory is not None:
             self._memory.backend.fill(0.0, self._memory.array)
+        for kept in self._kept:
+            kept.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far."""
-        return {"samples": self.samples, "parts": [part.clone() for part in self._parts]}
+        state: dict[str, Any] = {"samples": self.samples, "parts": [part.clone() for part in self._parts]}
+        if self._keeping:
+            state["rows"] = [kept.first(self.samples) for kept in self._kept]
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any], device: Any) -> None:
         """Go on, on ``device``, from what ``state_dict`` gave; raises ModelFileError where the metrics are others."""
         fit = Fit("the metrics")
-        fit.names(("samples", "parts"), fit.mapping("the sums", state))
+        fit.names(("samples", "parts", *(["rows"] if self._keeping else [])), fit.mapping("the sums", state))
         fit.settle()
         samples, parts = fit.count("'samples'", state["samples"]), fit.row("'parts'", state["parts"])
-        if len(parts) not in (0, LOSS_PARTS + len(self.metrics)) or not all(isinstance(part, Tensor) for part in parts):
-            fit.refuse(f"'parts' must be the sums of the loss and {len(self.metrics)} metrics, got {len(parts)} values")
+        metrics = len(self._summing)
+        if len(parts) not in (0, LOSS_PARTS + metrics) or not all(isinstance(part, Tensor) for part in parts):
+            fit.refuse(f"'parts' must be the sums of the loss and {metrics} metrics, got {len(parts)} values")
         elif parts and self._parts:
             fit.like("'parts'", tuple(self._parts), parts)
+        rows = self._checked_rows(fit, state["rows"], samples, bool(parts)) if self._keeping else []
         fit.settle()
         self.samples = samples
         if parts and self._memory is None:
-            self._lay_out([part.shape for part in parts], device)
+            self._lay_out([part.shape for part in parts], [part.shape[1] for part in rows], device)
         with no_grad():
             for own, part in zip(self._parts, parts, strict=False):
                 own.copy_(part.to(device=own.device))
+            for kept, part in zip(self._kept, rows, strict=False):
+                kept.put(part)
+
+    def _checked_rows(self, fit: Fit, rows: Any, samples: int, begun: bool) -> Sequence[Any]:
+        """The rows (samples, k) of each metric that keeps them; none before the first step."""
+        rows = fit.row("'rows'", rows)
+        widths: list[int | None] = [kept.width for kept in self._kept] or [None] * len(self._keeping)
+        good = len(rows) == (len(self._keeping) if begun else 0) and all(
+            isinstance(part, Tensor) and part.ndim == 2 and part.dtype == "float64" and len(part) == samples
+            and width in (None, part.shape[1])
+            for part, width in zip(rows, widths, strict=False)
+        )  # fmt: skip
+        if not good:
+            fit.refuse(f"'rows' must be what {len(self._keeping)} metrics keep of {samples} samples")
+        return rows
 
     def count(self, samples: int) -> None:
         """The last step had so many samples."""
@@ -121,21 +152,30 @@ class Totals:
                 if loss.penalty is not None:
                     penalty.add_(loss.penalty.detach().double() * float(batch.rows))
                 good.add_(finite(total).double())
-            for metric, metric_sums in zip(self.metrics, sums, strict=True):
+            for metric, metric_sums in zip(self._summing, sums, strict=True):
                 weight = batch.weight if metric.weighted else None
                 metric_sums.add_(call(metric.sums, prediction.detach(), batch.y, weight))
+            for keeping, kept in zip(self._keeping, self._kept, strict=True):
+                weight = batch.weight if keeping.weighted else None
+                kept.add(call(keeping.rows, prediction.detach(), batch.y, weight))
 
-    def read(self) -> Reading:
-        """The means so far, read from the device; empty before the first batch."""
+    def read(self, whole: bool = False) -> Reading:
+        """The means so far, read from the device; empty before the first batch.
+
+        Metrics that keep rows are computed only where the epoch is over (``whole``).
+        """
         if self._memory is None or not self.samples:
             return Reading()
         numbers = self._memory.backend.download(self._memory.array)
         values = {"loss": self._loss(*map(float, numbers[:LOSS_PARTS]))} if "loss" in self.names else {}
         first = LOSS_PARTS
-        for metric, part in zip(self.metrics, self._parts[LOSS_PARTS:], strict=True):
+        for metric, part in zip(self._summing, self._parts[LOSS_PARTS:], strict=True):
             values[metric.name] = metric.result(numbers[first : first + part.numel()].reshape(part.shape))
             first += part.numel()
-        return Reading(values, int(numbers[1]))
+        if whole:
+            for keeping, kept in zip(self._keeping, self._kept, strict=True):
+                values[keeping.name] = keeping.result(kept.first(self.samples).numpy())
+        return Reading({name: values[name] for name in self.names if name in values}, int(numbers[1]))
 
     def _loss(self, total: float, good: float, excess: float, penalty: float) -> float:
         """The loss over all samples; NaN where every label was ignored."""

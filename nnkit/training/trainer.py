@@ -249,7 +249,7 @@ class Trainer:
                 self._call("on_settled", epoch, done)
             self._interrupts.check()
         if done:
-            self._look(epoch, done)
+            self._look(epoch, done, whole=True)
         return done
 
     def _most(self, done: int) -> int:
@@ -271,10 +271,10 @@ class Trainer:
             return self._chunk  # the epoch ended before the chunk did
         return max(1, min(2 * self._chunk, int(ran * LOOK_SECONDS / max(seconds, 1e-9))))
 
-    def _look(self, epoch: int, done: int) -> None:
+    def _look(self, epoch: int, done: int, whole: bool = False) -> None:
         """Read the totals after ``done`` steps: still finite? Then keep the weights if it is time, and tell."""
         self._moment = _when(epoch, done)
-        self._reading = self.step.totals.read()
+        self._reading = self.step.totals.read(whole)
         good = self._reading.good_steps
         if good < done:
             batch = self.source.recall(good)
