@@ -8,6 +8,7 @@ the device at once: a recorded training step that is replayed uses the new rate.
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -137,7 +138,7 @@ def _saved_rates(state_dict: Mapping[str, Any]) -> Any:
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0.0
+    return isinstance(value, (int, float)) and 0 <= value <= sys.float_info.max  # also of whole numbers beyond float's
 
 
 def _copied(value: Any) -> Any:
