@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -289,3 +290,11 @@ def test_own_work_does_not_count_as_that_of_others(monkeypatch: pytest.MonkeyPat
 
 def test_machines_have_names_for_files() -> None:
     assert machine.slug("Intel(R) Xeon(R) CPU @ 2.80GHz", 1) == "intel-xeon-cpu-2-80ghz-1-core"
+
+
+# ---- the laboratory -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (machine.ROOT / "bench" / "lab").glob("[!_]*.py")))
+def test_what_is_in_the_laboratory_can_still_be_run(name: str) -> None:
+    assert callable(importlib.import_module(f"bench.lab.{name}").main)

@@ -27,8 +27,8 @@ import numpy as np
 from nnkit.kernels import special
 from nnkit.kernels.cpu.build import Source
 from nnkit.kernels.cpu.elementwise import Shape, map_text, namespace
-from nnkit.kernels.cpu.words import all_formulas
 from nnkit.kernels.cpu.worker import CannotCompile, TookTooLong, Worker
+from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import Formula, array_words, bind, element_names, scalar_names
 
 KINDS = "frc1"
@@ -61,14 +61,14 @@ def types_of(name: str, count: int) -> list[tuple[str, ...]]:
 def outputs_of(name: str, formula: Formula, count: int) -> int:
     """How many values a formula returns."""
     numbers = [np.full(1, 0.5)] * (count + len(scalar_names(formula)))
-    given = bind({"erf": special.erf} | all_formulas(), array_words(np))[name](*numbers)
+    given = bind({"erf": special.erf} | FORMULAS, array_words(np))[name](*numbers)
     return len(given) if isinstance(given, tuple) else 1
 
 
 def sources(names: list[str], most: int, draw: random.Random) -> Iterator[Source]:
     """The kernels of these formulas, for each type and combination of kinds; outputs overwrite nothing."""
     for name in names:
-        formula = all_formulas()[name]
+        formula = FORMULAS[name]
         count = len(element_names(formula))
         made = 1 if name in LOGIC else outputs_of(name, formula, count)
         for types in types_of(name, count):
@@ -81,7 +81,7 @@ def sources(names: list[str], most: int, draw: random.Random) -> Iterator[Source
 def main() -> None:
     """Compile them all, and print those that took longest or too long."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--formulas", nargs="*", default=sorted(all_formulas()))
+    parser.add_argument("--formulas", nargs="*", default=sorted(FORMULAS))
     parser.add_argument("--most", type=int, default=64, help="combinations of kinds, of which to draw where more are")
     parser.add_argument("--limit", type=float, default=2.0, help="seconds of a processor's time for one kernel")
     parser.add_argument("--share", default="1/1", help="2/3: the second of three parts, to run side by side")

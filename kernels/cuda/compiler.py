@@ -41,7 +41,10 @@ from nnkit.kernels.cuda.words import (
 #: The oldest PTX that knows an architecture. It is what is written, so that every driver that knows the GPU reads it.
 PTX_VERSIONS = {"sm_75": "6.3", "sm_80": "7.0", "sm_86": "7.1", "sm_87": "7.4", "sm_89": "7.8", "sm_90": "7.8"}
 #: What a binary depends on besides the kernels' sources.
-PACKAGES = ("numba-cuda", "numba-cuda-mlir", "numba", "nvidia-cuda-nvvm", "nvidia-nvvm", "nvidia-nvjitlink", "numpy")
+PACKAGES = (
+    "numba-cuda", "numba-cuda-mlir", "numba", "numpy", "nvidia-cuda-nvvm", "nvidia-nvvm", "nvidia-nvjitlink",
+    "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12",  # where CUDA 12 keeps NVVM and the assembler
+)  # fmt: skip
 
 
 class CompilerMissing(RuntimeError):
