@@ -26,13 +26,20 @@ class Changing:
         self._kept = owners  # no other object may get these identities
         self._all_known = all(owner is not None for owner in owners)
 
-    def meets(self, array: Array) -> bool:
-        """Whether an array has memory in common with one of them."""
-        if self._all_known:
-            own = type(array) is np.ndarray and array.base is None  # the usual case, at once
-            owner = array if own else _owner(array)
-            if owner is not None and id(owner) not in self._owners:
-                return False
+    def meet(self, arrays: Iterable[Array]) -> bool:
+        """Whether one of these has memory in common with one of them."""
+        known, owners = self._all_known, self._owners
+        for array in arrays:
+            if known and type(array) is np.ndarray and array.base is None and id(array) not in owners:
+                continue  # the usual case, at once
+            if self._meets(array):
+                return True
+        return False
+
+    def _meets(self, array: Array) -> bool:
+        owner = _owner(array)
+        if self._all_known and owner is not None and id(owner) not in self._owners:
+            return False
         return any(overlap(array, changing) for changing in self.arrays)
 
 

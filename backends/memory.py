@@ -6,7 +6,8 @@ A namespace of the array-API standard has all of this; a backend overrides what 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -96,6 +97,10 @@ class Memory:
     def duplicate(self, x: Array) -> Array:
         """A copy in memory of its own, outside of any program."""
         return self.xp.asarray(x, copy=True)
+
+    def duplicator(self, x: Array) -> Callable[[], Array]:
+        """``duplicate`` of one array, to be called again and again, with all decided that can be decided now."""
+        return functools.partial(self.duplicate, x)
 
     def keeps(self, nbytes: int) -> bool:
         """Whether training data of so many bytes may lie in this memory as a whole; else they are streamed to it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -64,6 +64,9 @@ class NumpyBackend(Backend):
         out = np.ndarray(x.shape, x.dtype, np.empty(high - low + x.itemsize, np.uint8), -low, x.strides)
         np.copyto(out, x)
         return out
+
+    def duplicator(self, x: np.ndarray) -> Callable[[], np.ndarray]:
+        return x.copy if x.flags.c_contiguous else super().duplicator(x)
 
     def versions(self) -> str:
         return f"numpy {np.__version__}"

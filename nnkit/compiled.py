@@ -62,6 +62,7 @@ class Recorded:
         self.outputs = outputs
         self.used = 0  # when, on the function's clock
         self._feeds = [(static.backend.transfer, static.array) for static in inputs]
+        self._run = program.once()
         self._changing = changing if changing.arrays else None
         self._arguments = arguments  # kept: the key has identities of some, which no other object may get
 
@@ -70,16 +71,16 @@ class Recorded:
 
         Before anything runs, raises Stale where the values want another program, and errors of checks.
         """
-        if self._changing is not None:
-            for tensor in tensors:
-                if self._changing.meets(tensor.array):
-                    raise Stale
-        self.program.join()
+        arrays = [tensor.array for tensor in tensors]
+        if self._changing is not None and self._changing.meet(arrays):
+            raise Stale
+        program = self.program
+        program.join()
         for number, (transfer, static) in enumerate(self._feeds):
-            transfer(tensors[number].array, static)
-        for check in self.program.checks:
+            transfer(arrays[number], static)
+        for check in program.checks:
             check()
-        self.program.replay()
+        self._run()
         self.guards.leave()
         return self.outputs(tensors)
 

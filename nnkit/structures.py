@@ -97,7 +97,8 @@ def _tensor_maker(value: Tensor, statics: list[Tensor], owns: Callable[[Any], bo
     if from_argument is not None:
         return from_argument
     if owns(array):
-        return lambda tensors: Tensor(backend.duplicate(array), backend)
+        duplicate = backend.duplicator(array)
+        return lambda tensors: Tensor(duplicate(), backend)
     return (lambda tensors: value) if view is None else (lambda tensors: _part(view, view.base))
 
 

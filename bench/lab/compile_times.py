@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nnkit.backends.cpu.elementwise import WHOLE  # formulas that also run on whole numbers
 from nnkit.kernels import special
 from nnkit.kernels.cpu.build import Source
 from nnkit.kernels.cpu.elementwise import Shape, map_text, namespace
@@ -33,9 +34,8 @@ from nnkit.kernels.vocabulary import Formula, array_words, bind, element_names, 
 
 KINDS = "frc1"
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
-#: Formulas that also run on whole numbers and on booleans.
-WHOLE = ("add", "sub", "mul", "neg", "square", "identity", "select", *COMPARISONS)
-LOGIC = ("both", "either", "negation")
+#: Formulas that run on booleans, and no floats.
+LOGIC = ("both", "either", "exclusive", "negation")
 
 
 def layouts(count: int, most: int, draw: random.Random) -> Iterator[str]:
@@ -51,9 +51,9 @@ def layouts(count: int, most: int, draw: random.Random) -> Iterator[str]:
 
 def types_of(name: str, count: int) -> list[tuple[str, ...]]:
     """The types of the operands that a formula runs on."""
-    if name in LOGIC:
-        return [("bool",) * count]
     whole = ("int64",) if name in WHOLE else ()
+    if name in LOGIC:
+        return [(dtype,) * count for dtype in ("bool", *whole)]
     rows = [(dtype,) * count for dtype in ("float32", "float64", *whole)]
     return [("bool", *row[1:]) for row in rows] if name == "select" else rows
 
