@@ -17,7 +17,7 @@ from nnkit.backends.precision import is_half
 from nnkit.backends.recording import Array, primitive
 from nnkit.kernels import formulas, philox, special
 from nnkit.kernels.registered import FORMULAS
-from nnkit.kernels.vocabulary import array_words, bind, element_names
+from nnkit.kernels.vocabulary import ARRAY_NAMES, array_words, bind, element_names
 
 Scalar = Any  # a Python float, or a float64 array of one element in device memory
 
@@ -26,6 +26,13 @@ PRIMITIVES = (
     "map", "map_unless", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "half_linear_grad",
     "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
     "uniform", "dropout",
+)  # fmt: skip
+
+
+#: What the bodies here call of a namespace, besides the words of formulas.
+NAMESPACE = (
+    "arange", "asarray", "astype", "bool", "broadcast_to", "empty", "expand_dims", "float32", "float64", "int64",
+    "matmul", "max", "permute_dims", "reshape", "sum", "take", "uint64", "zeros_like", *ARRAY_NAMES.values(),
 )  # fmt: skip
 
 
@@ -51,7 +58,9 @@ class _Bound(dict[str, Any]):
 class Backend(Memory):
     """A device's memory and primitives over the array-API namespace ``xp``.
 
-    Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``.
+    Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``, which has to
+    have the names in ``NAMESPACE``, and arrays of float32, float64, int64, booleans, and (for random numbers) uint64
+    that take values in place (``x[...] = y``).
     """
 
     def __init_subclass__(cls) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnkit.backends.base import Backend
+from nnkit.backends.base import NAMESPACE, Backend
 from nnkit.backends.cuda import diagnosis
 from nnkit.backends.device import Device
 from nnkit.backends.errors import DeviceUnavailable
@@ -55,17 +55,24 @@ class DeviceRow(NamedTuple):
 def register(backend: type[Backend], replace: bool = False) -> type[Backend]:
     """Make a Backend class known by its ``name``; usable as a decorator.
 
-    ``replace`` allows the name of a built-in one. Raises TypeError for what is no subclass of Backend, ValueError for
-    one without a name of its own.
+    ``replace`` allows the name of a built-in one. Raises TypeError for what is no subclass of Backend, or over a
+    namespace that lacks something (``backends.base.NAMESPACE``), ValueError for one without a name of its own.
     """
     if not isinstance(backend, type) or not issubclass(backend, Backend):
         what = backend.__name__ if isinstance(backend, type) else f"{type(backend).__name__} object"
         raise TypeError(f"register takes a subclass of nnkit.backends.Backend, got {what}: pass the class itself")
-    name = getattr(backend, "name", None)
+    named = any("name" in vars(one) for one in backend.__mro__ if one is not Backend and issubclass(one, Backend))
+    name = backend.name if named else None
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"{backend.__name__}.name must be a word, by which devices are asked for, got {name!r}")
     if (name in BUILT_IN and not replace) or name in SYNONYMS or name in ("cpu", "auto"):
         raise ValueError(f"{backend.__name__}.name is {name!r}, which is taken: choose another")
+    missing = [word for word in NAMESPACE if not hasattr(getattr(backend, "xp", None), word)]
+    if missing and "xp" in vars(backend):
+        raise TypeError(
+            f"{backend.__name__}.xp lacks {', '.join(missing)} of the array-API standard: give it a namespace that has "
+            "them, such as array_api_compat's"
+        )
     _registered[backend.name] = backend
     forget(backend.name)
     return backend

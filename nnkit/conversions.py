@@ -9,7 +9,7 @@ import numpy as np
 from nnkit import dtypes
 from nnkit.backends import Device
 from nnkit.backends.recording import note_host_read
-from nnkit.errors import GradientError, ShapeError
+from nnkit.errors import GradientError, ShapeError, nearest_names
 from nnkit.methods import OPS
 
 if TYPE_CHECKING:
@@ -73,15 +73,11 @@ class Conversions:
         return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
 
     def to(self: Any, *targets: Any, device: Any = None, dtype: Any = None) -> Tensor:
-        """On another device and/or of another element type; itself where nothing changes."""
-        for target in targets:
-            if isinstance(target, Conversions):
-                device, dtype = target.device, target.dtype  # type: ignore[attr-defined]
-            elif isinstance(target, Device) or (isinstance(target, str) and not _is_dtype(target)):
-                device = target
-            elif target is not None:
-                dtype = target
-        return OPS["to"](self, device, dtype)
+        """On another device and/or of another element type; itself where nothing changes.
+
+        As in PyTorch a number is that of a GPU, and another tensor stands for its device and type.
+        """
+        return OPS["to"](self, *destination(targets, device, dtype))
 
     def cpu(self: Any) -> Tensor:
         """On the best CPU backend, or itself when it is on a CPU already."""
@@ -96,9 +92,24 @@ class Conversions:
         return self.to(other.dtype)
 
 
-def _is_dtype(text: str) -> bool:
-    try:
-        dtypes.as_dtype(text)
-    except TypeError:
-        return False
-    return True
+def destination(targets: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:
+    """The device and the element type that ``to(*targets, device=, dtype=)`` asks for; None: as it is.
+
+    Raises DtypeError for a text that is nearly the name of a type.
+    """
+    for target in targets:
+        if isinstance(target, Conversions):
+            device, dtype = target.device, target.dtype  # type: ignore[attr-defined]
+        elif _is_device(target):
+            device = target
+        elif target is not None:
+            dtype = dtypes.as_dtype(target)
+    if isinstance(device, int) and not isinstance(device, bool):
+        device = Device("cuda", device)
+    return device, dtype
+
+
+def _is_device(target: Any) -> bool:
+    if isinstance(target, str):
+        return target not in dtypes.NAMES and (":" in target or not nearest_names(target, dtypes.NAMES))
+    return isinstance(target, Device) or (isinstance(target, int) and not isinstance(target, bool))

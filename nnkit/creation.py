@@ -50,7 +50,8 @@ def host_values(data: Any, name: str) -> np.ndarray:
     except ValueError as error:
         raise ShapeError(f"{name}: expected nested lists of equal lengths; {error}") from None
     if host.dtype.kind not in "fiub" and not dtypes.is_float(host.dtype):
-        raise DtypeError(f"{name}: expected numbers, got element type {host.dtype}; convert to float32 or int64 first")
+        what = f"element type {host.dtype}" if host.ndim else type(data).__name__
+        raise DtypeError(f"{name}: expected numbers, got {what}; convert to float32 or int64 first")
     if host.dtype == np.longdouble and host.dtype != np.float64:
         raise DtypeError(f"{name}: element type {host.dtype} has no counterpart here; convert to float64")
     return host.astype(host.dtype.newbyteorder("="), copy=False)
@@ -74,7 +75,10 @@ def from_dlpack(source: Any, device: Any = None) -> Tensor:
 
 def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
-    shape = tuple(operator.index(size) for size in given)
+    try:
+        shape = tuple(operator.index(size) for size in given)
+    except TypeError:
+        raise TypeError(f"size: expected whole numbers, or one list of them, got {given!r}") from None
     if any(size < 0 for size in shape):
         raise ShapeError(f"size: expected sizes of 0 or more, got {shape}")
     return shape

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends.precision import is_half
+from nnkit.errors import DtypeError, nearest_names
 from nnkit.state import changed
 
 float16 = half = np.dtype(np.float16)
@@ -22,6 +23,10 @@ int64 = long = np.dtype(np.int64)
 uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
 
+#: What ``as_dtype`` names where it knows no type of a name.
+NAMES = (
+    "float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool",
+)  # fmt: skip
 _default = [float32]
 
 
@@ -34,7 +39,7 @@ def __getattr__(name: str) -> Any:
 def as_dtype(dtype: Any) -> np.dtype:
     """numpy's dtype object for a dtype, a type or a name.
 
-    Raises TypeError for what is no type, and ModuleNotFoundError for bfloat16 without ml_dtypes.
+    Raises DtypeError for what is no type, and ModuleNotFoundError for bfloat16 without ml_dtypes.
 
     >>> as_dtype("float16")
     dtype('float16')
@@ -47,7 +52,12 @@ def as_dtype(dtype: Any) -> np.dtype:
                 "bfloat16 needs ml_dtypes, because numpy has no such type: pip install ml_dtypes", name="ml_dtypes"
             ) from None
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(dtype)
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        near = nearest_names(str(dtype), NAMES)
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        raise DtypeError(f"dtype: unknown element type {dtype!r}{hint} Known: {', '.join(NAMES)}") from None
 
 
 def get_default_dtype() -> np.dtype:

@@ -191,8 +191,7 @@ BAD = [
         "y holds 1 label outside 0 to 2: the first, 9, is in row 5. The model puts out 3 scores; give it one for "
         "each class"),
     Bad("float labels", classifier, X, LABELS.astype(np.float64), LabelError,
-        "y holds float64 numbers; class labels are integers: write y.astype('int64'), or use a regression loss "
-        "such as 'mse'"),
+        "y holds float64 numbers; class labels are integers: write y.astype('int64'), or, for numbers, loss='mse'"),
     Bad("labels as text", classifier, X, np.array(list("abcabc")), LabelError,
         "y holds text; class labels are integers from 0: y = numpy.unique(y, return_inverse=True)[1]"),
     Bad("labels as a list of text", classifier, X, list("abcabc"), LabelError,
@@ -206,7 +205,7 @@ BAD = [
         "probabilities or labels 0 and 1"),
     Bad("one score for classes", regression, X, LABELS, ShapeError,
         "the model puts out 1 score per sample; CrossEntropyLoss needs one for each class, at least 2. For yes or "
-        "no with one output use 'bce_with_logits', for numbers 'mse'"),
+        "no with one output use loss='bce_with_logits', for numbers loss='mse'"),
     Bad("labels of the validation", classifier, X, LABELS, LabelError,
         "y of validation_data holds 2 labels outside 0 to 2: the first, 3, is in row 2. The model puts out 3 "
         "scores; subtract 1 from y, or give it one for each class", {"validation_data": (X, LABELS + 1)}),

@@ -12,7 +12,7 @@ import pytest
 import nnkit
 from nnkit.errors import LabelError, ShapeError, UnknownNameError
 from nnkit.keras import Sequential, activations, initializers, layers, regularizers, utils
-from nnkit.keras.layers import Dense
+from nnkit.keras.layers import Dense, Input
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +101,23 @@ def test_a_layer_of_ones_own(device: str) -> None:
     assert (len(layer.trainable_weights), len(layer.non_trainable_weights)) == (1, 1)
     penalty = layer.penalty()
     assert penalty is not None and penalty.item() == pytest.approx(0.02)
+
+
+def test_the_output_shape_of_ones_own_layer_is_found_by_a_call(device: str) -> None:
+    class Doubled(layers.Layer):
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return nnkit.cat([inputs, nnkit.rand(*inputs.shape)], dim=1)
+
+    nnkit.manual_seed(0)
+    expected = nnkit.rand(3).tolist()
+    nnkit.manual_seed(0)
+    shape = Doubled().compute_output_shape((None, 4))
+    assert shape == (None, 8)
+    assert nnkit.rand(3).tolist() == expected  # nothing was drawn from the user's stream
+    model = Sequential([Input((4,)), Doubled(), Dense(3)])
+    assert model.predict(np.ones((2, 4)), verbose=0).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"define compute_output_shape\(self, input_shape\) in Doubled"):
+        Doubled().compute_output_shape((None, None))
 
 
 @pytest.mark.parametrize("name", ["softplus", "tanh", "gelu", "silu", "leaky_relu", "hard_swish", "exponential"])

@@ -119,6 +119,26 @@ def test_the_loss_of_a_last_softmax_or_sigmoid_is_computed_from_its_logits(
     assert float(model.predict(x, verbose=0)[0, -1]) == pytest.approx(0.0, abs=1e-30)
 
 
+def test_classes_are_the_last_axis_of_outputs_with_positions(device: str) -> None:
+    labels = np.array([[0, 2], [1, 1]])
+    chances = np.array([[[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], [[0.3, 0.4, 0.3], [0.25, 0.5, 0.25]]], np.float32)
+    each = -np.log([[0.7, 0.8], [0.4, 0.5]])
+    one_hot = np.eye(3, dtype=np.float32)[labels]
+    for loss, target in ((losses.SparseCategoricalCrossentropy, labels), (losses.CategoricalCrossentropy, one_hot)):
+        assert loss(reduction="none")(target, chances).numpy() == pytest.approx(each, rel=1e-5)
+        assert loss()(target, chances).item() == pytest.approx(each.mean(), rel=1e-5)
+        assert loss(reduction="sum")(target, chances).item() == pytest.approx(each.sum(), rel=1e-5)
+    kept = losses.SparseCategoricalCrossentropy(ignore_class=1)(labels, chances).item()
+    assert kept == pytest.approx(each[0].mean(), rel=1e-5)
+    model = Sequential([Dense(3, input_shape=(2, 5), activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.ones((4, 2, 5), np.float32), np.array([[0, 2]] * 4)
+    model.fit(x, y, verbose=0)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, batch_size=3, verbose=0))
+    with pytest.raises(ShapeError, match=r"expects one class label per sample, shape \(4, 2\)"):
+        model.fit(x, y[:, 0], verbose=0)
+
+
 def test_a_function_as_loss_takes_the_target_first(device: str) -> None:
     def overshoot(y_true: nnkit.Tensor, y_pred: nnkit.Tensor) -> nnkit.Tensor:
         return (y_pred - y_true).mean(dim=-1)

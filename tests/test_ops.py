@@ -364,7 +364,7 @@ REFUSED: dict[str, tuple[type[Exception], str]] = {
         errors.DtypeError, "bitwise_and: expected booleans or whole numbers, got float32; compare first, e.g. x > 0",
     ),
     "Z(2) + 'a'": (
-        errors.DtypeError, "data: expected numbers, got element type <U1; convert to float32 or int64 first",
+        errors.DtypeError, "add: expected a Tensor, a number or numbers, got str: 'a'",
     ),
     "ops.exp(3.0)": (TypeError, "exp: expected a Tensor, got float; make it one with nnkit.tensor(x)"),
 }  # fmt: skip

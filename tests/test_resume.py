@@ -188,7 +188,9 @@ OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "clipping": (shorter(clip_norm=1.0), "clip_norm is None in the checkpoint, 1.0 here"),
     "precision": (shorter(precision="bfloat16"), "precision is None in the checkpoint, 'bfloat16' here"),
     "callbacks": (shorter(callbacks=[EarlyStopping("loss")]), r"\[\] in the checkpoint, \['EarlyStopping'\] here"),
-    "a loader": (shorter(x=DataLoader(TensorDataset(X, Y), 8), y=None, batch_size=32), "x is there in the checkpoint"),
+    "a loader": (
+        shorter(x=DataLoader(TensorDataset(X, Y), 8), y=None, batch_size=None), "x is there in the checkpoint",
+    ),
 }  # fmt: skip
 
 
@@ -235,7 +237,7 @@ def test_another_device_costs_a_warning(tmp_path: Path) -> None:
 
 def test_another_loader_is_refused(tmp_path: Path) -> None:
     def loader(x: np.ndarray = X, size: int = 8) -> Any:
-        return {"x": DataLoader(TensorDataset(x, Y), size), "y": None, "batch_size": 32}
+        return {"x": DataLoader(TensorDataset(x, Y), size), "y": None, "batch_size": None}
 
     fit(classifier(), "sgd", epochs=1, callbacks=[RunCheckpoint(tmp_path / "run")], **loader())
     for other, message in (
@@ -250,7 +252,7 @@ def test_data_that_are_not_the_same_again_are_noticed(tmp_path: Path) -> None:
     def loader(start: float) -> Any:
         return ((X[i : i + 8] + start, Y[i : i + 8]) for i in range(0, 40, 8))
 
-    options: dict[str, Any] = {"y": None, "batch_size": 32, "epochs": 1}
+    options: dict[str, Any] = {"y": None, "batch_size": None, "epochs": 1}
     fit(classifier(), "sgd", x=loader(0.0), callbacks=[RunCheckpoint(tmp_path / NAME, every=2)], **options)
     path = tmp_path / NAME.format(epoch=0, step=2)
     fit(classifier(), "sgd", x=loader(0.0), resume=path, **options)

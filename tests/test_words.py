@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 import nnkit
-from nnkit import nn
+from nnkit import conversions, keras, nn
 from nnkit.__main__ import main
-from nnkit.backends import advice, registry
+from nnkit.backends import Backend, Device, advice, registry
 from nnkit.backends.numpy import NumpyBackend
+from nnkit.errors import DtypeError, ShapeError
 from nnkit.training import EarlyStopping
+from nnkit.utils.data import DataLoader, TensorDataset
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
@@ -124,6 +126,13 @@ def of_backend(**attributes: Any) -> type:
     return type("Own", (NumpyBackend,), attributes)
 
 
+def compiled_keras(loss: str) -> keras.Sequential:
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd", loss)
+    return model
+
+
+LOADER = DataLoader(TensorDataset(nnkit.tensor(X), nnkit.tensor(X)), batch_size=2)
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "an object as a backend": (lambda: registry.register(NumpyBackend(0)), TypeError, "pass the class itself"),  # type: ignore[arg-type]
     "another class as a backend": (lambda: registry.register(dict), TypeError, "got dict"),  # type: ignore[arg-type]
@@ -140,7 +149,40 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError,
         "must return a Tensor, got float",
     ),
-}
+    "a backend that inherits the base's name": (
+        lambda: registry.register(type("Own", (Backend,), {"xp": np})), ValueError, "must be a word",
+    ),
+    "a namespace without arrays": (
+        lambda: registry.register(of_backend(name="own", xp=re)), TypeError, "Own.xp lacks arange, asarray,",
+    ),
+    "arrays to be joined": (lambda: nnkit.cat([nnkit.ones(4, 1), X]), TypeError, r"cat: tensors\[1\] must be a Tensor"),
+    "lists to be stacked": (lambda: nnkit.stack([[1.0], [2.0]]), TypeError, r"stack: tensors\[0\] must be a Tensor"),
+    "a misspelt element type": (
+        lambda: nnkit.zeros(2, dtype="flaot32"), DtypeError, "unknown element type 'flaot32'; did you mean 'float32'",
+    ),
+    "a tensor to a misspelt type": (lambda: nnkit.ones(1).to("flaot32"), DtypeError, "did you mean 'float32'"),
+    "a module to a misspelt type": (lambda: nn.Linear(1, 1).to("flaot32"), DtypeError, "did you mean 'float32'"),
+    "a tensor to a misspelt device": (lambda: nnkit.ones(1).to("cdua"), ValueError, "unknown device 'cdua'"),
+    "a size that is a text": (lambda: nnkit.zeros("a"), TypeError, "size: expected whole numbers"),
+    "a size that is no whole number": (lambda: nnkit.ones(1.5), TypeError, "size: expected whole numbers"),
+    "nothing as an operand": (lambda: nnkit.ones(1) + None, DtypeError, "add: expected a Tensor, a number or numbers"),
+    "a text as a factor": (lambda: nnkit.ones(1, 1) @ "a", DtypeError, "matmul: expected a Tensor, .* got str: 'a'"),
+    "nothing as a tensor": (lambda: nnkit.tensor(None), DtypeError, "data: expected numbers, got NoneType"),
+    "a batch size beside a loader": (
+        lambda: nn.Linear(1, 1).fit(LOADER, loss="mse", batch_size=64), ValueError, "batch_size=64 .* a DataLoader,",
+    ),
+    "a batch size beside Keras's loader": (
+        lambda: compiled_keras("mse").fit(LOADER, batch_size=64), ValueError, "fit: batch_size=64 goes with arrays",
+    ),
+    "one score for Keras's classes": (
+        lambda: compiled_keras("sparse_categorical_crossentropy").fit(X, np.ones(4, int)), ShapeError,
+        r"sparse_categorical_crossentropy needs .*loss=BinaryCrossentropy\(from_logits=True\).*'mean_squared_error'",
+    ),
+    "another shape for Keras's yes or no": (
+        lambda: compiled_keras("binary_crossentropy").fit(X, np.ones((4, 3))), ShapeError,
+        "; binary_crossentropy needs equal shapes",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -209,3 +251,8 @@ def test_a_misspelt_method_of_a_callback_is_noticed() -> None:
 
 def test_losses_are_named_without_regard_to_case() -> None:
     assert isinstance(nn.losses.get("MSE"), nn.MSELoss)
+
+
+def test_a_number_stands_for_a_gpu_as_in_pytorch() -> None:
+    assert conversions.destination((1,), None, None) == (Device("cuda", 1), None)
+    assert conversions.destination((nnkit.ones(1),), None, None) == (nnkit.ones(1).device, nnkit.float32)

@@ -14,11 +14,13 @@ from typing import Any, Self, TypeAlias, TypedDict
 import numpy as np
 
 from nnkit import get_default_dtype, nn
-from nnkit.creation import tensor
+from nnkit.backends.recording import paused
+from nnkit.creation import tensor, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras import initializers, regularizers
 from nnkit.keras.naming import automatic_name
 from nnkit.observer import call
+from nnkit.random import Generator, using
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
 
@@ -40,7 +42,8 @@ class Layer(nn.Module):
     """The base class of Keras layers.
 
     A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
-    it has weights, ``build(self, input_shape)``, which makes them with :meth:`add_weight`. Outside ``fit`` a
+    it has weights, ``build(self, input_shape)``, which makes them with :meth:`add_weight`; the shape of its output is
+    found by a call, unless it defines ``compute_output_shape(self, input_shape)``. Outside ``fit`` a
     layer is in inference mode: ``Dropout`` drops only in ``fit`` or under ``layer(x, training=True)``.
 
     Args:
@@ -93,8 +96,18 @@ class Layer(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define call(self, inputs)")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the output, batch size first, for inputs of ``input_shape``. By default the same."""
-        return tuple(input_shape)
+        """The shape of the output, batch size first, for inputs of ``input_shape``.
+
+        By default it is found by a call on one sample of zeros. A layer that cannot be called so, or is fed inputs
+        whose sizes are not all known, says it itself: ``return (*input_shape[:-1], self.units)``.
+        """
+        if None in input_shape[1:]:
+            raise ValueError(
+                f"the output shape of layer {self.name!r} for inputs of shape {tuple(input_shape)} is not known: "
+                f"define compute_output_shape(self, input_shape) in {type(self).__name__}"
+            )
+        with no_grad(), paused(), using(Generator(0)):
+            return (None, *self(zeros(1, *input_shape[1:])).shape[1:])
 
     def ensure_built(self, input_shape: Sequence[int | None]) -> None:
         """Build the layer, if it is not built yet."""

@@ -37,7 +37,14 @@ __all__ = [
 ]
 
 
-class InputLayer(Layer):
+class _SameShape(Layer):
+    """A layer whose output has the shape of its input."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+
+class InputLayer(_SameShape):
     """States the shape of one sample, at the head of a Sequential model; passes its input on unchanged.
 
     Args:
@@ -181,7 +188,7 @@ class Dense(Layer):
         }
 
 
-class Activation(Layer):
+class Activation(_SameShape):
     """An activation as a layer of its own: ``Activation("relu")``."""
 
     def __init__(self, activation: Any, **options: Unpack[LayerOptions]) -> None:
@@ -198,7 +205,7 @@ class Activation(Layer):
         return {**super().get_config(), "activation": activations.serialize(self.activation) or self.activation}
 
 
-class Dropout(Layer):
+class Dropout(_SameShape):
     """While training, sets a ``rate`` of the elements to 0 and divides the others by ``1 - rate``.
 
     Args:
@@ -269,7 +276,7 @@ class Reshape(Layer):
         return {**super().get_config(), "target_shape": list(self.target_shape)}
 
 
-class ReLU(Layer):
+class ReLU(_SameShape):
     """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``."""
 
     def __init__(
@@ -295,7 +302,7 @@ class ReLU(Layer):
         return {**super().get_config(), **own}
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(_SameShape):
     """``x`` where positive, else ``negative_slope * x``, 0.3 by default (the function of this name: 0.2)."""
 
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
@@ -309,7 +316,7 @@ class LeakyReLU(Layer):
         return {**super().get_config(), "negative_slope": self.negative_slope}
 
 
-class ELU(Layer):
+class ELU(_SameShape):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
@@ -323,7 +330,7 @@ class ELU(Layer):
         return {**super().get_config(), "alpha": self.alpha}
 
 
-class Softmax(Layer):
+class Softmax(_SameShape):
     """Non-negative numbers that sum to 1 along ``axis``."""
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
@@ -338,7 +345,7 @@ class Softmax(Layer):
         return {**super().get_config(), "axis": self.axis}
 
 
-class Identity(Layer):
+class Identity(_SameShape):
     """The input itself."""
 
     def call(self, inputs: Tensor) -> Tensor:

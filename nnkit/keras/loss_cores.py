@@ -36,6 +36,13 @@ EPSILON = 1e-7
 class _Core(nn.Loss):
     """A loss whose sum is the sum over samples; each sample counts the mean over its elements."""
 
+    for_scores, for_numbers = "loss=BinaryCrossentropy(from_logits=True)", "loss='mean_squared_error'"
+    name = ""  # the Keras loss's
+
+    @property
+    def called(self) -> str:
+        return self.name
+
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         if self.reduction == "sum":
             return self.per_sample(prediction, target).sum()
@@ -60,17 +67,21 @@ class Huber(_Core, nn.HuberLoss):
 class Classes(_Core, nn.CrossEntropyLoss):
     """The cross-entropy of class numbers or one-hot rows; the classes are the prediction's last dimension."""
 
+    class_axis = -1
+
     def __init__(self, from_logits: bool, label_smoothing: float = 0.0, ignore_class: int | None = None) -> None:
         super().__init__(label_smoothing=label_smoothing, ignore_index=-100 if ignore_class is None else ignore_class)
         self.from_logits = from_logits
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return super().compute(self._scores(prediction), target, reduction)
+        if are_probabilities(prediction, target):
+            target = _classes_second(target)
+        return super().compute(_classes_second(self._scores(prediction)), target, reduction)
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         if are_probabilities(prediction, target):
             return nn.Loss.terms(self, prediction, target)
-        return super().terms(self._scores(prediction), target)
+        return super().terms(_classes_second(self._scores(prediction)), target)
 
     def _scores(self, prediction: Tensor) -> Tensor:
         """Logits, or something that differs from them by a number for each row."""
@@ -78,12 +89,12 @@ class Classes(_Core, nn.CrossEntropyLoss):
         if not self.from_logits:
             logits = logits_of(prediction, "softmax")
             scores = ops.log(_clipped(prediction)) if logits is None else logits
-        if scores.ndim > 2:
-            raise ShapeError(
-                "a cross-entropy over classes needs predictions (samples, classes), got "
-                f"{tuple(scores.shape)}; put Flatten() before the last Dense, or reshape both"
-            )
         return scores
+
+
+def _classes_second(x: Tensor) -> Tensor:
+    """(B, ..., C) as (B, C, ...), where the core's losses have the classes."""
+    return x if x.ndim <= 2 else ops.permute(x, (0, x.ndim - 1, *range(1, x.ndim - 1)))
 
 
 class BinaryFromLogits(_Core, nn.BCEWithLogitsLoss):

@@ -65,8 +65,10 @@ class Loss:
             raise UnknownNameError("reduction", reduction, [r for r in REDUCTIONS if r])
         self.name = snake_case(type(self).__name__) if name is None else name
         self.reduction = reduction
-        self.core: Any = loss_cores.FunctionCore(self.call, self.name) if core is None else core
-        self.core.reduction = "sum" if reduction == "sum" else "mean"
+        made: Any = loss_cores.FunctionCore(self.call, self.name) if core is None else core
+        made.reduction = "sum" if reduction == "sum" else "mean"
+        made.name = self.name  # for messages
+        self.core = made
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each sample (and of each position, for outputs of rank 3 and more)."""

@@ -20,6 +20,8 @@ from nnkit.keras.naming import configured
 from nnkit.keras.pairing import Pairing, first_inputs
 from nnkit.tape import no_grad
 from nnkit.training.inputs import host_array
+from nnkit.training.sources import yields_batches
+from nnkit.utils.data import Dataset
 
 __all__ = ["Trainer"]
 
@@ -143,6 +145,12 @@ class Trainer(Layer):
         _refuse("fit", validation_steps=(validation_steps, None), validation_freq=(validation_freq, 1))
         loss, size = self._compiled_loss("fit"), DEFAULT_BATCH_SIZE if batch_size is None else batch_size
         x, pairing = self._prepared(x, y, loss)
+        own = getattr(x, "batch_size", None)
+        if batch_size not in (None, own) and yields_batches(x, y) and not isinstance(x, Dataset):
+            raise ValueError(
+                f"fit: batch_size={batch_size} goes with arrays; x is a {type(x).__name__}, which yields batches of "
+                "its own: leave batch_size out"
+            )
         x, y = pairing.data(x, y, size, bool(shuffle))
         chosen = self._begin(callbacks)
         self.history = training.fit(
@@ -152,7 +160,7 @@ class Trainer(Layer):
             loss=loss.core,
             optimizer=self.optimizer,
             epochs=epochs,
-            batch_size=size,
+            batch_size=None if yields_batches(x, y) else batch_size,
             validation_data=pairing.validation(validation_data, size),
             validation_split=validation_split,
             metrics=self._metrics,

@@ -30,6 +30,16 @@ __all__ = [
 class Loss(Module):
     """The base of the losses: a subclass writes ``compute``; ``reduction`` is "mean", "sum" or "none"."""
 
+    #: What messages advise instead: for yes or no from scores, and for numbers.
+    for_scores, for_numbers = "loss='bce_with_logits'", "loss='mse'"
+    #: Which axis of one sample's output has the classes, where there are some.
+    class_axis = 0
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = functions.check_reduction(reduction)

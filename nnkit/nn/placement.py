@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-from nnkit.backends import Device
+from nnkit.conversions import destination
 from nnkit.dtypes import as_dtype, float16, float32, float64, is_float
 from nnkit.errors import DtypeError
 from nnkit.tensor import Tensor, resolve
@@ -13,8 +13,6 @@ from nnkit.tensor import Tensor, resolve
 __all__ = ["Casts", "converter", "replace"]
 
 Convert = Callable[[Tensor], Tensor]
-
-_FLOAT_NAMES = ("bfloat16", "float16", "float32", "float64")
 
 
 class Casts:
@@ -43,13 +41,7 @@ class Casts:
 
 def converter(targets: tuple[Any, ...], device: Any, dtype: Any) -> Convert:
     """The move that ``to(*targets, device=, dtype=)`` asks for; a dtype is for floating tensors only."""
-    for target in targets:
-        if isinstance(target, Tensor):
-            device, dtype = target.device, target.dtype
-        elif isinstance(target, Device) or (isinstance(target, str) and target not in _FLOAT_NAMES):
-            device = target
-        elif target is not None:
-            dtype = target
+    device, dtype = destination(targets, device, dtype)
     if dtype is not None and not is_float(as_dtype(dtype)):
         raise DtypeError(f"dtype: a module holds floating-point numbers, got {as_dtype(dtype)}; use float32 or float64")
     if device is not None:

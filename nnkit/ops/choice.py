@@ -28,7 +28,7 @@ def where(condition: Tensor, x: Any, y: Any) -> Tensor:
     >>> where(tensor([True, False]), 1.0, tensor([5.0, 6.0]))
     tensor([1., 6.])
     """
-    x, y = as_operand(x, condition.device), as_operand(y, condition.device)
+    x, y = as_operand(x, condition.device, "where"), as_operand(y, condition.device, "where")
     dtype = result_type(x, y)
     for value in (x, y):
         check_held("where", value, dtype)
@@ -73,7 +73,7 @@ def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     >>> clamp(tensor([-2, 5]), 0, 3), clamp(tensor([1, 5]), max=2.5)
     (tensor([0, 3]), tensor([1. , 2.5]))
     """
-    min, max = (None if bound is None else as_operand(bound, x.device) for bound in (min, max))
+    min, max = (None if bound is None else as_operand(bound, x.device, "clamp") for bound in (min, max))
     given = [bound for bound in (min, max) if bound is not None]
     if not given:
         raise ShapeError("clamp: expected min, max or both, got neither")

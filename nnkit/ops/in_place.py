@@ -46,7 +46,7 @@ def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
 def copy_into(x: Tensor, source: Any) -> Tensor:
     """x takes the values of ``source``, broadcast and cast, from any device. Returns x."""
     on_tape = open_to_change(x, source)
-    source = operand(source, x)
+    source = operand(source, x, "copy_")
     value = _fitted(source if on_tape else source.detach(), x)
     if on_tape:
         inputs, backend, dtype = (alias(x), value), x.backend, x.dtype

@@ -217,10 +217,10 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     if all(_is_basic(item) for item in items):
         # A copy of a tensor: it may be a part of x, which would be overwritten while it is read.
         part = _slice(x, items)
-        value = shape.clone(value) if isinstance(value, Tensor) else operand(value, x)
+        value = shape.clone(value) if isinstance(value, Tensor) else operand(value, x, "value")
         copy_into(part, _without_lead(value, part.ndim))
         return
-    value = operand(value, x).to(x.device, x.dtype)
+    value = operand(value, x, "value").to(x.device, x.dtype)
     on_tape = open_to_change(x, value)
     positions = _positions(x.shape, items)
     value = _without_lead(value, positions.ndim)

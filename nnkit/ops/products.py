@@ -31,8 +31,8 @@ def matmul(x: Any, y: Any) -> Tensor:
     >>> matmul(nnkit.ones(2, 3), nnkit.ones(3))
     tensor([3., 3.])
     """
-    x = x if isinstance(x, Tensor) else operand(x, y)
-    y = operand(y, x)
+    x = x if isinstance(x, Tensor) else operand(x, y, "matmul")
+    y = operand(y, x, "matmul")
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(f"matmul: expected at least one axis on both sides, got shapes {x.shape} and {y.shape}")
     if x.shape[-1] != y.shape[-2:][0]:

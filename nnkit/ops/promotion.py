@@ -54,11 +54,10 @@ def check_held(name: str, number: Any, dtype: np.dtype) -> None:
         raise DtypeError(f"{name}: {number} is out of range for {dtype}; convert the tensor first, e.g. with .long()")
 
 
-def operand(value: Any, other: Tensor) -> Tensor:
+def operand(value: Any, other: Tensor, name: str) -> Tensor:
     """``value`` as a tensor beside ``other``: a Python number takes its type, where that loses nothing of its kind."""
-    if isinstance(value, Tensor):
-        return value
-    return tensor(value, dtype=result_type(other, value) if isinstance(value, Number) else None, device=other.device)
+    value = as_operand(value, other.device, name)
+    return tensor(value, dtype=result_type(other, value), device=other.device) if isinstance(value, Number) else value
 
 
 def pair(name: str, x: Any, y: Any, floats: bool = False) -> tuple[Tensor, Tensor, Backend, tuple[int, ...]]:
@@ -73,16 +72,20 @@ def pair(name: str, x: Any, y: Any, floats: bool = False) -> tuple[Tensor, Tenso
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         raise TypeError(f"{name}: expected at least one Tensor, got {type(x).__name__} and {type(y).__name__}")
     device = x.device if isinstance(x, Tensor) else y.device
-    x, y = as_operand(x, device), as_operand(y, device)
+    x, y = as_operand(x, device, name), as_operand(y, device, name)
     dtype = result_type(x, y)
     dtype = dtypes.get_default_dtype() if floats and not dtypes.is_float(dtype) else dtype
     first, second = (t.to(dtype) if isinstance(t, Tensor) else tensor(t, dtype=dtype, device=device) for t in (x, y))
     return first, second, same_backend(name, first, second), broadcast_shape(name, first, second)
 
 
-def as_operand(value: Any, device: Any) -> Any:
-    """A tensor or a number as it is, whatever else holds numbers as a tensor."""
-    return value if isinstance(value, Tensor) or isinstance(value, Number) else tensor(value, device=device)
+def as_operand(value: Any, device: Any, name: str) -> Any:
+    """A tensor or a number as it is, whatever else holds numbers as a tensor. Raises DtypeError for what holds none."""
+    if isinstance(value, Tensor) or isinstance(value, Number):
+        return value
+    if value is None or isinstance(value, (str, bytes, dict, set)):
+        raise DtypeError(f"{name}: expected a Tensor, a number or numbers, got {type(value).__name__}: {value!r}")
+    return tensor(value, device=device)
 
 
 def broadcast_shape(name: str, *tensors: Tensor) -> tuple[int, ...]:

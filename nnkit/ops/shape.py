@@ -146,7 +146,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     >>> cat([nnkit.ones(1), nnkit.zeros(2)])
     tensor([1., 0., 0.])
     """
-    tensors = list(tensors)
+    tensors = _tensors("cat", tensors)
     if not tensors:
         raise ShapeError("cat: expected at least one tensor, got none")
     backend, first = same_backend("cat", *tensors), tensors[0]
@@ -184,11 +184,22 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 @op
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
-    tensors = list(tensors)
+    tensors = _tensors("stack", tensors)
     if not tensors or any(t.shape != tensors[0].shape for t in tensors):
         got = " and ".join(str(t.shape) for t in tensors) or "none"
         raise ShapeError(f"stack: expected tensors of one shape, got {got}")
     return cat([unsqueeze(t, dim) for t in tensors], dim)
+
+
+def _tensors(name: str, given: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors to be joined. Raises TypeError for what is none."""
+    tensors = list(given)
+    for number, one in enumerate(tensors):
+        if not isinstance(one, Tensor):
+            raise TypeError(
+                f"{name}: tensors[{number}] must be a Tensor, got {type(one).__name__}: make it one with nnkit.tensor"
+            )
+    return tensors
 
 
 def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:

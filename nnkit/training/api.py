@@ -28,7 +28,7 @@ from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
 from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
-from nnkit.training.sources import DEFAULT_BATCH_SIZE, Plan, evaluation_source, input_batches, training_sources
+from nnkit.training.sources import Plan, evaluation_source, input_batches, training_sources
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 from nnkit.training.trainer import Trainer
 
@@ -57,7 +57,7 @@ def fit(
     loss: str | Callable[..., Any],
     optimizer: str | Optimizer | None = "adam",
     epochs: int = 1,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     validation_data: Any = None,
     validation_split: float = 0.0,
     metrics: Sequence[Any] = (),
@@ -85,6 +85,7 @@ def fit(
     - ``loss``: a name ("mse", "cross_entropy", "bce_with_logits", ...), a Module, or a function (prediction, target) ->
       scalar Tensor; ``model.penalty()`` is added
     - ``optimizer``: a name, an optimizer of the model's parameters, or None for the one of the last ``fit``
+    - ``batch_size``: rows of a batch of arrays, 32 unless given; what yields batches of its own takes none
     - ``epochs``, ``initial_epoch``: epochs ``initial_epoch`` to ``epochs`` - 1 are run
     - ``validation_data``: (x, y), (x, y, sample_weight) or a loader; ``validation_split``: or the last share of x and y
     - ``metrics``: names, Metrics or functions, computed while training, and in validation; those that need all samples

@@ -28,7 +28,7 @@ DEFAULT_BATCH_SIZE = 32
 class Plan:
     """How the training data are cut into batches and what is kept for validation."""
 
-    batch_size: int = DEFAULT_BATCH_SIZE
+    batch_size: int | None = None  # DEFAULT_BATCH_SIZE
     shuffle: bool = True
     seed: int | None = None
     epochs: int = 1
@@ -37,7 +37,8 @@ class Plan:
     validation_split: float = 0.0
 
     def __post_init__(self) -> None:
-        positive_integer(self.batch_size, "batch_size")
+        if self.batch_size is not None:
+            positive_integer(self.batch_size, "batch_size")
         if self.steps_per_epoch is not None:
             positive_integer(self.steps_per_epoch, "steps_per_epoch")
         if not isinstance(self.validation_split, (int, float)) or not 0.0 <= self.validation_split < 1.0:
@@ -48,6 +49,11 @@ class Plan:
         if self.validation_split and self.validation_data is not None:
             raise ValueError("validation_split and validation_data were both given; pass one of them")
 
+    @property
+    def rows(self) -> int:
+        """Samples of a batch of arrays."""
+        return DEFAULT_BATCH_SIZE if self.batch_size is None else self.batch_size
+
 
 def training_sources(door: Door, x: Any, y: Any, weight: Any, plan: Plan) -> tuple[Source, Source | None]:
     """The sources of training and validation batches; all arrays are checked, and moved to the device, here."""
@@ -55,17 +61,17 @@ def training_sources(door: Door, x: Any, y: Any, weight: Any, plan: Plan) -> tup
     source: Source
     if yields_batches(x, y):
         _refuse_for_loaders(weight, plan, x)
-        source = door.loader(_loader_of(x, plan.batch_size, plan.shuffle), plan.steps_per_epoch, by_class=True)
+        source = door.loader(_loader_of(x, plan.rows, plan.shuffle), plan.steps_per_epoch, by_class=True)
     else:
         _require_targets(x, y)
         data = door.checked(x, y, weight, by_class=True)
         kept = None
         if plan.validation_split:
             data, kept = _split(door, data, x, y, weight, plan.validation_split)
-        size = _fitting_batch_size(plan.batch_size, len(data.x))
+        size = _fitting_batch_size(plan, len(data.x))
         source = _array_source(door, data, size, plan)
         if kept is not None:
-            return source, _array_source(door, kept, min(plan.batch_size, len(kept.x)))
+            return source, _array_source(door, kept, min(plan.rows, len(kept.x)))
     if plan.validation_data is None:
         return source, None
     return source, _validation_source(door, plan)
@@ -158,6 +164,11 @@ def _refuse_for_loaders(weight: Any, plan: Plan, x: Any) -> None:
         raise DataError("sample_weight goes with arrays; a loader yields (x, y, sample_weight) instead")
     if plan.validation_split:
         raise ValueError("validation_split goes with arrays; with a loader pass validation_data")
+    if plan.batch_size not in (None, getattr(x, "batch_size", None)) and not isinstance(x, Dataset):
+        raise ValueError(
+            f"batch_size={plan.batch_size} goes with arrays and Datasets; x is a {type(x).__name__}, which yields "
+            "batches of its own: leave batch_size out, or give it where those are made"
+        )
     if isinstance(x, Iterator) and plan.epochs > 1 and plan.steps_per_epoch is None:
         raise ValueError(
             f"x is a {type(x).__name__}, which can be read only once, and epochs={plan.epochs}: pass "
@@ -179,12 +190,12 @@ def _split(door: Door, data: HostData, x: Any, y: Any, weight: Any, share: float
     return data.part(slice(0, first)), kept
 
 
-def _fitting_batch_size(batch_size: int, samples: int) -> int:
-    if batch_size > samples and batch_size != DEFAULT_BATCH_SIZE:
+def _fitting_batch_size(plan: Plan, samples: int) -> int:
+    if plan.batch_size is not None and plan.batch_size > samples:
         warnings.warn(
-            f"batch_size {batch_size} is larger than the {samples} training samples; using {samples}", stacklevel=4
+            f"batch_size {plan.batch_size} is larger than the {samples} training samples; using {samples}", stacklevel=4
         )
-    return min(batch_size, samples)
+    return min(plan.rows, samples)
 
 
 def _validation_source(door: Door, plan: Plan) -> Source:
@@ -197,9 +208,9 @@ def _validation_source(door: Door, plan: Plan) -> Source:
         )
     if isinstance(data, tuple) and len(data) in (2, 3):
         x, y, *weight = data
-        return evaluation_source(door, x, y, weight[0] if weight else None, plan.batch_size, where)
+        return evaluation_source(door, x, y, weight[0] if weight else None, plan.rows, where)
     if not yields_batches(data, None):
         raise DataError(
             f"validation_data is a {type(data).__name__}; expected (x, y), (x, y, sample_weight) or a DataLoader"
         )
-    return evaluation_source(door, data, None, None, plan.batch_size, where)
+    return evaluation_source(door, data, None, None, plan.rows, where)

@@ -48,17 +48,17 @@ class Targets:
 
     def _converted(self, value: Any, name: str) -> np.ndarray:
         if isinstance(self.loss, _LABELS):
-            return self._for_labels(value, name)
+            return self._for_labels(self.loss, value, name)
         array = _with_samples(host_array(value, name), name)
         if not isinstance(self.loss, losses.Loss):
             self._warn_of_broadcast(array, name)
             return array.astype(np.int64) if array.dtype.kind in "biu" else floats(array, name, self.dtype)
         self._refuse_other_shape(array, name)
         if isinstance(self.loss, _BINARY):
-            _check_range(array, name, type(self.loss).__name__)
+            _check_range(array, name, self.loss)
         return floats(array, name, self.dtype)
 
-    def _for_labels(self, value: Any, name: str) -> np.ndarray:
+    def _for_labels(self, loss: losses.Loss, value: Any, name: str) -> np.ndarray:
         try:
             array = _with_samples(host_array(value, name), name)
         except DtypeError as error:
@@ -68,26 +68,28 @@ class Targets:
                 f"{name} holds text; class labels are integers from 0: "
                 f"{variable(name)} = numpy.unique({variable(name)}, return_inverse=True)[1]"
             ) from error
-        classes, kind = self.output[0] if self.output else 1, type(self.loss).__name__
+        sizes, kind = list(self.output), loss.called
+        classes = sizes.pop(loss.class_axis) if sizes else 1
+        rest = tuple(sizes)
         if classes == 1:
             raise ShapeError(
                 f"the model puts out 1 score per sample; {kind} needs one for each class, at least 2. "
-                "For yes or no with one output use 'bce_with_logits', for numbers 'mse'"
+                f"For yes or no with one output use {loss.for_scores}, for numbers {loss.for_numbers}"
             )
-        if array.shape[1:] == self.output and isinstance(self.loss, losses.CrossEntropyLoss):
-            _check_range(array, name, kind)
+        if array.shape[1:] == self.output and isinstance(loss, losses.CrossEntropyLoss):
+            _check_range(array, name, loss)
             return floats(array, name, self.dtype)
-        if array.shape[1:] != self.output[1:]:
-            column = array.shape[1:] == (1, *self.output[1:])
+        if array.shape[1:] != rest:
+            column = array.shape[1:] == (1, *rest)
             fix = f": write {variable(name)}.reshape(-1)" if column and array.ndim == 2 else ""
             raise ShapeError(
                 f"{name} has shape {_shape(array)}; {kind} expects one class label per sample, "
-                f"shape {_shape_of(len(array), self.output[1:])}{fix}"
+                f"shape {_shape_of(len(array), rest)}{fix}"
             )
         if array.dtype.kind == "f":
             raise LabelError(
                 f"{name} holds {array.dtype} numbers; class labels are integers: "
-                f"write {variable(name)}.astype('int64'), or use a regression loss such as 'mse'"
+                f"write {variable(name)}.astype('int64'), or, for numbers, {loss.for_numbers}"
             )
         return self._labels(array, classes, name)
 
@@ -103,13 +105,16 @@ class Targets:
             )
         return labels.astype(np.int64)
 
+    def _called(self) -> str:
+        return self.loss.called if isinstance(self.loss, losses.Loss) else type(self.loss).__name__
+
     def _refuse_other_shape(self, array: np.ndarray, name: str) -> None:
         if array.shape[1:] == self.output:
             return
         fix = _reshape_fix(array.shape[1:], self.output, name)
         raise ShapeError(
             f"{name} has shape {_shape(array)} but the model's output for it has shape "
-            f"{_shape_of(len(array), self.output)}; {type(self.loss).__name__} needs equal shapes{fix}"
+            f"{_shape_of(len(array), self.output)}; {self._called()} needs equal shapes{fix}"
         )
 
     def _warn_of_broadcast(self, array: np.ndarray, name: str) -> None:
@@ -199,7 +204,7 @@ def _with_samples(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def _check_range(array: np.ndarray, name: str, loss: str) -> None:
+def _check_range(array: np.ndarray, name: str, loss: losses.Loss) -> None:
     """Probabilities lie between 0 and 1; NaN is left to ``floats``, which says where it is."""
     bad = (array < 0) | (array > 1)
     if bad.any():
@@ -207,7 +212,7 @@ def _check_range(array: np.ndarray, name: str, loss: str) -> None:
         fix = f": for labels -1 and 1 write ({variable(name)} + 1) / 2" if set(np.unique(array)) <= {-1, 1} else ""
         raise LabelError(
             f"{name} holds {count} value{'s' if count > 1 else ''} outside 0 to 1: the first, {array[place]}, is in "
-            f"{where}. {loss} expects probabilities or labels 0 and 1{fix}"
+            f"{where}. {loss.called} expects probabilities or labels 0 and 1{fix}"
         )
 
 
