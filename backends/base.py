@@ -32,7 +32,8 @@ PRIMITIVES = (
 #: What the bodies here call of a namespace, besides the words of formulas.
 NAMESPACE = (
     "arange", "asarray", "astype", "bool", "broadcast_to", "empty", "expand_dims", "float32", "float64", "int64",
-    "matmul", "max", "permute_dims", "reshape", "sum", "take", "uint64", "zeros_like", *ARRAY_NAMES.values(),
+    "isfinite", "matmul", "max", "permute_dims", "reshape", "sum", "take", "uint64", "zeros_like",
+    *ARRAY_NAMES.values(),
 )  # fmt: skip
 
 
@@ -317,8 +318,14 @@ class Backend(Memory):
         rows, width = out.shape[0], math.prod(out.shape[1:])
         wanted = xp.arange(rows, dtype=indices.dtype)
         hits = xp.astype(xp.expand_dims(wanted, axis=1) == indices, out.dtype)
-        total = xp.matmul(hits, xp.reshape(y, (y.shape[0], width)))
-        self._write(out + xp.reshape(total, out.shape), out)
+        y = xp.reshape(y, (y.shape[0], width))
+        total = xp.matmul(hits, xp.where(xp.isfinite(y), y, xp.zeros_like(y)))
+        # 0 times what is infinite or NaN would be NaN in every row, so rows that take some are counted apart.
+        unknown = y != y
+        signs = (xp.astype((y == end) | unknown, out.dtype) for end in (math.inf, -math.inf))
+        up, down = (xp.matmul(hits, sign) > 0 for sign in signs)
+        infinite = xp.where(up, xp.where(down, total * math.nan, total + math.inf), total - math.inf)
+        self._write(out + xp.reshape(xp.where(up | down, infinite, total), out.shape), out)
 
     # ---- primitives: random numbers -------------------------------------------------------------------------------
 

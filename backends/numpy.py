@@ -107,4 +107,5 @@ class NumpyBackend(Backend):
         np.take(x, indices, axis=0, out=out, mode="clip")
 
     def add_rows(self, y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
-        np.add.at(out, indices, y)
+        with self.quietly():
+            np.add.at(out, indices, y)

@@ -194,6 +194,7 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 
 BINARY = ([1, 1, 0, 0], [[0.98], [1.0], [0.0], [0.6]])
 CLASSES = [[0.1, 0.9, 0.8], [0.05, 0.95, 0.0]]
+RANKED, RANKS = ([0, 0, 1, 1], [[0.1], [0.4], [0.35], [0.8]]), [1, 0, 0.5, 1]
 METRICS: list[tuple[metrics.Metric, Any, Any, float, tuple[list[float], float]]] = [
     (metrics.BinaryAccuracy(), *BINARY, 0.75, ([1, 0, 0, 1], 0.5)),
     (metrics.BinaryAccuracy(threshold=0.7), *BINARY, 1.0, ([1, 0, 0, 1], 1.0)),
@@ -206,6 +207,15 @@ METRICS: list[tuple[metrics.Metric, Any, Any, float, tuple[list[float], float]]]
     (metrics.Precision(), [0, 1, 1, 1], [[1.0], [0.0], [1.0], [1.0]], 2 / 3, ([0, 0, 1, 0], 1.0)),
     (metrics.Recall(), [0, 1, 1, 1], [[1.0], [0.0], [1.0], [1.0]], 2 / 3, ([0, 0, 1, 0], 1.0)),
     (metrics.Precision(thresholds=0.9), [[0, 1], [1, 0]], [[0.2, 0.95], [0.8, 0.95]], 0.5, ([1, 0], 1.0)),
+    (metrics.AUC(), *RANKED, 0.75, (RANKS, 1.0)),
+    (metrics.AUC(num_thresholds=3), [0, 0, 1, 1], [[0.0], [0.5], [0.3], [0.9]], 0.75, ([1, 0, 0, 1], 1.0)),
+    (metrics.AUC(thresholds=[0.5, 0.2]), *RANKED, 0.875, (RANKS, 1.0)),
+    (metrics.AUC(thresholds=[0.2, 0.5], summation_method="minoring"), *RANKED, 0.75, (RANKS, 1.0)),
+    (metrics.AUC(thresholds=[0.2, 0.5], summation_method="majoring"), *RANKED, 1.0, (RANKS, 1.0)),
+    (metrics.AUC(curve="PR"), *RANKED, 0.797267, (RANKS, 1.0)),
+    (metrics.AUC(curve="PR", thresholds=[0.2, 0.5]), *RANKED, 0.887327, (RANKS, 1.0)),
+    (metrics.AUC(curve="PR", summation_method="minoring"), *RANKED, 0.25, (RANKS, 1 / 3)),
+    (metrics.AUC(curve="PR", summation_method="majoring"), *RANKED, 0.833333, (RANKS, 1.0)),
     (metrics.MeanSquaredError(), PAIRS, [[1.0, 1.0], [0.0, 0.0]], 0.25, ([1, 0], 0.5)),
     (metrics.RootMeanSquaredError(), PAIRS, [[1.0, 1.0], [0.0, 0.0]], 0.5, ([1, 0], 0.5**0.5)),
     (metrics.MeanAbsoluteError(), PAIRS, [[1.0, 1.0], [0.0, 0.0]], 0.25, ([1, 0], 0.5)),
@@ -228,6 +238,17 @@ def test_metrics(
     metric.reset_state()
     weights, value = weighted
     assert metric(target, prediction, weights) == pytest.approx(value, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("options", "area"),
+    [({}, 0.8125), ({"multi_label": True}, 0.75), ({"multi_label": True, "label_weights": [1.0, 3.0]}, 0.75)],
+)
+def test_the_area_of_several_outputs(options: dict[str, Any], area: float, device: str) -> None:
+    y, p = [[0, 1], [1, 0], [1, 1], [0, 0]], np.array([[0.1, 0.9], [0.6, 0.2], [0.4, 0.3], [0.5, 0.35]])
+    assert metrics.AUC(**options)(y, p) == pytest.approx(area, abs=1e-6)
+    logits = np.log(p / (1 - p))
+    assert metrics.AUC(from_logits=True, **options)(y, logits) == pytest.approx(area, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", [case[0] for case in METRICS])

@@ -106,6 +106,12 @@ CASES: dict[str, tuple[Metric, np.ndarray, np.ndarray, Callable[..., Any], Decid
     "matthews of one decision": (Matthews(), PROBABILITIES * 0, YES, sk.matthews_corrcoef, likely, {}),
     "precision of many": (Precision(average="macro", threshold=0.0), SCORES, MANY, sk.precision_score, positive, MACRO),
     "f1 of many": (F1(average="micro", threshold=0.0), SCORES, MANY, sk.f1_score, positive, MICRO),
+    "f1 macro of yes": (F1(average="macro"), PROBABILITIES, YES, sk.f1_score, likely, MACRO),
+    "recall macro of no": (Recall(average="macro", pos_label=0), PROBABILITIES, YES, sk.recall_score, likely, MACRO),
+    "precision micro of yes": (Precision(average="micro"), PROBABILITIES, YES, sk.precision_score, likely, MICRO),
+    "f1 weighted of yes": (F1(average="weighted"), PROBABILITIES, YES, sk.f1_score, likely, WEIGHTED),
+    "f1 macro of logits": (F1(average="macro", threshold=0.0), SCORES[:, :1], YES, sk.f1_score, positive, MACRO),
+    "macro of one decision": (F1(average="macro"), PROBABILITIES * 0, YES * 0, sk.f1_score, likely, MACRO),
     "nobody said yes": (Precision(), PROBABILITIES * 0, YES, sk.precision_score, likely, {"zero_division": 0}),
     "mse": (MSE(), VALUES, TRUE_VALUES, sk.mean_squared_error, doubles, {}),
     "mae": (MAE(), VALUES, TRUE_VALUES, sk.mean_absolute_error, doubles, {}),
@@ -152,6 +158,10 @@ def test_log_loss(weight: np.ndarray | None, device: str) -> None:
     expected = sk.log_loss(LABELS, p, labels=range(7), sample_weight=weight)
     for metric, given in ((LogLoss(from_logits=True), SCORES), (LogLoss(), p)):
         assert measured(metric, [9], given, LABELS, weight) == pytest.approx(expected, rel=1e-6)
+    for dtype in (np.float32, np.float64):  # which keep another distance from 0 and 1
+        certain = YES.astype(dtype)
+        expected = sk.log_loss(1 - YES, certain, sample_weight=weight)
+        assert measured(LogLoss(), [9], certain, 1 - YES, weight) == pytest.approx(expected, rel=1e-6)
     expected = sk.log_loss(YES, PROBABILITIES, sample_weight=weight)
     logits = np.log(PROBABILITIES / (1 - PROBABILITIES))
     for metric, given in ((LogLoss(from_logits=True), logits), (LogLoss(), PROBABILITIES)):
@@ -248,7 +258,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: table.get(Accuracy), TypeError, "write Accuracy"),
     (lambda: TopKAccuracy(0), ValueError, "k must be at least 1"),
     (lambda: F1(average="maco"), UnknownNameError, "did you mean 'macro'"),
-    (lambda: F1(average="binary").result(np.ones(9)), ShapeError, "average='binary' needs 1 or 2 outputs, got 3"),
+    (lambda: F1(average="binary").result(np.ones(10)), ShapeError, "average='binary' needs 1 or 2 outputs, got 3"),
     (lambda: MSE().sums(nnkit.zeros(3), nnkit.zeros(3, 1)), ShapeError, "of one shape, got"),
     (lambda: Accuracy().sums(nnkit.zeros(3, 2), nnkit.zeros(3, 3)), ShapeError, "labels"),
     (lambda: table.get(lambda p, t: p).sums(nnkit.zeros(3), nnkit.zeros(3)), ShapeError, "must return a scalar"),

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from nnkit import get_default_dtype, ops
+from nnkit import ops
 from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
 from nnkit.keras import losses
+from nnkit.keras.auc import AUC
+from nnkit.keras.metric import Metric
 from nnkit.keras.naming import resolve
 from nnkit.keras.shapes import as_labels, matched
 from nnkit.observer import call
@@ -25,6 +27,7 @@ from nnkit.tensor import Tensor
 from nnkit.training import metrics as core
 
 __all__ = [
+    "AUC",
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
@@ -45,51 +48,6 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "get",
 ]
-
-
-class Metric(core.Metric):
-    """The base class: a metric of the core that can also be fed batches by hand.
-
-    >>> metric = BinaryAccuracy()
-    >>> metric.update_state([1, 1, 0, 0], [[0.98], [1.0], [0.0], [0.6]])
-    >>> metric.result()
-    0.75
-    """
-
-    #: The arguments of the constructor besides the name, which are attributes, too.
-    config_names: ClassVar[tuple[str, ...]] = ()
-    _total: np.ndarray | None = None
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch; ``sample_weight`` has one number per sample."""
-        prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
-        target = self.paired(as_tensor(y_true, device=prediction.device), tuple(prediction.shape))
-        weight = None if sample_weight is None else as_tensor(sample_weight, dtype=prediction.dtype)
-        if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
-            weight = weight.reshape(-1)
-        added = self.sums(prediction.detach(), target, weight).numpy()
-        self._total = added.copy() if self._total is None else self._total + added
-
-    def reset_state(self) -> None:
-        """Forget the batches."""
-        self._total = None
-
-    def result(self, sums: np.ndarray | None = None) -> float:
-        """The metric over all batches so far; 0 before the first."""
-        total = self._total if sums is None else sums
-        return 0.0 if total is None else super().result(total)
-
-    def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
-        """The target in the shape that goes with an output."""
-        return matched(target, output_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that rebuild this metric."""
-        return {"name": self.name, **{option: getattr(self, option) for option in self.config_names}}
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-        self.update_state(y_true, y_pred, sample_weight)
-        return self.result()
 
 
 # ---- accuracies -------------------------------------------------------------------------------------------
@@ -161,7 +119,18 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
 # ---- counts -----------------------------------------------------------------------------------------------
 
 
-class Precision(Metric, core.Precision):
+class _Together(Metric):
+    """A share of counts, those of all outputs together."""
+
+    def result(self, sums: np.ndarray | None = None) -> float:
+        total = self._total if sums is None else sums
+        if total is None:
+            return 0.0
+        shares = self.score(*np.asarray(total)[:-1].reshape(3, -1).sum(axis=1, keepdims=True))  # type: ignore[attr-defined]
+        return float(shares[0])
+
+
+class Precision(_Together, core.Precision):
     """Of the outputs above ``thresholds`` (0.5), the share that the target confirms; 0 where there are none.
 
     Several outputs are counted together, so one-hot targets are needed there.
@@ -170,17 +139,17 @@ class Precision(Metric, core.Precision):
     config_names = ("thresholds",)
 
     def __init__(self, thresholds: float | None = None, name: str = "precision") -> None:
-        super().__init__(name, average="micro", threshold=_threshold("Precision", thresholds))
+        super().__init__(name, threshold=_threshold("Precision", thresholds))
         self.thresholds = thresholds
 
 
-class Recall(Metric, core.Recall):
+class Recall(_Together, core.Recall):
     """Of the outputs that the target calls positive, the share above ``thresholds`` (0.5); 0 where none are."""
 
     config_names = ("thresholds",)
 
     def __init__(self, thresholds: float | None = None, name: str = "recall") -> None:
-        super().__init__(name, average="micro", threshold=_threshold("Recall", thresholds))
+        super().__init__(name, threshold=_threshold("Recall", thresholds))
         self.thresholds = thresholds
 
 
@@ -310,6 +279,7 @@ class KLDivergence(_LossMetric):
 
 _CLASSES: dict[str, type[Metric]] = {
     "accuracy": Accuracy,
+    "auc": AUC,
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,

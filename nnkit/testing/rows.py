@@ -71,6 +71,21 @@ def _add_rows(dtype: str, layout: str) -> Case:
     return Case(f"add_rows-{layout}-{dtype}", "add_rows", check)
 
 
+def _add_infinite_rows(dtype: str) -> Case:
+    """What is infinite or NaN reaches the rows that it is added to, and no others."""
+
+    def check(backend: Backend) -> None:
+        inf, nan = np.inf, np.nan
+        bench = Bench(backend, "contiguous")
+        y = np.array([[1, inf], [2, -inf], [nan, 3], [4, inf], [5, 6]], dtype)
+        out = bench.changing(np.ones((5, 2), dtype))
+        backend.add_rows(bench.given(y), bench.given(np.array([0, 0, 1, 2, 3])), out)
+        bench.equal(out, np.array([[4, nan], [nan, 4], [5, inf], [6, 7], [1, 1]], dtype), "infinite rows")
+        bench.finish()
+
+    return Case(f"add_rows-infinite-{dtype}", "add_rows", check)
+
+
 # ---- random numbers ---------------------------------------------------------------------------------------------
 
 #: Seed and draw number; the extremes of int64 too.
@@ -161,6 +176,7 @@ CASES = [
     *(_take_rows(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
     *(_take_batch(dtype, layout) for dtype in (*FLOATS, "int64") for layout in LAYOUTS),
     *(_add_rows(dtype, layout) for dtype in FLOATS for layout in LAYOUTS),
+    *(_add_infinite_rows(dtype) for dtype in FLOATS),
     Case("next_key", "next_key", _next_key),
     Case("random_bits", "random_bits", _random_bits),
     *(_uniform(dtype, layout) for dtype in FLOATS for layout in LAYOUTS),

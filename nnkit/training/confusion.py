@@ -96,23 +96,25 @@ class LogLoss(Metric):
         self.from_logits = from_logits
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        # As scikit-learn: the least step of float64 or float32 away from 0.
+        least = float(np.finfo(np.float64 if prediction.dtype == np.float64 else np.float32).eps)
         if prediction.ndim == 1 or prediction.shape[-1] == 1:
             p, t = columns(self.name, prediction, target)
-            losses = -(t * self._log(ops.sigmoid(p) if self.from_logits else p))
-            losses = losses - (1.0 - t) * self._log(ops.sigmoid(-p) if self.from_logits else 1.0 - p)
+            losses = -(t * _log(ops.sigmoid(p) if self.from_logits else p, least))
+            losses = losses - (1.0 - t) * _log(ops.sigmoid(-p) if self.from_logits else 1.0 - p, least)
         else:
             true = one_hot(labels_of(self.name, prediction, target), prediction).double()
             p = prediction.double()
-            scores = ops.log_softmax(p, dim=1) if self.from_logits else self._log(p / p.sum(dim=1, keepdim=True))
+            scores = ops.log_softmax(p, dim=1) if self.from_logits else _log(p / p.sum(dim=1, keepdim=True), least)
             losses = -(scores * true).sum(dim=1, keepdim=True)
         return weighted_sum(ops.cat([losses, ones(losses)], dim=1), weight)
 
-    @staticmethod
-    def _log(p: Tensor) -> Tensor:
-        return ops.log(ops.clamp(p, 1.1920929e-07, 1.0))  # as scikit-learn: float32's least step away from 0
-
     def result(self, sums: np.ndarray) -> float:
         return ratio(sums[0], sums[1])
+
+
+def _log(p: Tensor, least: float) -> Tensor:
+    return ops.log(ops.clamp(p, least, 1.0))
 
 
 metrics.NAMES.update(balanced_accuracy=BalancedAccuracy, log_loss=LogLoss, matthews=Matthews)

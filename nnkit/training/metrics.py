@@ -247,11 +247,20 @@ class _Counts(Decision):
             labels = labels_of(self.name, prediction, target)
             guess = one_hot(prediction.argmax(dim=-1), prediction).double()
             true = one_hot(labels, prediction).double()
-        return weighted_sum(ops.cat([guess * true, guess, true], dim=1), weight)
+        return weighted_sum(ops.cat([guess * true, guess, true, ones(guess)[:, :1]], dim=1), weight)
 
     def result(self, sums: np.ndarray) -> Any:
-        counts = sums.reshape(3, -1)
-        classes, several = counts.shape[1], self.threshold is not None
+        counts, total = sums[:-1].reshape(3, -1), sums[-1]
+        if counts.shape[1] == 1 and self.average in ("macro", "micro", "weighted"):  # of yes and of no
+            hits, guessed, actual = counts
+            counts = np.stack(
+                [[total - guessed - actual + hits, hits], [total - guessed, guessed], [total - actual, actual]]
+            )
+            return self._averaged(counts.reshape(3, 2), several=False)
+        return self._averaged(counts, self.threshold is not None)
+
+    def _averaged(self, counts: np.ndarray, several: bool) -> Any:
+        classes = counts.shape[1]
         if self.average is None:
             return self.score(*counts)
         if self.average == "binary" and classes > 2:

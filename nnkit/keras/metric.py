@@ -1,0 +1,61 @@
+"""The base of Keras's metrics: one of the core that can also be fed batches by hand."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nnkit import get_default_dtype
+from nnkit.creation import as_tensor
+from nnkit.keras.shapes import matched
+from nnkit.tensor import Tensor
+from nnkit.training import metrics as core
+
+__all__ = ["Metric"]
+
+
+class Metric(core.Metric):
+    """The base class: a metric of the core that can also be fed batches by hand.
+
+    >>> from nnkit.keras.metrics import BinaryAccuracy
+    >>> metric = BinaryAccuracy()
+    >>> metric.update_state([1, 1, 0, 0], [[0.98], [1.0], [0.0], [0.6]])
+    >>> metric.result()
+    0.75
+    """
+
+    #: The arguments of the constructor besides the name, which are attributes, too.
+    config_names: ClassVar[tuple[str, ...]] = ()
+    _total: np.ndarray | None = None
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch; ``sample_weight`` has one number per sample."""
+        prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
+        target = self.paired(as_tensor(y_true, device=prediction.device), tuple(prediction.shape))
+        weight = None if sample_weight is None else as_tensor(sample_weight, dtype=prediction.dtype)
+        if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
+            weight = weight.reshape(-1)
+        added = self.sums(prediction.detach(), target, weight).numpy()
+        self._total = added.copy() if self._total is None else self._total + added
+
+    def reset_state(self) -> None:
+        """Forget the batches."""
+        self._total = None
+
+    def result(self, sums: np.ndarray | None = None) -> float:
+        """The metric over all batches so far; 0 before the first."""
+        total = self._total if sums is None else sums
+        return 0.0 if total is None else super().result(total)
+
+    def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
+        """The target in the shape that goes with an output."""
+        return matched(target, output_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild this metric."""
+        return {"name": self.name, **{option: getattr(self, option) for option in self.config_names}}
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
