@@ -8,6 +8,7 @@ Everything here is about addresses: ``shadow`` gives those of a device's array t
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,18 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 class Lease:
     """What an array of the pool stands on; when the array and its views are gone, the block is free again."""
 
-    __slots__ = ("__weakref__", "block", "pool")
+    __slots__ = ("__weakref__", "pool")
 
     def __init__(self, pool: Pool, block: Block) -> None:
         self.pool = pool
-        self.block = block
+        pool.let(self, block)
 
-    def __del__(self) -> None:
-        self.pool.free.append(self.block)
+
+class _Let(weakref.ref[Lease]):
+    """The lease of a block, seen from the pool."""
+
+    __slots__ = ("block",)
+    block: Block
 
 
 class _HostLease(Lease):
@@ -62,6 +67,8 @@ class Pool:
 
     def __init__(self) -> None:
         self.free: list[Block] = []
+        self._let: dict[int, _Let] = {}
+        self._ended: list[_Let] = []
         self.peak = 0
         self._memory: list[Array] = []
         self._ranges: list[tuple[int, int]] = []
@@ -70,8 +77,21 @@ class Pool:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array over the smallest free block that fits, or its start; where none does, over a new one."""
         dtype = np.dtype(dtype)
+        self._take_back()
         need = max(-(-math.prod(shape) * dtype.itemsize // self.alignment) * self.alignment, self.alignment)
         return self._leased(self._taken(need) or self._merged(need) or self._grow(need), shape, dtype)
+
+    def let(self, lease: Lease, block: Block) -> None:
+        """Take the block back when the lease is gone."""
+        # Not by a method of the lease's: in Python code that runs when an object goes, Ctrl-C would be lost.
+        seen = _Let(lease, self._ended.append)
+        seen.block = block
+        self._let[id(seen)] = seen
+
+    def _take_back(self) -> None:
+        ended, count = self._ended, len(self._ended)
+        self.free += [self._let.pop(id(seen)).block for seen in ended[:count]]
+        del ended[:count]
 
     def _taken(self, need: int) -> Block | None:
         """A free block cut to size; a very large one is left whole, for whatever needs it next time."""

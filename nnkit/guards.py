@@ -37,8 +37,10 @@ class Guards:
         self._modes = present_modes()
         self._but = but
         self._places = Places() if observer is None else observer.places
-        self._places_hold = self._places.watch()
         modules = with_parts([*recorder.modules.values(), *(observer.modules.values() if observer else ())])
+        for kind in {type(module): None for module in modules}:
+            self._places.inherited(kind, "forward")
+        self._places_hold = self._places.watch()
         self._tensors = [(t, t.array, t.requires_grad, t._gradient) for t in recorder.tensors.values()]
         self._modules = [(module, _settings(module, but)) for module in modules]
         self._optimizers = [(o, o.arena, _options(o)) for o in recorder.optimizers.values()]

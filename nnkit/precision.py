@@ -8,7 +8,6 @@ operands of matrix products are rounded to a half type, forward and backward.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,6 +16,7 @@ from nnkit.backends.precision import HALF_TYPES, get_matmul_precision
 from nnkit.dtypes import as_dtype
 from nnkit.errors import UnknownNameError
 from nnkit.observer import call
+from nnkit.scopes import Block, Present
 from nnkit.state import changed
 
 P = ParamSpec("P")
@@ -54,16 +54,13 @@ set_float32_matmul_precision = set_matmul_precision
 get_float32_matmul_precision = get_matmul_precision
 
 
-class _Mode(threading.local):
-    half: str | None = None
-
-
-_mode = _Mode()
+_half: Present[str | None] = Present(None)
 
 
 def autocast_type() -> str | None:
     """The type that matrix products of this thread round their operands to now: "bfloat16", "float16" or None."""
-    return _mode.half
+    scope = _half.scope
+    return scope.value if scope.outer is None else _half.value
 
 
 def half_type(dtype: Any) -> str:
@@ -74,7 +71,7 @@ def half_type(dtype: Any) -> str:
     return name
 
 
-class autocast:
+class autocast(Block):
     """Multiply matrices in a half type, for a ``with`` block, or for a function as a decorator.
 
     Inside, every product of float32 matrices (``linear``, ``matmul``) rounds its operands to the half type, to the
@@ -107,14 +104,7 @@ class autocast:
             dtype = devices.get(device_type) if isinstance(device_type, str | None) else None
         self.half = half_type(device_type if dtype is None else dtype)
         self.enabled = bool(enabled)
-        self._before: list[str | None] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_mode.half)
-        _mode.half = self.half if self.enabled else None
-
-    def __exit__(self, *exception: object) -> None:
-        _mode.half = self._before.pop()
+        super().__init__(_half, self.half if self.enabled else None)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

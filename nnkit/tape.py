@@ -12,13 +12,13 @@ gradient was written into its place is None.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nnkit.backends.recording import paused, recorder
 from nnkit.errors import GradientError
 from nnkit.observer import call
+from nnkit.scopes import Block, Present
 
 if TYPE_CHECKING:
     from nnkit.backends import Backend
@@ -134,34 +134,23 @@ class Node:
         self.saved = saved
 
 
-class _Mode(threading.local):
-    enabled = True
-
-
-_mode = _Mode()
+_enabled = Present(True)
 
 
 def is_grad_enabled() -> bool:
     """Whether ops are put on the tape in this thread."""
-    return _mode.enabled
+    scope = _enabled.scope
+    return scope.value if scope.outer is None else _enabled.value
 
 
-class _Block:
+class _Block(Block):
     """A state of the tape in this thread for a ``with`` block, or for a function as a decorator."""
 
     def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_mode.enabled)
-        _mode.enabled = self.enabled
-
-    def __exit__(self, *exception: object) -> None:
-        _mode.enabled = self._before.pop()
+        super().__init__(_enabled, enabled)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        enabled = self.enabled
+        enabled = self.inside
 
         @functools.wraps(function)
         def switched(*args: P.args, **options: P.kwargs) -> R:
@@ -184,20 +173,18 @@ class set_grad_enabled(_Block):
 
     def __init__(self, enabled: bool) -> None:
         super().__init__(enabled)
-        self._found = _mode.enabled
+        self._found = _enabled.value
         at_work = recorder()
         if at_work is not None:  # A step that leaves it so cannot be replayed.
-            at_work.changed(_mode, "enabled", self._found)
-        _mode.enabled = enabled
+            at_work.changed(_enabled, "value", self._found)
+        _enabled.value = enabled
 
     def __enter__(self) -> None:
-        _mode.enabled = self.enabled
-
-    def __exit__(self, *exception: object) -> None:
-        _mode.enabled = self._found
+        _enabled.value = self._found  # It was meant for the block alone.
+        super().__enter__()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        _mode.enabled = self._found  # It was meant for the function alone.
+        _enabled.value = self._found  # It was meant for the function alone.
         return super().__call__(function)
 
 

@@ -283,3 +283,27 @@ def test_recorded_is_what_was_written(holder: str, place: str, monkeypatch: pyte
 def test_recorded_is_what_was_written_in_every_place(holder: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, recorded = both(FURTHER_PLACES[place], holder, monkeypatch)
     assert recorded == plain
+
+
+@pytest.mark.parametrize("compile", [True, False], ids=["recorded", "plain"])
+@pytest.mark.parametrize("kind", [nn.Linear, nn.ReLU])
+def test_a_forward_that_was_replaced_is_the_one_that_runs(kind: Any, compile: bool, monkeypatch: Any) -> None:
+    model, x = nn.Sequential(nn.Linear(1, 1), nn.ReLU()), np.ones((4, 1), np.float32)
+    before = kind.forward
+
+    def on_epoch_end(epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            monkeypatch.setattr(kind, "forward", lambda self, given: before(self, given) * 0.0)
+
+    def loss(prediction: nnkit.Tensor, target: nnkit.Tensor) -> nnkit.Tensor:
+        return prediction.mean()
+
+    with nnkit.no_grad():
+        model[0].weight.fill_(1.0)
+        model[0].bias.fill_(1.0)
+    told = nnkit.training.LambdaCallback(on_epoch_end=on_epoch_end)
+    history = model.fit(
+        x, x, loss=loss, optimizer=optim.SGD(model.parameters(), lr=0.0), epochs=4, batch_size=1, callbacks=[told],
+        verbose=0, compile=compile,
+    )  # fmt: skip
+    assert history.history["loss"] == [2.0, 2.0, 0.0, 0.0]

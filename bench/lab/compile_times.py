@@ -9,7 +9,7 @@ loop.
 On AMD EPYC (Zen 4), Numba 0.68, LLVM 22, all 8,737 kernels compiled, for AVX-512 and for AVX2 (NUMBA_CPU_NAME=znver3,
 without AVX-512): none took two seconds of a processor's time, and 0.15 s by the clock on the average, at a low priority
 on a machine that was busy with other work; the longest there was softplus_grad of two float64 rows for AVX2, 7 s.
-Run: ``python -m bench.lab.compile_times --formulas mish mish_grad``; all of them take twenty minutes of one processor. For
+Run: ``python -m bench.lab.compile_times --formulas mish mish_grad``; all take twenty minutes of one processor. For
 another processor set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES.
 """
 

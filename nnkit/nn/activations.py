@@ -287,6 +287,9 @@ class LogSoftmax(Softmax):
         return functional.log_softmax(x, self.dim)
 
 
+_forward = Activation.forward
+
+
 def fused_formula(activation: object) -> tuple[str, dict[str, float]] | None:
     """The formula and scalars by which ``ops.linear`` applies ``activation``, or None where it cannot.
 
@@ -298,7 +301,8 @@ def fused_formula(activation: object) -> tuple[str, dict[str, float]] | None:
     if isinstance(activation, str):
         return (FORMULAS[activation], {}) if activation in FORMULAS else None
     if isinstance(activation, Activation):
-        as_written = type(activation).forward is Activation.forward and not activation._forward_hooks
+        as_written = type(activation).forward is _forward and "forward" not in vars(activation)
+        as_written = as_written and not activation._forward_hooks
         return (activation.formula, activation.scalars) if as_written else None
     return None
 

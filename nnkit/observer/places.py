@@ -99,6 +99,14 @@ class Places:
             read = lambda: names.get(name, MISSING)  # noqa: E731
             self._places[key] = Place(read, value, test, names, name, name)
 
+    def inherited(self, kind: type, name: str) -> None:
+        """``kind.name``, where the class or one that it inherits from has it."""
+        for one in kind.__mro__:
+            found = vars(one).get(name, MISSING)
+            self.name(one, vars(one), name, found)
+            if found is not MISSING:
+                return
+
     def cell(self, cell: Any, name: str, value: Any) -> None:
         """A variable of a closure."""
         key = ("cell", id(cell), "")

@@ -121,6 +121,67 @@ def interrupts(folder: Path, patch: pytest.MonkeyPatch) -> None:
     run(INTERRUPTED, 100)
 
 
+OWN_LOOP = """
+import random, signal, sys, threading, warnings
+import numpy as np, nnkit
+from nnkit import nn, optim
+from nnkit.utils.data import DataLoader, TensorDataset
+
+x = np.random.default_rng(0).standard_normal((200, 8)).astype("float32")
+data = TensorDataset(nnkit.tensor(x), nnkit.tensor(x.sum(axis=1, keepdims=True)))
+
+def learn():
+    nnkit.manual_seed(3)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 1))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+    @nnkit.compile
+    def step(inputs, targets):
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    for _ in range(4):
+        for batch in DataLoader(data, batch_size=20, shuffle=True):
+            step(*batch)
+        with nnkit.no_grad():
+            model.eval()(data.tensors[0])
+        model.train()
+        model.save(sys.argv[2])
+    return [parameter.tolist() for parameter in model.parameters()]
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+expected, source, count = learn(), random.Random(0), 0
+for number in range(int(sys.argv[1])):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, source.uniform(1e-4, 0.03))
+        learn()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+    except KeyboardInterrupt:
+        count += 1
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    if number % 10 == 0:
+        found = [learn()]
+        thread = threading.Thread(target=lambda: found.append(learn()))
+        thread.start()
+        thread.join(60)
+        nnkit.load(sys.argv[2])
+        assert found == [expected, expected], number
+print(count)
+"""
+
+
+@fault(36, "100 interrupts of a loop of one's own", "KeyboardInterrupt; the next run is as if there had been none",
+       "gradients, modes, streams and files, in every thread", long=True)  # fmt: skip
+def interrupted_loops(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    assert int(run(OWN_LOOP, 100, folder / "model.safetensors").stdout) > 50
+
+
 @fault(40, "32 threads predict while a model learns", "what each gives alone, to the bit", "the training", long=True)
 def threads(folder: Path, patch: pytest.MonkeyPatch) -> None:
     predict_together(32, 40)
