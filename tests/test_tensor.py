@@ -51,12 +51,12 @@ def test_tensor_takes_numbers_lists_and_arrays_and_copies(source: str, device: s
 #: What is given, the error, and its words.
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "strings": (lambda: nnkit.tensor(["a"]), errors.DtypeError, "data: expected numbers, got element type <U1"),
-    "None": (lambda: nnkit.tensor(None), errors.DtypeError, "data: expected numbers, got element type object"),
-    "complex": (lambda: nnkit.tensor(1j), errors.DtypeError, "data: expected numbers, got element type complex128"),
+    "None": (lambda: nnkit.tensor(None), errors.DtypeError, "data: expected numbers, got NoneType"),
+    "complex": (lambda: nnkit.tensor(1j), errors.DtypeError, "data: expected numbers, got complex"),
     "dates": (lambda: nnkit.tensor(np.array(["2020-01-01"], "M8[D]")), errors.DtypeError, "element type datetime64"),
     "ragged": (lambda: nnkit.tensor([[1, 2], [3]]), errors.ShapeError, "data: expected nested lists of equal lengths"),
     "negative size": (lambda: nnkit.zeros(2, -1), errors.ShapeError, r"expected sizes of 0 or more, got \(2, -1\)"),
-    "a float for a size": (lambda: nnkit.zeros(2.5), TypeError, "cannot be interpreted as an integer"),
+    "a float for a size": (lambda: nnkit.zeros(2.5), TypeError, "size: expected whole numbers"),
     "empty range": (lambda: nnkit.randint(3, 3, (2,)), errors.ShapeError, "high: expected more than low = 3, got 3"),
     "float type": (lambda: nnkit.set_default_dtype("int32"), TypeError, "expected a float type"),
     "item": (lambda: nnkit.zeros(2).item(), errors.ShapeError, r"one element, got shape \(2,\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from captured import programs
 
 import nnkit
 from nnkit import compiled, nn, optim
+from nnkit.backends.collection import uncollected
 
 THREADS = 32
 
@@ -149,3 +151,22 @@ def test_a_thread_need_not_wait_for_a_recording(device: str, monkeypatch: pytest
     recording.join()
     assert programs(double) == 1
     assert double(x).tolist() == [2.0] * 3
+
+
+def test_nothing_is_collected_until_the_last_recording_has_ended() -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with uncollected():
+            begun.set()
+            end.wait(10)
+
+    assert gc.isenabled()
+    thread = threading.Thread(target=other)
+    with uncollected():
+        thread.start()
+        begun.wait(10)
+    assert not gc.isenabled()
+    end.set()
+    thread.join()
+    assert gc.isenabled()

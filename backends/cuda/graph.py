@@ -8,10 +8,9 @@ Python (a reference body, a look at values on the host) is called between two gr
 from __future__ import annotations
 
 import contextlib
-import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any
@@ -19,6 +18,7 @@ from weakref import WeakValueDictionary
 
 import cupy
 
+from nnkit.backends.collection import uncollected
 from nnkit.backends.cuda import faults, products
 from nnkit.backends.pool import Pool
 from nnkit.backends.program import Program, Step
@@ -62,7 +62,7 @@ class Lane:
     def capture(self, instructions: list[Instruction]) -> Any:
         """The CUDA graph of instructions that are work for the device; raises RuntimeError where CUDA refuses one."""
         products.prepare(self.stream.ptr)
-        with _capturing, _no_collection(), self.stream as stream:
+        with _capturing, uncollected(), self.stream as stream:
             stream.begin_capture()
             try:
                 for instruction in instructions:
@@ -87,18 +87,6 @@ def lane_of(index: int) -> Lane:
         if lane is None:
             lane = _lanes[key] = Lane(index)
         return lane
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without Python's garbage collector, whose finalizers may call CUDA in the middle of a capture."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class GraphProgram(Program):

@@ -8,12 +8,12 @@ neither a twin nor known is an obstacle.
 from __future__ import annotations
 
 import functools
-import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nnkit.backends.collection import uncollected
 from nnkit.backends.program import ProgramRecorder
 from nnkit.observer.observer import Observer
 from nnkit.observer.quiet import quietly
@@ -36,18 +36,16 @@ def observing(work: ProgramRecorder) -> Iterator[Observer]:
 
     for name in ("note", "allocate", "unleased"):  # nobody's code but ours, and much of it
         setattr(work, name, functools.partial(quietly, getattr(work, name)))
-    before, collecting = sys.getprofile(), gc.isenabled()
-    gc.disable()  # what is collected may run code of anybody's, in the middle of the step
-    sys.setprofile(look)
-    try:
-        yield observer
-    finally:
-        work.observer = None
-        _restore(before)
-        for name in ("note", "allocate", "unleased"):
-            delattr(work, name)
-        if collecting:
-            gc.enable()
+    before = sys.getprofile()
+    with uncollected():
+        sys.setprofile(look)
+        try:
+            yield observer
+        finally:
+            work.observer = None
+            _restore(before)
+            for name in ("note", "allocate", "unleased"):
+                delattr(work, name)
 
 
 def _restore(profiler: Any) -> None:
