@@ -1,4 +1,4 @@
-"""Python's garbage collector, held back while a step is recorded or captured: what it frees may run code of anybody's."""
+"""Python's garbage collector, held back while a step is recorded or captured: it may run code of anybody's."""
 
 from __future__ import annotations
 
