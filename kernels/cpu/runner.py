@@ -122,5 +122,5 @@ def _words() -> dict[str, Any]:
     from numba import njit
 
     words: dict[str, Any] = memory_words("float64") | control_words() | shared_words()
-    exec(_fill(CLAIM), words)
+    exec(compile(_fill(CLAIM), "<claim>", "exec"), words)
     return words | {"claim": njit(error_model="numpy", forceinline=True)(words["claim"])}

@@ -185,5 +185,6 @@ class Places:
             "  return broken() is None",  # equal numbers hold, too
         ]
         namespace = dict(bound)
-        exec("\n".join(lines), namespace)
+        # Compiled first: a KeyboardInterrupt while a text is executed ends the process with 130, whoever catches it.
+        exec(compile("\n".join(lines), "<places>", "exec"), namespace)
         return namespace["watch"]
