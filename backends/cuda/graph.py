@@ -57,7 +57,8 @@ class Lane:
 
     def wait(self) -> None:
         """Wait for all that the lane was given."""
-        self._latest.synchronize()
+        with self.here():  # the default stream is that of the current device
+            self._latest.synchronize()
 
     def capture(self, instructions: list[Instruction]) -> Any:
         """The CUDA graph of instructions that are work for the device; raises RuntimeError where CUDA refuses one."""

@@ -63,7 +63,7 @@ class _Slot:
 
 
 class HostStream:
-    """Batches of host arrays on the current device: one is copied there while another is being worked on.
+    """Batches of host arrays on the device that is current now: one is copied there while another is worked on.
 
     sources: arrays (N, ...) in the host's memory, of types that CuPy has; rows: the most rows of a batch. It holds
     two batches in pinned host memory, which the GPU reads by itself, and two on the device.
@@ -76,6 +76,7 @@ class HostStream:
             raise ValueError(f"sources: expected arrays of equally many rows, got {[len(s) for s in sources]}")
         self._sources = list(sources)
         self._rows = rows
+        self._index = cupy.cuda.runtime.getDevice()  # whoever asks for batches may be at another GPU
         # A pool of its own: what other streams still do with a batch keeps CUDA from giving its memory to anybody.
         self._pool = cupy.cuda.MemoryPool()
         self._slots = [_Slot(sources, rows, self._pool) for _ in range(2)]
@@ -84,21 +85,26 @@ class HostStream:
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[tuple[Array, ...]]:
         """For each array of row numbers, those rows of every source, on the device.
 
-        A batch is for the stream that is current when it is handed out, and is overwritten after the next one is
-        asked for: by then the work on it has to be given to that stream, though it need not be done.
+        A batch is for that device's stream that is current when it is handed out, and is overwritten after the next
+        one is asked for: by then the work on it has to be given to that stream, though it need not be done.
         """
         waiting: tuple[_Slot, int] | None = None
         try:
             for number, rows in enumerate(indices):
                 slot = self._slots[number % 2]
-                self._fill(slot, rows)
+                with self._here():
+                    self._fill(slot, rows)
                 if waiting is not None:
                     yield from self._hand_out(*waiting)
                 waiting = slot, len(rows)
             if waiting is not None:
                 yield from self._hand_out(*waiting)
         finally:
-            self._copies.synchronize()  # left early, a copy may still read the pinned memory
+            with self._here():
+                self._copies.synchronize()  # left early, a copy may still read the pinned memory
+
+    def _here(self) -> Any:
+        return cupy.cuda.Device(self._index)
 
     def _fill(self, slot: _Slot, rows: np.ndarray) -> None:
         if len(rows) > self._rows:
@@ -116,12 +122,15 @@ class HostStream:
             raise faults.translate(error, "copying a batch to the device") from error
 
     def _hand_out(self, slot: _Slot, count: int) -> Iterator[tuple[Array, ...]]:
-        stream = cupy.cuda.get_current_stream()
-        stream.wait_event(slot.copied)
+        with self._here():
+            stream = cupy.cuda.get_current_stream()
+            stream.wait_event(slot.copied)
+            batch = tuple(device[:count] for device in slot.device)
         try:
-            yield tuple(device[:count] for device in slot.device)
+            yield batch
         finally:
-            slot.used.record(stream)
+            with self._here():
+                slot.used.record(stream)
 
 
 def _on_device(like: np.ndarray, pool: Any) -> Array:

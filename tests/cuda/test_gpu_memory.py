@@ -211,3 +211,27 @@ def test_a_stream_refuses_at_the_door(sources: Any, rows: int, indices: Any, tex
 
     with pytest.raises(ValueError, match=text):
         list(HostStream(sources, rows).batches(indices))
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_every_batch_arrives_on_the_second_gpu_for_a_caller_at_the_first(late: str, gpu: Machine) -> None:
+    import cupy
+
+    from nnkit.backends.cuda.memory import HostStream
+
+    gpu.late = LATE[late]
+    data, order = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32), np.arange(500)[::-1]
+    with cupy.cuda.Device(1):
+        stream, total = HostStream((data,), rows=60), cupy.zeros(240, np.float32)
+        home = cupy.cuda.get_current_stream()
+    for (x,) in stream.batches([order[start : start + 60] for start in range(0, 500, 60)]):
+        assert cupy.cuda.runtime.getDevice() == 0 and x.data.device_id == 1
+        with cupy.cuda.Device(1):
+            assert cupy.cuda.get_current_stream() is home
+            add_to(total[: x.size], x)
+    with cupy.cuda.Device(1):
+        home.synchronize()
+        found = total.get()
+    parts = [data[order[start : start + 60]].ravel() for start in range(0, 500, 60)]
+    whole = sum(np.pad(part, (0, 240 - len(part))) for part in parts)
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-4)

@@ -45,3 +45,28 @@ def test_a_batch_that_does_not_fit_names_one_that_does(device: str, whole_gpu: M
     finally:
         whole_gpu.memory_size = before
     assert 0 < caught.value.largest_batch < 512
+
+
+@pytest.mark.parametrize("late", [set(), {"copy"}, {"copy", "kernel"}], ids=str)
+def test_streamed_data_train_the_same_on_the_second_gpu(
+    late: set[str], device: str, whole_gpu: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).normal(size=(96, 8)).astype(np.float32)
+    nnkit.set_default_device("cpu")
+
+    def learned(place: str) -> list[list[float]]:
+        nnkit.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 1)).to(place)
+        if place != "cpu":
+            monkeypatch.setattr(type(model[0].weight.backend), "keeps", lambda backend, nbytes: False)
+        model.fit(x, x[:, :1], loss="mse", optimizer="sgd", epochs=3, batch_size=16, seed=0, verbose=0)
+        return [parameter.tolist() for parameter in model.parameters()]
+
+    expected = learned("cpu")
+    whole_gpu.device_count, whole_gpu.late = 2, late
+    try:
+        for place in ("cuda:0", "cuda:1"):
+            for found, wanted in zip(learned(place), expected, strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    finally:
+        whole_gpu.late = set()
