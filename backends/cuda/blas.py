@@ -24,11 +24,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from nnkit.backends.cuda import cublaslt
 from nnkit.backends.cuda.column_major import Problem, View, problem, view
 from nnkit.backends.cuda.cublaslt import ComputeType, CublasError, Epilogue, Object, Status
 from nnkit.backends.cuda.plans import WORKSPACE, Done, Plan, Request, alignment_of, offered
+from nnkit.backends.cuda.streams import Thread, identity
 
 Array = Any
 #: x, y (or w), the bias or its gradient, z, and the output, of which the third and fourth may be None.
@@ -110,6 +112,7 @@ class Blas:
         self._lock = threading.Lock()
         self._plans: dict[Any, Plan | str] = {}
         self._workspaces: dict[int, tuple[int, Array]] = {}
+        self._of_threads: WeakKeyDictionary[Thread, tuple[int, Array]] = WeakKeyDictionary()
 
     @property
     def version(self) -> str:
@@ -166,15 +169,21 @@ class Blas:
     # ---- workspaces -------------------------------------------------------------------------------------------------
 
     def workspace(self, stream: int) -> int:
-        """The address of the stream's workspace, 32 MiB, allocated when first asked for."""
-        found = self._workspaces.get(stream)
+        """The address of the stream's workspace, 32 MiB, allocated when first asked for.
+
+        A thread's own default stream has one for each thread, which goes with it.
+        """
+        known = identity(stream)
+        table: Any = self._of_threads if isinstance(known, Thread) else self._workspaces
+        found = table.get(known)
         if found is None:
             with self._lock:
-                found = self._workspaces.get(stream)
+                found = table.get(known)
                 if found is None:
                     memory = self._allocate(WORKSPACE)
-                    found = self._workspaces[stream] = self._address(memory), memory
-        return found[0]
+                    found = table[known] = self._address(memory), memory
+        address: int = found[0]
+        return address
 
     def forget(self, stream: int) -> None:
         """Let go of the workspace of a stream that is destroyed."""

@@ -20,6 +20,7 @@ import cupy
 
 from nnkit.backends.collection import uncollected
 from nnkit.backends.cuda import faults, products
+from nnkit.backends.cuda.streams import Thread, identity
 from nnkit.backends.pool import Pool
 from nnkit.backends.program import Program, Step
 from nnkit.backends.recording import Array, Instruction
@@ -42,6 +43,8 @@ class Lane:
         with cupy.cuda.Device(index):
             self.stream = cupy.cuda.Stream(non_blocking=True)
             self._latest = cupy.cuda.get_current_stream()
+        self._known = identity(self._latest.ptr)
+        self._reached: Any = None  # an event behind all that the latest stream was given, where others cannot name it
         weakref.finalize(self, products.forget, index, self.stream.ptr).atexit = False
 
     def here(self) -> AbstractContextManager[Any]:
@@ -51,14 +54,20 @@ class Lane:
     def join(self) -> None:
         """Let the caller's current stream wait for what the lane still does in another one."""
         stream = cupy.cuda.get_current_stream()
-        if stream.ptr != self._latest.ptr:
-            stream.wait_event(self._latest.record(cupy.cuda.Event(disable_timing=True)))
-            self._latest = stream
+        known = identity(stream.ptr)
+        if known != self._known:
+            stream.wait_event(self._reached or self._latest.record(cupy.cuda.Event(disable_timing=True)))
+            self._latest, self._known, self._reached = stream, known, None
+
+    def leave(self) -> None:
+        """Note how far the stream is to go that was given work: a thread's own cannot be named by other threads."""
+        if isinstance(self._known, Thread):
+            self._reached = self._latest.record(cupy.cuda.Event(disable_timing=True))
 
     def wait(self) -> None:
         """Wait for all that the lane was given."""
         with self.here():  # the default stream is that of the current device
-            self._latest.synchronize()
+            (self._reached or self._latest).synchronize()
 
     def capture(self, instructions: list[Instruction]) -> Any:
         """The CUDA graph of instructions that are work for the device; raises RuntimeError where CUDA refuses one."""
@@ -75,14 +84,14 @@ class Lane:
             return stream.end_capture()
 
 
-#: The lanes that programs hold, by GPU and the address of the stream that was current.
-_lanes: WeakValueDictionary[tuple[int, int], Lane] = WeakValueDictionary()
+#: The lanes that programs hold, by GPU and the stream that was current.
+_lanes: WeakValueDictionary[tuple[int, int | Thread], Lane] = WeakValueDictionary()
 _lanes_lock = threading.Lock()
 
 
 def lane_of(index: int) -> Lane:
     """The lane of this thread's current stream of GPU ``index``, which is the current device."""
-    key = index, cupy.cuda.get_current_stream().ptr
+    key = index, identity(cupy.cuda.get_current_stream().ptr)
     with _lanes_lock:
         lane = _lanes.get(key)
         if lane is None:
@@ -114,6 +123,7 @@ class GraphProgram(Program):
             except RuntimeError:
                 self._set_aside()
                 self._parts = self._captured()
+            lane.leave()
 
     def _captured(self) -> list[Callable[[], object]]:
         """The program's parts: a graph for neighbours that are work for the device alone, else a call of Python."""
@@ -152,6 +162,7 @@ class GraphProgram(Program):
                 for _ in range(times):
                     for part in self._parts:
                         part()
+                lane.leave()
             except RuntimeError as error:
                 faults.give(error, "replaying a program", f"cuda:{lane.index}")
 
@@ -165,6 +176,7 @@ class GraphProgram(Program):
             def run() -> None:
                 with self._lane.here():
                     instruction.call()
+                    self._lane.leave()
                 self._lane.wait()
 
             return Step(run, self._lane.wait)

@@ -47,7 +47,7 @@ def test_a_batch_that_does_not_fit_names_one_that_does(device: str, whole_gpu: M
     assert 0 < caught.value.largest_batch < 512
 
 
-@pytest.mark.parametrize("late", [set(), {"copy"}, {"copy", "kernel"}], ids=str)
+@pytest.mark.parametrize("late", [set(), {"copy"}, {"copy", "kernel"}], ids=["at once", "late copies", "both late"])
 def test_streamed_data_train_the_same_on_the_second_gpu(
     late: set[str], device: str, whole_gpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -198,6 +200,56 @@ def test_a_replay_waits_for_one_in_another_stream(device: str, whole_gpu: Machin
     streams[0].synchronize()
     whole_gpu.late = set()
     assert count.item() == 31.0, "five steps, of which one while recording"
+
+
+def test_a_replay_waits_for_one_in_the_stream_of_another_thread(device: str, whole_gpu: Machine) -> None:
+    whole_gpu.per_thread = True
+    try:
+        count = numbers(0.0)
+
+        def step() -> None:
+            with nnkit.no_grad():
+                count.mul_(2.0).add_(1.0)
+
+        program, _ = recorded(step)
+        whole_gpu.late = {"kernel"}
+        for _ in range(3):
+            for run in (program.replay, lambda: in_a_thread(program.replay)):
+                run()
+        program.synchronize()
+        whole_gpu.late = set()
+        assert count.item() == 127.0, "seven steps, of which one while recording"
+    finally:
+        whole_gpu.per_thread, whole_gpu.late = False, set()
+
+
+def test_threads_with_streams_of_their_own_share_no_workspace_and_no_lane(device: str, whole_gpu: Machine) -> None:
+    from nnkit.backends.cuda import graph, products, streams
+
+    whole_gpu.per_thread = True
+    try:
+        x, blas = nnkit.ones(4, 4), products.blas()
+        together = threading.Barrier(2)
+
+        def used() -> tuple[int, int]:
+            (x @ x).tolist()
+            lane = graph.lane_of(0)
+            together.wait(10)
+            return blas.workspace(streams.PER_THREAD), id(lane)
+
+        with ThreadPoolExecutor(2) as pool:
+            one, other = (future.result() for future in [pool.submit(used) for _ in range(2)])
+        assert one[0] != other[0] and one[1] != other[1]
+        gc.collect()
+        assert not blas._of_threads
+    finally:
+        whole_gpu.per_thread = False
+
+
+def in_a_thread(call: Callable[[], object]) -> None:
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
 
 
 def test_arguments_are_not_overwritten_before_the_step_in_another_stream_has_read_them(

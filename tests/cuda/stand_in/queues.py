@@ -76,12 +76,14 @@ handles = itertools.count(0x10000, 16)
 streams: dict[int, State] = {}
 events: dict[int, EventState] = {}
 defaults: dict[int, State] = {}
+of_threads: list[State] = []
 
 
 class Current(threading.local):
     def __init__(self) -> None:
         self.streams: dict[int, Any] = {}
         self.stack: list[tuple[int, Any]] = []
+        self.own: dict[int, State] = {}  # this thread's default streams
 
 
 current = Current()
@@ -91,13 +93,19 @@ def reset() -> None:
     """Forget every stream and event."""
     for table in (streams, events, defaults):
         table.clear()
+    of_threads.clear()
     current.__init__()
 
 
 def state_of(handle: int) -> State:
-    """The stream with this handle: 0, 1 and 2 are default streams of the current device."""
-    if handle in (0, 1, 2):
+    """The stream with this handle: 0 and 1 are the default stream of the current device, 2 this thread's own."""
+    if handle in (0, 1):
         return defaults.setdefault(current_device(), State(current_device()))
+    if handle == 2:
+        if current_device() not in current.own:
+            of_threads.append(State(current_device()))
+            current.own[current_device()] = of_threads[-1]
+        return current.own[current_device()]
     if handle not in streams:
         raise CUDARuntimeError(400)
     return streams[handle]
@@ -112,11 +120,11 @@ def event_of(handle: int) -> EventState:
 def current_state() -> State:
     """The state of this thread's current stream."""
     stream = current.streams.get(current_device())
-    return state_of(0 if stream is None else stream.ptr)
+    return state_of((2 if machine.per_thread else 0) if stream is None else stream.ptr)
 
 
 def _blocking_streams(device: int) -> list[State]:
-    return [s for s in list(streams.values()) if s.device == device and not s.non_blocking]
+    return [s for s in [*streams.values(), *of_threads] if s.device == device and not s.non_blocking]
 
 
 def _is_default(state: State) -> bool:
@@ -138,14 +146,14 @@ def drain(state: State) -> None:
 
 def drain_device(device: int) -> None:
     """Run all that any stream of a device was given."""
-    for state in [*streams.values(), *defaults.values()]:
+    for state in [*streams.values(), *defaults.values(), *of_threads]:
         if state.device == device:
             drain(state)
 
 
 def busy(device: int) -> bool:
     """Whether a stream of the device still has something to do, or captures."""
-    states = [*streams.values(), *defaults.values()]
+    states = [*streams.values(), *defaults.values(), *of_threads]
     return any(s.device == device and (s.queue or s.draining or s.capture is not None) for s in states)
 
 

@@ -190,7 +190,8 @@ class ExternalStream(_BaseStream):
 
 def get_current_stream(device_id: int = -1) -> Any:
     """This thread's current stream of a device."""
-    return queues.current.streams.get(current_device() if device_id == -1 else device_id, Stream.null)
+    default = Stream.ptds if machine.per_thread else Stream.null
+    return queues.current.streams.get(current_device() if device_id == -1 else device_id, default)
 
 
 class Graph:
