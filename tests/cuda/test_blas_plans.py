@@ -110,10 +110,10 @@ def test_every_stream_has_a_workspace_of_its_own(blas: Blas, fake: FakeLibrary) 
         product.run(stream)
     first, second, third = fake.products
     assert (first.stream, second.stream, third.stream) == (16, 32, 16)
-    assert first.workspace == third.workspace == blas.workspace(1) != second.workspace
-    blas.forget(1)
-    blas.forget(3)
-    assert blas.workspace(2) == second.workspace
+    assert first.workspace == third.workspace == blas.workspace(16) != second.workspace
+    blas.forget(16)
+    blas.forget(48)
+    assert blas.workspace(32) == second.workspace
 
 
 def test_products_keep_their_arrays(blas: Blas) -> None:
