@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 import nnkit
 from nnkit import backends
-from nnkit.kernels.cpu import compiler, linear, products, vectors
+from nnkit.kernels.cpu import compiler, linear, panels, products, target, thin, vectors
 from nnkit.kernels.cpu.compiler import Kernel
 from nnkit.kernels.cpu.vectors import Registers
 
@@ -27,8 +31,9 @@ TYPES = ["float32", "float64"]
 
 @pytest.fixture(params=PROCESSORS.values(), ids=PROCESSORS)
 def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    kernels = products.dot_kernel, products.small_dot_kernel, products.outer_kernel
-    for module in (vectors, products):
+    kernels: tuple[Any, ...] = (products.dot_kernel, products.small_dot_kernel, products.outer_kernel)
+    kernels += (panels.panels_kernel, thin.thin_kernel)
+    for module in (vectors, products, panels):
         monkeypatch.setattr(module, "registers", lambda: request.param)
     monkeypatch.setattr(compiler, "compile_object", compiler.build)  # the worker knows of this processor only
     for kernel in kernels:
@@ -86,6 +91,54 @@ def test_outer(dtype: str, add: int, processor: None) -> None:
         assert padded[0] == padded[-1] == 7.0
 
 
+#: Around the tiles, and over the edges of blocks, which the tests make small.
+BLOCKS = [*SIZES, (29, 250, 1100), (3, 97, 600)]
+ORDERS = [("along", "along"), ("along", "across"), ("across", "along"), ("across", "across")]
+
+
+@pytest.mark.parametrize("add", [0, 1])
+@pytest.mark.parametrize("orders", ORDERS, ids=" ".join)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_panels(
+    dtype: str, orders: tuple[str, str], add: int, processor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panels, "BROAD", 96 * 8 // np.dtype(dtype).itemsize)
+    monkeypatch.setattr(panels, "depth", lambda dtype: 64)
+    kernel, outer = panels.panels_kernel(dtype, *orders), products.outer_kernel(dtype)
+    for M, N, K in BLOCKS:
+        a, b, bias = values(M, K, dtype=dtype), values(K, N, dtype=dtype), values(N, dtype=dtype)
+        left = a if orders[0] == "along" else np.ascontiguousarray(a.T)
+        right = b if orders[1] == "across" else np.ascontiguousarray(b.T)
+        for tall, given in itertools.product((8, 24), (0, bias) if not add else (0,)):
+            padded, nbytes = np.full(M * N + 2, 7.0, dtype), panels.room_bytes(dtype, N)
+            room = np.full(nbytes + 4096, 7, np.uint8)
+            y = padded[1:-1].reshape(M, N)
+            rest = [M, N, K, left.shape[1], right.shape[1], N, add, given, tall]
+            run(kernel, left, right, y, *rest, room if M > tall else 0)
+            before = np.full((1, N), 7.0 * add, dtype) if given is not bias else bias[None]
+            assert_product(y, np.hstack([a, np.ones((M, 1), dtype)]), np.vstack([b, before]))
+            assert padded[0] == padded[-1] == 7.0 and np.all(room[nbytes:] == 7)
+            same = np.full((M, N), 7.0, dtype)
+            run(outer, a, b, same, M, N, K, K, 1, N, N, add, given)
+            assert np.array_equal(y, same)  # a sum grows in the same order
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_thin(dtype: str, processor: None) -> None:
+    kernel, outer = thin.thin_kernel(dtype), products.outer_kernel(dtype)
+    for M, N, K in BLOCKS:
+        x, w, bias = values(M, K, dtype=dtype), values(N, K, dtype=dtype), values(N, dtype=dtype)
+        for given in (0, bias):
+            padded, same = np.full(M * N + 2, 7.0, dtype), np.empty((M, N), dtype)
+            y = padded[1:-1].reshape(M, N)
+            run(kernel, x, w, y, M, N, K, K, K, N, given)
+            added = bias[None] if given is bias else np.zeros((1, N), dtype)
+            assert_product(y, np.hstack([x, np.ones((M, 1), dtype)]), np.vstack([w.T, added]))
+            assert padded[0] == padded[-1] == 7.0
+            run(outer, x, np.ascontiguousarray(w.T), same, M, N, K, K, 1, N, N, 0, given)
+            assert np.array_equal(y, same)
+
+
 @pytest.mark.parametrize("add", [0, 1])
 @pytest.mark.parametrize("dtype", TYPES)
 def test_bias_grad(dtype: str, add: int) -> None:
@@ -132,11 +185,61 @@ def test_the_number_of_threads_changes_no_bit(sizes: tuple[int, int, int], threa
     np.testing.assert_allclose(alone[1], x @ w.T + b, rtol=1e-4, atol=1e-4)
 
 
-def test_a_row_is_the_same_alone_and_in_a_batch() -> None:
+@pytest.mark.parametrize("heavy", [False, True], ids=["light", "heavy"])
+@pytest.mark.parametrize("K", [7, 20, 32, 33, 100])
+def test_rows_are_the_same_alone_and_in_a_batch(K: int, heavy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if heavy:
+        monkeypatch.setattr(panels, "large_weights", lambda dtype, N, K: True)
     numba = backends.get("numba")
-    x, w = values(37, 100), values(23, 100)
-    y, row = np.zeros((37, 23), "f4"), np.zeros((1, 23), "f4")
-    numba.linear(x, w, None, "identity", None, y)
-    for i in range(37):
-        numba.linear(x[i : i + 1], w, None, "identity", None, row)
-        assert np.array_equal(row[0], y[i])
+    x, w, b = values(37, K), values(23, K), values(23)
+    y = np.zeros((37, 23), "f4")
+    numba.linear(x, w, b, "identity", None, y)
+    for count in (1, 2, 3, 6, 11, 13):
+        rows = np.zeros((count, 23), "f4")
+        numba.linear(x[:count], w, b, "identity", None, rows)
+        assert np.array_equal(rows, y[:count]), count
+
+
+@pytest.mark.parametrize("sizes", [*SHARED, (1000, 33, 7), (20, 1100, 600)], ids=str)
+def test_large_products_are_the_same_by_panels(
+    sizes: tuple[int, int, int], threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    M, N, K = sizes
+    x, w, b, dy = values(M, K), values(N, K), values(N), values(M, N)
+
+    parts = [nnkit.tensor(part) for part in (w, b)]
+
+    def step(x: nnkit.Tensor, dy: nnkit.Tensor) -> list[nnkit.Tensor]:
+        given, *weights = (part.detach().requires_grad_() for part in (x, *parts))
+        y = nnkit.nn.functional.linear(given, *weights)
+        (y * dy).sum().backward()
+        return [part.detach() for part in (y, y @ y.T, *(leaf.grad for leaf in (given, *weights)))]
+
+    def results(large: bool, count: int, compiled: bool) -> list[Any]:
+        threads(count)
+        monkeypatch.setattr(panels, "large_product", lambda M, N, K: large)
+        monkeypatch.setattr(panels, "large_weights", lambda dtype, N, K: True)
+        function = nnkit.compile(step) if compiled else step
+        for _ in range(3):
+            found = function(nnkit.tensor(x), nnkit.tensor(dy))
+        return [part.tolist() for part in found]
+
+    expected = results(False, 1, False)
+    for large, count, compiled in itertools.product((False, True), (1, 2, 3), (False, True)):
+        assert results(large, count, compiled) == expected, (large, count, compiled)
+
+
+HELD = """
+from nnkit.kernels.cpu import target, vectors
+print(vectors.registers().nbytes, any(target.has(name) for name in ("avx512f", "avx512vl", "avx10.1-512")))
+"""
+
+
+@pytest.mark.skipif(not target.has("avx2"), reason="the processor has no AVX2")
+def test_a_processor_can_be_held_to_narrower_vectors() -> None:
+    def held(vectors: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "NNKIT_VECTORS": vectors}
+        return subprocess.run([sys.executable, "-c", HELD], env=environment, capture_output=True, text=True)
+
+    assert held("avx2").stdout == "32 False\n"
+    assert "NNKIT_VECTORS: expected avx2, got 'sse'" in held("sse").stderr

@@ -6,10 +6,12 @@ the columns.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 
+from nnkit.backends import recording
 from nnkit.backends.cpu import elementwise
 from nnkit.backends.cpu.launch import (
     FLOATS,
@@ -22,16 +24,54 @@ from nnkit.backends.cpu.launch import (
     shares,
     why_not,
 )  # fmt: skip
+from nnkit.backends.pool import aligned_empty
 from nnkit.backends.threads import get_num_threads
 from nnkit.kernels.cpu import linear as linear_kernels
-from nnkit.kernels.cpu import products
+from nnkit.kernels.cpu import panels, products, thin
 from nnkit.kernels.formulas import ACTIVATIONS
 
 #: Multiplications of a product from which on it is shared among threads: some 10 microseconds' worth.
 SHARED = 1 << 20
 #: Multiplications of a product that is cut into more pieces than there are threads, so that a slow one takes fewer.
 UNEVEN = 1 << 26
+FEW = 12  # rows that ``thin`` multiplies faster than panels are packed
 STEP = 16  # a piece begins at a multiple of so many rows or columns
+
+
+#: An address, how sums run through the factor, and the elements from one row in memory to the next.
+Factor = tuple[int, str, int]
+
+
+class _Local(threading.local):
+    """Memory of this thread's for panels, used again by its next launch."""
+
+    def __init__(self) -> None:
+        self.memory: list[np.ndarray] = []
+
+
+_local = _Local()
+
+
+class Rooms:
+    """Memory that the calls of one launch need while they run, and nobody after that.
+
+    What runs now takes the thread's own, what is recorded a block of the program's, which later instructions use again.
+    """
+
+    def __init__(self) -> None:
+        self._taken: list[np.ndarray] = []  # so that two calls of a launch never get the same
+
+    def take(self, nbytes: int) -> int:
+        """The address of so many bytes."""
+        at_work, number = recording.recorder(), len(self._taken)
+        if at_work is not None:
+            self._taken.append(at_work.allocate((nbytes,), np.uint8))
+        else:
+            kept = _local.memory
+            if number == len(kept) or kept[number].nbytes < nbytes:
+                kept[number : number + 1] = [aligned_empty((nbytes,), np.uint8)]
+            self._taken.append(kept[number])
+        return address(self._taken[-1])
 
 
 def _pieces(M: int, N: int, K: int) -> list[tuple[int, int, int, int]]:
@@ -45,13 +85,23 @@ def _pieces(M: int, N: int, K: int) -> list[tuple[int, int, int, int]]:
     return [(0, M, j, columns) for j, columns in shares(N, 3 * STEP if N >= 3 * STEP * count else STEP, count)]
 
 
-def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, b: int = 0) -> list[Call]:
-    """y (M, N) = x (M, K) w (N, K)^T (+ b), contiguous, by addresses."""
+def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, b: int = 0) -> list[Call]:
+    """y (M, N) = x (M, K) w (N, K)^T (+ b), contiguous, by addresses.
+
+    Which kernel makes it depends on w alone, but for kernels that make a sum in the same order: one row gives the same
+    numbers alone and in a batch.
+    """
     M, N, K = sizes
     size = np.dtype(dtype).itemsize
+    if panels.large_weights(dtype, N, K):
+        if M > FEW:
+            return _panels((x, "along", K), (w, "along", K), y, sizes, dtype, rooms, False, b)
+        kernel = thin.thin_kernel(dtype)
+    elif K <= products.SMALL and N >= 4:
+        kernel = products.small_dot_kernel(dtype) if M >= products.outer_tile().rows else thin.thin_kernel(dtype)
+    else:
+        kernel = products.dot_kernel(dtype)
     outer = products.outer_kernel(dtype).address
-    small = K <= products.SMALL and M >= products.outer_tile().rows and N >= 4
-    kernel = products.small_dot_kernel(dtype) if small else products.dot_kernel(dtype)
     calls = []
     for i, rows, j, columns in _pieces(M, N, K):
         places = [x + i * K * size, w + j * K * size, y + (i * N + j) * size]
@@ -61,17 +111,43 @@ def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, b: int
 
 
 def _outer(
-    a: int, b: int, y: int, sizes: tuple[int, int, int], dtype: str, transposed: bool, add: bool = False
+    a: int, b: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, transposed: bool, add: bool = False
 ) -> list[Call]:
     """y (M, N) (+)= a b, contiguous, by addresses: a (M, K), or (K, M) where transposed, b (K, N)."""
     M, N, K = sizes
     size = np.dtype(dtype).itemsize
+    if panels.large_product(M, N, K):
+        left = (a, "across", M) if transposed else (a, "along", K)
+        return _panels(left, (b, "across", N), y, sizes, dtype, rooms, add)
     row, step = (1, M) if transposed else (K, 1)
     kernel = products.outer_kernel(dtype)
     calls = []
     for i, rows, j, columns in _pieces(M, N, K):
         places = [a + i * row * size, b + j * size, y + (i * N + j) * size]
         calls.append(new_call(kernel, [*places, rows, columns, K, row, step, N, N, int(add), 0]))
+    return calls
+
+
+def _panels(
+    left: Factor, right: Factor, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, add: bool, b: int = 0
+) -> list[Call]:
+    """y (M, N) (+)= left right (+ b): each piece of columns packs its own panels."""
+    M, N, K = sizes
+    (x, x_order, ldx), (w, w_order, ldw) = left, right
+    size, wide, threads = np.dtype(dtype).itemsize, panels.width(dtype), get_num_threads()
+    kernel, tall = panels.panels_kernel(dtype, x_order, w_order), panels.tall(dtype, M)
+    many = 2 * threads if N >= 1024 * threads else threads  # each piece packs the left factor anew
+    by_columns = threads == 1 or N >= 2 * wide * threads
+    parts = shares(N, wide, many) if by_columns else shares(M, panels.tile_rows(), threads)
+    calls = []
+    for first, count in parts:
+        i, rows, j, columns = (0, M, first, count) if by_columns else (first, count, 0, N)
+        from_x = x + i * (K if x_order == "along" else 1) * size
+        from_w = w + j * (K if w_order == "along" else 1) * size
+        room = rooms.take(panels.room_bytes(dtype, columns)) if rows > tall else 0
+        bias = b + j * size if b else 0
+        arguments = [from_x, from_w, y + (i * N + j) * size, rows, columns, K, ldx, ldw, N, int(add), bias, tall, room]
+        calls.append(new_call(kernel, arguments))
     return calls
 
 
@@ -93,7 +169,7 @@ def _matrix(x: np.ndarray) -> tuple[np.ndarray, bool] | None:
 
 def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | str:
     """Two matrices, contiguous or one of them transposed; batches are for NumPy."""
-    left, right = _matrix(x), _matrix(y)
+    left, right, rooms = _matrix(x), _matrix(y), Rooms()
     if left is None or right is None or common_type(left[0], right[0], out) is None:
         return "not two matrices of one float type, contiguous or transposed"
     if left[1] and right[1]:
@@ -103,8 +179,8 @@ def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | str:
         return "an array is empty"
     dtype, places = FLOATS[out.dtype], (address(left[0]), address(right[0]), address(out))
     if right[1]:
-        return Launch(f"dot_{dtype}", [_dot(*places, (M, N, K), dtype)])
-    return Launch(f"outer_{dtype}", [_outer(*places, (M, N, K), dtype, left[1])])
+        return Launch(f"dot_{dtype}", [_dot(*places, (M, N, K), dtype, rooms)])
+    return Launch(f"outer_{dtype}", [_outer(*places, (M, N, K), dtype, rooms, left[1])])
 
 
 def linear(
@@ -117,7 +193,7 @@ def linear(
         return why_not(*(a for a in (x, w, b, z, out) if a is not None))
     (M, I), O = x.shape, w.shape[0]
     target = out if z is None else z
-    stages = [_dot(address(x), address(w), address(target), (M, O, I), dtype, address_or_0(b))]
+    stages = [_dot(address(x), address(w), address(target), (M, O, I), dtype, Rooms(), address_or_0(b))]
     if activation == "identity" and target is out:
         return Launch(f"linear_{dtype}", stages)
     end = elementwise.map(ACTIVATIONS[activation], (target,), (out,), scalars)
@@ -140,8 +216,11 @@ def linear_grad(
         start = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
         assert isinstance(start, Launch)
         stages, alive = [*start.stages], [start]
-    weights = _outer(address(dz), address(x), address(dw), (O, I, M), dtype, True, add[0]) if dw is not None else []
-    inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, False) if dx is not None else []
+    rooms, weights, inputs = Rooms(), list[Call](), list[Call]()
+    if dw is not None:
+        weights = _outer(address(dz), address(x), address(dw), (O, I, M), dtype, rooms, True, add[0])
+    if dx is not None:
+        inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, rooms, False)
     sums = linear_kernels.bias_grad_kernel(dtype)
     biases = [new_call(sums, [address(dz), address(db), M, O, int(add[1])])] if db is not None else []
     return Launch(f"linear_grad_{activation}_{dtype}", [*stages, *_together(weights, inputs, biases)], *alive)

@@ -1,45 +1,62 @@
-"""Matrix products by BLAS, and by ``kernels.cpu.products``: why nnkit multiplies matrices itself.
+"""Matrix products by BLAS, and by ``kernels.cpu.products`` and ``panels``: why nnkit multiplies matrices itself.
 
-On AMD EPYC (Zen 5, AVX-512, 2 cores, one thread each), OpenBLAS 0.3.30 SkylakeX kernels, SciPy 1.17, Numba 0.68, in
-float32, GFLOP/s:
+On a 2-core AMD EPYC (Zen 4), OpenBLAS 0.3.30, Numba 0.68, one thread, float32, GFLOP/s; left held to AVX2 (OpenBLAS's
+Haswell kernels), right with AVX-512 (SkylakeX), on a machine that was busy with other work:
 
-    which, rows x columns, length of the sums   BLAS   tiles
-    dot     32 x   32,   20                       30      79
-    dot     32 x   64,   64                       76     108
-    dot     32 x   64,  784                      103     192
-    dot    128 x  128,  784                      169     202
-    dot    256 x 2048, 1024                      188     192
-    outer   32 x   20,   32                       41      77
-    outer   64 x  784,   32                      137     220
-    outer  128 x  784,  128                      172     221
-    outer  512 x  512,  512                      196     216
-    outer 2048 x 2048,  256                      201     209
+    which, rows x columns, length of the sums   BLAS  tiles  panels     BLAS  tiles  panels
+    dot     32 x   32,   20                       20     48      45       21     49      36
+    dot     32 x   64,  784                       57    101      84       64     97      71
+    dot    128 x  128,  784                       89     99     102       85    105     102
+    dot    256 x 2048, 1024                       97     87     105       90    103      98
+    dot    256 x 2048, 2048                       96     73     103       90     92     100
+    outer  128 x  512,  512                       91     95     104       92    113     108
+    outer  256 x 2048, 2048                       97     93     101       94     92      91
+    outer 1024 x 1024, 1024                       97     87      99       97     96      98
+    outer 2048 x 2048, 2048                      106     71     106      103     96     102
+    grad   128 x  784,  128                       89     96      99       88    107     104
+    grad   512 x  512,  512                       82     72     104       97    110     108
+    grad  2048 x 1024,  256                      101     56     107       95     98     107
+    grad  2048 x 2048,  256                      102     73     106      102    101     104
 
-With LLVM and OpenBLAS both held to AVX2 (Haswell) on the same processor the tiles are ahead on the small ones (58 to 25
-on the first line) and behind on the largest (80 to 106 on the last). BLAS copies both factors into an order of its own
-first, which small products do not pay back; the layouts of a linear layer need no copy. Besides, two BLAS libraries in
-one process (NumPy's and SciPy's) have threads that wait for work by spinning, against each other. SciPy's call from
-Python is part of its time: about 0.7 us.
-Run: ``env -u OPENBLAS_CORETYPE OPENBLAS_NUM_THREADS=1 python -m bench.lab.products``.
+On 16 registers ``outer`` and ``grad`` take panels from 2**24 multiplications on, with AVX-512 from 2**28; ``dot`` with
+weights of 7 MiB on 16 registers. BLAS copies both factors into an order of its own first, which small products do not
+pay back; the layouts of a linear layer need no copy. Besides, two BLAS libraries in one process (NumPy's and SciPy's)
+have threads that wait for work by spinning, against each other. SciPy's call from Python is part of its time: 0.7 us.
+Run: ``env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OPENBLAS_NUM_THREADS=1 python -m bench.lab.products``; held to AVX2:
+``env -u OPENBLAS_L2_SIZE OPENBLAS_CORETYPE=Haswell OPENBLAS_NUM_THREADS=1 NNKIT_VECTORS=avx2 python -m ...``.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.blas import sgemm
 
 from bench.scaling import repeated, seconds_per_call
 from nnkit.backends.pool import aligned_empty
-from nnkit.kernels.cpu import products
+from nnkit.kernels.cpu import panels, products
 from nnkit.kernels.cpu.compiler import Kernel
 
-#: Result's rows, its columns, length of the sums; which product of a linear layer.
+
+class Product(NamedTuple):
+    """y (M, N): x w^T ("dot"), dz^T x ("grad"), or x y ("outer"), with sums of K terms."""
+
+    M: int
+    N: int
+    K: int
+    kind: str
+
+
 CASES = [
-    (32, 32, 20, "dot"), (32, 64, 64, "dot"), (32, 64, 784, "dot"), (128, 128, 784, "dot"), (256, 2048, 1024, "dot"),
-    (32, 20, 32, "outer"), (64, 784, 32, "outer"), (128, 784, 128, "outer"), (512, 512, 512, "outer"),
-    (2048, 2048, 256, "outer"),
+    Product(32, 32, 20, "dot"), Product(32, 64, 64, "dot"), Product(32, 64, 784, "dot"), Product(128, 128, 784, "dot"),
+    Product(128, 512, 512, "dot"), Product(256, 2048, 1024, "dot"), Product(256, 2048, 2048, "dot"),
+    Product(32, 20, 32, "outer"), Product(128, 512, 512, "outer"), Product(256, 2048, 2048, "outer"),
+    Product(1024, 1024, 1024, "outer"), Product(2048, 2048, 2048, "outer"),
+    Product(64, 784, 32, "grad"), Product(128, 784, 128, "grad"), Product(512, 512, 512, "grad"),
+    Product(2048, 1024, 256, "grad"), Product(2048, 2048, 256, "grad"),
 ]  # fmt: skip
 
 
@@ -50,28 +67,57 @@ def filled(*shape: int) -> np.ndarray:
     return out
 
 
+def runner(kernel: Kernel, *arguments: np.ndarray | int) -> Callable[[], None]:
+    """A call of a kernel on these arguments."""
+    block = (ctypes.c_int64 * len(arguments))(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments))
+
+    def call(alive: tuple[np.ndarray | int, ...] = arguments) -> None:
+        kernel.call(ctypes.addressof(block))
+
+    return call
+
+
+def contenders(product: Product) -> dict[str, tuple[Callable[[], None], np.ndarray]]:
+    """Name -> a call, and where its result is."""
+    M, N, K, kind = product
+    left = filled(K, M) if kind == "grad" else filled(M, K)
+    right = filled(N, K) if kind == "dot" else filled(K, N)
+    ours, copied, theirs, room = filled(M, N), filled(M, N), filled(M, N), filled(panels.room_bytes("float32", N) // 4)
+    orders = ("across" if kind == "grad" else "along"), ("along" if kind == "dot" else "across")
+    tall, lda, ldb = panels.tall("float32", M), left.shape[1], right.shape[1]
+    if kind == "dot":
+        small = K <= products.SMALL
+        tiles = products.small_dot_kernel("float32") if small else products.dot_kernel("float32")
+        rest = [K, K, N, 0, products.outer_kernel("float32").address]
+    else:
+        tiles, rest = products.outer_kernel("float32"), [*((1, M) if kind == "grad" else (K, 1)), N, N, 0, 0]
+
+    def blas() -> None:
+        options = {"trans_a": kind == "dot", "trans_b": kind == "grad"}
+        sgemm(1.0, right.T, left.T, c=theirs.T, overwrite_c=True, **options)
+
+    packed = [left, right, copied, M, N, K, lda, ldb, N, 0, 0, tall, room if M > tall else 0]
+    return {
+        "BLAS": (blas, theirs),
+        "tiles": (runner(tiles, left, right, ours, M, N, K, *rest), ours),
+        "panels": (runner(panels.panels_kernel("float32", *orders), *packed), copied),
+    }
+
+
 def main() -> None:
-    """Time both for the products of the training benchmarks: x w^T (dot) and dz^T x (outer)."""
-    outer = products.outer_kernel("float32")
-    for M, N, K, kind in CASES:
-        y, z = filled(M, N), filled(M, N)
-        if kind == "dot":
-            left, right = filled(M, K), filled(N, K)
-            kernel: Kernel = (
-                products.small_dot_kernel("float32") if K <= products.SMALL else products.dot_kernel("float32")
-            )
-            sizes = [M, N, K, K, K, N, 0, outer.address]
-            call = lambda: sgemm(1.0, right.T, left.T, c=z.T, trans_a=True, overwrite_c=True)  # noqa: B023, E731
-        else:
-            left, right = filled(K, M), filled(K, N)
-            kernel, sizes = outer, [M, N, K, 1, M, N, N, 0, 0]
-            call = lambda: sgemm(1.0, right.T, left.T, c=z.T, trans_b=True, overwrite_c=True)  # noqa: B023, E731
-        work = 2e-9 * M * N * K
-        block = (ctypes.c_int64 * (3 + len(sizes)))(left.ctypes.data, right.ctypes.data, y.ctypes.data, *sizes)
-        mine = seconds_per_call(repeated(lambda: kernel.call(ctypes.addressof(block))), 20)  # noqa: B023
-        theirs = seconds_per_call(repeated(call), 20)
-        assert np.allclose(y, z, rtol=1e-3, atol=1e-3)
-        print(f"{kind:5} {M:4} x {N:4}, sums of {K:4}: BLAS {work / theirs:4.0f}, tiles {work / mine:4.0f} GFLOP/s")
+    """Time all three for the products of the training benchmarks, turn by turn, and name the fastest."""
+    for product in CASES:
+        work, best = 2e-9 * product.M * product.N * product.K, dict[str, float]()
+        calls = contenders(product)
+        for _ in range(3):
+            for name, (call, _) in calls.items():
+                best[name] = min(best.get(name, np.inf), seconds_per_call(repeated(call), 7))
+        results = [result for _, result in calls.values()]
+        assert all(np.allclose(results[0], result, rtol=1e-3, atol=1e-3) for result in results)
+        rates = ", ".join(f"{name} {work / seconds:4.0f}" for name, seconds in best.items())
+        print(
+            f"{product.kind:5} {product.M:4} x {product.N:4}, {product.K:4}: {rates}; {min(best, key=best.__getitem__)}"
+        )
 
 
 if __name__ == "__main__":

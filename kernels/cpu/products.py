@@ -1,11 +1,11 @@
 """Matrix products: a tile of the result at a time, which stays in vector registers while its sums grow.
 
-Two ways to fill a tile. ``dot``: both factors are read along their rows, a register holds partial sums of one element
-of the result. ``outer``: an element of the left factor, spread over a register, times neighbouring elements of a row
-of the right one. With weights w (O, I) a linear layer needs x w^T (dot), dz^T x and dz w (outer), so no factor has to
-be laid out anew; small products are up to twice as fast as by BLAS, which copies both factors first
-(``bench/lab/products.py``). A sum's order does not depend on the place of its tile: the result may be split among
-threads in any way, and one row gives the same numbers alone and in a batch.
+Two ways to fill a tile (``panels`` has a third, for large products). ``dot``: both factors are read along their rows, a
+register holds partial sums of one element of the result. ``outer``: an element of the left factor, spread over a
+register, times neighbouring elements of a row of the right one. With weights w (O, I) a linear layer needs x w^T (dot),
+dz^T x and dz w (outer), so no factor has to be laid out anew; small products are up to twice as fast as by BLAS, which
+copies both factors first (``bench/lab/products.py``). A sum's order does not depend on the place of its tile: the
+result may be split among threads in any way, and one row gives the same numbers alone and in a batch.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SMALL = 32  # sums that are no longer than this are better made by ``outer``, ov
 LARGE = 1 << 20  # bytes of the right factor of ``outer``, from which on its columns are copied
 DEEP = 256  # rows that are copied at a time
 ROOM = 48  # rows of w that are transposed at a time
+#: What the sums of ``outer`` begin with.
+ZERO, RESULT, BIAS = 0, 1, 2
 
 
 Build = Callable[..., None]
@@ -89,18 +91,25 @@ def _dot(tile: Tile) -> Build:
 
 
 def _outer(tile: Tile, part: bool) -> Build:
-    """y[i…, j…] (+)= the sums over k of a[i…, k] b[k, …] (+ bias[j…]), b at its column j. ``part``: the last
+    """y[i…, j…] = what it begins with, plus the sums over k of a[i…, k] b[k, …], b at its column j. ``part``: the last
     register is not full.
     """
     R, C = range(tile.rows), range(tile.columns)
 
     def build(v: Vectors, a: Any, b: Any, y: Any, bias: Any, *numbers: Any) -> None:
-        i, j, M, N, K, row, step, ldb, ldy, add, biased = numbers
+        i, j, M, N, K, row, step, ldb, ldy, begin = numbers
         rows = [v.at_most(v.plus(i, r), v.plus(M, -1)) for r in R]
         starts = [v.times(one, row) for one in rows]
         left = v.builder.sub(v.builder.sub(N, j), v.integer((tile.columns - 1) * v.lanes))
         counts = [left if part and c == tile.columns - 1 else None for c in C]
         sums = [[v.variable(v.zero) for _ in C] for _ in R]
+        places = [[v.plus(v.plus(v.times(one, ldy), j), c * v.lanes) for c in C] for one in rows]
+        columns = [[v.plus(j, c * v.lanes) for c in C]] * len(R)
+        for kind, memory, terms in ((RESULT, y, places), (BIAS, bias, columns)):
+            with v.when(v.builder.icmp_signed("==", begin, v.integer(kind))):
+                for r in R:
+                    for c in C:
+                        v.builder.store(v.load(memory, terms[r][c], counts[c]), sums[r][c])
         with v.loop(K) as k:
             at = v.times(k, ldb)
             right = [v.load(b, v.plus(at, c * v.lanes), counts[c]) for c in C]
@@ -108,15 +117,6 @@ def _outer(tile: Tile, part: bool) -> Build:
                 factor = v.spread(v.builder.load(v.element(a, v.plus(starts[r], v.times(k, step)))))
                 for c in C:
                     v.builder.store(v.multiply_add(factor, right[c], v.builder.load(sums[r][c])), sums[r][c])
-        places = [[v.plus(v.plus(v.times(one, ldy), j), c * v.lanes) for c in C] for one in rows]
-        # All reads come before all writes: a repeated row must not be added twice.
-        columns = [[v.plus(j, c * v.lanes) for c in C]] * len(R)
-        for wanted, memory, terms in ((add, y, places), (biased, bias, columns)):
-            with v.when(v.builder.icmp_signed("!=", wanted, v.integer(0))):
-                for r in R:
-                    for c in C:
-                        term = v.load(memory, terms[r][c], counts[c])
-                        v.builder.store(v.add(v.builder.load(sums[r][c]), term), sums[r][c])
         for r in R:
             for c in C:
                 v.store(y, places[r][c], v.builder.load(sums[r][c]), counts[c])
@@ -153,10 +153,10 @@ def kernel(block):
         x, w = pointer(block[0] + (k + length) * {size}), pointer(block[1] + (k + length) * {size})
 """
 
-# Block: [a, b, y, M, N, K, row, step, ldb, ldy, add, bias or 0]: y (M, N) (+)= a b + bias, b (K, N), bias (N,); an
-# element of a lies at i * row + k * step. Registers of columns come in threes (or twos), evenly: 4 are 2 and 2. Rows of
-# a large b are far apart in memory; the columns at hand of so many rows are copied, side by side, before they are read
-# again and again.
+# Block: [a, b, y, M, N, K, row, step, ldb, ldy, add, bias or 0]: y (M, N) = a b + bias, or y + a b, b (K, N),
+# bias (N,); an element of a lies at i * row + k * step. Registers of columns come in threes (or twos), evenly: 4 are 2
+# and 2. Rows of a large b are far apart in memory; the columns at hand of so many rows are copied, side by side, before
+# they are read again and again.
 OUTER = """
 def kernel(block):
     M, N, K, row, step, ldb, ldy = block[3], block[4], block[5], block[6], block[7], block[8], block[9]
@@ -166,8 +166,9 @@ def kernel(block):
     if copied:
         depth = {deep}
     for first in range(0, K, depth):
-        count, add = min(depth, K - first), int(first > 0 or block[10] != 0)
-        biased = int(first == 0 and block[11] != 0)
+        count, begin = min(depth, K - first), {result}
+        if first == 0 and block[10] == 0:
+            begin = {bias} if block[11] != 0 else {zero}
         a = pointer(block[0] + first * step * {size})
         j = 0
         while j < N:
@@ -216,7 +217,7 @@ def kernel(block):
 
 def _choice(tile: Tile) -> str:
     """Which tile is called: by its width and by whether its last register is full."""
-    arguments = "a, b, y, bias, i, j, M, N, count, row, step, skip, ldy, add, biased"
+    arguments = "a, b, y, bias, i, j, M, N, count, row, step, skip, ldy, begin"
     lines: list[str] = []
     for columns in range(tile.columns, 0, -1):
         for part in (False, True):
@@ -234,7 +235,7 @@ def _outer_words(dtype: str) -> dict[str, object]:
     for columns in range(1, tile.columns + 1):
         for part in (False, True):
             shape = Tile(tile.rows, columns)
-            words[f"tile{columns}{'p' * part}"] = tile_word(dtype, 4, 11, _outer(shape, part))
+            words[f"tile{columns}{'p' * part}"] = tile_word(dtype, 4, 10, _outer(shape, part))
     exec(COPY_COLUMNS.format(W=lanes(dtype), widest=tile.columns), words)
     return words | {"copy_columns": njit(error_model="numpy", forceinline=True)(words["copy_columns"])}
 
@@ -268,5 +269,6 @@ def outer_kernel(dtype: str) -> Kernel:
     """y = a b, or y + a b."""
     tile = outer_tile()
     sizes = {"W": lanes(dtype), "widest": tile.columns, "rows": tile.rows, "size": np.dtype(dtype).itemsize}
-    text = OUTER.format(**sizes, deep=DEEP, large=LARGE // sizes["size"], choice=_choice(tile))
+    begins = {"zero": ZERO, "result": RESULT, "bias": BIAS}
+    text = OUTER.format(**sizes, **begins, deep=DEEP, large=LARGE // sizes["size"], choice=_choice(tile))
     return load(Source(f"outer_{dtype}_{lanes(dtype)}", text, _outer_words, (dtype,)))

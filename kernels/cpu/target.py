@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
@@ -21,9 +22,36 @@ def target() -> tuple[str, str]:
     return name, llvm.get_host_cpu_features().flatten() if features is None else features
 
 
+def hold_to(vectors: str) -> None:
+    """Compile for narrower vectors than the processor has: NNKIT_VECTORS=avx2, for tests and measurements.
+
+    Raises ValueError for another text. Before Numba is imported, which reads its settings once.
+    """
+    import llvmlite.binding as llvm
+
+    if vectors != "avx2":
+        raise ValueError(f"NNKIT_VECTORS: expected avx2, got {vectors!r}")
+    wider = ("avx512", "avx10", "evex512")
+    features = llvm.get_host_cpu_features()
+    os.environ["NUMBA_CPU_FEATURES"] = ",".join(
+        f"{'+' if there and not name.startswith(wider) else '-'}{name}" for name, there in features.items()
+    )
+
+
+if os.environ.get("NNKIT_VECTORS"):
+    hold_to(os.environ["NNKIT_VECTORS"])
+
+
 def has(feature: str) -> bool:
     """Whether the processor that is compiled for has a feature such as "avx512f"."""
     return f"+{feature}" in target()[1].split(",")
+
+
+@functools.cache
+def second_cache() -> int:
+    """Bytes of a core's second cache: as Linux says, else 512 KiB, which most have or exceed."""
+    said = _text(Path("/sys/devices/system/cpu/cpu0/cache/index2/size")).strip()
+    return int(said[:-1]) << 10 if said[:-1].isdecimal() and said.endswith("K") else 1 << 19
 
 
 def compiler() -> list[str]:
