@@ -157,6 +157,22 @@ def test_trainings_are_ready_to_be_timed(
         nnkit.set_matmul_precision("highest")
 
 
+@pytest.mark.parametrize(
+    ("device", "processes"),
+    [
+        (report.UNKNOWN, 4),
+        (report.UNKNOWN | {"free": 1}, 1),
+        (report.UNKNOWN | {"free": 1 << 40}, report.PROCESSES),
+        (report.UNKNOWN | {"free": 1 << 40, "exclusive": True}, 1),
+    ],
+)
+def test_checks_run_side_by_side_also_on_a_device_that_says_nothing_of_itself(
+    device: dict[str, Any], processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "processors", lambda: 64)
+    assert report.side_by_side(device) == processes
+
+
 def test_trainings_shrink_to_fit_and_say_so() -> None:
     wide, small = workloads.TRAININGS["wide, TF32"], workloads.TRAININGS["small"]
     assert speed.fitted(wide, 80 << 30) == wide and speed.fitted(small, 1 << 30) == small
