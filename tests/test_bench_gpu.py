@@ -237,6 +237,9 @@ def test_the_command_over_the_stand_in(
     monkeypatch.setattr(report, "FACTS", {name: fact for name, fact in report.FACTS.items() if name in known})
     plan = report.Plan(["correctness"], "tiny", "map-gelu_tanh")
     page, passed = report.report(plan, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["name"] for line in lines if line["section"] == "facts"} == set(known)
+    assert {line["outcome"] for line in lines if line["section"] == "conformance"} == {PASSED}
     results = json.loads((tmp_path / "pretended-gpu-partial.json").read_text())
     assert passed and page == tmp_path / "pretended-gpu-partial.md"
     assert results["correctness"].keys() == {"conformance"} and results["speed"] == {}

@@ -18,6 +18,7 @@ from bench.gpu import speed, suites
 from bench.gpu.command import PARTS
 from bench.gpu.contenders import CONTENDERS
 from bench.gpu.facts import PACKAGES
+from bench.gpu.lines import Lines
 from bench.gpu.outcomes import FAILED, Outcome, Start, all_passed, outcomes, summary
 from bench.gpu.process import Process, ask, end_all
 from bench.gpu.render import render
@@ -74,10 +75,14 @@ def why_not() -> str | None:
 
 
 def report(plan: Plan, folder: Path = RESULTS) -> tuple[Path, bool]:
-    """Run, and write <gpu>.json and <gpu>.md; the path of the latter, and whether correctness passed."""
+    """Run, and write <gpu>.json and <gpu>.md; the path of the latter, and whether correctness passed.
+
+    What is found is added to gpu.jsonl at once, with the traceback of a check that failed.
+    """
     before = signal.signal(signal.SIGINT, interrupted)
     try:
-        results = measure(plan)
+        with Lines(folder / "gpu.jsonl") as lines:
+            results = measure(plan, lines)
     finally:
         signal.signal(signal.SIGINT, before)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,10 +99,10 @@ def interrupted(number: int, frame: Any) -> None:
     os._exit(128 + number)
 
 
-def measure(plan: Plan) -> dict[str, Any]:
+def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
     """Everything, as plain data."""
     start = time.monotonic()
-    found, failures = facts(plan)
+    found, failures = facts(plan, lines)
     device = found.get("device") or UNKNOWN
     said(f"{device['name']}: facts", start)
     end = start + WHOLE
@@ -106,7 +111,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         field = racing(plan, device["memory"], end - FOR_SPEED / 2)
     try:
         last = end - FOR_SPEED if field is not None else end
-        checked = correctness(plan, device, last) if "correctness" in plan.only else {}
+        checked = correctness(plan, device, last, lines) if "correctness" in plan.only else {}
         absent = suites.missing()
         if "correctness" in plan.only and absent is not None:
             failures["tests"] = absent
@@ -144,7 +149,7 @@ def said(what: str, since: float) -> None:
 # ---- facts ----------------------------------------------------------------------------------------------------------
 
 
-def facts(plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
+def facts(plan: Plan, lines: Lines) -> tuple[dict[str, Any], dict[str, str]]:
     """What there is, and why some of it is not known."""
     found: dict[str, Any] = {}
     failures: dict[str, str] = {}
@@ -152,8 +157,10 @@ def facts(plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
     for name, (function, arguments) in FACTS.items():
         try:
             found[name] = process.ask(FACT, function, *arguments.get(plan.sizes, ()))
+            lines.add("facts", name, value=found[name])
         except WorkerError as error:
             failures[name] = str(error)
+            lines.add("facts", name, error=str(error))
             if process.ended:
                 process.close()
                 process = Process()
@@ -164,10 +171,10 @@ def facts(plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
 # ---- correctness ----------------------------------------------------------------------------------------------------
 
 
-def correctness(plan: Plan, device: Mapping[str, Any], end: float) -> dict[str, Any]:
+def correctness(plan: Plan, device: Mapping[str, Any], end: float, lines: Lines) -> dict[str, Any]:
     """Each section's outcomes. What has no time any more is said to be not run."""
     processes = side_by_side(device)
-    checked = {name: _section(plan, name, start, names, processes, end) for name, start, names in sections(plan)}
+    checked = {name: _section(plan, name, start, names, processes, end, lines) for name, start, names in sections(plan)}
     return {name: section for name, section in checked.items() if section is not None}
 
 
@@ -202,11 +209,21 @@ def _checking(section: str, sizes: str, names: Sequence[str]) -> Process:
 
 
 def _section(
-    plan: Plan, name: str, start: Start, names: Callable[[], Sequence[str]], processes: int, end: float
+    plan: Plan,
+    name: str,
+    start: Start,
+    names: Callable[[], Sequence[str]],
+    processes: int,
+    end: float,
+    lines: Lines,
 ) -> dict[str, Any] | None:
     """The outcomes of a section; None where nothing of it was asked for."""
     began = time.monotonic()
     budget, limit = BUDGETS[name]
+
+    def note(outcome: Outcome) -> None:
+        lines.add(name, outcome.name, **{key: value for key, value in outcome._asdict().items() if key != "name"})
+
     try:
         units = [unit for unit in names() if plan.match.lower() in unit.lower()]
     except WorkerError as error:
@@ -214,7 +231,7 @@ def _section(
     else:
         if not units:
             return None
-        found = outcomes(start, units, limit, min(began + budget, end), processes)
+        found = outcomes(start, units, limit, min(began + budget, end), processes, note)
     result = summary(found, name not in TESTED) | {"wall": round(time.monotonic() - began, 1)}
     said(f"{name}: {', '.join(f'{count} {what}' for what, count in result['counts'].items() if count)}", began)
     return result
