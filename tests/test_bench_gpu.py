@@ -24,6 +24,7 @@ from bench import __main__ as command
 from bench.gpu import bandwidth, checks, epilogues, facts, process, report, session, speed, workloads
 from bench.gpu.agreement import Output, agree
 from bench.gpu.contenders import CONTENDERS
+from bench.gpu.lines import Lines
 from bench.gpu.outcomes import PASSED
 from bench.worker import WorkerError
 
@@ -155,6 +156,20 @@ def test_trainings_are_ready_to_be_timed(
         session.drop(key)
         nnkit.set_default_device("cpu")
         nnkit.set_matmul_precision("highest")
+
+
+def test_a_fact_that_fails_is_written_at_once_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = {"first": ("json:loads", {"tiny": ("{",)}), "second": ("math:sqrt", {"tiny": (4,)})}
+    monkeypatch.setattr(report, "FACTS", failing)
+    path = tmp_path / "gpu.jsonl"
+    with Lines(path) as lines:
+        found, failures = report.facts(report.Plan(["correctness"], "tiny"), lines)
+        first, second = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    assert found == {"second": 2.0} and failures.keys() == {"first"}
+    assert first["error"].startswith("JSONDecodeError") and "json/decoder.py" in first["traceback"]
+    assert second["value"] == 2.0
 
 
 @pytest.mark.parametrize(

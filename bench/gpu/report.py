@@ -102,6 +102,8 @@ def interrupted(number: int, frame: Any) -> None:
 def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
     """Everything, as plain data."""
     start = time.monotonic()
+    described = machine.describe(PACKAGES)
+    lines.add("run", "machine", value=described)
     found, failures = facts(plan, lines)
     device = found.get("device") or UNKNOWN
     said(f"{device['name']}: facts", start)
@@ -115,7 +117,7 @@ def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
         absent = suites.missing()
         if "correctness" in plan.only and absent is not None:
             failures["tests"] = absent
-        timed = racers(plan, field, end, failures) if field is not None else {}
+        timed = racers(plan, field, end, failures, lines) if field is not None else {}
     finally:
         if field is not None:
             field.close()
@@ -123,7 +125,7 @@ def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
         "name": slug(device["name"]) + ("" if plan.whole else "-partial"),
         "partial": not plan.whole,
         "passed": all(all_passed(section) for section in checked.values()),
-        "machine": machine.describe(PACKAGES),
+        "machine": described,
         "facts": found,
         "correctness": checked,
         "speed": timed,
@@ -160,7 +162,7 @@ def facts(plan: Plan, lines: Lines) -> tuple[dict[str, Any], dict[str, str]]:
             lines.add("facts", name, value=found[name])
         except WorkerError as error:
             failures[name] = str(error)
-            lines.add("facts", name, error=str(error))
+            lines.add("facts", name, error=str(error), traceback=getattr(error, "traceback", ""))
             if process.ended:
                 process.close()
                 process = Process()
@@ -246,15 +248,17 @@ def racing(plan: Plan, memory: int, end: float) -> speed.Field:
     return speed.Field([speed.fitted(TRAININGS[key], memory) for key in keys], list(CONTENDERS), end)
 
 
-def racers(plan: Plan, field: speed.Field, end: float, failures: dict[str, str]) -> dict[str, Any]:
+def racers(plan: Plan, field: speed.Field, end: float, failures: dict[str, str], lines: Lines) -> dict[str, Any]:
     """Trainings, then what is bound by memory."""
     began = time.monotonic()
     quick = plan.sizes != "large"
     trainings = field.race(3 if quick else 9, end - FOR_SPEED / 4)
+    lines.add("speed", "trainings", value=trainings)
     said("trainings", began)
     field.close()
     began = time.monotonic()
     rows, missing = speed.traffic(1 if quick else 5, end)
     failures |= missing
+    lines.add("speed", "traffic", value=rows, missing=missing)
     said("bound by memory", began)
     return {"trainings": trainings, "traffic": rows}
