@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -297,3 +298,21 @@ def test_a_wrong_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["gpu", "--only", "beauty"])
     assert "unknown: beauty; there are correctness, speed" in capsys.readouterr().err
+
+
+NOT_INSTALLED = """
+import sys
+
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in f"{finder!r} {finder.__module__}"]
+import bench.gpu
+import nnkit
+
+print(nnkit.backends.__file__, nnkit.kernels.__file__, nnkit.ones(3).sum().item())
+"""
+
+
+def test_a_clone_that_is_not_installed_is_enough() -> None:
+    root = Path(command.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", NOT_INSTALLED], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(root / "backends/__init__.py"), str(root / "kernels/__init__.py"), "3.0"]
