@@ -1,4 +1,4 @@
-"""Finds ``nnkit.backends`` and ``nnkit.kernels`` in a clone that is not installed, where they stand beside ``nnkit``."""
+"""Finds ``nnkit.backends`` and ``nnkit.kernels`` in a clone that is not installed, where they lie beside ``nnkit``."""
 
 from __future__ import annotations
 
