@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from bench import __main__ as command
 from bench.gpu import bandwidth, checks, epilogues, facts, process, report, session, speed, workloads
 from bench.gpu.agreement import Output, agree
 from bench.gpu.contenders import CONTENDERS
+from bench.gpu.lines import Lines
 from bench.gpu.outcomes import PASSED
 from bench.worker import WorkerError
 
@@ -157,6 +159,36 @@ def test_trainings_are_ready_to_be_timed(
         nnkit.set_matmul_precision("highest")
 
 
+def test_a_fact_that_fails_is_written_at_once_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = {"first": ("json:loads", {"tiny": ("{",)}), "second": ("math:sqrt", {"tiny": (4,)})}
+    monkeypatch.setattr(report, "FACTS", failing)
+    path = tmp_path / "gpu.jsonl"
+    with Lines(path) as lines:
+        found, failures = report.facts(report.Plan(["correctness"], "tiny"), lines)
+        first, second = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    assert found == {"second": 2.0} and failures.keys() == {"first"}
+    assert first["error"].startswith("JSONDecodeError") and "json/decoder.py" in first["traceback"]
+    assert second["value"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("device", "processes"),
+    [
+        (report.UNKNOWN, 4),
+        (report.UNKNOWN | {"free": 1}, 1),
+        (report.UNKNOWN | {"free": 1 << 40}, report.PROCESSES),
+        (report.UNKNOWN | {"free": 1 << 40, "exclusive": True}, 1),
+    ],
+)
+def test_checks_run_side_by_side_also_on_a_device_that_says_nothing_of_itself(
+    device: dict[str, Any], processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "processors", lambda: 64)
+    assert report.side_by_side(device) == processes
+
+
 def test_trainings_shrink_to_fit_and_say_so() -> None:
     wide, small = workloads.TRAININGS["wide, TF32"], workloads.TRAININGS["small"]
     assert speed.fitted(wide, 80 << 30) == wide and speed.fitted(small, 1 << 30) == small
@@ -221,6 +253,9 @@ def test_the_command_over_the_stand_in(
     monkeypatch.setattr(report, "FACTS", {name: fact for name, fact in report.FACTS.items() if name in known})
     plan = report.Plan(["correctness"], "tiny", "map-gelu_tanh")
     page, passed = report.report(plan, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["name"] for line in lines if line["section"] == "facts"} == set(known)
+    assert {line["outcome"] for line in lines if line["section"] == "conformance"} == {PASSED}
     results = json.loads((tmp_path / "pretended-gpu-partial.json").read_text())
     assert passed and page == tmp_path / "pretended-gpu-partial.md"
     assert results["correctness"].keys() == {"conformance"} and results["speed"] == {}
@@ -263,3 +298,21 @@ def test_a_wrong_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["gpu", "--only", "beauty"])
     assert "unknown: beauty; there are correctness, speed" in capsys.readouterr().err
+
+
+NOT_INSTALLED = """
+import sys
+
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in f"{finder!r} {finder.__module__}"]
+import bench.gpu
+import nnkit
+
+print(nnkit.backends.__file__, nnkit.kernels.__file__, nnkit.ones(3).sum().item())
+"""
+
+
+def test_a_clone_that_is_not_installed_is_enough() -> None:
+    root = Path(command.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", NOT_INSTALLED], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(root / "backends/__init__.py"), str(root / "kernels/__init__.py"), "3.0"]

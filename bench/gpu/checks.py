@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -58,19 +59,25 @@ def work(section: str, names: list[str], sizes: str) -> Iterator[dict[str, Any]]
     for name in names:
         yield {"begin": name}
         start = time.monotonic()
-        outcome, detail = _outcome(checks[name], Sizes(sizes))
-        yield {"name": name, "outcome": outcome, "seconds": time.monotonic() - start, "detail": detail}
+        outcome, detail, where = _outcome(checks[name], Sizes(sizes))
+        yield {
+            "name": name,
+            "outcome": outcome,
+            "seconds": time.monotonic() - start,
+            "detail": detail,
+            "traceback": where,
+        }
         if cuda_is_gone():
             return
 
 
-def _outcome(check: Check, sizes: Sizes) -> tuple[str, str]:
+def _outcome(check: Check, sizes: Sizes) -> tuple[str, str, str]:
     try:
-        return PASSED, check(sizes) or ""
+        return PASSED, check(sizes) or "", ""
     except Skip as reason:
-        return SKIPPED, str(reason)
+        return SKIPPED, str(reason), ""
     except Exception as error:
-        return FAILED, described(error)
+        return FAILED, described(error), traceback.format_exc()
 
 
 def cuda_is_gone() -> bool:

@@ -21,37 +21,53 @@ Start = Callable[[Sequence[str]], Process]
 
 
 class Outcome(NamedTuple):
-    """One check: what became of it, how long it took, and a remark, or the error."""
+    """One check: what became of it, how long it took, and a remark, or the error and where it arose."""
 
     name: str
     outcome: str
     seconds: float = 0.0
     detail: str = ""
+    traceback: str = ""
 
 
-def outcomes(start: Start, units: Sequence[str], limit: float, end: float, processes: int = 1) -> list[Outcome]:
-    """Those of all units, of which none may take more than ``limit`` seconds, and all together until ``end``."""
+#: What is told each outcome as it comes.
+Note = Callable[[Outcome], None]
+
+
+def outcomes(
+    start: Start, units: Sequence[str], limit: float, end: float, processes: int = 1, note: Note | None = None
+) -> list[Outcome]:
+    """Those of all units, of which none may take more than ``limit`` seconds, and all together until ``end``.
+
+    ``note`` is told each at once, in the thread that follows its process.
+    """
+    note = note or (lambda outcome: None)
     shares = [units[first::processes] for first in range(min(processes, len(units)))]
     with ThreadPoolExecutor(max(len(shares), 1)) as pool:
         return [
-            outcome for share in pool.map(lambda share: _share(start, share, limit, end), shares) for outcome in share
+            outcome
+            for share in pool.map(lambda share: _share(start, share, limit, end, note), shares)
+            for outcome in share
         ]
 
 
-def _share(start: Start, units: Sequence[str], limit: float, end: float) -> list[Outcome]:
+def _share(start: Start, units: Sequence[str], limit: float, end: float, note: Note) -> list[Outcome]:
     left, found = list(units), list[Outcome]()
     while left and time.monotonic() < end:
         begun = len(left)
         with start(left) as process:
-            failure = _follow(process, left, found, limit, end)
+            failure = _follow(process, left, found, limit, end, note)
         if failure is not None:
+            note(failure)
             found.append(failure)
         if len(left) == begun:  # not even one: there is no sense in trying again
             return found + [Outcome(unit, NOT_RUN, detail="its process did not get so far") for unit in left]
     return found + [Outcome(unit, NOT_RUN, detail="there was no time left") for unit in left]
 
 
-def _follow(process: Process, left: list[str], found: list[Outcome], limit: float, end: float) -> Outcome | None:
+def _follow(
+    process: Process, left: list[str], found: list[Outcome], limit: float, end: float, note: Note
+) -> Outcome | None:
     """Take in what a process says until it is done; the failure that it ended with, if any."""
     unit, begun = "starting the process", time.monotonic()
     try:
@@ -69,6 +85,7 @@ def _follow(process: Process, left: list[str], found: list[Outcome], limit: floa
                 left.remove(unit)
             else:
                 found.append(Outcome(**item))
+                note(found[-1])
     except WorkerError as error:
         seconds = time.monotonic() - begun
         text = f"it was ended after {seconds:.0f} s" if isinstance(error, Late) else str(error)

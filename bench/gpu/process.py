@@ -37,6 +37,14 @@ class Late(WorkerError):
     """An answer did not come in time; its process is gone."""
 
 
+class Failed(WorkerError):
+    """A call failed in its process, which lives; ``traceback`` says where."""
+
+    def __init__(self, text: str, traceback: str) -> None:
+        super().__init__(text)
+        self.traceback = traceback
+
+
 def environment() -> dict[str, str]:
     """For processes that use the GPU: no CPU in its place, and of its memory only what is needed, not nearly all."""
     path = os.pathsep.join(filter(None, (str(machine.ROOT), os.environ.get("PYTHONPATH"))))
@@ -100,7 +108,7 @@ class Process:
             if said is None:
                 raise WorkerError(self.last_words())
             if "error" in said:
-                raise WorkerError(said["error"])
+                raise Failed(said["error"], said.get("traceback", ""))
             if "item" not in said:
                 return said.get("value")
             yield said["item"]
@@ -204,7 +212,7 @@ def serve() -> None:
             say(value=result)
         except Exception as error:
             traceback.print_exc()
-            say(error=described(error))
+            say(error=described(error), traceback=traceback.format_exc())
 
 
 def described(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from bench.gpu import speed, suites
 from bench.gpu.command import PARTS
 from bench.gpu.contenders import CONTENDERS
 from bench.gpu.facts import PACKAGES
+from bench.gpu.lines import Lines
 from bench.gpu.outcomes import FAILED, Outcome, Start, all_passed, outcomes, summary
 from bench.gpu.process import Process, ask, end_all
 from bench.gpu.render import render
@@ -30,7 +31,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 WHOLE, FOR_SPEED = 465.0, 120.0
 #: Section of correctness -> its seconds, and those that one check (or file of tests) may take.
 BUDGETS = {
-    "conformance": (60.0, 30.0), "products": (45.0, 30.0), "training": (60.0, 40.0), "device": (45.0, 30.0),
+    "conformance": (60.0, 30.0), "training": (60.0, 40.0), "products": (45.0, 30.0), "device": (45.0, 30.0),
     "kernels": (60.0, 30.0), "tests": (120.0, 60.0), "tests of kernels": (60.0, 45.0),
 }  # fmt: skip
 #: Fact -> the function that finds it out, and its arguments in other sizes than "large".
@@ -47,6 +48,8 @@ TESTED = ("tests", "tests of kernels")
 FACT = 30.0  # seconds that one of the facts may take
 PROCESSES = 8  # side by side, at most
 EACH = 2 << 30  # bytes of device memory that one of them needs
+#: What is taken for granted where the device did not say it: a small card, that several processes may use.
+UNKNOWN = {"name": "unknown GPU", "free": 4 * EACH, "exclusive": False, "memory": 4 * EACH}
 
 
 class Plan(NamedTuple):
@@ -72,10 +75,14 @@ def why_not() -> str | None:
 
 
 def report(plan: Plan, folder: Path = RESULTS) -> tuple[Path, bool]:
-    """Run, and write <gpu>.json and <gpu>.md; the path of the latter, and whether correctness passed."""
+    """Run, and write <gpu>.json and <gpu>.md; the path of the latter, and whether correctness passed.
+
+    What is found is added to gpu.jsonl at once, with the traceback of a check that failed.
+    """
     before = signal.signal(signal.SIGINT, interrupted)
     try:
-        results = measure(plan)
+        with Lines(folder / "gpu.jsonl") as lines:
+            results = measure(plan, lines)
     finally:
         signal.signal(signal.SIGINT, before)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,11 +99,13 @@ def interrupted(number: int, frame: Any) -> None:
     os._exit(128 + number)
 
 
-def measure(plan: Plan) -> dict[str, Any]:
+def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
     """Everything, as plain data."""
     start = time.monotonic()
-    found, failures = facts(plan)
-    device = found.get("device") or {"name": "unknown GPU", "free": EACH, "exclusive": True, "memory": EACH}
+    described = machine.describe(PACKAGES)
+    lines.add("run", "machine", value=described)
+    found, failures = facts(plan, lines)
+    device = found.get("device") or UNKNOWN
     said(f"{device['name']}: facts", start)
     end = start + WHOLE
     field = None
@@ -104,11 +113,11 @@ def measure(plan: Plan) -> dict[str, Any]:
         field = racing(plan, device["memory"], end - FOR_SPEED / 2)
     try:
         last = end - FOR_SPEED if field is not None else end
-        checked = correctness(plan, device, last) if "correctness" in plan.only else {}
+        checked = correctness(plan, device, last, lines) if "correctness" in plan.only else {}
         absent = suites.missing()
         if "correctness" in plan.only and absent is not None:
             failures["tests"] = absent
-        timed = racers(plan, field, end, failures) if field is not None else {}
+        timed = racers(plan, field, end, failures, lines) if field is not None else {}
     finally:
         if field is not None:
             field.close()
@@ -116,7 +125,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         "name": slug(device["name"]) + ("" if plan.whole else "-partial"),
         "partial": not plan.whole,
         "passed": all(all_passed(section) for section in checked.values()),
-        "machine": machine.describe(PACKAGES),
+        "machine": described,
         "facts": found,
         "correctness": checked,
         "speed": timed,
@@ -142,7 +151,7 @@ def said(what: str, since: float) -> None:
 # ---- facts ----------------------------------------------------------------------------------------------------------
 
 
-def facts(plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
+def facts(plan: Plan, lines: Lines) -> tuple[dict[str, Any], dict[str, str]]:
     """What there is, and why some of it is not known."""
     found: dict[str, Any] = {}
     failures: dict[str, str] = {}
@@ -150,8 +159,10 @@ def facts(plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
     for name, (function, arguments) in FACTS.items():
         try:
             found[name] = process.ask(FACT, function, *arguments.get(plan.sizes, ()))
+            lines.add("facts", name, value=found[name])
         except WorkerError as error:
             failures[name] = str(error)
+            lines.add("facts", name, error=str(error), traceback=getattr(error, "traceback", ""))
             if process.ended:
                 process.close()
                 process = Process()
@@ -162,11 +173,16 @@ def facts(plan: Plan) -> tuple[dict[str, Any], dict[str, str]]:
 # ---- correctness ----------------------------------------------------------------------------------------------------
 
 
-def correctness(plan: Plan, device: Mapping[str, Any], end: float) -> dict[str, Any]:
+def correctness(plan: Plan, device: Mapping[str, Any], end: float, lines: Lines) -> dict[str, Any]:
     """Each section's outcomes. What has no time any more is said to be not run."""
-    side_by_side = 1 if device["exclusive"] else int(min(PROCESSES, processors(), max(device["free"] // EACH, 1)))
-    checked = {name: _section(plan, name, start, names, side_by_side, end) for name, start, names in sections(plan)}
+    processes = side_by_side(device)
+    checked = {name: _section(plan, name, start, names, processes, end, lines) for name, start, names in sections(plan)}
     return {name: section for name, section in checked.items() if section is not None}
+
+
+def side_by_side(device: Mapping[str, Any]) -> int:
+    """How many processes share the device: one where it lets in only one, else as many as it has memory for."""
+    return 1 if device["exclusive"] else int(min(PROCESSES, processors(), max(device["free"] // EACH, 1)))
 
 
 def processors() -> int:
@@ -179,7 +195,7 @@ def sections(plan: Plan) -> list[tuple[str, Start, Callable[[], Sequence[str]]]]
     quick = plan.sizes != "large"
     made: list[tuple[str, Start, Callable[[], Sequence[str]]]] = [
         (name, partial(_checking, name, plan.sizes), partial(ask, 60.0, "bench.gpu.checks:names", name))
-        for name in ("conformance", "products", "training", "device", "kernels")
+        for name in ("conformance", "training", "products", "device", "kernels")  # by what they are worth
     ]
     if suites.missing() is None:
         made.append(("tests", suites.on_the_device, partial(suites.device_tests, quick)))
@@ -195,11 +211,21 @@ def _checking(section: str, sizes: str, names: Sequence[str]) -> Process:
 
 
 def _section(
-    plan: Plan, name: str, start: Start, names: Callable[[], Sequence[str]], processes: int, end: float
+    plan: Plan,
+    name: str,
+    start: Start,
+    names: Callable[[], Sequence[str]],
+    processes: int,
+    end: float,
+    lines: Lines,
 ) -> dict[str, Any] | None:
     """The outcomes of a section; None where nothing of it was asked for."""
     began = time.monotonic()
     budget, limit = BUDGETS[name]
+
+    def note(outcome: Outcome) -> None:
+        lines.add(name, outcome.name, **{key: value for key, value in outcome._asdict().items() if key != "name"})
+
     try:
         units = [unit for unit in names() if plan.match.lower() in unit.lower()]
     except WorkerError as error:
@@ -207,7 +233,7 @@ def _section(
     else:
         if not units:
             return None
-        found = outcomes(start, units, limit, min(began + budget, end), processes)
+        found = outcomes(start, units, limit, min(began + budget, end), processes, note)
     result = summary(found, name not in TESTED) | {"wall": round(time.monotonic() - began, 1)}
     said(f"{name}: {', '.join(f'{count} {what}' for what, count in result['counts'].items() if count)}", began)
     return result
@@ -222,15 +248,17 @@ def racing(plan: Plan, memory: int, end: float) -> speed.Field:
     return speed.Field([speed.fitted(TRAININGS[key], memory) for key in keys], list(CONTENDERS), end)
 
 
-def racers(plan: Plan, field: speed.Field, end: float, failures: dict[str, str]) -> dict[str, Any]:
+def racers(plan: Plan, field: speed.Field, end: float, failures: dict[str, str], lines: Lines) -> dict[str, Any]:
     """Trainings, then what is bound by memory."""
     began = time.monotonic()
     quick = plan.sizes != "large"
     trainings = field.race(3 if quick else 9, end - FOR_SPEED / 4)
+    lines.add("speed", "trainings", value=trainings)
     said("trainings", began)
     field.close()
     began = time.monotonic()
     rows, missing = speed.traffic(1 if quick else 5, end)
     failures |= missing
+    lines.add("speed", "traffic", value=rows, missing=missing)
     said("bound by memory", began)
     return {"trainings": trainings, "traffic": rows}

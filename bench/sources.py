@@ -1,0 +1,27 @@
+"""Finds ``nnkit.backends`` and ``nnkit.kernels`` in a clone that is not installed, where they lie beside ``nnkit``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+ROOT = str(Path(__file__).parent.parent)
+BESIDE = ("nnkit.backends", "nnkit.kernels")
+
+
+class Beside:
+    """Asked last: where nnkit is installed its own packages have been found before."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Where a package lies that an installation would have put inside ``nnkit``."""
+        return PathFinder.find_spec(name, [ROOT]) if name in BESIDE else None
+
+
+def find() -> None:
+    """Look there too, in this process."""
+    if Beside not in sys.meta_path:
+        sys.meta_path.append(Beside)
