@@ -104,6 +104,7 @@ def kernel(x, y, K, B, parts, span):
 """
 
 
+@functools.lru_cache(1024)
 def reduce_plan(kind: str, dtype: str, A: int, K: int, B: int) -> Plan:
     """How to reduce x (A, K, B) over K into y (A, B), both contiguous: ``kind`` is a key of ``KINDS``.
 

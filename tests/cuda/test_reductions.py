@@ -195,3 +195,7 @@ def test_positions_compiled(dtype: str, K: int, architecture: str) -> None:
 
 def test_every_kind_has_a_case() -> None:
     assert {kind for kind, _ in KERNELS} | {"sum"} == set(KINDS) == set(reductions.KINDS)
+
+
+def test_a_reduction_of_known_sizes_is_not_planned_again() -> None:
+    assert reduce_plan("sum", "float32", 3, 5, 7) is reduce_plan("sum", "float32", 3, 5, 7)
