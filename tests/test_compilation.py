@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import io
 import os
 import signal
@@ -292,3 +293,13 @@ def test_the_estimate_of_a_progress_bar_leaves_it_out(monkeypatch: pytest.Monkey
         bar.on_read(0, {})
         assert (bar._bar.start_t - start, bar._bar.last_print_t - printed) == pytest.approx((140.0, 140.0))
     bar.on_train_end()
+
+
+def test_the_worker_finds_the_kernels_where_this_process_found_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Beside:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+            return importlib.util.spec_from_loader(name, None) if name == "nnkit.kernels" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Beside])
+    assert worker._finders()[-1] is Beside

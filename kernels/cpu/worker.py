@@ -20,7 +20,10 @@ from nnkit.kernels.cpu.build import Object, Source, build, prepare
 if TYPE_CHECKING:
     import subprocess
 
-START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {module} import serve; serve()"
+START = (
+    "import pickle, sys; read = lambda: pickle.load(sys.stdin.buffer); sys.path[:] = read(); sys.meta_path += read(); "
+    "from {module} import serve; serve()"
+)
 TOO_LONG = 3  # the exit code of a compilation that was given up
 IDLE = 20.0  # seconds after which a worker without work ends
 #: A processor that others use too may take so many times as long.
@@ -84,7 +87,7 @@ class Worker:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps(sys.path))
+        process.stdin.write(pickle.dumps(sys.path) + pickle.dumps(_finders()))
         return process
 
     def end(self) -> int | None:
@@ -138,6 +141,13 @@ class _Watch:
             if not working and waited > limit:
                 os._exit(0)
         os._exit(0)
+
+
+def _finders() -> list[type]:
+    """Those that find the kernels here without an installation: there they have to, too."""
+    package = __name__.rpartition(".")[0].rpartition(".")[0]
+    own = [finder for finder in sys.meta_path if isinstance(finder, type) and "importlib" not in finder.__module__]
+    return [finder for finder in own if finder.find_spec(package) is not None]
 
 
 def serve() -> None:

@@ -227,16 +227,30 @@ ASSEMBLERS: tuple[Callable[[str, str], tuple[bytes, str]], ...] = (_nvjitlink, _
 
 
 def assembled(ptx: str, name: str, architecture: str) -> Binary:
-    """PTX as a cubin by the first assembler that can; where none can, as it is."""
+    """PTX as a cubin by the first assembler that can; where none can, as it is, after one warning that says why."""
+    causes = []
     for assemble in ASSEMBLERS:
         try:
             code, report = assemble(ptx, architecture)
-        except Exception:  # not installed, or too old for the architecture: the driver may still compile it
+        except Exception as error:  # not installed, or too old for the architecture: the driver may still compile it
+            causes.append(
+                f"{assemble.__name__.strip('_')}: {type(error).__name__} {' '.join(str(error).split())[:300]}"
+            )
             continue
         registers = [int(n) for n in re.findall(r"Used (\d+) registers", report)]
         spilled = [int(n) for n in re.findall(r"(\d+) bytes spill", report)]
         return Binary(name, architecture, "cubin", code, max(registers, default=0), sum(spilled))
+    _warn_of_assemblers(architecture, "; ".join(causes))
     return Binary(name, architecture, "ptx", ptx.encode() + b"\0")
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_of_assemblers(architecture: str, causes: str) -> None:
+    warnings.warn(
+        f"no assembler makes kernels for {architecture} ({causes}): the GPU's driver compiles them, if it knows this PTX. "
+        "Install one: pip install nvidia-nvjitlink",
+        stacklevel=3,
+    )
 
 
 # ---- the cache ------------------------------------------------------------------------------------------------------
