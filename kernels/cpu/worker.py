@@ -147,7 +147,7 @@ def _finders() -> list[type]:
     """Those that find the kernels here without an installation: there they have to, too."""
     package = __name__.rpartition(".")[0].rpartition(".")[0]
     own = [finder for finder in sys.meta_path if isinstance(finder, type) and "importlib" not in finder.__module__]
-    return [finder for finder in own if finder.find_spec(package) is not None]
+    return [finder for finder in own if finder.find_spec(package, None) is not None]
 
 
 def serve() -> None:

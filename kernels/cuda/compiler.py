@@ -233,9 +233,8 @@ def assembled(ptx: str, name: str, architecture: str) -> Binary:
         try:
             code, report = assemble(ptx, architecture)
         except Exception as error:  # not installed, or too old for the architecture: the driver may still compile it
-            causes.append(
-                f"{assemble.__name__.strip('_')}: {type(error).__name__} {' '.join(str(error).split())[:300]}"
-            )
+            said = " ".join(str(error).split())[:300]
+            causes.append(f"{assemble.__name__.strip('_')}: {type(error).__name__} {said}")
             continue
         registers = [int(n) for n in re.findall(r"Used (\d+) registers", report)]
         spilled = [int(n) for n in re.findall(r"(\d+) bytes spill", report)]
@@ -247,8 +246,8 @@ def assembled(ptx: str, name: str, architecture: str) -> Binary:
 @functools.lru_cache(maxsize=64)
 def _warn_of_assemblers(architecture: str, causes: str) -> None:
     warnings.warn(
-        f"no assembler makes kernels for {architecture} ({causes}): the GPU's driver compiles them, if it knows this PTX. "
-        "Install one: pip install nvidia-nvjitlink",
+        f"no assembler makes kernels for {architecture} ({causes}): the GPU's driver compiles them, if it knows this "
+        "PTX. Install one: pip install nvidia-nvjitlink",
         stacklevel=3,
     )
 
