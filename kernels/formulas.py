@@ -234,7 +234,7 @@ def smooth_l1(y, t, *, beta=1.0):
 
 def smooth_l1_grad(dy, y, t, *, beta):
     d = y - t
-    return dy * where(absolute(d) < beta, d / where(beta > 0.0, beta, 1.0), sign(d))
+    return dy * where(absolute(d) >= beta, sign(d), d / where(beta > 0.0, beta, 1.0))  # NaN stays NaN
 
 
 def binary_cross_entropy(y, t):
