@@ -187,6 +187,14 @@ def test_the_gradient_of_a_prediction_that_is_nan_is_nan(loss: losses.Loss, devi
     assert np.isnan(x.grad.numpy()).tolist() == [True, False]
 
 
+def test_binary_losses_of_infinite_logits(device: str) -> None:
+    x = nnkit.tensor([math.inf, -math.inf, math.inf, -math.inf], requires_grad=True)
+    found = nn.BCEWithLogitsLoss(reduction="none")(x, nnkit.tensor([0.0, 0.0, 1.0, 1.0]))
+    found.sum().backward()
+    assert found.tolist() == [math.inf, 0.0, 0.0, math.inf]
+    assert x.grad.tolist() == [1.0, 0.0, 0.0, -1.0]
+
+
 @pytest.mark.parametrize(
     ("scores", "labels", "words"),
     [

@@ -263,6 +263,7 @@ def test_a_function_is_averaged_over_samples(device: str) -> None:
 
 def test_metrics_without_samples_are_nan() -> None:
     assert math.isnan(Accuracy().result(np.zeros(2))) and math.isnan(MSE().result(np.zeros(2)))
+    assert math.isnan(R2().result(np.zeros(4)))
 
 
 def test_weighted_metrics_get_the_sample_weights_and_others_do_not(device: str) -> None:

@@ -228,8 +228,26 @@ def test_keras_ignored_class_is_left_out_of_the_mean(device: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("weights", "expected"),
+    [(None, 1.2531091), ([1, 2, 3, 4], 1.2222097), ([[1], [2], [3], [4]], 1.2222097), (2, 1.2531091)],
+)
+def test_keras_mean_with_sample_weight_leaves_out_the_weights_of_an_ignored_class(
+    weights: Any, expected: float, device: str
+) -> None:
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=2, reduction="mean_with_sample_weight"
+    )
+    x = [[5, 0, 1], [1, 2, 3], [0, 0, 0], [3, 1, 0]]
+    assert loss([2, 1, 0, 2], x, weights).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
     ("activation", "loss", "expected"),
-    [("softmax", "binary_crossentropy", "clipped"), ("sigmoid", "categorical_crossentropy", "normalised")],
+    [
+        ("softmax", "binary_crossentropy", "clipped"),
+        ("sigmoid", "categorical_crossentropy", "normalised"),
+        ("softplus", "categorical_crossentropy", "normalised"),
+    ],
 )
 def test_keras_losses_take_probabilities_as_they_are(activation: str, loss: str, expected: str) -> None:
     """Only the loss that inverts the last layer's activation may use its logits."""
@@ -241,6 +259,7 @@ def test_keras_losses_take_probabilities_as_they_are(activation: str, loss: str,
     if expected == "clipped":
         right = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean()
     else:
+        p = built.predict(X, verbose=0).astype(np.float64)
         right = -(target * np.log(p / p.sum(axis=1, keepdims=True))).sum(axis=1).mean()
     assert built.evaluate(X, target, verbose=0) == pytest.approx(right, rel=1e-5)
 
