@@ -76,7 +76,7 @@ class NumpyBackend(Backend):
 
     def map(self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()) -> None:
         ufunc = UFUNCS.get(formula)
-        if ufunc is None or inputs[0].dtype.kind == "b":
+        if ufunc is None or inputs[0].dtype.kind == "b" or _is_widened(inputs[0], out[0]):
             super().map(formula, inputs, out, scalars)
         else:
             with np.errstate(all="ignore"):
@@ -109,3 +109,8 @@ class NumpyBackend(Backend):
     def add_rows(self, y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
         with self.quietly():
             np.add.at(out, indices, y)
+
+
+def _is_widened(x: np.ndarray, out: np.ndarray) -> bool:
+    """Whether a half type gets a larger output: NumPy would compute in the half type, where squares overflow."""
+    return is_half(x.dtype) and out.dtype.itemsize > x.dtype.itemsize

@@ -234,7 +234,7 @@ def smooth_l1(y, t, *, beta=1.0):
 
 def smooth_l1_grad(dy, y, t, *, beta):
     d = y - t
-    return dy * where(absolute(d) < beta, d / where(beta > 0.0, beta, 1.0), sign(d))
+    return dy * where(absolute(d) >= beta, sign(d), d / where(beta > 0.0, beta, 1.0))  # NaN stays NaN
 
 
 def binary_cross_entropy(y, t):
@@ -247,8 +247,9 @@ def binary_cross_entropy_grad(dy, y, t):
 
 
 def binary_cross_entropy_with_logits(y, t):
-    """max(y, 0) - y t + log(1 + exp(-|y|)): no overflow for any logit y; y t is 0 where t is, also at infinity."""
-    return maximum(y, 0.0) - where(t == 0.0, 0.0, y * t) + log1p(exp(-absolute(y)))
+    """max(y, 0) - y t + log(1 + exp(-|y|)): no overflow for any logit y, infinite ones with t = 0 or 1 included."""
+    line = where(t == 0.0, maximum(y, 0.0), where(t == 1.0, maximum(-y, 0.0), maximum(y, 0.0) - y * t))
+    return line + log1p(exp(-absolute(y)))
 
 
 def binary_cross_entropy_with_logits_grad(dy, y, t):

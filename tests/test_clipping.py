@@ -44,6 +44,27 @@ def test_clipping_leaves_out_what_has_no_gradient(device: str) -> None:
     assert p.grad.tolist() == [0.25, 0.25]
 
 
+@pytest.mark.parametrize("order", [1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("place", ["numpy", "numba"])
+def test_the_norm_of_a_half_type_is_computed_in_float32(place: str, half: str, order: float) -> None:
+    """The square of 300 is beyond float16."""
+    p = nnkit.ones(2, dtype=half, device=place, requires_grad=True)
+    p.grad = nnkit.tensor([300.0, 400.0], dtype=half, device=place)
+    expected = np.linalg.norm([300.0, 400.0], order)
+    assert optim.clip_grad_norm_([p], 1.0, order).item() == pytest.approx(expected, rel=2**-8)
+    np.testing.assert_allclose(p.grad.tolist(), np.array([300.0, 400.0]) / expected, rtol=2**-8)
+
+
+def test_a_gradient_without_elements_is_left_out(device: str) -> None:
+    empty, full = parameters((0,), (2,))
+    empty.grad, full.grad = nnkit.zeros(0), nnkit.tensor([3.0, 4.0])
+    assert optim.clip_grad_norm_([empty], 1.0, math.inf).item() == 0.0
+    assert optim.clip_grad_norm_([empty, full], 1.0, math.inf).item() == 4.0
+    optim.clip_grad_value_([empty, full], 0.25)
+    assert full.grad.tolist() == [0.25, 0.25]
+
+
 def test_a_nan_gradient_makes_gradients_nan_but_not_the_padding(device: str) -> None:
     p, q = ps = parameters((2,), (2,))
     optimizer = optim.SGD(ps)

@@ -226,6 +226,21 @@ METRICS: list[tuple[metrics.Metric, Any, Any, float, tuple[list[float], float]]]
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("case", METRICS, ids=lambda case: case[0].name)
+def test_one_weight_for_all_is_that_weight_for_each(case: Any, device: str) -> None:
+    metric, target, prediction, *_ = case
+    results = []
+    for weights in (2.0, [2.0] * len(target)):
+        metric.reset_state()
+        metric.update_state(target, prediction, weights)
+        metric.update_state(target[:1], prediction[:1])
+        results.append(metric.result())
+    assert results[0] == pytest.approx(results[1], rel=1e-9)
+    for shape in ((1, len(target)), (len(target) + 1,), (len(target), 2)):
+        with pytest.raises(ShapeError, match=r"sample_weight has shape .*; expected one number, or one for each of"):
+            metric.update_state(target, prediction, np.ones(shape))
+
+
 @pytest.mark.parametrize(("metric", "target", "prediction", "value", "weighted"), METRICS)
 def test_metrics(
     metric: metrics.Metric, target: Any, prediction: Any, value: float, weighted: tuple[list[float], float], device: str
@@ -249,6 +264,11 @@ def test_the_area_of_several_outputs(options: dict[str, Any], area: float, devic
     assert metrics.AUC(**options)(y, p) == pytest.approx(area, abs=1e-6)
     logits = np.log(p / (1 - p))
     assert metrics.AUC(from_logits=True, **options)(y, logits) == pytest.approx(area, abs=1e-6)
+
+
+def test_the_area_takes_what_is_outside_0_to_1_for_the_end(device: str) -> None:
+    y, p = [0, 1, 0, 1, 1], [[-3.0], [2.0], [0.5], [0.25], [7.0]]
+    assert metrics.AUC()(y, p) == pytest.approx(metrics.AUC()(y, np.clip(p, 0.0, 1.0)))
 
 
 @pytest.mark.parametrize("metric", [case[0] for case in METRICS])

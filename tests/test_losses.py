@@ -5,6 +5,7 @@ Values and gradients of every loss are compared with PyTorch's in ``test_torch_v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -175,6 +176,23 @@ def test_gradients_reach_a_learned_target(kind: type[losses.Loss], slope: Callab
     assert loss(x, t).item() == pytest.approx(loss(x, t.detach()).item(), rel=1e-12)
     loss(x, t).backward()
     np.testing.assert_allclose(t.grad.numpy(), slope(x.numpy(), t.detach().numpy()), 1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss", [nn.MSELoss(), nn.HuberLoss(), nn.SmoothL1Loss(), nn.SmoothL1Loss(beta=0.5), nn.BCEWithLogitsLoss()]
+)
+def test_the_gradient_of_a_prediction_that_is_nan_is_nan(loss: losses.Loss, device: str) -> None:
+    x = nnkit.tensor([math.nan, 1.0], requires_grad=True)
+    loss(x, nnkit.tensor([0.0, 1.0])).backward()
+    assert np.isnan(x.grad.numpy()).tolist() == [True, False]
+
+
+def test_binary_losses_of_infinite_logits(device: str) -> None:
+    x = nnkit.tensor([math.inf, -math.inf, math.inf, -math.inf], requires_grad=True)
+    found = nn.BCEWithLogitsLoss(reduction="none")(x, nnkit.tensor([0.0, 0.0, 1.0, 1.0]))
+    found.sum().backward()
+    assert found.tolist() == [math.inf, 0.0, 0.0, math.inf]
+    assert x.grad.tolist() == [1.0, 0.0, 0.0, -1.0]
 
 
 @pytest.mark.parametrize(

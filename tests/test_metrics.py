@@ -162,6 +162,10 @@ def test_log_loss(weight: np.ndarray | None, device: str) -> None:
         certain = YES.astype(dtype)
         expected = sk.log_loss(1 - YES, certain, sample_weight=weight)
         assert measured(LogLoss(), [9], certain, 1 - YES, weight) == pytest.approx(expected, rel=1e-6)
+    expected = -np.average((MANY * np.log(p) + (1 - MANY) * np.log(1 - p)).mean(axis=1), weights=weight)
+    for from_logits, given in ((True, np.log(p / (1 - p))), (False, p)):
+        metric = LogLoss(from_logits=from_logits, multilabel=True)
+        assert measured(metric, [9], given, MANY, weight) == pytest.approx(expected, rel=CLOSE)
     expected = sk.log_loss(YES, PROBABILITIES, sample_weight=weight)
     logits = np.log(PROBABILITIES / (1 - PROBABILITIES))
     for metric, given in ((LogLoss(from_logits=True), logits), (LogLoss(), PROBABILITIES)):
@@ -179,6 +183,22 @@ def test_metrics_by_name_are_the_losss(device: str) -> None:
     assert found["matthews"] == pytest.approx(sk.matthews_corrcoef(y, decided), abs=CLOSE)
     history = model.fit(x, y, loss="cross_entropy", metrics=names, epochs=2, verbose=0).history
     assert all(len(history[name]) == 2 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("loss", "end", "target"),
+    [
+        ("cross_entropy", nn.Identity(), LABELS),
+        ("nll", nn.LogSoftmax(dim=1), LABELS),
+        ("bce", nn.Sigmoid(), MANY),
+        ("bce_with_logits", nn.Identity(), MANY),
+        ("bce", nn.Sigmoid(), np.eye(7, dtype=np.float32)[LABELS]),
+    ],
+)
+def test_log_loss_by_name_is_the_loss(loss: str, end: nn.Module, target: np.ndarray, device: str) -> None:
+    model = nn.Sequential(nn.Linear(7, 7), end)
+    found = model.evaluate(SCORES, target, loss=loss, metrics=["log_loss"], batch_size=9)
+    assert found["log_loss"] == pytest.approx(found["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
@@ -243,6 +263,7 @@ def test_a_function_is_averaged_over_samples(device: str) -> None:
 
 def test_metrics_without_samples_are_nan() -> None:
     assert math.isnan(Accuracy().result(np.zeros(2))) and math.isnan(MSE().result(np.zeros(2)))
+    assert math.isnan(R2().result(np.zeros(4)))
 
 
 def test_weighted_metrics_get_the_sample_weights_and_others_do_not(device: str) -> None:
@@ -259,6 +280,11 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: TopKAccuracy(0), ValueError, "k must be at least 1"),
     (lambda: F1(average="maco"), UnknownNameError, "did you mean 'macro'"),
     (lambda: F1(average="binary").result(np.ones(10)), ShapeError, "average='binary' needs 1 or 2 outputs, got 3"),
+    (
+        lambda: Matthews(threshold=0.0).sums(nnkit.zeros(3, 2), nnkit.zeros(3, 2)),
+        ShapeError,
+        "'matthews' needs one decision per sample, got 2 yes-or-no outputs: measure each output by itself",
+    ),
     (lambda: MSE().sums(nnkit.zeros(3), nnkit.zeros(3, 1)), ShapeError, "of one shape, got"),
     (lambda: Accuracy().sums(nnkit.zeros(3, 2), nnkit.zeros(3, 3)), ShapeError, "labels"),
     (lambda: table.get(lambda p, t: p).sums(nnkit.zeros(3), nnkit.zeros(3)), ShapeError, "must return a scalar"),

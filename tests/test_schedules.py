@@ -96,6 +96,7 @@ MAKERS: list[Callable[[Any], Any]] = [
     lambda o: lr_scheduler.MultiStepLR(o, [2, 5]),
     lambda o: lr_scheduler.ExponentialLR(o, 0.9),
     lambda o: lr_scheduler.ConstantLR(o, 0.25, 6),
+    lambda o: lr_scheduler.ConstantLR(o, 0.25, 0),
     lambda o: lr_scheduler.LinearLR(o, 0.25, 1.0, 9),
     lambda o: lr_scheduler.PolynomialLR(o, 12, 2.0),
     lambda o: lr_scheduler.CosineAnnealingLR(o, 7),
@@ -105,18 +106,22 @@ MAKERS: list[Callable[[Any], Any]] = [
     lambda o: lr_scheduler.MultiplicativeLR(o, lambda step: 0.9),
     lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 9)], [3]),
     lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.LinearLR(o), lr_scheduler.StepLR(o, 3)]),
+    lambda o: lr_scheduler.ChainedScheduler(
+        [lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 9)], [3])]
+    ),
 ]
 
 
+@pytest.mark.parametrize("saved", [0, 2, 4], ids="saved at step {}".format)
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_saved_schedule_goes_on(make: Callable[[Any], Any]) -> None:
+def test_a_saved_schedule_goes_on(make: Callable[[Any], Any], saved: int) -> None:
     whole = rates(make(optimizer()), 9)
     first = make(optimizer())
-    rates(first, 4)
+    rates(first, saved)
     second = make(optimizer())
     second.load_state_dict(first.state_dict())
-    assert second.optimizer.param_groups[0]["lr"] == whole[4]
-    assert rates(second, 5) == whole[4:]
+    assert second.optimizer.param_groups[0]["lr"] == whole[saved]
+    assert rates(second, 9 - saved) == whole[saved:]
 
 
 def test_two_saved_schedules_go_on_in_either_order() -> None:
@@ -205,12 +210,31 @@ def one_cycle(**options: Any) -> Any:
     return lr_scheduler.OneCycleLR(optimizer(), 0.5, **options)
 
 
+def falling_below(eta_min: float) -> Any:
+    """A cosine, which comes back from eta_min, of a rate that another schedule lowers all the time."""
+    learner = optimizer()
+    return lr_scheduler.ChainedScheduler(
+        [lr_scheduler.ExponentialLR(learner, 0.5), lr_scheduler.CosineAnnealingLR(learner, 4, eta_min)]
+    )
+
+
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lr_scheduler.StepLR(None, 2), TypeError, "optimizer must be an nnkit.optim.Optimizer, got NoneType"),
     (lambda: lr_scheduler.ReduceLROnPlateau(3), TypeError, "optimizer must be an nnkit.optim.Optimizer, got int"),
     (lambda: lr_scheduler.StepLR(optimizer(), 0), ValueError, "step_size must be a whole number greater than 0"),
     (lambda: lr_scheduler.CosineAnnealingLR(optimizer(), 0), ValueError, "T_max must be a whole number"),
     (lambda: lr_scheduler.ConstantLR(optimizer(), 2.0), ValueError, "factor must be from 0 to 1, got 2.0"),
+    (lambda: lr_scheduler.ConstantLR(optimizer(), total_iters=-1), ValueError, "total_iters must be a whole number"),
+    (
+        lambda: rates(lr_scheduler.LambdaLR(optimizer(), lambda step: 1.0 - step), 2),
+        ValueError,
+        "LambdaLR: step 2 would set the rate of group 0 to -0.5, and lr must be at least 0$",
+    ),
+    (
+        lambda: rates(falling_below(eta_min=0.1), 9),
+        ValueError,
+        "CosineAnnealingLR: step . would set the rate of group 0 to -.*set below eta_min=0.1, .*pass eta_min=0",
+    ),
     (lambda: lr_scheduler.LinearLR(optimizer(), 0.0), ValueError, "start_factor must be greater than 0"),
     (lambda: lr_scheduler.LinearLR(optimizer(), 0.5, 2.0), ValueError, "end_factor must be from 0 to 1, got 2.0"),
     (lambda: lr_scheduler.InverseTimeLR(optimizer(), -1.0), ValueError, "decay must be at least 0, got -1.0"),

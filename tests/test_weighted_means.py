@@ -78,6 +78,69 @@ def test_training_with_weights_of_1_is_training_without(name: str, device: str) 
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-4, atol=1e-6)
 
 
+DECISIONS = ["accuracy", "precision", "recall", "f1", "balanced_accuracy", "matthews", "log_loss", "auc"]
+MANY_DECISIONS = ["accuracy", "precision", "recall", "f1", "log_loss", "auc", "average_precision"]
+ERRORS = ["mse", "rmse", "mae", "r2"]
+
+#: loss -> (targets, outputs, the last layer, metrics)
+MEASURED: dict[str, tuple[np.ndarray, int, nn.Module, list[str]]] = {
+    "cross_entropy": (LABELS, 3, nn.Identity(), [*DECISIONS, "average_precision", "top_2_accuracy"]),
+    "nll": (LABELS, 3, nn.LogSoftmax(dim=1), [*DECISIONS, "average_precision", "top_2_accuracy"]),
+    "bce": (YES, 3, nn.Sigmoid(), MANY_DECISIONS),
+    "bce_with_logits": (YES[:, :1], 1, nn.Identity(), [*DECISIONS, "average_precision"]),
+    "mse": (VALUES, 3, nn.Identity(), ERRORS),
+    "l1": (VALUES, 3, nn.Identity(), ERRORS),
+    "huber": (VALUES, 3, nn.Identity(), ERRORS),
+    "smooth_l1": (VALUES, 3, nn.Identity(), ERRORS),
+}
+KERAS_MEASURED: dict[str, tuple[np.ndarray, int, str | None, list[str]]] = {
+    "sparse_categorical_crossentropy": (LABELS, 3, "softmax", ["accuracy", "sparse_top_k_categorical_accuracy"]),
+    "categorical_crossentropy": (
+        np.eye(3, dtype=np.float32)[LABELS], 3, "softmax", ["accuracy", "precision", "recall", "auc", "kl_divergence"],
+    ),
+    "binary_crossentropy": (YES[:, 0], 1, "sigmoid", ["accuracy", "precision", "recall", "auc", "binary_crossentropy"]),
+    "kl_divergence": (np.abs(VALUES), 3, "softmax", ["mse"]),
+    "mse": (VALUES, 3, None, ["mae", "r2_score", "root_mean_squared_error"]),
+    "mae": (VALUES, 3, None, ["mse"]),
+    "huber": (VALUES, 3, None, ["mse"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", MEASURED)
+def test_metrics_do_not_depend_on_batches_nor_on_weights_of_1(loss: str, device: str) -> None:
+    target, outputs, end, metrics = MEASURED[loss]
+    measured = nn.Sequential(nn.Linear(4, outputs), end)
+    options: dict[str, Any] = {"loss": loss, "metrics": metrics}
+    expected = measured.evaluate(X, target, batch_size=N, **options)
+    for batch_size in (1, 7, 16):
+        for weight in (None, np.ones(N)):
+            found = measured.evaluate(X, target, batch_size=batch_size, sample_weight=weight, **options)
+            assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", KERAS_MEASURED)
+def test_keras_metrics_do_not_depend_on_batches_nor_on_weights_of_1(loss: str, device: str) -> None:
+    target, outputs, activation, metrics = KERAS_MEASURED[loss]
+    measured = keras.Sequential([keras.layers.Dense(outputs, activation=activation, input_shape=(4,))])
+    for weighted in ({"metrics": metrics}, {"weighted_metrics": metrics}):
+        measured.compile("sgd", loss, **weighted)
+        expected = measured.evaluate(X, target, verbose=0, batch_size=N)
+        for batch_size in (1, 7, 16):
+            for weight in (None, np.ones(N)):
+                found = measured.evaluate(X, target, verbose=0, batch_size=batch_size, sample_weight=weight)
+                assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_class_weights_of_1_change_nothing(device: str) -> None:
+    histories = []
+    for weights in (None, {0: 1.0, 1: 1.0, 2: 1.0}, [1.0, 1.0, 1.0]):
+        trained = model()
+        history = trained.fit(X, LABELS, loss="cross_entropy", class_weight=weights, epochs=2, verbose=0, seed=1)
+        histories.append([*history.history["loss"], *trained[0].weight.reshape(-1).tolist()])
+    for other in histories[1:]:
+        np.testing.assert_allclose(other, histories[0], rtol=1e-4, atol=1e-6)
+
+
 def test_weights_are_of_samples(device: str) -> None:
     """A weight of 2 is the sample twice in the sum, and once in what the mean is over."""
     weight = np.where(np.arange(N) < 10, 2.0, 1.0)
@@ -228,8 +291,26 @@ def test_keras_ignored_class_is_left_out_of_the_mean(device: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("weights", "expected"),
+    [(None, 1.2531091), ([1, 2, 3, 4], 1.2222097), ([[1], [2], [3], [4]], 1.2222097), (2, 1.2531091)],
+)
+def test_keras_mean_with_sample_weight_leaves_out_the_weights_of_an_ignored_class(
+    weights: Any, expected: float, device: str
+) -> None:
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=2, reduction="mean_with_sample_weight"
+    )
+    x = [[5, 0, 1], [1, 2, 3], [0, 0, 0], [3, 1, 0]]
+    assert loss([2, 1, 0, 2], x, weights).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
     ("activation", "loss", "expected"),
-    [("softmax", "binary_crossentropy", "clipped"), ("sigmoid", "categorical_crossentropy", "normalised")],
+    [
+        ("softmax", "binary_crossentropy", "clipped"),
+        ("sigmoid", "categorical_crossentropy", "normalised"),
+        ("softplus", "categorical_crossentropy", "normalised"),
+    ],
 )
 def test_keras_losses_take_probabilities_as_they_are(activation: str, loss: str, expected: str) -> None:
     """Only the loss that inverts the last layer's activation may use its logits."""
@@ -241,6 +322,7 @@ def test_keras_losses_take_probabilities_as_they_are(activation: str, loss: str,
     if expected == "clipped":
         right = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean()
     else:
+        p = built.predict(X, verbose=0).astype(np.float64)
         right = -(target * np.log(p / p.sum(axis=1, keepdims=True))).sum(axis=1).mean()
     assert built.evaluate(X, target, verbose=0) == pytest.approx(right, rel=1e-5)
 

@@ -75,7 +75,8 @@ class AUC(Metric):
                 f"{tuple(target.shape)}"
             )
         rows = prediction.shape[0]
-        scores = (ops.sigmoid(prediction) if self.from_logits else prediction).reshape(rows, -1, 1)
+        scores = ops.sigmoid(prediction) if self.from_logits else ops.clamp(prediction, 0.0, 1.0)
+        scores = scores.reshape(rows, -1, 1)
         limits = as_tensor(self._thresholds, dtype=scores.dtype, device=scores.device)
         above = ops.gt(scores, limits).double()
         positive = target.reshape(rows, -1, 1).double()

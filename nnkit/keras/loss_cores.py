@@ -88,7 +88,7 @@ class Classes(_Core, nn.CrossEntropyLoss):
         scores = prediction
         if not self.from_logits:
             logits = logits_of(prediction, "softmax")
-            scores = ops.log(_clipped(prediction)) if logits is None else logits
+            scores = ops.log(_clipped(_shares(prediction))) if logits is None else logits
         return scores
 
 
@@ -162,6 +162,12 @@ class FunctionCore:
         if not isinstance(losses, Tensor):
             raise TypeError(f"loss {self.__name__!r} must return a Tensor, got {type(losses).__name__}")
         return losses
+
+
+def _shares(outputs: Tensor) -> Tensor:
+    """Outputs divided by their sum over the classes: what Keras takes for probabilities."""
+    total = outputs.sum(dim=-1, keepdim=True)
+    return outputs / ops.where(ops.eq(total, 0.0), 1.0, total)
 
 
 def _clipped(probabilities: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class Loss:
         return self._reduced(losses, weights, self.kept(target))
 
     def kept(self, y_true: Tensor) -> Tensor | None:
-        """How many losses count, where a mean is not over all of them."""
+        """1 for each loss that counts, 0 for the others; None where all do."""
         return None
 
     def paired(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -106,12 +106,17 @@ class Loss:
         if self.reduction == "sum":
             return losses.sum()
         if self.reduction == "mean_with_sample_weight" and weights is not None:
-            return weighted_mean(losses.sum(), weights.sum())
-        return losses.mean() if kept is None else weighted_mean(losses.sum(), kept)
+            return weighted_mean(losses.sum(), (weights if kept is None else _product(weights, kept)).sum())
+        return losses.mean() if kept is None else weighted_mean(losses.sum(), kept.sum())
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this loss."""
         return {"name": self.name, "reduction": self.reduction}
+
+
+def _product(weights: Tensor, kept: Tensor) -> Tensor:
+    kept, weights = of_one_rank(kept, weights)
+    return weights * kept
 
 
 class MeanSquaredError(Loss):
@@ -227,7 +232,7 @@ class SparseCategoricalCrossentropy(Loss):
         self.from_logits, self.ignore_class = from_logits, ignore_class
 
     def kept(self, y_true: Tensor) -> Tensor | None:
-        return None if self.ignore_class is None else ops.ne(y_true, self.ignore_class).float().sum()
+        return None if self.ignore_class is None else ops.ne(y_true, self.ignore_class).float()
 
     def get_config(self) -> dict[str, Any]:
         own = {"from_logits": self.from_logits, "ignore_class": self.ignore_class}

@@ -8,6 +8,7 @@ import numpy as np
 
 from nnkit import get_default_dtype
 from nnkit.creation import as_tensor
+from nnkit.errors import ShapeError
 from nnkit.keras.shapes import matched
 from nnkit.tensor import Tensor
 from nnkit.training import metrics as core
@@ -30,14 +31,22 @@ class Metric(core.Metric):
     _total: np.ndarray | None = None
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch; ``sample_weight`` has one number per sample."""
+        """Add a batch; ``sample_weight`` is one number for all, or has one per sample, else it raises ShapeError."""
         prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
         target = self.paired(as_tensor(y_true, device=prediction.device), tuple(prediction.shape))
-        weight = None if sample_weight is None else as_tensor(sample_weight, dtype=prediction.dtype)
-        if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
-            weight = weight.reshape(-1)
+        weight = None if sample_weight is None else self._per_sample(sample_weight, prediction)
         added = self.sums(prediction.detach(), target, weight).numpy()
         self._total = added.copy() if self._total is None else self._total + added
+
+    def _per_sample(self, sample_weight: Any, prediction: Tensor) -> Tensor:
+        """Weights (B,), from one number, (B,) or (B, 1)."""
+        weight, rows = as_tensor(sample_weight, dtype=prediction.dtype, device=prediction.device), prediction.shape[0]
+        if weight.shape not in ((), (rows,), (rows, 1)):
+            raise ShapeError(
+                f"metric {self.name!r}: sample_weight has shape {tuple(weight.shape)}; expected one number, "
+                f"or one for each of {rows} samples"
+            )
+        return weight.reshape(-1) if weight.ndim else weight.expand(rows)
 
     def reset_state(self) -> None:
         """Forget the batches."""

@@ -11,10 +11,9 @@ from nnkit.loading import Fit
 from nnkit.optim.groups import ParameterGroup
 from nnkit.tensor import Tensor
 
-#: What of a schedule has an entry for each parameter group; what cannot be 0 or nothing; what may be negative.
+#: What of a schedule has an entry for each parameter group; what may be negative.
 PER_GROUP = ("base_lrs", "_last_lr", "max_lrs", "min_lrs")
-DIVISORS = ("step_size", "T_max", "total_iters", "total_steps", "div_factor", "final_div_factor", "phases")
-UNBOUNDED = ("best", "phases")
+UNBOUNDED = ("best", "phases", "last_epoch")
 
 
 class Loadable(Protocol):
@@ -153,11 +152,12 @@ def check_schedule(schedule: Any, state_dict: Mapping[str, Any]) -> None:
     for name in given:
         if name not in UNBOUNDED:
             _not_negative(fit, repr(name), given[name])
-    for name in DIVISORS:
+    for name in schedule.divisors:
         if name in given and not given[name]:
             fit.refuse(f"{name!r} must be greater than 0, got {given[name]!r}")
     if "last_epoch" in given:
-        fit.count("'last_epoch'", given["last_epoch"])
+        if given["last_epoch"] != -1:  # which is one that a sequence has not begun with
+            fit.count("'last_epoch'", given["last_epoch"])
     groups = len(schedule.optimizer.param_groups)
     for name in PER_GROUP:
         if name in own and len(given[name]) != groups:

@@ -95,7 +95,7 @@ def gradient_pieces(parameters: Parameters, purpose: str) -> tuple[list[Array], 
             "Pass model.parameters() anew each time, or a list",
             stacklevel=3,
         )
-    filled = list({id(p): p for p in given if p.grad is not None}.values())
+    filled = list({id(p): p for p in given if p.grad is not None and p.numel()}.values())
     for parameter in filled:
         if parameter.backend is not filled[0].backend:
             raise DeviceError(

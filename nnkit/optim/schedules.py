@@ -34,6 +34,10 @@ class LRScheduler:
 
     #: What the rate approaches instead of 0: ``factor`` is the share of the distance from it.
     eta_min: float = 0.0
+    #: What is divided by, and so cannot be 0 or nothing in a state.
+    divisors: tuple[str, ...] = (
+        "step_size", "T_max", "total_iters", "total_steps", "div_factor", "final_div_factor", "phases",
+    )  # fmt: skip
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -100,9 +104,21 @@ class LRScheduler:
         return float(group.setdefault("initial_lr", group["lr"]))
 
     def _set(self, rates: Sequence[float]) -> None:
+        for number, rate in enumerate(rates):
+            if not rate >= 0.0:
+                raise ValueError(
+                    f"{type(self).__name__}: step {self.last_epoch} would set the rate of group {number} "
+                    f"to {rate:.4g}, and lr must be at least 0{self._why_negative()}"
+                )
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = list(rates)
+
+    def _why_negative(self) -> str:
+        """What made a rate negative, where it can be known."""
+        if not self.eta_min > 0.0:
+            return ""
+        return f": it was set below eta_min={self.eta_min!r}, by another schedule or by hand; pass eta_min=0"
 
     # ---- checkpoints ----------------------------------------------------------------------------------------
 
@@ -226,18 +242,22 @@ class InverseTimeLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """The rate times ``factor`` for ``total_iters`` steps, then the rate itself.
+    """The rate times ``factor`` for ``total_iters`` steps, 0 or more, then the rate itself.
 
     >>> import nnkit
     >>> ConstantLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), factor=0.5).get_last_lr()
     [0.5]
     """
 
+    divisors = ()
+
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         if not 0.0 <= factor <= 1.0:
             raise ValueError(f"factor must be from 0 to 1, got {factor!r}")
+        if not isinstance(total_iters, int) or total_iters < 0:
+            raise ValueError(f"total_iters must be a whole number of at least 0, got {total_iters!r}")
         self.start_factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -358,4 +378,11 @@ class MultiplicativeLR(LambdaLR):
 
     def get_lr(self) -> list[float]:
         factors = self.factors() if self.last_epoch > 0 else [1.0] * len(self.base_lrs)
+        return self._multiplied(factors)
+
+    def first_lr(self) -> list[float]:
+        """As in PyTorch, a schedule of a sequence multiplies where it begins, also by ``lr_lambda(0)``."""
+        return self._multiplied(self.factors())
+
+    def _multiplied(self, factors: Sequence[float]) -> list[float]:
         return [group["lr"] * factor for group, factor in zip(self.optimizer.param_groups, factors, strict=True)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
+from nnkit.errors import ShapeError
 from nnkit.tensor import Tensor
 from nnkit.training import metrics
 from nnkit.training.metrics import Decision, Metric, columns, labels_of, one_hot, ones, ratio, weighted_sum
@@ -16,11 +17,19 @@ __all__ = ["BalancedAccuracy", "ConfusionMatrix", "LogLoss", "Matthews"]
 
 
 class _Confusion(Decision):
-    """A metric of the table (true class, decided class), C x C; 2 x 2 for yes or no."""
+    """A metric of the table (true class, decided class), C x C; 2 x 2 for yes or no.
+
+    Raises ShapeError for several yes-or-no decisions a sample: they have no such table.
+    """
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         if self.is_binary(prediction):
             yes, true = (positive.double() for positive in self.binary(prediction, target))
+            if yes.shape[1] > 1:
+                raise ShapeError(
+                    f"metric {self.name!r} needs one decision per sample, got {yes.shape[1]} yes-or-no outputs: "
+                    "measure each output by itself, or use accuracy, precision, recall or f1"
+                )
             guess, actual = (ops.cat([1.0 - positive, positive], dim=1) for positive in (yes, true))
         else:
             guess = one_hot(prediction.argmax(dim=-1), prediction).double()
@@ -86,22 +95,27 @@ class LogLoss(Metric):
     """-log of the probability that the true class was given, the mean over samples.
 
     Source: ``sklearn.metrics.log_loss``. prediction: probabilities (B,), (B, 1) of yes or (B, C) of the classes; with
-    ``from_logits`` scores, as a metric by name takes them under "cross_entropy" and "bce_with_logits".
+    ``from_logits`` scores, as a metric by name takes them under "cross_entropy", "nll" and "bce_with_logits". With
+    ``multilabel``, as by name under "bce" and "bce_with_logits", the columns of (B, C) are outputs of yes or no, each
+    by itself, and the loss is the mean over them.
     """
 
     name = "log_loss"
 
-    def __init__(self, name: str | None = None, weighted: bool = False, *, from_logits: bool = False) -> None:
+    def __init__(
+        self, name: str | None = None, weighted: bool = False, *, from_logits: bool = False, multilabel: bool = False
+    ) -> None:
         super().__init__(name, weighted)
-        self.from_logits = from_logits
+        self.from_logits, self.multilabel = from_logits, multilabel
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         # As scikit-learn: the least step of float64 or float32 away from 0.
         least = float(np.finfo(np.float64 if prediction.dtype == np.float64 else np.float32).eps)
-        if prediction.ndim == 1 or prediction.shape[-1] == 1:
+        if self.multilabel or prediction.ndim == 1 or prediction.shape[-1] == 1:
             p, t = columns(self.name, prediction, target)
             losses = -(t * _log(ops.sigmoid(p) if self.from_logits else p, least))
             losses = losses - (1.0 - t) * _log(ops.sigmoid(-p) if self.from_logits else 1.0 - p, least)
+            losses = losses.mean(dim=1, keepdim=True)
         else:
             true = one_hot(labels_of(self.name, prediction, target), prediction).double()
             p = prediction.double()

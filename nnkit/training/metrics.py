@@ -135,8 +135,10 @@ class R2(Metric):
 
     def result(self, sums: np.ndarray) -> float:
         count = sums[0]
+        if not count:
+            return math.nan
         total, squares, residual = sums[1:].reshape(3, -1)
-        spread = squares - total * total / count if count else squares
+        spread = squares - total * total / count
         constant = spread <= 1e-14 * squares  # Nothing but rounding is left.
         scores = 1.0 - residual / np.where(constant, 1.0, spread)
         return float(np.where(constant, np.where(residual > 0, 0.0, 1.0), scores).mean())
@@ -343,8 +345,11 @@ def get(metric: Any, loss: Callable[..., Any] | None = None) -> Metric:
     if isinstance(found, Decision):
         logits, probabilities = isinstance(loss, losses.BCEWithLogitsLoss), isinstance(loss, losses.BCELoss)
         found.threshold = 0.0 if logits else 0.5 if probabilities else None
-    elif hasattr(found, "from_logits"):
-        found.from_logits = isinstance(loss, (losses.BCEWithLogitsLoss, losses.CrossEntropyLoss))
+    elif hasattr(found, "from_logits") and hasattr(
+        found, "multilabel"
+    ):  # the logarithms of probabilities are logits too
+        found.from_logits = isinstance(loss, (losses.BCEWithLogitsLoss, losses.CrossEntropyLoss, losses.NLLLoss))
+        found.multilabel = isinstance(loss, (losses.BCEWithLogitsLoss, losses.BCELoss))
     elif hasattr(found, "softmax"):
         found.softmax = isinstance(loss, losses.CrossEntropyLoss)
     return found

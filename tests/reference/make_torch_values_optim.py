@@ -153,6 +153,7 @@ IN_SEQUENCE: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[int]]] = {
     "constant, then exponential": ([SCHEDULES["constant factor"], SCHEDULES["exponential"]], [3]),
     "warm-up, cosine, constant": ([SCHEDULES["linear"], SCHEDULES["cosine eta_min"], SCHEDULES["constant"]], [4, 11]),
     "lambda, then step": ([SCHEDULES["lambda"], SCHEDULES["step"]], [6]),
+    "exponential, then multiplicative": ([SCHEDULES["exponential"], SCHEDULES["multiplicative"]], [5]),
     "step, then one cycle": ([SCHEDULES["step"], ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20})], [3]),
 }
 
