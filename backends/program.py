@@ -47,6 +47,7 @@ class ProgramRecorder:
         self.relied: dict[Any, Callable[[], bool]] = {}
         self.born: dict[int, Any] = {}
         self.flags: dict[int, tuple[Any, bool | None]] = {}
+        self.emptied: dict[int, Any] = {}  # the gradients that the step forgets
         self.before: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.obstacles: list[str] = []
         self.trace: Trace | None = None  # for comparing this recording with a later one

@@ -53,6 +53,7 @@ class Recorder(Protocol):
     modules: dict[int, Any]
     optimizers: dict[int, Any]
     flags: dict[int, tuple[Any, bool | None]]
+    emptied: dict[int, Any]
     born: dict[int, Any]
     #: What else the step relied on: what it is -> whether it still is so.
     relied: dict[Any, Callable[[], bool]]

@@ -76,6 +76,8 @@ class Recorded:
             raise Stale
         program = self.program
         program.join()
+        if not self.guards.enter():
+            raise Stale
         for number, (transfer, static) in enumerate(self._feeds):
             transfer(arrays[number], static)
         for check in program.checks:

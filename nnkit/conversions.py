@@ -25,10 +25,18 @@ class Conversions:
         return self.backend.to_numpy(self.array)
 
     def numpy(self: Any) -> np.ndarray:
-        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape."""
+        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape.
+
+        Of a gradient it is a read-only copy, as the gradient's memory is used again after ``zero_grad``.
+        """
         if self.requires_grad:
             raise GradientError("numpy() of a tensor that requires grad: use .detach().numpy()")
-        return self._host()
+        return self._lasting()
+
+    def _lasting(self: Any) -> np.ndarray:
+        """The values as numpy holds them for whoever keeps them."""
+        host = self._host()
+        return host if self._shared is None else self._shared.lasting(host)
 
     def item(self: Any) -> Any:
         """The one element as a Python number."""
@@ -41,7 +49,7 @@ class Conversions:
         return self._host().tolist()
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        host = self._host()
+        host = self._host() if copy else self._lasting()
         if dtype is not None and host.dtype != dtype:
             return host.astype(dtype)
         return host.copy() if copy else host

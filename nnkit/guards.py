@@ -51,6 +51,9 @@ class Guards:
         own = {id(leaf.gradient) for leaf in recorder.born.values() if isinstance(leaf, Tensor)}
         flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
+        self._emptied = [gradient for key, gradient in recorder.emptied.items() if key not in own]
+        for gradient in self._emptied:
+            gradient.shown = None  # what the step itself looked at belongs to the program, and nobody is to get a copy
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
         self._written = [tensor.version for tensor in recorder.written.values()]
 
@@ -94,6 +97,11 @@ class Guards:
     def lost(self) -> bool:
         """Whether memory it relied on was given up, so that it will never hold again."""
         return self._seen != changes.count and not self._in_place()
+
+    def enter(self) -> bool:
+        """Give copies to those who hold gradients that the step forgets; whether the program is true all the same."""
+        given = [gradient for gradient in self._emptied if gradient.shown is not None and gradient.give_back()]
+        return not given or self._in_place()
 
     def leave(self) -> None:
         """Set what the step would have set in Python: which gradients are filled now, and that memory was changed."""

@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from nnkit.backends.recording import paused, recorder
+from nnkit.backends.recording import recorder
 from nnkit.errors import GradientError
 from nnkit.observer import call
 from nnkit.scopes import Block, Present
@@ -33,6 +33,17 @@ class Version:
 
     count = 0
 
+    def shown(self, view: Any, of: Any, step: Any = None) -> None:
+        """Note that a tensor shows this memory too; of interest where memory is lent (``nnkit.lent``)."""
+
+    def lasting(self, host: Any) -> Any:
+        """``host``, a numpy array of this memory, or a copy where the memory will be used again."""
+        return host
+
+    def give_back(self, array: Any) -> bool:
+        """Before ``array`` is used again: give those who hold it a copy; returns whether there are any."""
+        return False
+
 
 Saved = tuple[Version, int, Array]  # a value that a pullback reads, and which version of it
 
@@ -43,12 +54,13 @@ class Gradient:
     The first gradient after ``zero_grad`` overwrites the memory, the next ones are added to it; emptying is a flag.
     """
 
-    __slots__ = ("_filled", "array", "version")
+    __slots__ = ("_filled", "array", "shown", "version")
 
     def __init__(self, array: Array = None, filled: bool = False) -> None:
         self.array = array
         self._filled = filled
-        self.version: Version | None = None  # of the tensor that shows it, where one does
+        self.shown: Any = None  # the tensor that shows it, where one does
+        self.version: Version | None = None  # of that tensor; stays when that has gone, for what the tape saved
 
     @property
     def filled(self) -> bool:
@@ -63,6 +75,8 @@ class Gradient:
         at_work = recorder()
         if at_work is not None:
             at_work.flags.setdefault(id(self), (self, None))
+            if not value:
+                at_work.emptied[id(self)] = self
         self._filled = value
 
     def place(self, backend: Backend, shape: tuple[int, ...], dtype: Any) -> tuple[Array, bool]:
@@ -73,6 +87,18 @@ class Gradient:
         if self.version is not None:
             self.version.count += 1
         return self.array, add
+
+    def empty(self) -> None:
+        """Hold no value. The memory is used again, so whoever still holds what shows it gets a copy."""
+        self.give_back()
+        self.filled = False
+
+    def give_back(self) -> bool:
+        """Give a copy to whoever holds what shows the value; returns whether somebody does."""
+        if self.shown is None or self.version is None:
+            return False
+        self.shown = None  # from here on it lives only where somebody else holds it
+        return self._filled and self.version.give_back(self.array)
 
     def accumulate(self, backend: Backend, value: Array) -> None:
         """Write or add a gradient that was computed elsewhere."""
@@ -94,18 +120,6 @@ class Passing(Gradient):
     def __init__(self) -> None:
         self.array = None
         self.filled = False
-
-
-def set_apart(view: Any, array: Array) -> None:
-    """Give a tensor that someone holds a copy, where its memory is ``array``, which is about to be used again."""
-    if view.array is array:
-        at_work = recorder()
-        with paused():
-            kept = view.backend.empty(view.shape, view.dtype)
-            view.backend.copy(array, kept)
-        view.array = kept
-        if at_work is not None:
-            at_work.moved(array, kept)
 
 
 class Leaf(Protocol):

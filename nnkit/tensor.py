@@ -7,7 +7,6 @@ and the mathematics in ``nnkit.ops``, which builds on this file; what it becomes
 from __future__ import annotations
 
 import math
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,9 +18,10 @@ from nnkit.backends import Backend, Device
 from nnkit.backends.recording import recorder
 from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
+from nnkit.lent import Lent
 from nnkit.methods import OPS, Methods
 from nnkit.state import changed
-from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad, set_apart
+from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad
 from nnkit.views import View, view_of
 
 _default_device = ["cpu"]
@@ -55,7 +55,7 @@ class Tensor(Conversions, Methods):
 
     __slots__ = (
         "__weakref__", "_followers",
-        "_grad_view", "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
+        "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
     )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
@@ -66,7 +66,6 @@ class Tensor(Conversions, Methods):
         self.view_of: View | None = None
         self._node: Node | None = None
         self._gradient: Gradient | None = None
-        self._grad_view: Tensor | None = None
         self._requires_grad = False
         if requires_grad:
             at_work = recorder()
@@ -206,10 +205,11 @@ class Tensor(Conversions, Methods):
         place = self._gradient
         if place is None or not place.filled:
             return None
-        if self._grad_view is None or self._grad_view.array is not place.array:
-            self._grad_view = Tensor(place.array, self.backend)
-            place.version = self._grad_view.version
-        return self._grad_view
+        shown = place.shown
+        if shown is None or shown.array is not place.array:
+            shown = place.shown = Tensor(place.array, self.backend)
+            shown.version = place.version = Lent(shown)
+        return shown
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -223,11 +223,8 @@ class Tensor(Conversions, Methods):
         self.gradient.accumulate(self.backend, given)
 
     def forget_grad(self) -> None:
-        """Be without gradient. Its memory is used again, so whoever still holds ``grad`` gets a copy."""
-        view, self._grad_view = self._grad_view, None
-        if view is not None and self.gradient._filled and sys.getrefcount(view) > 2:
-            set_apart(view, self.gradient.array)
-        self.gradient.filled = False
+        """Be without gradient. Its memory is used again, so whoever still holds ``grad`` or views of it gets a copy."""
+        self.gradient.empty()
 
     def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradients of this tensor to every leaf's ``grad``.
@@ -276,7 +273,8 @@ class Tensor(Conversions, Methods):
         if at_work is not None:
             at_work.touch(self)
         same = Tensor(self.array, self.backend)
-        same._shared = self.version
+        same._shared = version = self.version
+        version.shown(same, self)
         return self._followed(same)
 
     def _followed(self, same: Tensor) -> Tensor:
@@ -292,7 +290,9 @@ class Tensor(Conversions, Methods):
         at_work = recorder()
         if at_work is not None:
             at_work.touch(self)
-        return self._followed(Tensor(self.array, self.backend))
+        same = Tensor(self.array, self.backend)
+        self.version.shown(same, self)
+        return self._followed(same)
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -332,6 +332,7 @@ class Parameter(Tensor):
             data = OPS["tensor"](data)
         super().__init__(data.array, data.backend, requires_grad)
         self.version = data.version
+        self.version.shown(self, data)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -391,7 +392,8 @@ def _saved(out: Tensor, edges: Sequence[Any], reads: Sequence[Sequence[Tensor]])
 def view_result(name: str, array: Any, x: Tensor, pullback: Pullback, step: Callable[[Any], Any]) -> Tensor:
     """The output ``step(x)`` of an op that moves no data: a view of x, and of whatever x is a view of."""
     out = result(name, array, x.backend, (x,), pullback)
-    out._shared = x.version
+    out._shared = version = x.version
+    version.shown(out, x, step)
     out.view_of = view_of(x, step)
     return out
 

@@ -17,7 +17,8 @@ from nnkit.tape import enable_grad, is_grad_enabled
 if TYPE_CHECKING:
     from nnkit.tensor import Tensor
 
-Path = tuple[Callable[[Any], Any], ...]
+Step = Callable[[Any], Any]
+Path = tuple[Step, ...]
 
 
 class View:

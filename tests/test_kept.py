@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nnkit
@@ -41,6 +42,73 @@ def test_a_gradient_that_is_held_keeps_its_value(device: str, way: str, seated: 
     (5.0 * p).sum().backward()
     assert held.tolist() == [2.0, 4.0]
     assert p.grad.tolist() == [5.0, 5.0]
+
+
+PARTS: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda g: g,
+    "row": lambda g: g[0],
+    "part of a part": lambda g: g[:, 1:][0],
+    "transposed": lambda g: g.t(),
+    "reshaped": lambda g: g.reshape(6),
+    "detached": lambda g: g.detach(),
+    "a part, detached": lambda g: g[0].detach(),
+    "a part of detached": lambda g: g.detach()[0],
+    "data": lambda g: g.data,
+    "a parameter": lambda g: Parameter(g, requires_grad=False),
+}
+
+
+def train(p: Any, optimizer: Any) -> Callable[[Any], Any]:
+    """One step of training, whose gradient is its argument."""
+
+    def step(slope: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (slope * p).sum()
+        loss.backward()
+        optimizer.step()
+        return loss.detach() + p.grad.sum()
+
+    return step
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_gradient_that_is_held_keeps_its_values(device: str, part: str, recorded: bool) -> None:
+    p = Parameter(nnkit.ones(2, 3))
+    plain = train(p, optim.SGD([p]))
+    step = nnkit.compile(plain, fullgraph=True) if recorded else plain
+    held = []
+    for slope in range(6):
+        step(nnkit.tensor(float(slope)))
+        held.append(PARTS[part](p.grad))
+    assert [values.reshape(-1).tolist() for values in held] == [[float(s)] * held[0].numel() for s in range(6)]
+    if recorded:
+        assert not isinstance(step.find(nnkit.tensor(0.0)), str)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_gradient_follows_it_until_it_is_forgotten(device: str, part: str) -> None:
+    p = Parameter(nnkit.ones(2, 3))
+    p.sum().backward()
+    held, row = PARTS[part](p.grad), p.grad[0]
+    p.sum().backward()
+    assert held.reshape(-1)[0].item() == 2.0
+    p.grad = None
+    with nnkit.no_grad():
+        row.fill_(7.0)
+    assert held.reshape(-1)[0].item() == 7.0  # those that were parts of one memory still are
+
+
+@pytest.mark.parametrize("take", [lambda g: g.numpy(), lambda g: g[0].numpy(), np.asarray])
+def test_an_array_of_a_gradient_keeps_its_values(device: str, take: Callable[[Any], Any]) -> None:
+    p = Parameter(nnkit.ones(2, 3))
+    step = train(p, optim.SGD([p]))
+    step(nnkit.tensor(3.0))
+    taken = take(p.grad)
+    step(nnkit.tensor(4.0))
+    assert (taken == 3.0).all()
+    with pytest.raises(ValueError, match="read-only"):
+        taken[...] = 0.0
 
 
 def test_a_module_forgets_gradients_likewise(device: str) -> None:

@@ -198,6 +198,7 @@ RANKED, RANKS = ([0, 0, 1, 1], [[0.1], [0.4], [0.35], [0.8]]), [1, 0, 0.5, 1]
 METRICS: list[tuple[metrics.Metric, Any, Any, float, tuple[list[float], float]]] = [
     (metrics.BinaryAccuracy(), *BINARY, 0.75, ([1, 0, 0, 1], 0.5)),
     (metrics.BinaryAccuracy(threshold=0.7), *BINARY, 1.0, ([1, 0, 0, 1], 1.0)),
+    (metrics.BinaryAccuracy(), [0, 1, 0.3, 0.9], [[0.2], [0.8], [0.2], [0.8]], 0.5, ([1, 0, 0, 1], 0.5)),
     (metrics.Accuracy(), *BINARY, 0.75, ([1, 0, 0, 1], 0.5)),
     (metrics.CategoricalAccuracy(), [[0, 0, 1], [0, 1, 0]], CLASSES, 0.5, ([0.7, 0.3], 0.3)),
     (metrics.SparseCategoricalAccuracy(), [2, 1], [[0.1, 0.6, 0.3], [0.05, 0.95, 0.0]], 0.5, ([0.7, 0.3], 0.3)),

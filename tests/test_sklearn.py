@@ -192,3 +192,19 @@ def test_nnkit_alone_does_not_import_scikit_learn() -> None:
     code = "import sys, nnkit; print('sklearn' in sys.modules); import nnkit.sklearn; print('sklearn' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_regressor_descends_half_the_squared_error(device: str, outputs: int) -> None:
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(12, 3)), generator.normal(size=(12, outputs))
+    target = y[:, 0] if outputs == 1 else y
+    settings: dict[str, Any] = {"solver": "sgd", "momentum": 0.0, "max_iter": 1, "alpha": 0.0}
+    still, moved = (
+        MLPRegressor((), learning_rate_init=rate, random_state=0, device=device, **settings).fit(X, target)
+        for rate in (1e-12, 0.1)
+    )
+    residual = still.predict(X).reshape(y.shape) - y
+    np.testing.assert_allclose(still.loss_, 0.5 * (residual**2).sum(axis=1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(still.coefs_[0] - moved.coefs_[0], 0.1 * X.T @ residual / len(X), rtol=1e-4, atol=1e-6)

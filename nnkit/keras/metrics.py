@@ -69,7 +69,11 @@ class Accuracy(Metric, core.Accuracy):
 
 
 class BinaryAccuracy(Metric, core.Accuracy):
-    """How often ``y_pred > threshold`` is what ``y_true`` says; with several outputs, the mean over them."""
+    """How often ``y_pred > threshold``, as 0 or 1, equals ``y_true``; with several outputs, the mean over them.
+
+    >>> BinaryAccuracy()([0.0, 1.0, 0.3, 0.9], [0.2, 0.8, 0.2, 0.8])  # neither 0.3 nor 0.9 is 0 or 1
+    0.5
+    """
 
     config_names = ("threshold",)
 
@@ -77,6 +81,9 @@ class BinaryAccuracy(Metric, core.Accuracy):
         if not math.isfinite(threshold):
             raise ValueError(f"BinaryAccuracy: threshold must be a finite number; got {threshold}")
         super().__init__(name, threshold=threshold)
+
+    def true(self, target: Tensor) -> Tensor:
+        return target
 
 
 class CategoricalAccuracy(Accuracy):

@@ -45,7 +45,7 @@ OUTSIDE_A_STEP = {"fit", "evaluate", "predict", "save", "load", "manual_seed", "
 OUR_PARTS = (
     "nnkit", "nnkit.amp", "nnkit.conversions", "nnkit.creation", "nnkit.dtypes", "nnkit.gradients", "nnkit.keras",
     "nnkit.methods", "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random",
-    "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.confusion",
+    "nnkit.sklearn.losses", "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.confusion",
     "nnkit.training.kept", "nnkit.training.metrics", "nnkit.training.ranking",
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from nnkit import nn, optim, random, training
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.nn import functional
+from nnkit.sklearn.losses import half_squared_error
 from nnkit.training.inputs import positive_integer
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -81,7 +82,7 @@ class _Perceptron(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.device = device
 
-    def _train(self, X: np.ndarray, y: np.ndarray, outputs: int, loss: str, score: str, classes: Any) -> None:
+    def _train(self, X: np.ndarray, y: np.ndarray, outputs: int, loss: Any, score: str, classes: Any) -> None:
         """Build the network and fit it; ``classes`` (n_samples,) keeps a validation part in proportion."""
         generator = check_random_state(self.random_state)
         validation = None
@@ -236,6 +237,8 @@ class MLPRegressor(RegressorMixin, _Perceptron):
     """A multi-layer perceptron that learns numbers by half their squared error.
 
     Arguments and attributes are those of :class:`MLPClassifier`, without classes; ``early_stopping`` goes by R².
+    The loss of a sample with several outputs is the sum over them, which is what scikit-learn trains (and reports the
+    mean of).
 
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
@@ -251,7 +254,7 @@ class MLPRegressor(RegressorMixin, _Perceptron):
             y = column_or_1d(y, warn=True)
         self._is_column = y.ndim == 1
         targets = y.reshape(len(y), -1)
-        self._train(X, targets, targets.shape[1], "mse", "r2", None)
+        self._train(X, targets, targets.shape[1], half_squared_error, "r2", None)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

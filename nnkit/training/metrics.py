@@ -165,7 +165,11 @@ class Decision(Metric):
     def binary(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted and true yes, boolean (B, L)."""
         p, t = columns(self.name, prediction, target)
-        return ops.gt(p, 0.5 if self.threshold is None else self.threshold), ops.gt(t, 0.5)
+        return ops.gt(p, 0.5 if self.threshold is None else self.threshold), self.true(t)
+
+    def true(self, target: Tensor) -> Tensor:
+        """The decisions that a target stands for."""
+        return ops.gt(target, 0.5)
 
 
 class Accuracy(Decision):

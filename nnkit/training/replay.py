@@ -173,6 +173,8 @@ class Replay:
                 check()
         except Stale:
             return 0
+        if not guards.enter():
+            return 0
         program.replay(times)
         guards.leave()
         self._recordings = 0
