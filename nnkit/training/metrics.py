@@ -349,7 +349,8 @@ def get(metric: Any, loss: Callable[..., Any] | None = None) -> Metric:
     if isinstance(found, Decision):
         logits, probabilities = isinstance(loss, losses.BCEWithLogitsLoss), isinstance(loss, losses.BCELoss)
         found.threshold = 0.0 if logits else 0.5 if probabilities else None
-    elif hasattr(found, "multilabel"):  # the logarithms of probabilities are logits too
+    elif hasattr(found, "from_logits") and hasattr(found, "multilabel"):
+        # The logarithms of probabilities are logits, too.
         found.from_logits = isinstance(loss, (losses.BCEWithLogitsLoss, losses.CrossEntropyLoss, losses.NLLLoss))
         found.multilabel = isinstance(loss, (losses.BCEWithLogitsLoss, losses.BCELoss))
     elif hasattr(found, "softmax"):
