@@ -18,7 +18,7 @@ from nnkit.nn.modes import present_modes
 from nnkit.observer.places import Places
 from nnkit.precision import autocast_type, get_matmul_precision
 from nnkit.random import current
-from nnkit.state import Watched, changes
+from nnkit.state import Watched, changes, looks
 from nnkit.tensor import Tensor, get_default_device
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Guards:
         flags = [flag for flag in recorder.flags.values() if id(flag[0]) not in own]
         self._entry = [(gradient, state) for gradient, state in flags if state is not None]
         self._emptied = [gradient for key, gradient in recorder.emptied.items() if key not in own]
+        self._looks = self._looks_left = -1  # at gradients, when copies were given, and when versions were collected
+        self._versions: list[Any] = []
         for gradient in self._emptied:
             gradient.shown = None  # what the step itself looked at belongs to the program, and nobody is to get a copy
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
@@ -100,6 +102,9 @@ class Guards:
 
     def enter(self) -> bool:
         """Give copies to those who hold gradients that the step forgets; whether the program is true all the same."""
+        if self._looks == looks.count:
+            return True
+        self._looks = looks.count
         given = [gradient for gradient in self._emptied if gradient.shown is not None and gradient.give_back()]
         return not given or self._in_place()
 
@@ -107,9 +112,11 @@ class Guards:
         """Set what the step would have set in Python: which gradients are filled now, and that memory was changed."""
         for gradient, filled in self._exit:
             gradient._filled = filled
-            if gradient.version is not None:
-                gradient.version.count += 1
-        for version in self._written:
+        if self._looks_left != looks.count:
+            self._looks_left = looks.count
+            seen = [gradient.version for gradient, _ in self._exit if gradient.version is not None]
+            self._versions = [*self._written, *seen]
+        for version in self._versions:
             version.count += 1
 
 

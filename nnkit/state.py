@@ -19,6 +19,10 @@ class _Changes:
 changes = _Changes()
 
 
+#: The same of gradients that somebody looked at.
+looks = _Changes()
+
+
 class Watched:
     """An object that recorded programs may rely on: setting an attribute anew is a change."""
 

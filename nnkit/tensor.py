@@ -20,7 +20,7 @@ from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.lent import Lent
 from nnkit.methods import OPS, Methods
-from nnkit.state import changed
+from nnkit.state import changed, looks
 from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad
 from nnkit.views import View, view_of
 
@@ -207,6 +207,7 @@ class Tensor(Conversions, Methods):
             return None
         shown = place.shown
         if shown is None or shown.array is not place.array:
+            looks.count += 1
             shown = place.shown = Tensor(place.array, self.backend)
             shown.version = place.version = Lent(shown)
         return shown
