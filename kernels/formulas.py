@@ -234,7 +234,8 @@ def smooth_l1(y, t, *, beta=1.0):
 
 def smooth_l1_grad(dy, y, t, *, beta):
     d = y - t
-    return dy * where(absolute(d) >= beta, sign(d), d / where(beta > 0.0, beta, 1.0))  # NaN stays NaN
+    # NaN stays NaN, but for beta 0, where it is 0 as the absolute error's.
+    return dy * where(absolute(d) >= beta, sign(d), where(beta > 0.0, d / where(beta > 0.0, beta, 1.0), 0.0))
 
 
 def binary_cross_entropy(y, t):
