@@ -1,11 +1,12 @@
-"""``python -m nnkit demo`` and ``python -m nnkit devices``."""
+"""``python -m nnkit demo``, ``python -m nnkit devices`` and ``python -m nnkit kernels build``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
-from nnkit import backends, demo
+from nnkit import backends, demo, kernels_command
+from nnkit.kernels.cuda.compiler import CompilerMissing
 
 
 def print_devices() -> None:
@@ -25,13 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show = commands.add_parser("demo", help="train a classifier of handwritten digits on the best device")
     show.add_argument("--device", default="auto", help="a device of 'python -m nnkit devices' (default: the best)")
     show.add_argument("--output", default="digits.safetensors", help="where to save the model (default: %(default)s)")
+    kernels = commands.add_parser("kernels", help="compile CUDA kernels ahead, for a machine with a GPU")
+    kernels_command.add_arguments(kernels)
     options = parser.parse_args(arguments)
     if options.command == "devices":
         print_devices()
         return
     try:
-        demo.run(options.device, options.output)
-    except (ValueError, OSError) as error:
+        if options.command == "demo":
+            demo.run(options.device, options.output)
+        elif kernels_command.build(options.arch, options.to):
+            parser.exit(1)
+    except (ValueError, OSError, CompilerMissing) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 

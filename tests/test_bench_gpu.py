@@ -26,7 +26,7 @@ from bench.gpu import bandwidth, checks, epilogues, facts, process, report, sess
 from bench.gpu.agreement import Output, agree
 from bench.gpu.contenders import CONTENDERS
 from bench.gpu.lines import Lines
-from bench.gpu.outcomes import PASSED
+from bench.gpu.outcomes import FAILED, PASSED, Outcome
 from bench.worker import WorkerError
 
 # ---- checks, over the stand-in --------------------------------------------------------------------------------------
@@ -226,6 +226,51 @@ def test_a_contender_that_fails_leaves_the_others_their_turns(monkeypatch: pytes
     field.close()
     assert (row["peer"], row["faster"]["median"], row["missing"]) == ("PyTorch's CUDA graph", 1.25, 1.2)
     assert row["absent"] == {"JAX": "failed: no GPU", "torch.compile": "failed: gone"}
+
+
+# ---- going on from an earlier run -----------------------------------------------------------------------------------
+
+RUN = {"commit": "abc", "sizes": "large"}
+OTHERS: dict[str, tuple[dict[str, str], str, bool]] = {  # the earlier run, its card, and whether it is gone on from
+    "the same": (RUN, "a card", True),
+    "another commit": (RUN | {"commit": "def"}, "a card", False),
+    "other sizes": (RUN | {"sizes": "quick"}, "a card", False),
+    "another card": (RUN, "another card", False),
+}
+
+
+@pytest.mark.parametrize("which", OTHERS)
+def test_lines_of_the_same_commit_sizes_and_card_are_found_again(which: str, tmp_path: Path) -> None:
+    run, card, same = OTHERS[which]
+    path = tmp_path / "gpu.jsonl"
+    with Lines(path) as lines:
+        lines.add("run", "machine", **run)
+        lines.add("facts", "device", value={"name": card})
+        lines.add("kernels", "casts", outcome=PASSED)
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"section": "kernels", "name": "cut o')
+    with Lines(path) as lines:
+        lines.add("run", "machine", **RUN)  # of this run
+        found = lines.earlier(RUN, "a card")
+    assert {section: list(names) for section, names in found.items()} == ({"kernels": ["casts"]} if same else {})
+    with Lines(path) as lines:  # what was cut off has not swallowed what came after it
+        assert lines._earlier[-1]["section"] == "run"
+
+
+def test_only_what_has_no_line_yet_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def outcomes(start: Any, units: Sequence[str], *rest: Any) -> list[Outcome]:
+        asked.extend(units)
+        return [Outcome(unit, PASSED) for unit in units]
+
+    monkeypatch.setattr(report, "outcomes", outcomes)
+    monkeypatch.setattr(report, "sections", lambda plan: [("kernels", None, lambda: ["casts", "rows"])])
+    line = Outcome("casts", FAILED, 1.0, "wrong", "at line 1")._asdict()
+    end, known = time.monotonic() + 60, {"kernels": {"casts": line, "gone": line}}
+    checked = report.correctness(report.Plan(), report.UNKNOWN, end, Lines(), known)
+    assert asked == ["rows"]
+    assert checked["kernels"]["checks"] == {"casts": [FAILED, 1.0, "wrong"], "rows": [PASSED, 0.0]}
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=parts, default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="less of all: to see that everything works")
     parser.add_argument("--match", default="", help="only checks, or files of tests, whose name has this")
+    parser.add_argument("--again", action="store_true", help="check again what an earlier run has in gpu.jsonl there")
     parser.add_argument("--output", type=Path, help="the folder to write to (bench/results)")
 
 
@@ -40,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     if reason is not None:
         print(f"no GPU can be used here: {reason}", file=sys.stderr)
         return 2
-    plan = report.Plan(chosen.only, "quick" if chosen.quick else "large", chosen.match)
+    plan = report.Plan(chosen.only, "quick" if chosen.quick else "large", chosen.match, chosen.again)
     page, passed = report.report(plan, chosen.output or report.RESULTS)
     print(page)
     return 0 if passed else 1

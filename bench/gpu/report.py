@@ -18,7 +18,7 @@ from bench.gpu import speed, suites
 from bench.gpu.command import PARTS
 from bench.gpu.contenders import CONTENDERS
 from bench.gpu.facts import PACKAGES
-from bench.gpu.lines import Lines
+from bench.gpu.lines import Found, Lines
 from bench.gpu.outcomes import FAILED, Outcome, Start, all_passed, outcomes, summary
 from bench.gpu.process import Process, ask, end_all
 from bench.gpu.render import render
@@ -58,6 +58,7 @@ class Plan(NamedTuple):
     only: Sequence[str] = PARTS
     sizes: str = "large"
     match: str = ""  # of a check's name, without regard to case
+    again: bool = False  # also what an earlier run found
 
     @property
     def whole(self) -> bool:
@@ -77,7 +78,8 @@ def why_not() -> str | None:
 def report(plan: Plan, folder: Path = RESULTS) -> tuple[Path, bool]:
     """Run, and write <gpu>.json and <gpu>.md; the path of the latter, and whether correctness passed.
 
-    What is found is added to gpu.jsonl at once, with the traceback of a check that failed.
+    What is found is added to gpu.jsonl at once, with the traceback of a check that failed. Checks that a run of the
+    same commit, sizes and card has there already are taken from it; files of tests and speed are always run.
     """
     before = signal.signal(signal.SIGINT, interrupted)
     try:
@@ -103,7 +105,8 @@ def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
     """Everything, as plain data."""
     start = time.monotonic()
     described = machine.describe(PACKAGES)
-    lines.add("run", "machine", value=described)
+    run = {"commit": described["commit"], "sizes": plan.sizes}
+    lines.add("run", "machine", value=described, **run)
     found, failures = facts(plan, lines)
     device = found.get("device") or UNKNOWN
     said(f"{device['name']}: facts", start)
@@ -113,7 +116,9 @@ def measure(plan: Plan, lines: Lines) -> dict[str, Any]:
         field = racing(plan, device["memory"], end - FOR_SPEED / 2)
     try:
         last = end - FOR_SPEED if field is not None else end
-        checked = correctness(plan, device, last, lines) if "correctness" in plan.only else {}
+        sure = not plan.again and re.fullmatch(r"[0-9a-f]+", described["commit"])  # neither unknown nor with changes
+        known = lines.earlier(run, device["name"]) if sure else {}
+        checked = correctness(plan, device, last, lines, known) if "correctness" in plan.only else {}
         absent = suites.missing()
         if "correctness" in plan.only and absent is not None:
             failures["tests"] = absent
@@ -173,10 +178,13 @@ def facts(plan: Plan, lines: Lines) -> tuple[dict[str, Any], dict[str, str]]:
 # ---- correctness ----------------------------------------------------------------------------------------------------
 
 
-def correctness(plan: Plan, device: Mapping[str, Any], end: float, lines: Lines) -> dict[str, Any]:
-    """Each section's outcomes. What has no time any more is said to be not run."""
+def correctness(plan: Plan, device: Mapping[str, Any], end: float, lines: Lines, known: Found) -> dict[str, Any]:
+    """Each section's outcomes; ``known`` are not asked again. What has no time any more is said to be not run."""
     processes = side_by_side(device)
-    checked = {name: _section(plan, name, start, names, processes, end, lines) for name, start, names in sections(plan)}
+    checked = {
+        name: _section(plan, name, start, names, processes, end, lines, known.get(name, {}))
+        for name, start, names in sections(plan)
+    }
     return {name: section for name, section in checked.items() if section is not None}
 
 
@@ -218,8 +226,9 @@ def _section(
     processes: int,
     end: float,
     lines: Lines,
+    known: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any] | None:
-    """The outcomes of a section; None where nothing of it was asked for."""
+    """The outcomes of a section, those that are known among them; None where nothing of it was asked for."""
     began = time.monotonic()
     budget, limit = BUDGETS[name]
 
@@ -233,9 +242,13 @@ def _section(
     else:
         if not units:
             return None
-        found = outcomes(start, units, limit, min(began + budget, end), processes, note)
+        found = [Outcome(*(known[unit][field] for field in Outcome._fields)) for unit in units if unit in known]
+        left = [unit for unit in units if unit not in known]
+        found += outcomes(start, left, limit, min(began + budget, end), processes, note)
     result = summary(found, name not in TESTED) | {"wall": round(time.monotonic() - began, 1)}
-    said(f"{name}: {', '.join(f'{count} {what}' for what, count in result['counts'].items() if count)}", began)
+    reused = sum(unit in known for unit in units)
+    counted = [f"{count} {what}" for what, count in result["counts"].items() if count]
+    said(f"{name}: {', '.join(counted)}{f' ({reused} by an earlier run)' if reused else ''}", began)
     return result
 
 

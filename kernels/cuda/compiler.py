@@ -51,6 +51,10 @@ class CompilerMissing(RuntimeError):
     """No compiler for CUDA kernels is installed and works; the message says why, and what to install."""
 
 
+class KernelsNotLoaded(UserWarning):
+    """The folder that NNKIT_KERNELS names cannot be used, or not all of it: kernels are compiled here instead."""
+
+
 class Source(NamedTuple):
     """A kernel before compilation: one Python function, ``kernel``, in the words of ``words``."""
 
@@ -255,27 +259,53 @@ def _warn_of_assemblers(architecture: str, causes: str) -> None:
 # ---- the cache ------------------------------------------------------------------------------------------------------
 
 _lock = threading.RLock()
+_warned: set[str] = set()
 compilations = Compilations("this GPU")
 
 
 def compile_source(source: Source, architecture: str) -> Binary:
-    """The binary of a kernel for an architecture such as "sm_90": from the cache, else compiled now.
+    """The binary of a kernel for an architecture such as "sm_90": compiled ahead, or from the cache, or compiled now.
 
     Raises CompilerMissing.
     """
-    path = cache_folder() / f"{source.name[:180]}.{architecture}"
-    found = _read(path, key(source, architecture))
+    path = place(cache.root() / "kernels", source, architecture)
+    found = _prebuilt(source, architecture) or read(path, source, architecture)
     if found is not None:
         return found
     with _lock, compilations.one(path.parent) as failed:
-        binary = _compiled(source, architecture)
-        header = binary._asdict()
-        code = header.pop("code")
+        binary = compiled(source, architecture)
         try:
-            cache.write(path, key(source, architecture), header, code)
+            write(path, source, binary)
         except OSError as error:
             failed(error)
     return binary
+
+
+def _prebuilt(source: Source, architecture: str) -> Binary | None:
+    """The binary from the folder that NNKIT_KERNELS names (see ``kernels.cuda.prebuilt``); None where it has none."""
+    named = os.environ.get("NNKIT_KERNELS")
+    if not named:
+        return None
+    path = place(Path(named).expanduser(), source, architecture)
+    if not path.parent.is_dir():
+        _warn_of(named, f"has no {path.parent.name}: it is not there, or of another version of nnkit or the compiler")
+        return None
+    found = read(path, source, architecture)
+    if found is None and os.path.lexists(path):
+        _warn_of(named, f"has a {path.name} that is damaged, of another kernel, or that other users can change")
+    return found
+
+
+def _warn_of(folder: str, reason: str) -> None:
+    """Say once for each folder that not all of it can be used."""
+    if folder not in _warned:
+        _warned.add(folder)
+        warnings.warn(
+            f"NNKIT_KERNELS={folder} {reason}; what it lacks is compiled here. "
+            "Make it anew: python -m nnkit kernels build --arch sm_90 --to FOLDER",
+            KernelsNotLoaded,
+            stacklevel=4,
+        )
 
 
 def key(source: Source, architecture: str) -> str:
@@ -283,15 +313,29 @@ def key(source: Source, architecture: str) -> str:
     return repr((*source, architecture))
 
 
-def _read(path: Path, key: str) -> Binary | None:
-    found = cache.read(path, key)
+def place(folder: Path, source: Source, architecture: str) -> Path:
+    """Where a folder of binaries keeps this one: under a name that covers kernels' sources and compilers' versions."""
+    return folder / cache_folder().name / f"{source.name[:180]}.{architecture}"
+
+
+def read(path: Path, source: Source, architecture: str) -> Binary | None:
+    """The binary that was written there; None where it is not whole, not ours or of another kernel."""
+    found = cache.read(path, key(source, architecture))
     try:
         return None if found is None else Binary(code=found[1], **found[0])
     except TypeError:
         return None
 
 
-def _compiled(source: Source, architecture: str) -> Binary:
+def write(path: Path, source: Source, binary: Binary) -> None:
+    """Keep a binary. Raises OSError."""
+    header = binary._asdict()
+    code = header.pop("code")
+    cache.write(path, key(source, binary.architecture), header, code)
+
+
+def compiled(source: Source, architecture: str) -> Binary:
+    """The binary, compiled now. Raises CompilerMissing, and what the compiler raises."""
     return assembled(ptx_of(source, architecture), source.name, architecture)
 
 

@@ -62,7 +62,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(source.name)
         return Binary(source.name, architecture, "cubin", f"{source.text}{architecture}".encode(), 12)
 
-    monkeypatch.setattr(compiler, "_compiled", compiled)
+    monkeypatch.setattr(compiler, "compiled", compiled)
     return names
 
 

@@ -1,0 +1,117 @@
+"""The CUDA kernels that conformance needs, found without a GPU: from its formulas, types and sizes.
+
+Left out, and compiled when first used: kernels for arrays of many elements (wide accesses), formulas of whole numbers,
+in the other float type or with scalars in device memory, flagged ones, casts, and products of half types.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from nnkit.backends.base import keeps_input
+from nnkit.kernels.cuda import classification, linear, memory, random, reductions
+from nnkit.kernels.cuda.compiler import Source
+from nnkit.kernels.cuda.elementwise import Shape, map_kernel
+from nnkit.kernels.cuda.texts import Plan
+from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import FORMULAS
+from nnkit.testing import products
+from nnkit.testing import reductions as sizes
+from nnkit.testing.bench import FLOATS
+from nnkit.testing.elementwise import arguments, output_types, types_of
+
+STORED = (*FLOATS, "float16", "bfloat16", "int64", "bool")
+#: How two operands lie: full, one row, one column, one element.
+LAYOUTS = ("ff", "fr", "rf", "fc", "cf", "f1", "1f", "cr")
+#: Formulas of two operands that are tried in each layout and type.
+BROADCAST = {"add": "{0}", "mul": "{0}", "less": "bool"}
+
+
+def sources() -> list[Source]:
+    """Each kernel once.
+
+    >>> names = [source.name for source in sources()]
+    >>> "map_relu_float32_to_float32_f" in names, len(names) == len(set(names))
+    (True, True)
+    """
+    made = (*formulas(), *moves(), *folds(), *rows(), *layers())
+    return list({source.name: source for source in made}.values())
+
+
+def formulas() -> Iterator[Source]:
+    """Every formula over full arrays, and a few over repeated ones."""
+    for formula in FORMULAS:
+        for dtype in types_of(formula):
+            elements, scalars = arguments(formula, 1, dtype)
+            inputs = tuple(element.dtype.name for element in elements)
+            outputs = tuple(output_types(formula, dtype))
+            yield map_kernel(formula, Shape(inputs, outputs, "f" * len(inputs), "v" * len(scalars)))
+    for formula, output in BROADCAST.items():
+        for dtype in (*FLOATS, "int64"):
+            for layout in LAYOUTS:
+                yield map_kernel(formula, Shape((dtype, dtype), (output.format(dtype),), layout))
+
+
+def moves() -> Iterator[Source]:
+    """Filling, taking and adding rows, random numbers."""
+    for stored in STORED:
+        yield memory.fill_kernel(stored)
+    for unit in ("byte", "word", "quad"):
+        yield from (memory.take_rows_kernel(unit), memory.take_batch_kernel(unit))
+    for stored in FLOATS:
+        yield from (memory.add_rows_kernel(stored), random.uniform_kernel(stored), random.dropout_kernel(stored))
+    yield from (memory.next_key_kernel(), random.bits_kernel())
+
+
+def folds() -> Iterator[Source]:
+    """Reductions, and positions along the last axis."""
+    for shape, axes in sizes.REDUCTIONS:
+        if not axes or not math.prod(shape) or axes != tuple(range(axes[0], axes[-1] + 1)):
+            continue
+        A, B = math.prod(shape[: axes[0]]), math.prod(shape[axes[-1] + 1 :])
+        K = math.prod(shape) // (A * B)
+        for kind in ("sum", "prod", "max", "min"):
+            for dtype in (*FLOATS, "int64"):
+                yield from _of(reductions.reduce_plan(kind, dtype, A, K, B))
+        for kind in ("any", "all"):
+            yield from _of(reductions.reduce_plan(kind, "bool", A, K, B))
+    for A, K in _rows():
+        for kind in ("argmax", "argmin"):
+            yield from (reductions.position_step(kind, dtype, A, K).source for dtype in (*FLOATS, "int64"))
+
+
+def rows() -> Iterator[Source]:
+    """Softmax, its gradient and cross entropy."""
+    for dtype in FLOATS:
+        for B, C in _rows():
+            for flag in (False, True):  # of the logarithm, of weights
+                for step in (classification.softmax_step, classification.softmax_grad_step):
+                    yield step(dtype, flag, C % 4 == 0, B, C).source
+                yield classification.cross_entropy_step(dtype, flag, C % 4 == 0, B, C).source
+
+
+def layers() -> Iterator[Source]:
+    """Bias and activation after a product, and the gradients before it."""
+    for activation in ACTIVATIONS:
+        few = activation in products.FEW
+        for dtype in FLOATS if few else FLOATS[:1]:
+            for M, _, O in products.LAYERS if few else products.LAYERS[4:6]:
+                if not M * O:
+                    continue
+                for bias in (dtype, None):
+                    if bias or activation != "identity":
+                        step = linear.linear_step(activation, dtype, bias, keeps_input(activation), O % 4 == 0, M, O)
+                        yield step.source
+                for add in (False, True):
+                    types = linear.Gradients(dtype, dtype, dtype)
+                    yield from _of(linear.linear_grad_plan(activation, types, add, O % 4 == 0, M, O))
+
+
+def _rows() -> list[tuple[int, int]]:
+    """How many rows, and their length, where there are elements."""
+    return [(math.prod(shape[:-1]), shape[-1]) for shape in sizes.ROWS if math.prod(shape)]
+
+
+def _of(plan: Plan) -> Iterator[Source]:
+    return (step.source for step in plan.steps)
