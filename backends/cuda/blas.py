@@ -22,6 +22,7 @@ other, and RELU_AUX's bit mask serves only them; they save one pass over dz, whi
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -45,6 +46,8 @@ PRECISIONS = {
     "high": ComputeType.COMPUTE_32F_FAST_TF32,
     "medium": ComputeType.COMPUTE_32F_FAST_16BF,
 }
+#: The types to which float32 operands may be rounded, which not every GPU has.
+ROUNDED = {ComputeType.COMPUTE_32F_FAST_TF32: "TF32", ComputeType.COMPUTE_32F_FAST_16BF: "bfloat16"}
 #: Activation -> its epilogues, without and with a bias.
 FUSED = {"relu": (Epilogue.RELU, Epilogue.RELU_BIAS), "gelu_tanh": (Epilogue.GELU, Epilogue.GELU_BIAS)}
 #: The same where z is wanted too. ReLU's gradient reads y, so it has none.
@@ -110,6 +113,7 @@ class Blas:
         self._allocate = allocate
         self._address = address
         self._lock = threading.Lock()
+        self._warned = False
         self._plans: dict[Any, Plan | str] = {}
         self._workspaces: dict[int, tuple[int, Array]] = {}
         self._of_threads: WeakKeyDictionary[Thread, tuple[int, Array]] = WeakKeyDictionary()
@@ -227,8 +231,22 @@ class Blas:
             plan = offered(self._library, self._handle.pointer, request, alignment)
             if plan is not None:
                 return plan
+        if requests[0].compute in ROUNDED:  # a GPU of compute capability 7.5 has neither TF32 nor bfloat16
+            plan = self._first_offered([r._replace(compute=ComputeType.COMPUTE_32F) for r in requests], alignment)
+            self._warn_of_precision(requests[0])
+            return plan
         about = str(requests[-1].problem)
         raise CublasError("cublasLtMatmulAlgoGetHeuristic", Status.NOT_SUPPORTED, about)
+
+    def _warn_of_precision(self, request: Request) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"cuBLASLt offers no product in {ROUNDED[request.compute]} on this GPU for {request.problem}: float32 "
+                "is used there, more exact and slower (said once)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 # ---- what to ask for, the best first ---------------------------------------------------------------------------------

@@ -45,6 +45,12 @@ def on_device(method: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def _axes_in_memory(x: Array) -> tuple[int, ...] | None:
+    """The order of x's axes in which it is contiguous; None where there is none."""
+    axes = tuple(sorted(range(x.ndim), key=lambda axis: -x.strides[axis]))
+    return axes if x.transpose(axes).flags.c_contiguous else None
+
+
 class CupyArrays(Backend):
     """Arrays are ``cupy.ndarray`` on GPU ``index``."""
 
@@ -75,7 +81,10 @@ class CupyArrays(Backend):
     @on_device
     def asarray(self, values: Any, dtype: Any = None) -> Array:
         host = np.array(values, dtype=dtype, order="C")
-        return memory.allocate(lambda: cupy.asarray(host), host.nbytes, str(self.device))
+        host = host.astype(host.dtype.newbyteorder("="), copy=False)
+        made = self._new(host.shape, host.dtype)
+        made.set(host)  # a copy of memory, where cupy.asarray fills an array of no axes by a kernel
+        return made
 
     def to_numpy(self, array: Array) -> np.ndarray:
         note_host_read()
@@ -90,14 +99,16 @@ class CupyArrays(Backend):
 
     @on_device
     def upload(self, x: np.ndarray, out: Array) -> None:
-        if out.flags.c_contiguous:
-            out.set(np.asarray(x, order="C"))
+        axes = _axes_in_memory(out)
+        if axes is not None:
+            out.transpose(axes).set(np.asarray(x.transpose(axes), order="C"))
         else:
             out[...] = cupy.asarray(x)
 
     @on_device
     def transfer(self, x: Array, out: Array) -> None:
-        if x.flags.c_contiguous and out.flags.c_contiguous:
+        axes = _axes_in_memory(out)
+        if axes is not None and x.transpose(axes).flags.c_contiguous:
             out.data.copy_from_device_async(x.data, out.nbytes)
         else:
             out[...] = x

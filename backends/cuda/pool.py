@@ -55,12 +55,15 @@ def _array_at(address: int, size: int, owner: Any, index: int, shape: tuple[int,
 
 
 def duplicate(x: Array) -> Array:
-    """A copy with the same strides: which kernel fits, and so the last bit of a result, depends on them."""
-    if x.flags.c_contiguous:
-        return x.copy()
-    whole = shadow(x)
-    low, high = np.lib.array_utils.byte_bounds(whole)
+    """A copy with the same strides: which kernel fits, and so the last bit of a result, depends on them.
+
+    It moves the memory from x's first byte to its last: a copy by elements would be a kernel of CuPy's, which NVRTC
+    compiles when it first runs.
+    """
+    if not x.size:
+        return cupy.empty(x.shape, x.dtype)
+    low, high = np.lib.array_utils.byte_bounds(shadow(x))
+    before = x.data.ptr - low  # bytes ahead of the first element: some where a stride is negative
     room = cupy.empty(high - low, np.uint8)
-    out = cupy.ndarray(x.shape, x.dtype, room.data + (x.data.ptr - low), x.strides)
-    out[...] = x
-    return out
+    room.data.copy_from_device_async(x.data - before, room.nbytes)
+    return cupy.ndarray(x.shape, x.dtype, room.data + before, x.strides)

@@ -87,6 +87,7 @@ class FakeLibrary:
         self.pause: Callable[[], None] = lambda: None
         self._algorithms: list[tuple[Any, ...]] = []
         self._refused: dict[int, str] = {}
+        self._lacking: frozenset[ComputeType] = frozenset()
         self._failures: dict[str, int] = {}
         for name, parameters in PARAMETERS.items():
             function = ctypes.CFUNCTYPE(RESULTS.get(name, ctypes.c_int), *parameters)
@@ -95,6 +96,10 @@ class FakeLibrary:
     def refuse(self, *epilogues: Epilogue, how: str = "status") -> None:
         """The heuristic has nothing for these any more: by its status, by an empty list, or by the result's state."""
         self._refused |= dict.fromkeys(epilogues, how)
+
+    def lack(self, *computes: ComputeType) -> None:
+        """The GPU has no products in these compute types."""
+        self._lacking = frozenset(computes)
 
     def fail(self, function: str, status: int) -> None:
         """The next call of the function does nothing and returns this status."""
@@ -156,6 +161,7 @@ class FakeLibrary:
         self._check(self.objects[descriptor], layouts)
         how = self._refused.get(operation[DescriptorAttribute.EPILOGUE])
         require(how != "status", Status.NOT_SUPPORTED)
+        require(self.objects[descriptor].arguments[0] not in self._lacking, Status.NOT_SUPPORTED)
         alignments = [settings[PreferenceAttribute[f"MIN_ALIGNMENT_{name}_BYTES"]] for name in "ABCD"]
         for pointer in POINTERS:
             require(operation.get(pointer, 0) % min(alignments) == 0)

@@ -50,6 +50,8 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
     "turned": lambda x: x.T,
     "strided": lambda x: x[::2, 1:],
     "reversed": lambda x: x[::-1],
+    "turned and strided": lambda x: x.T[::-2, ::3],
+    "a scalar": lambda x: x[1, 2].reshape(()),
 }
 
 
@@ -67,6 +69,31 @@ def test_copies_from_everywhere_to_everywhere(name: str, device: str) -> None:
     assert copy.strides == source.strides and copy.data.ptr != source.data.ptr
     backend.fill(0.0, source)
     np.testing.assert_array_equal(backend.download(copy), host)
+
+
+#: What only moves memory: a machine without NVRTC, which compiles CuPy's own kernels, can do it.
+MOVES: dict[str, Callable[[Any, Any], Any]] = {
+    "a scalar to the GPU": lambda backend, x: backend.asarray(2.5),
+    "an array to the GPU": lambda backend, x: backend.asarray(np.ones((2, 3), ">f4")),
+    "a copy": lambda backend, x: backend.duplicate(x),
+    "a copy of the turned array": lambda backend, x: backend.duplicate(x.T),
+    "a copy of a part": lambda backend, x: backend.duplicate(x[::-2, 1:]),
+    "a copy of a repeated row": lambda backend, x: backend.duplicate(backend.broadcast_to(x[:1], x.shape)),
+    "a copy of nothing": lambda backend, x: backend.duplicate(backend.empty((0, 6), np.float32)),
+    "into the turned array, from the host": lambda backend, x: backend.upload(np.ones((6, 4)), x.T),
+    "into the turned array": lambda backend, x: backend.transfer(backend.duplicate(x).T, x.T),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_memory_moves_without_a_kernel_of_cupy(
+    move: str, device: str, whole_gpu: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = backends.get(device)
+    x = backend.asarray(np.arange(24.0).reshape(4, 6))
+    monkeypatch.setattr(whole_gpu, "compiled", set())
+    MOVES[move](backend, x)
+    assert whole_gpu.compiled == set()
 
 
 def test_a_copy_on_the_host_does_not_follow(device: str) -> None:

@@ -170,6 +170,19 @@ def test_precision_of_float32(blas: Blas, fake: FakeLibrary, precision: str) -> 
     assert fake.products[0].compute == compute
 
 
+@pytest.mark.parametrize("precision, named", [("high", "TF32"), ("medium", "bfloat16")])
+def test_a_gpu_without_the_precision_computes_in_float32(
+    blas: Blas, fake: FakeLibrary, precision: str, named: str
+) -> None:
+    fake.lack(ComputeType.COMPUTE_32F_FAST_TF32, ComputeType.COMPUTE_32F_FAST_16BF)
+    with pytest.warns(RuntimeWarning, match=f"no product in {named} on this GPU for .*: float32 is used") as caught:
+        for m in (32, 33):
+            x, y, out = array((m, 64)), array((64, 32), seed=1), empty((m, 32))
+            run(blas.matmul(x, y, out, precision=precision))
+            close(out, exact(x) @ exact(y))
+    assert len(caught) == 1 and {ran.compute for ran in fake.products} == {ComputeType.COMPUTE_32F}
+
+
 @pytest.mark.parametrize("dtype, compute", [("float64", ComputeType.COMPUTE_64F), ("float16", ComputeType.COMPUTE_32F)])
 def test_precision_changes_no_other_type(blas: Blas, fake: FakeLibrary, dtype: str, compute: ComputeType) -> None:
     for precision in PRECISE:

@@ -139,7 +139,7 @@ def test_two_packages_of_cupy_are_named(untried: Machine, tmp_path: Path, monkey
     stand_in.fail("cudaMemcpyAsync", error="cudaErrorInvalidValue", times=100)
     registry.forget("cuda")
     assert nnkit.cuda.why_not() == (
-        "allocating failed (DeviceFault: cuda failed while allocating 192 bytes: cudaErrorInvalidValue: invalid "
+        "allocating failed (DeviceFault: cuda failed while running asarray: cudaErrorInvalidValue: invalid "
         "argument), and 2 packages of CuPy are installed, which overwrite one another: pip uninstall -y cupy-cuda12x "
         f"cupy-cuda13x, then {install('cuda13')} (cuda12 for CUDA 12)"
     )

@@ -276,8 +276,11 @@ def to_device(values: Any, dtype: Any = None, order: str = "C") -> ndarray:
     """A new array with values from the host."""
     host = np.array(values, dtype=dtype, order=order)
     _refuse_while_capturing(streams.get_current_stream())
-    machine.call("cudaMemcpyAsync")
     made = ndarray(host.shape, host.dtype, order="F" if host.flags.fnc else "C")
+    if host.ndim == 0:  # filled by a kernel, as CuPy does
+        made.fill(host[()])
+        return made
+    machine.call("cudaMemcpyAsync")
     queues.submit(queues.current_state(), "memcpy", "copy", lambda: np.copyto(made._host, host))
     return made
 
