@@ -7,6 +7,7 @@ formulas, ``moves`` memory and random numbers, ``products`` matrix products.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from nnkit.backends.cuda.arrays import INT64, STORED, aligned, around, common_type, scratch, why_not
@@ -63,6 +64,10 @@ def arg_reduce(kind: str, x: Array, axis: int, out: Array) -> Work | str:
 # ---- classification -------------------------------------------------------------------------------------------------
 
 
+#: Found again at each eager call: the frame of a row and the name of its kernel depend on sizes alone.
+_cross_entropy_step = functools.lru_cache(1024)(classification.cross_entropy_step)
+
+
 def _rows(*arrays: Array) -> tuple[bool, int, int]:
     """Whether rows can be read four elements at a time, how many rows there are, and their length."""
     first = arrays[0]
@@ -96,5 +101,5 @@ def cross_entropy(z: Array, labels: Array, row_weights: Array | None, loss: Arra
     if z.data.ptr == dz.data.ptr:
         return "the gradient overwrites the logits"
     weights = () if row_weights is None else (row_weights,)
-    step = classification.cross_entropy_step(dtype, bool(weights), *_rows(z, dz))
+    step = _cross_entropy_step(dtype, bool(weights), *_rows(z, dz))
     return _step(step, z, labels, *weights, loss, dz)
