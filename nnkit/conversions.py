@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnkit import dtypes
+from nnkit import backends, dtypes
 from nnkit.backends import Device
 from nnkit.backends.recording import note_host_read
 from nnkit.errors import GradientError, ShapeError, nearest_names
@@ -108,16 +108,29 @@ def destination(targets: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any,
     for target in targets:
         if isinstance(target, Conversions):
             device, dtype = target.device, target.dtype  # type: ignore[attr-defined]
-        elif _is_device(target):
+        elif isinstance(target, Device) or type(target) is int:
             device = target
+        elif isinstance(target, str) and not _is_dtype(target):
+            device = _checked_device(target)
         elif target is not None:
             dtype = dtypes.as_dtype(target)
-    if isinstance(device, int) and not isinstance(device, bool):
-        device = Device("cuda", device)
-    return device, dtype
+    return Device("cuda", device) if type(device) is int else device, dtype
 
 
-def _is_device(target: Any) -> bool:
-    if isinstance(target, str):
-        return target not in dtypes.NAMES and (":" in target or not nearest_names(target, dtypes.NAMES))
-    return isinstance(target, Device) or (isinstance(target, int) and not isinstance(target, bool))
+def _is_dtype(text: str) -> bool:
+    try:
+        np.dtype(text)
+    except TypeError:
+        return text == "bfloat16"
+    return True
+
+
+def _checked_device(text: str) -> str:
+    """The name of a device. Raises what asking for it raises; DtypeError for none that looks like a type."""
+    try:
+        backends.get(text)
+    except ValueError:
+        if nearest_names(text, dtypes.NAMES):
+            dtypes.as_dtype(text)
+        raise
+    return text

@@ -253,6 +253,11 @@ def test_losses_are_named_without_regard_to_case() -> None:
     assert isinstance(nn.losses.get("MSE"), nn.MSELoss)
 
 
+@pytest.mark.parametrize("name", ["double", "half", "float", "int64", "f4", "bool"])
+def test_every_name_of_a_type_is_one(name: str) -> None:
+    assert nnkit.ones(1).to(name).dtype == np.dtype(name.replace("half", "float16"))
+
+
 def test_a_number_stands_for_a_gpu_as_in_pytorch() -> None:
     assert conversions.destination((1,), None, None) == (Device("cuda", 1), None)
     assert conversions.destination((nnkit.ones(1),), None, None) == (nnkit.ones(1).device, nnkit.float32)
