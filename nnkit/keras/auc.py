@@ -8,10 +8,10 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.creation import as_tensor
-from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.errors import UnknownNameError
 from nnkit.keras.metric import Metric
 from nnkit.tensor import Tensor
-from nnkit.training.metrics import ratio, ratios, weighted_sum
+from nnkit.training.metrics import columns, ratio, ratios, weighted_sum
 
 __all__ = ["AUC"]
 
@@ -33,6 +33,7 @@ class AUC(Metric):
         name: what it is called in the results.
         multi_label: the mean of each output's area, weighted by ``label_weights``; else all outputs are one.
         from_logits: whether predictions are logits.
+        dtype, num_labels: accepted; counts are float64, of as many outputs as come.
 
     >>> AUC(num_thresholds=3)([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9])
     0.75
@@ -69,20 +70,14 @@ class AUC(Metric):
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """For each output and threshold the positives above it, and all above it: (2, L, T) in a row."""
-        if prediction.shape != target.shape:
-            raise ShapeError(
-                f"metric {self.name!r} needs prediction and target of one shape, got {tuple(prediction.shape)} and "
-                f"{tuple(target.shape)}"
-            )
-        rows = prediction.shape[0]
+        rows, (_, positive) = prediction.shape[0], columns(self.name, prediction, target)
         scores = ops.sigmoid(prediction) if self.from_logits else ops.clamp(prediction, 0.0, 1.0)
         scores = scores.reshape(rows, -1, 1)
         limits = as_tensor(self._thresholds, dtype=scores.dtype, device=scores.device)
         above = ops.gt(scores, limits).double()
-        positive = target.reshape(rows, -1, 1).double()
         if self.label_weights is not None and not self.multi_label:
             above = above * as_tensor(self.label_weights, dtype="float64", device=scores.device).reshape(1, -1, 1)
-        counts = ops.stack([above * positive, above], dim=1)
+        counts = ops.stack([above * positive.unsqueeze(2), above], dim=1)
         if not self.multi_label:
             counts = counts.sum(dim=2)
         return weighted_sum(counts.reshape(rows, -1), weight)
