@@ -253,7 +253,7 @@ class _Counts(Decision):
             labels = labels_of(self.name, prediction, target)
             guess = one_hot(prediction.argmax(dim=-1), prediction).double()
             true = one_hot(labels, prediction).double()
-        return weighted_sum(ops.cat([guess * true, guess, true, ones(guess)[:, :1]], dim=1), weight)
+        return weighted_sum(ops.cat([guess * true, guess, true, ones(guess[:, :1])], dim=1), weight)
 
     def result(self, sums: np.ndarray) -> Any:
         counts, total = sums[:-1].reshape(3, -1), sums[-1]
