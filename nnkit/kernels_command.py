@@ -7,6 +7,9 @@ import os
 import re
 from pathlib import Path
 
+from nnkit.kernels.cuda import compiler, prebuilt
+from nnkit.testing import stock
+
 EVERY = 50  # kernels between two lines of progress
 
 
@@ -28,9 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def build(arch: str, folder: Path) -> int:
     """Compile what the folder lacks, and say what comes of it: how many kernels failed. Raises CompilerMissing."""
-    from nnkit.kernels.cuda import compiler, prebuilt  # with what they need, which other commands do without
-    from nnkit.testing import stock
-
     compiler.toolchain()
     folder = folder.expanduser()
     sources = stock.sources()
