@@ -16,7 +16,7 @@ import numpy as np
 from nnkit.backends.device import Device
 from nnkit.backends.pool import shadow
 from nnkit.backends.program import Program, ProgramRecorder
-from nnkit.backends.recording import Array, note_host_read, recorder
+from nnkit.backends.recording import Array, note_host_read, paused, recorder
 
 
 class HostStream(Protocol):
@@ -63,6 +63,18 @@ class Memory:
         """The values as a numpy array on the host; may share memory. A step that does this cannot be replayed."""
         note_host_read()
         return np.asarray(array)
+
+    def one(self, dtype: Any) -> Array:
+        """A 1 of this type, of shape (); the same each time, and not to be written."""
+        found = self._ones.get(dtype)
+        if found is None:
+            with paused():  # no step makes it
+                found = self._ones.setdefault(dtype, self.asarray(np.ones((), dtype)))
+        return found
+
+    @functools.cached_property
+    def _ones(self) -> dict[Any, Array]:
+        return {}
 
     def native(self, dtype: Any) -> Any:
         """This namespace's dtype for a numpy dtype. Raises TypeError where it has none."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.backends.cuda import elementwise
+from nnkit.backends.cuda import elementwise, strided
 from nnkit.backends.cuda.arrays import EXACT, INT64, QUAD, STORED, aligned, apart, common_type, why_not
 from nnkit.backends.cuda.work import Chain, Launch, Transfer, Work
 from nnkit.kernels.cuda import memory, random
@@ -45,6 +45,8 @@ def copy(x: Array, out: Array) -> Work | str:
         return "a conversion to booleans"
     if x.data.ptr != out.data.ptr and not apart(x, out):
         return "the arrays overlap"
+    if x.dtype == out.dtype and not out.flags.c_contiguous:
+        return strided.copy(x, out)
     return elementwise.map("identity", (x,), (out,))
 
 
