@@ -26,6 +26,16 @@ class HostStream(Protocol):
         """For each array of row numbers, those rows of every source; overwritten when the next ones are asked for."""
 
 
+class Span(Protocol):
+    """Work that a thread gives to a device, which does it on its own time; it begins where the span is made."""
+
+    def end(self) -> None:
+        """The work ends with what was given so far."""
+
+    def wait(self) -> float:
+        """Wait until the device has done it; the seconds that it took."""
+
+
 class _OneByOne:
     """Each batch is copied when it is asked for."""
 
@@ -77,6 +87,10 @@ class Memory:
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given; at once on a CPU."""
+
+    def span(self) -> Span | None:
+        """Begin to watch what this thread gives the device; None where a call returns when its work is done."""
+        return None
 
     def recorder(self) -> ProgramRecorder:
         """A recorder for a program of this backend; ``recording.recording(recorder)`` puts it to work."""

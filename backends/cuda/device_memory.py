@@ -19,6 +19,7 @@ from nnkit.backends.base import Backend
 from nnkit.backends.cuda import faults, memory
 from nnkit.backends.cuda.graph import GraphProgram, lane_of
 from nnkit.backends.cuda.pool import DevicePool, duplicate
+from nnkit.backends.cuda.span import Span
 from nnkit.backends.memory import HostStream
 from nnkit.backends.program import ProgramRecorder
 from nnkit.backends.recording import Array, note_host_read, recorder
@@ -126,6 +127,10 @@ class CupyArrays(Backend):
     @on_device
     def synchronize(self) -> None:
         cupy.cuda.Device(self.index).synchronize()
+
+    @on_device
+    def span(self) -> Span:
+        return Span(self.index)
 
     @on_device
     def keeps(self, nbytes: int) -> bool:

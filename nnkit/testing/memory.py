@@ -78,6 +78,18 @@ def _broadcast_to(backend: Backend) -> None:
         np.testing.assert_array_equal(backend.to_numpy(array), np.broadcast_to(host, wanted))
 
 
+def _span(backend: Backend) -> None:
+    """A device that works on its own time says when it has done what lies between two moments."""
+    array = backend.zeros((33,), np.dtype("float32"))
+    span = backend.span()
+    backend.fill(7, array)
+    if span is not None:
+        span.end()
+        seconds = span.wait()
+        assert 0.0 <= seconds < np.inf, f"wait: expected seconds, got {seconds!r}"
+    np.testing.assert_array_equal(backend.to_numpy(array), np.full(33, 7, np.float32))
+
+
 CASES = [
     *(_round_trip(dtype) for dtype in TYPES),
     Case("asarray-copies", "asarray", _asarray_copies),
@@ -86,4 +98,5 @@ CASES = [
     Case("views", "reshape", _views),
     Case("reshape", "reshape", _reshape),
     Case("broadcast_to", "broadcast_to", _broadcast_to),
+    Case("span", "fill", _span),
 ]
