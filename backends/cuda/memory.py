@@ -8,6 +8,7 @@ release() -> None               give what CuPy's pools hold and nobody uses back
 HostStream(sources, rows)       host arrays, copied to the current device in batches, through pinned memory,
                                 while the batch before is being worked on:
     for x, y in HostStream((x, y), rows=4096).batches(indices): ...
+pinned(shape, dtype)            host memory that the GPU reads by itself, or ordinary memory where there is no more
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from nnkit.backends.cuda import faults, room
 from nnkit.backends.cuda.room import batch_of, free_bytes, release
 from nnkit.backends.recording import Array
 
-__all__ = ["HostStream", "allocate", "batch_of", "free_bytes", "release"]
+__all__ = ["HostStream", "allocate", "batch_of", "free_bytes", "pinned", "release"]
 
 T = TypeVar("T")
 OUT_OF_MEMORY = 2  # the status of CUDA; CuPy's pool of pinned memory raises it as it is
@@ -56,7 +57,7 @@ class _Slot:
     """Room for one batch on the host and on the device, and when each may be written again."""
 
     def __init__(self, sources: Sequence[np.ndarray], rows: int, pool: Any) -> None:
-        self.host = [_pinned((rows, *source.shape[1:]), source.dtype) for source in sources]
+        self.host = [pinned((rows, *source.shape[1:]), source.dtype) for source in sources]
         self.device = [_on_device(like, pool) for like in self.host]
         self.copied = cupy.cuda.Event(disable_timing=True)  # the host's side may be written
         self.used = cupy.cuda.Event(disable_timing=True)  # the device's side may be written
@@ -139,7 +140,7 @@ def _on_device(like: np.ndarray, pool: Any) -> Array:
     return cupy.ndarray(like.shape, like.dtype, memory)
 
 
-def _pinned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def pinned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Host memory that the GPU reads by itself; ordinary memory, and one warning, where the system has no more."""
     size = math.prod(shape)
     if not size:
