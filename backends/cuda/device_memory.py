@@ -142,8 +142,8 @@ class CupyArrays(Backend):
         return nbytes <= SHARE * memory.free_bytes()
 
     @on_device
-    def host_stream(self, sources: Sequence[np.ndarray], rows: int) -> HostStream:
-        return memory.HostStream(sources, rows)
+    def host_stream(self, sources: Sequence[np.ndarray], rows: int, types: Sequence[np.dtype]) -> HostStream:
+        return memory.HostStream(sources, rows, types)
 
     @on_device
     def recorder(self) -> ProgramRecorder:

@@ -7,13 +7,13 @@ element type, byte order and strides: it becomes what the device wants while a b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import cupy
 import numpy as np
 
 from nnkit.backends.cuda import memory
+from nnkit.backends.pieces import pieces
 from nnkit.backends.recording import Array
 
 __all__ = ["LARGE", "Uploads", "of_device"]
@@ -63,20 +63,6 @@ class Uploads:
             self._buffers.append(_Buffer())
         self._sent += 1
         return self._buffers[self._sent % len(self._buffers)]
-
-
-def pieces(x: np.ndarray, room: int) -> Iterator[np.ndarray]:
-    """Parts of x, one behind the other in row-major order, of at most ``room`` elements each."""
-    if x.size <= room:
-        yield x
-        return
-    rows = room // (x.size // len(x))
-    if not rows:
-        for row in x:
-            yield from pieces(row, room)
-        return
-    for start in range(0, len(x), rows):
-        yield x[start : start + rows]
 
 
 _of_devices: dict[int, Uploads] = {}
