@@ -140,6 +140,24 @@ def test_every_batch_arrives_whatever_runs_when(late: str, own_stream: bool, gpu
     np.testing.assert_allclose(total.get(), whole, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("layout", ["another type", "Fortran's order", "every second", "big-endian", "unaligned"])
+def test_batches_have_the_type_asked_for_whatever_the_source(layout: str, late: str, gpu: Machine) -> None:
+    from nnkit.backends.cuda.memory import HostStream
+
+    gpu.late = LATE[late]
+    data = np.random.default_rng(0).normal(size=(500, 4))
+    source = {
+        "another type": data, "Fortran's order": np.asfortranarray(data.astype(np.float32)),
+        "every second": np.repeat(data.astype(np.float32), 2, axis=1)[:, ::2], "big-endian": data.astype(">f4"),
+        "unaligned": np.frombuffer(b"x" + data.astype(np.float32).tobytes(), np.float32, offset=1).reshape(500, 4),
+    }[layout]  # fmt: skip
+    order = np.random.default_rng(1).permutation(500)
+    stream = HostStream([source], rows=60, types=[np.dtype(np.float32)])
+    found = [x.get() for (x,) in stream.batches([order[start : start + 60] for start in range(0, 500, 60)])]
+    np.testing.assert_array_equal(np.concatenate(found), data.astype(np.float32)[order], strict=True)
+
+
 def add_to(total: Any, x: Any) -> None:
     """A kernel of the project's own kind, which the machine may put off."""
     import cupy

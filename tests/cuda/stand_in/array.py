@@ -144,6 +144,7 @@ class ndarray:
         machine.call("cudaMemcpyAsync")
         host = self._host
         queues.submit(queues.state_of(at.ptr), "memcpy", "now", lambda: np.copyto(host, arr))
+        queues.await_stream(queues.state_of(at.ptr))
 
     def item(self) -> Any:
         return self.get().item()
