@@ -11,7 +11,7 @@ import numpy as np
 from nnkit.backends.base import Scalar
 from nnkit.backends.cuda import strided
 from nnkit.backends.cuda.arrays import QUAD, STORED, scratch
-from nnkit.backends.cuda.work import Launch, Work
+from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.layout import layout
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.elementwise import MOST_GROUPS, Shape, map_kernel
@@ -91,11 +91,10 @@ def _map_ordered(formula: str, inputs: Sequence[Array], out: Sequence[Array], sc
     spread = [a if layout(a, shape) in WHOLE_OR_ONE else cupy.broadcast_to(a, shape) for a in inputs]
     operands, before = strided.in_order(*spread)
     results = [a if a.flags.c_contiguous else scratch(shape, a.dtype) for a in out]
-    behind = [strided.copy(made, a) for made, a in zip(results, out, strict=True) if made is not a]
+    copies = [strided.copy(made, a) for made, a in zip(results, out, strict=True) if made is not a]
+    behind = [copy for copy in copies if not isinstance(copy, str)]
     work = _map((), formula, operands, results, scalars)
-    if isinstance(work, str) or any(isinstance(copy, str) for copy in behind):
-        return None
-    return strided.after(before, work, behind)
+    return None if isinstance(work, str) or len(behind) < len(copies) else Chain((*before, work, *behind))
 
 
 def _kind(scalar: Scalar) -> str:

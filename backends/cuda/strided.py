@@ -87,6 +87,6 @@ def in_order(*arrays: Array) -> tuple[list[Array], list[Work]]:
     return found, works
 
 
-def after(before: Sequence[Work], work: Work | str, behind: Sequence[Work] = ()) -> Work | str:
-    """Work between other work."""
-    return work if isinstance(work, str) or not (before or behind) else Chain((*before, work, *behind))
+def after(before: Sequence[Work], work: Work | str) -> Work | str:
+    """Work behind other work."""
+    return work if isinstance(work, str) or not before else Chain((*before, work))
