@@ -154,6 +154,19 @@ def test_the_command_compiles_a_scripts_kernels(
     assert asked == ["fill_float32"] and "1 kernels for sm_90" in capsys.readouterr().out
 
 
+def test_the_kernels_of_the_bench_are_found(
+    fresh: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.setattr("bench.gpu.plan.CHECKED", ("products",))
+    script = root / "bench" / "gpu" / "needs.py"
+    names = {source.name for source in kernels_command.used_by([str(script), "tiny"])}
+    assert capsys.readouterr().out.startswith("products: 24 checks\n")
+    for start in ("linear_gelu_", "linear_tanh_grad_", "map_adam_", "cross_entropy_"):
+        assert any(name.startswith(start) for name in names), start
+
+
 def test_a_script_without_a_gpu_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import nnkit\nnnkit.ones(3)\n")
     with pytest.raises(ValueError, match='it has to use device="cuda"'):
