@@ -19,6 +19,7 @@ import numpy as np
 from nnkit.backends import recording, registry
 from nnkit.backends.base import PRIMITIVES, Array
 from nnkit.backends.cuda import elementwise, launches, moves, products
+from nnkit.backends.cuda.column_major import problem, view
 from nnkit.backends.cuda.plans import Done
 from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.numpy import NumpyBackend
@@ -40,25 +41,33 @@ class Offered(NamedTuple):
 
 
 class Library:
-    """In the place of ``blas.Blas``: takes every product, with the bias or its gradient, or without."""
+    """In the place of ``blas.Blas``: takes what cuBLASLt can store, with the bias or its gradient, or without."""
 
     def __init__(self, bias: bool) -> None:
         self.bias = bias
 
-    def matmul(self, *arguments: Any, **options: Any) -> Offered:
+    def matmul(self, x: Array, y: Array, out: Array, *rest: Any, **options: Any) -> Offered | str:
         """Nothing is left to a kernel."""
-        return Offered()
+        found = problem(view(x), view(y), view(out))
+        return found if isinstance(found, str) else Offered()
 
-    def linear(self, x: Array, w: Array, b: Array | None, activation: str, z: Array | None, *rest: Any) -> Offered:
+    def linear(
+        self, x: Array, w: Array, b: Array | None, activation: str, z: Array | None, out: Array, *rest: Any
+    ) -> Offered | str:
         """The activation is left to a kernel."""
-        return Offered(Done(b is None or self.bias, activation == "identity" and z is None))
+        found = problem(view(x), view(w).transposed, view(out))
+        done = Done(b is None or self.bias, activation == "identity" and z is None)
+        return found if isinstance(found, str) else Offered(done)
 
     def linear_grad(
         self, x: Array, w: Array, dz: Array, dx: Array | None, dw: Array | None, db: Array | None,
         add: tuple[bool, bool], *rest: Any,
-    ) -> Offered:  # fmt: skip
+    ) -> Offered | str:  # fmt: skip
         """The gradient of the bias can only be written, and only beside that of the weights."""
-        return Offered(db=db is None or (self.bias and dw is not None and not add[1]))
+        found = [problem(view(dz).transposed, view(x), view(dw))] if dw is not None else []
+        found += [problem(view(dz), view(w), view(dx))] if dx is not None else []
+        refused = next((reason for reason in found if isinstance(reason, str)), None)
+        return refused or Offered(db=db is None or (self.bias and dw is not None and not add[1]))
 
 
 # ---- the device -----------------------------------------------------------------------------------------------------

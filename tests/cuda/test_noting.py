@@ -55,6 +55,9 @@ def whatever() -> None:
     x = nnkit.rand(200, 100, device="cuda")
     (x.softmax(dim=-1) + x.sum(dim=0)).sigmoid().max().item()
     nnkit.relu(x[1:, ::2]).mean(dim=1).argmax().item()
+    model = nn.Linear(6, 4, dtype=nnkit.float64).to("cuda")
+    model(nnkit.ones(0, 6, dtype=nnkit.float64, device="cuda")).sum().backward()
+    model(x[:, :12:2].to(nnkit.float64)).sum().backward()
     nnkit.randperm(70, device="cuda")[x[:3].argmin(dim=1)].tolist()
 
 
