@@ -74,9 +74,10 @@ class Library:
 
 
 class _Within(threading.local):
-    """Whether a primitive is at work that the GPU does in one piece: what its body calls is not noted."""
+    """What a thread is at."""
 
-    primitive = False
+    primitive = False  # one that the GPU does in one piece: what its body calls is not noted
+    bias = True  # whether cuBLASLt is taken to do the bias
 
 
 _within = _Within()
@@ -144,7 +145,7 @@ class NotingBackend(NumpyBackend):
         given, named = _shown(args), {key: _shown(value) for key, value in options.items()}
         found: Work | str = ""
         for bias in (True, False):
-            products.blas = lambda bias=bias: Library(bias)  # type: ignore[assignment, misc]
+            _within.bias = bias
             with recording.paused(), cupy.cuda.using_allocator(functools.partial(_pointer, PLACE)):
                 found = prepare(*given, **named)
             self.noted |= {source.name: source for source in _kernels(found)}
@@ -167,7 +168,7 @@ def noting() -> Iterator[dict[str, Source]]:
     """``device="cuda"`` is the pretended GPU inside; gives the kernels that a real one would have run, by name."""
     asked, registered = products.blas, registry._registered.get("cuda")
     registry.register(NotingBackend, replace=True)
-    registry.forget("cuda")
+    products.blas = lambda: Library(_within.bias)  # type: ignore[assignment, return-value]
     try:
         backend = registry.get("cuda")
         assert isinstance(backend, NotingBackend)

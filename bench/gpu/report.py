@@ -130,7 +130,7 @@ def facts(plan: Plan, lines: Lines, end: float = math.inf) -> dict[str, Any]:
             lines.add("facts", name, error=str(error), traceback=getattr(error, "traceback", ""))
             if name == "probe":
                 process.close()
-                raise NoGpu(str(error)) from error
+                raise NoGpu(str(error).removeprefix("RuntimeError: ")) from error
         else:
             lines.add("facts", name, value=found)
             device = found if name == "device" else device
