@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench import machine
 from bench.gpu import outcomes, suites
 from bench.gpu.outcomes import FAILED, NOT_RUN, PASSED, SKIPPED, Outcome
-from bench.gpu.process import Late, Over, Process
+from bench.gpu.process import Failed, Late, Over, Process
 from bench.gpu.render import render
 from bench.worker import WorkerError
 
@@ -35,10 +35,18 @@ def test_a_process_answers_and_survives_errors() -> None:
         assert worker.ended
 
 
+def test_a_process_that_dies_of_a_fault_says_where() -> None:
+    with Process() as worker, pytest.raises(Failed, match="signal SIGSEGV: Fatal Python error") as caught:
+        worker.ask(60.0, "faulthandler:_sigsegv")
+    assert " in serve" in caught.value.traceback
+
+
 def test_a_process_that_is_late_is_ended() -> None:
     with Process() as worker:
-        with pytest.raises(Late):
+        assert worker.ask(60.0, "math:gcd", 12, 18) == 6
+        with pytest.raises(Late, match="it said nothing for 0 s") as caught:
             worker.ask(0.2, "time:sleep", 60)
+        assert " in serve" in caught.value.traceback  # what its threads were at
         with pytest.raises(WorkerError, match="the process ended with signal SIGKILL"):
             worker.ask(5.0, "math:gcd", 1, 2)
 
@@ -116,6 +124,7 @@ def test_what_dies_or_hangs_costs_only_itself(tmp_path: Path) -> None:
     found = outcomes.outcomes(start, units, 3.0, time.monotonic() + 60.0, processes=2)
     assert {o.name: o.outcome for o in found} == dict.fromkeys(units, PASSED) | {"hangs": FAILED, "dies": FAILED}
     details = {o.name: o.detail for o in found}
+    assert "odd.py" in next(o.traceback for o in found if o.name == "hangs")
     assert details["hangs"] == "it said nothing for 3 s" and details["dies"].startswith("the process ended with code 5")
 
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from bench.gpu.process import Over, Process
-from bench.worker import WorkerError
+from bench.gpu.process import Failed, Over, Process
 
 PASSED, FAILED, SKIPPED, NOT_RUN = "passed", "failed", "skipped", "not run"
 TIME = "time"  # why something was not run: the whole command's time was up
@@ -86,9 +85,9 @@ def _follow(
         while True:
             said = process.line(limit)
             if said is None:
-                raise WorkerError(process.last_words())
+                raise Failed(process.last_words(), process.printed())
             if "error" in said:
-                raise WorkerError(said["error"])
+                raise Failed(said["error"], said.get("traceback", ""))
             item = said.get("item")
             if item is None:
                 return
@@ -104,8 +103,8 @@ def _follow(
     except Over:
         if busy:
             note(Outcome(unit, NOT_RUN, time.monotonic() - begun, TIME))
-    except WorkerError as error:
-        note(Outcome(unit or "starting the process", FAILED, time.monotonic() - begun, str(error)))
+    except Failed as error:
+        note(Outcome(unit or "starting the process", FAILED, time.monotonic() - begun, str(error), error.traceback))
 
 
 def summary(found: Iterable[Outcome], passed_too: bool = True) -> dict[str, Any]:

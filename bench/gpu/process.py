@@ -8,6 +8,7 @@ waited for however slow the machine is, and what hangs is ended. It is ended too
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import importlib
 import inspect
@@ -33,23 +34,24 @@ from bench.worker import WorkerError
 
 #: What answers in a process of its own.
 COMMAND = [sys.executable, "-m", "bench.gpu.process"]
+PRINTED = 8000  # characters that are kept of what a process printed
 _running: WeakSet[Process] = WeakSet()
 
 
-class Late(WorkerError):
-    """Nothing was said for too long; the process is gone."""
+class Failed(WorkerError):
+    """A call failed in its process, or took it with it; ``traceback`` says where."""
+
+    def __init__(self, text: str, traceback: str = "") -> None:
+        super().__init__(text)
+        self.traceback = traceback
+
+
+class Late(Failed):
+    """Nothing was said for too long; the process is gone, and ``traceback`` says what each of its threads was at."""
 
 
 class Over(Late):
     """The whole command's time is up; the process is gone."""
-
-
-class Failed(WorkerError):
-    """A call failed in its process, which lives; ``traceback`` says where."""
-
-    def __init__(self, text: str, traceback: str) -> None:
-        super().__init__(text)
-        self.traceback = traceback
 
 
 def environment() -> dict[str, str]:
@@ -98,9 +100,11 @@ class Process:
             try:
                 line = self._lines.get(timeout=max(end - time.monotonic(), 0.01))
             except queue.Empty:
+                stacks = "" if end == self.until else self._stacks()
                 self.kill()
                 self._process.wait()
-                raise Over("time") if end == self.until else Late(f"it said nothing for {patience:.0f} s") from None
+                late = Late(f"it said nothing for {patience:.0f} s", stacks)
+                raise Over("time") if end == self.until else late from None
             if line is None:
                 self._lines.put(None)
                 return None
@@ -128,7 +132,7 @@ class Process:
         while True:
             said = self.line(patience)
             if said is None:
-                raise WorkerError(self.last_words())
+                raise Failed(self.last_words(), self.printed())
             if "error" in said:
                 raise Failed(said["error"], said.get("traceback", ""))
             if "item" not in said:
@@ -155,12 +159,26 @@ class Process:
         return self._process.poll() is not None
 
     def last_words(self) -> str:
-        """How the process ended, and the last that it printed."""
+        """How the process ended, and the last that it printed, or what it died of."""
         code = self._process.wait()
-        self._printed.seek(0)
-        lines = [line for line in self._printed.read().splitlines() if line.strip()]
+        lines = [line.strip() for line in self.printed().splitlines() if line.strip()]
+        fatal = [line for line in lines if line.startswith("Fatal Python error")]
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-        return f"the process ended with {how}" + (f": {lines[-1].strip()}" if lines else "")
+        return f"the process ended with {how}" + (f": {(fatal or lines)[-1]}" if lines else "")
+
+    def printed(self) -> str:
+        """The end of what it printed."""
+        self._printed.seek(0)
+        return self._printed.read()[-PRINTED:]
+
+    def _stacks(self) -> str:
+        """What each thread of a process is at that does not answer (see ``Said``)."""
+        if not hasattr(signal, "SIGUSR1"):
+            return ""
+        with contextlib.suppress(OSError):
+            os.kill(self._process.pid, signal.SIGUSR1)
+            time.sleep(0.5)
+        return self.printed()
 
     def kill(self) -> None:
         """End the process and those that it has started."""
@@ -207,12 +225,18 @@ def ask(patience: float, function: str, *arguments: Any, **options: Any) -> Any:
 
 
 class Said:
-    """The way to the parent. What libraries print goes to stderr, so that it does not get among the lines."""
+    """The way to the parent. What libraries print goes to stderr, so that it does not get among the lines.
+
+    There too goes where each thread is, when the process dies of a fault or the parent asks by SIGUSR1.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines = os.fdopen(os.dup(1), "w")
+        self._lines, self._stacks = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(2), "w")
         os.dup2(2, 1)
+        faulthandler.enable(self._stacks)
+        if hasattr(signal, "SIGUSR1"):
+            faulthandler.register(signal.SIGUSR1, self._stacks)
 
     def __call__(self, **said: Any) -> None:
         with self._lock:
