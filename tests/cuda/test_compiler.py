@@ -70,6 +70,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("source", [SOURCE, ALL_WORDS], ids=lambda source: source.name)
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", kernel_checks.ARCHITECTURES)
 def test_a_kernel_becomes_a_cubin_with_the_entry_of_its_name(source: Source, architecture: str) -> None:
     binary = kernel_checks.check_compiled(source, architecture)
