@@ -96,8 +96,9 @@ class Blas:
     """cuBLASLt on the device that is current when this is made; any number of threads may use it.
 
     ``allocate`` returns an array of so many bytes of device memory; ``activations`` are those whose epilogue may be
-    used, for a backend that found the library's to differ from the formula. Raises DeviceUnavailable without the
-    library, CublasError without a usable GPU.
+    used, for a backend that found the library's to differ from the formula; ``follow`` is told of each stream that is
+    given a workspace, and has to call ``forget`` when the stream goes. Raises DeviceUnavailable without the library,
+    CublasError without a usable GPU.
     """
 
     def __init__(
@@ -106,12 +107,14 @@ class Blas:
         library: Any = None,
         address: Callable[[Array], int] = device_address,
         activations: Collection[str] = tuple(FUSED),
+        follow: Callable[[int], None] = lambda stream: None,
     ) -> None:
         self.activations = frozenset(activations)
         self._library = cublaslt.load() if library is None else library
         self._handle = Object(self._library, "")
         self._allocate = allocate
         self._address = address
+        self._follow = follow
         self._lock = threading.Lock()
         self._warned = False
         self._plans: dict[Any, Plan | str] = {}
@@ -186,11 +189,16 @@ class Blas:
                 if found is None:
                     memory = self._allocate(WORKSPACE)
                     found = table[known] = self._address(memory), memory
+                    self._follow(stream)
         address: int = found[0]
         return address
 
     def forget(self, stream: int) -> None:
-        """Let go of the workspace of a stream that is destroyed."""
+        """Let go of the workspace of a stream that is destroyed: the next one may have its address.
+
+        What the old one was given may still run, so the memory has to be of a kind that waits for that when it is
+        freed.
+        """
         self._workspaces.pop(stream, None)
 
     # ---- plans ------------------------------------------------------------------------------------------------------

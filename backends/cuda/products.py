@@ -5,7 +5,9 @@ As in ``launches``, each function has the signature of its primitive and returns
 
 from __future__ import annotations
 
+import functools
 import threading
+import weakref
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from nnkit.backends.cuda.arrays import FLOATS, aligned, common_type, scratch, wh
 from nnkit.backends.cuda.blas import Blas, Gradients
 from nnkit.backends.cuda.cublaslt import CublasError, Status
 from nnkit.backends.cuda.pool import device_bytes
+from nnkit.backends.cuda.streams import PER_THREAD
 from nnkit.backends.cuda.work import Chain, Launch, Multiply, Work
 from nnkit.backends.errors import DeviceUnavailable
 from nnkit.backends.precision import get_matmul_precision
@@ -48,7 +51,8 @@ def blas() -> Blas | str:
 def made(device: int, activations: Collection[str] = TRUSTED) -> Blas | str:
     """cuBLASLt for a GPU, which is the current one, or why there is none."""
     try:
-        return Blas(lambda nbytes: device_bytes(nbytes, device), activations=activations)
+        following = functools.partial(follow, device)
+        return Blas(lambda nbytes: device_bytes(nbytes, device), activations=activations, follow=following)
     except (DeviceUnavailable, CublasError) as error:
         return str(error)
 
@@ -58,6 +62,16 @@ def prepare(stream: int) -> None:
     found = _found.get(cupy.cuda.runtime.getDevice())
     if isinstance(found, Blas):
         found.workspace(stream)
+
+
+def follow(device: int, address: int) -> None:
+    """Where the current stream, at this address, is one that CuPy made: let its workspace go when the stream does.
+
+    Of one that something else made nobody here learns the end: it keeps its workspace.
+    """
+    stream = cupy.cuda.get_current_stream()
+    if stream.ptr == address > PER_THREAD and isinstance(stream, cupy.cuda.Stream):
+        weakref.finalize(stream, forget, device, address).atexit = False
 
 
 def forget(device: int, stream: int) -> None:
