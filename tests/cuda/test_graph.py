@@ -71,6 +71,14 @@ def test_work_for_the_device_is_one_graph(device: str, whole_gpu: Machine) -> No
     assert all(instruction.kernel is not None for instruction in program.instructions)
 
 
+def test_what_is_joined_and_cut_out_is_copied_by_kernels(device: str) -> None:
+    x = nnkit.tensor([[1.0, 2.0], [3.0, 4.0]])
+    program, y = recorded(lambda: nnkit.cat([x * 2.0, x], dim=1)[:, 1:3].reshape(-1) + 1.0)
+    assert all(instruction.kernel is not None for instruction in program.instructions)
+    program.replay()
+    assert y.tolist() == [5.0, 2.0, 9.0, 4.0]
+
+
 def test_a_replay_computes_with_what_its_arrays_hold_by_then(device: str) -> None:
     x = numbers(1.0, 2.0)
     program, y = recorded(lambda: x * 3.0)
