@@ -71,6 +71,14 @@ def test_work_for_the_device_is_one_graph(device: str, whole_gpu: Machine) -> No
     assert all(instruction.kernel is not None for instruction in program.instructions)
 
 
+def test_what_is_joined_and_cut_out_is_copied_by_kernels(device: str) -> None:
+    x = nnkit.tensor([[1.0, 2.0], [3.0, 4.0]])
+    program, y = recorded(lambda: nnkit.cat([x * 2.0, x], dim=1)[:, 1:3].reshape(-1) + 1.0)
+    assert all(instruction.kernel is not None for instruction in program.instructions)
+    program.replay()
+    assert y.tolist() == [5.0, 2.0, 9.0, 4.0]
+
+
 def test_a_replay_computes_with_what_its_arrays_hold_by_then(device: str) -> None:
     x = numbers(1.0, 2.0)
     program, y = recorded(lambda: x * 3.0)
@@ -317,6 +325,32 @@ def test_programs_of_one_stream_share_a_workspace_and_give_it_back(device: str, 
     gc.collect()
     assert not graph._lanes and len(blas._workspaces) <= before + 1  # one is of the stream itself
     assert whole_gpu.used[0] <= used - 2 * (32 << 20)
+
+
+def test_a_stream_at_the_address_of_one_that_is_gone_has_a_workspace_of_its_own(
+    device: str, whole_gpu: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a destroyed stream was given still runs, and CUDA may give its address to the next one."""
+    from stand_in import queues
+
+    from nnkit.backends.cuda import products
+
+    x = nnkit.ones(4, 4)
+    (x @ x).tolist()
+    fake = products.blas()._library
+    fake.products.clear()
+    address, used = next(queues.handles), whole_gpu.used[0]
+    whole_gpu.late = {"kernel"}
+    for done in range(3):
+        monkeypatch.setattr(queues, "handles", iter([address]))
+        stream = cupy().cuda.Stream(non_blocking=True)
+        with stream:
+            y = x @ x
+        assert stream.ptr == address and len(fake.products) == done, "the ones before are done, this one is not"
+        del stream
+    whole_gpu.late = set()
+    assert y.tolist() == [[4.0] * 4] * 4
+    assert address not in products.blas()._workspaces and whole_gpu.used[0] < used + (32 << 20)
 
 
 def test_a_program_belongs_to_its_gpu(device: str, whole_gpu: Machine) -> None:

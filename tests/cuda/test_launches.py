@@ -12,6 +12,7 @@ import stand_in
 
 from nnkit import backends
 from nnkit.backends import PRIMITIVES, Backend
+from nnkit.backends.errors import DeviceFault
 
 
 def arrays(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[Any]:
@@ -112,8 +113,17 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "copy": (lambda: moves().copy(one(SMALL), one(SMALL)), "map_identity_float32_to_float32_f 1"),
     "large copy": (lambda: moves().copy(one(LARGE), one(LARGE)), "copy of memory"),
     "copy of any type": (lambda: moves().copy(one(SMALL, np.int16), one(SMALL, np.int16)), "copy of memory"),
+    "copy of a column": (lambda: moves().copy(one((33, 3))[:, 1:2], one((33, 1))), "copy_rows_word 1"),
+    "copy into columns": (lambda: moves().copy(one((33, 8)), one((33, 24))[:, 8:16]), "copy_rows_quad 1"),
+    "copy from rows into rows": (
+        lambda: moves().copy(one((2, 9, 5), BOOL)[:, 2:4], one((2, 4, 5), BOOL)[:, :2]), "copy_rows_byte 1"
+    ),
+    "copy of rows of two lengths": (
+        lambda: moves().copy(one((4, 6, 2))[:, :2], one((4, 2, 3))[..., :2]), "copy_strided_4_3 1"
+    ),
+    "copy of what is turned": (lambda: moves().copy(one((3, 4)).T, one((4, 3))), "copy_strided_4_2 1"),
+    "copy from behind": (lambda: moves().copy(one((3, 4))[::-1], one((3, 4))), "copy_strided_4_2 1"),
     "copy to booleans": (lambda: moves().copy(one(SMALL), one(SMALL, BOOL)), "a conversion to booleans"),
-    "copy of a column": (lambda: moves().copy(one((33, 1)), one((33, 2))[:, 1:]), "copy_strided_4_1 1"),
     "copy of a transpose": (lambda: moves().copy(one((5, 7)).T, one((7, 5))[::-1]), "copy_strided_4_2 1"),
     "copy into another type, strided": (
         lambda: moves().copy(one((33, 1)), one((33, 2), np.float64)[:, 1:]),
@@ -229,6 +239,28 @@ def test_a_machine_without_a_compiler_says_so_once_and_computes_nevertheless(
             backend.map(formula, (x,), (out,))
             assert backend.to_numpy(out).tolist() == expected
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("written", ["ptx", "cubin"])
+def test_a_driver_that_does_not_take_the_ptx_is_told_with_the_remedy(
+    written: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a cubin it is another matter: that is a fault."""
+    from nnkit.backends.cuda import modules
+
+    monkeypatch.setattr(modules, "compile", lambda *given: stand_in.compile_source(*given)._replace(format=written))
+    monkeypatch.setattr(modules, "_functions", {})
+    monkeypatch.setattr(modules, "_missing", [])
+    backend = backends.get(device)
+    x, out = backend.asarray([-1.0, 2.0], np.float32), backend.empty((2,), np.float32)
+    stand_in.fail("cuModuleLoadData", error="CUDA_ERROR_UNSUPPORTED_PTX_VERSION")
+    if written == "cubin":
+        with pytest.raises(DeviceFault, match="CUDA_ERROR_UNSUPPORTED_PTX_VERSION"):
+            backend.map("relu", (x,), (out,))
+        return
+    with pytest.warns(modules.KernelsMissing, match=r"knows sm_90, and .* \(CUDA_ERROR_UNSUPPORTED.*nvidia-nvjitlink"):
+        backend.map("relu", (x,), (out,))
+    assert backend.to_numpy(out).tolist() == [0.0, 2.0]
 
 
 def test_weights_are_not_added_to_twice_where_the_kernel_of_a_chain_is_missing(

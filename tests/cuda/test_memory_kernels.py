@@ -53,6 +53,20 @@ def units(array: np.ndarray, unit: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("unit", "dtype", "elements"), ROWS)
+def test_copy_rows(unit: str, dtype: str, elements: int) -> None:
+    """Four units lie between the rows of one side, none or eight between those of the other."""
+    size = UNIT_BYTES[unit]
+    for M, (left, right) in ((M, gaps) for M in COUNTS for gaps in ((4, 0), (0, 8))):
+        width = np.dtype(stored_as(dtype)).itemsize * elements
+        x = np.random.default_rng(M).integers(0, 256, (M, width + left * size), np.uint8)
+        out = np.zeros((M, width + right * size), np.uint8)
+        given = [units(x, unit), x.shape[1] // size, units(out, unit), out.shape[1] // size, M, width // size]
+        (found,) = results(memory.copy_rows_kernel(unit), max(memory.take_grid(M, width // size), 1), given, [2])
+        out[:, :width] = x[:, :width]
+        assert found.tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize(("unit", "dtype", "elements"), ROWS)
 def test_take_rows(unit: str, dtype: str, elements: int) -> None:
     x = numbers((7, elements), stored_as(dtype))
     width = x.itemsize * elements // UNIT_BYTES[unit]
@@ -130,6 +144,7 @@ def test_next_key() -> None:
 
 KERNELS: tuple[Source, ...] = (
     *(memory.fill_kernel(dtype, wide) for dtype, wide in zip(TYPES, (True, False) * 3, strict=True)),
+    *map(memory.copy_rows_kernel, memory.UNITS),
     *map(memory.take_rows_kernel, memory.UNITS),
     *map(memory.take_batch_kernel, memory.UNITS),
     *map(memory.add_rows_kernel, ("float32", "float64", "bfloat16")),

@@ -321,6 +321,8 @@ def _devices(values: Any) -> list[ndarray]:
 
 
 def _launched(name: str) -> None:
+    if not machine.nvrtc:
+        raise ImportError('Failure finding "libnvrtc.so.13": No such file: libnvrtc.so.13')
     if name not in machine.compiled:
         machine.call("nvrtcCompileProgram")
         machine.compiled.add(name)

@@ -41,6 +41,7 @@ class Machine:
         self.capability = (9, 0)
         self.driver_version, self.runtime_version = 13000, 13020
         self.late: set[str] = set()  # of "copy" (host and device) and "kernel": what streams do only when they must
+        self.nvrtc = True  # False: no kernel of CuPy's own runs, what only fills or copies elements included
         self.per_thread = False  # CUPY_CUDA_PER_THREAD_DEFAULT_STREAM=1
         self.clock = Clock()
         self.counts: Counter[str] = Counter()

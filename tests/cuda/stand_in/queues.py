@@ -82,6 +82,7 @@ streams: dict[int, State] = {}
 events: dict[int, EventState] = {}
 defaults: dict[int, State] = {}
 of_threads: list[State] = []
+gone: list[State] = []  # destroyed, with something left to do
 
 
 class Current(threading.local):
@@ -99,6 +100,7 @@ def reset() -> None:
     for table in (streams, events, defaults):
         table.clear()
     of_threads.clear()
+    gone.clear()
     current.__init__()
 
 
@@ -129,7 +131,7 @@ def current_state() -> State:
 
 
 def _blocking_streams(device: int) -> list[State]:
-    return [s for s in [*streams.values(), *of_threads] if s.device == device and not s.non_blocking]
+    return [s for s in [*streams.values(), *of_threads, *gone] if s.device == device and not s.non_blocking]
 
 
 def _is_default(state: State) -> bool:
@@ -151,14 +153,15 @@ def drain(state: State) -> None:
 
 def drain_device(device: int) -> None:
     """Wait until all is done that any stream of a device was given."""
-    for state in [*streams.values(), *defaults.values(), *of_threads]:
+    for state in [*streams.values(), *defaults.values(), *of_threads, *gone]:
         if state.device == device:
             await_stream(state)
+    gone[:] = [state for state in gone if state.queue]
 
 
 def busy(device: int) -> bool:
     """Whether a stream of the device still has something to do, or captures."""
-    states = [*streams.values(), *defaults.values(), *of_threads]
+    states = [*streams.values(), *defaults.values(), *of_threads, *gone]
     return any(s.device == device and (s.queue or s.draining or s.capture is not None) for s in states)
 
 

@@ -183,8 +183,8 @@ Stream.ptds = Stream(ptds=True)
 
 def _destroy(handle: int) -> None:
     state = queues.streams.pop(handle, None)
-    if state is not None:
-        queues.drain(state)  # what it was given is done nevertheless
+    if state is not None and state.queue:
+        queues.gone.append(state)  # nobody waits for it, but what it was given is done nevertheless
 
 
 class ExternalStream(_BaseStream):
