@@ -69,10 +69,10 @@ _cross_entropy_step = functools.lru_cache(1024)(classification.cross_entropy_ste
 
 
 def _rows(*arrays: Array) -> tuple[bool, int, int]:
-    """Whether rows can be read four elements at a time, how many rows there are, and their length."""
+    """Whether four neighbours can be read at a time, how many rows there are, and their length."""
     first = arrays[0]
     columns = first.shape[-1]
-    return columns % 4 == 0 and aligned(*arrays), first.size // columns, columns
+    return aligned(*arrays), first.size // columns, columns
 
 
 def softmax(x: Array, log: bool, out: Array) -> Work | str:

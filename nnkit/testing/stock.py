@@ -86,9 +86,10 @@ def rows() -> Iterator[Source]:
     for dtype in FLOATS:
         for B, C in _rows():
             for flag in (False, True):  # of the logarithm, of weights
-                for step in (classification.softmax_step, classification.softmax_grad_step):
-                    yield step(dtype, flag, C % 4 == 0, B, C).source
-                yield classification.cross_entropy_step(dtype, flag, C % 4 == 0, B, C).source
+                for wide in (False, True):
+                    for step in (classification.softmax_step, classification.softmax_grad_step):
+                        yield step(dtype, flag, wide, B, C).source
+                    yield classification.cross_entropy_step(dtype, flag, wide, B, C).source
 
 
 def layers() -> Iterator[Source]:
