@@ -19,6 +19,7 @@ from nnkit.kernels.cuda import compiler
 from nnkit.kernels.cuda.classification import cross_entropy_step, softmax_grad_step
 from nnkit.kernels.cuda.compiler import Binary, CompilerMissing, Source, compile_source
 from nnkit.kernels.cuda.emulator import Place, place_words
+from nnkit.kernels.cuda.linear import Gradients, linear_grad_plan
 from nnkit.kernels.cuda.texts import Step
 from nnkit.kernels.cuda.words import EXPRESSIONS, device_words, host_words
 
@@ -86,6 +87,7 @@ def test_a_kernel_becomes_a_cubin_with_the_entry_of_its_name(source: Source, arc
 FULL = [
     cross_entropy_step("float32", False, True, 8192, 32768), cross_entropy_step("float32", True, True, 8192, 50257),
     cross_entropy_step("float32", False, True, 8192, 16384), softmax_grad_step("float32", True, True, 8192, 50257),
+    *(linear_grad_plan("gelu", Gradients(*["float32"] * 3), False, True, 65536, O).steps[0] for O in (512, 4096)),
 ]  # fmt: skip
 
 
