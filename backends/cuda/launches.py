@@ -48,7 +48,13 @@ def reduce(kind: str, x: Array, axes: tuple[int, ...], out: Array) -> Work | str
         return map("identity", (x,), (out.reshape(x.shape),))
     if axes != tuple(range(axes[0], axes[-1] + 1)):
         return "the reduced axes are not neighbours"
-    return _planned(reductions.reduce_plan(kind, STORED[x.dtype], *around(axes, x.shape)), x, out)
+    A, K, B = around(axes, x.shape)
+    if x.dtype.kind == "b" and (B if B > 1 else K) % 8 == 0 and aligned(x, out):  # eight booleans at a time
+        words = x.reshape(-1).view(INT64)
+        if B > 1:
+            return _planned(reductions.reduce_plan(kind, "words", A, K, B // 8), words, out.reshape(-1).view(INT64))
+        return _planned(reductions.reduce_plan(kind, "words", A, K // 8, 1), words, out)
+    return _planned(reductions.reduce_plan(kind, STORED[x.dtype], A, K, B), x, out)
 
 
 def arg_reduce(kind: str, x: Array, axis: int, out: Array) -> Work | str:

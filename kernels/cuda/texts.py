@@ -32,13 +32,13 @@ class Plan(NamedTuple):
 
 
 def pointer(stored: str) -> str:
-    """The parameter type of an array of this type: a boolean is a byte of 0 or 1."""
-    return "uint8*" if stored == "bool" else f"{stored}*"
+    """The parameter type of an array of this type: a boolean is a byte of 0 or 1, and a word is eight of them."""
+    return {"bool": "uint8*", "words": "int64*"}.get(stored, f"{stored}*")
 
 
 def computed(stored: str) -> str:
     """The type in which values stored in this type are computed."""
-    return {"float16": "float32", "bfloat16": "float32", "bool": "int64"}.get(stored, stored)
+    return {"float16": "float32", "bfloat16": "float32", "bool": "int64", "words": "int64"}.get(stored, stored)
 
 
 def read(stored: str, place: str) -> str:
