@@ -18,6 +18,7 @@ from nnkit.kernels.cuda import emulator, rows
 from nnkit.kernels.cuda.classification import cross_entropy_step, softmax_grad_step, softmax_step
 from nnkit.kernels.cuda.rows import frame
 from nnkit.kernels.cuda.texts import Step
+from nnkit.kernels.cuda.words import host_words
 from nnkit.testing.bench import TOLERANCES
 
 pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
@@ -113,6 +114,14 @@ def test_softmax_and_its_gradient(case: Rows, log: bool) -> None:
     (found,) = run(softmax_grad_step(case.dtype, log, case.wide, case.B, case.C), [dy, y], [dx])
     NUMPY.softmax_grad(dy, y, log, dx)
     close(found, dx)
+
+
+def test_the_fast_exponential_is_as_near_as_it_is_said_to_be() -> None:
+    fast = host_words("float32")["fast_exponential"]
+    x = np.linspace(-87, 88, 5001, dtype="float32")
+    error = np.abs(np.array([fast(v) for v in x], "float64") / np.exp(x.astype("float64")) - 1)
+    assert np.all(error <= 2.0**-22 + np.abs(x) * 2.0**-23)
+    assert host_words("float64")["fast_exponential"](-3.25) == np.exp(-3.25)
 
 
 EXTREMES = [
