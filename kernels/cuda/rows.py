@@ -89,7 +89,7 @@ def frame(B: int, C: int, wide: bool, held: Held) -> Frame:
 
 def _block(B: int, C: int, held: Held) -> tuple[int, int, int]:
     """Threads of a block that takes a row, elements that each of them may hold, and blocks of a multiprocessor."""
-    if B > FEW_ROWS and C > BLOCKS[-2] * held.few:
+    if C > BLOCKS[-2 if B > FEW_ROWS else -1] * held.few:
         threads = HOLDING[C > BLOCKS[-1] * held.few]
         return threads, held.many, HOLDING[-1] // threads
     share = held.few if B > FEW_ROWS else min(FEW_ELEMENTS, held.few)
