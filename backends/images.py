@@ -10,7 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nnkit.backends.memory import Memory
+from nnkit.backends.precision import is_half
 from nnkit.backends.recording import Array, primitive
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels import formulas
@@ -100,8 +103,8 @@ class Images(Memory):
 
     def _filled(self, sizes: Sizes, like: Array, value: float) -> Array:
         """An array of the samples and channels of another and of so many places, in the type computed in."""
-        wide = self._wide(like[:0])
-        room = self.empty((*like.shape[:2], *sizes), self.dtype_of(wide))
+        dtype = self.dtype_of(like)
+        room = self.empty((*like.shape[:2], *sizes), np.dtype(np.float32) if is_half(dtype) else dtype)
         room[...] = self.xp.asarray(value, dtype=room.dtype)
         return room
 
