@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from nnkit.backends.cpu.products import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Window
 from nnkit.kernels.cpu.normalization import normalize_kernel
-from nnkit.kernels.cpu.pooling import pool_kernel
+from nnkit.kernels.cpu.pooling import max_kernel, pool_kernel
 
 INT64 = np.dtype(np.int64)
+#: Places of a window whose maximum is looked for side by side.
+MOST_TAPS = 64
 
 
 def _threads(nbytes: int) -> int:
@@ -41,10 +44,15 @@ def _pool(
     sizes, counts = _three(x.shape[2:], 1), _three(y.shape[2:], 1)
     if kind == "max_grad" and not _merge(sizes, of_x.axes):
         return "places that do not lie one after the other"
+    if kind == "max" and math.prod(wide.kernel) > MOST_TAPS:
+        return "a window of too many places"
     box = ctypes.c_double(factor)
     before = [n for n, _ in wide.padding]
     rest = [*sizes, *counts, *wide.kernel, *wide.stride, *before, *wide.dilation, ctypes.addressof(box)]
-    kernel, calls = pool_kernel(kind, FLOATS[x.dtype]), []
+    dtype, calls = FLOATS[x.dtype], []
+    kernel = (
+        pool_kernel(kind, dtype) if kind != "max" else max_kernel(dtype, wide.kernel, wide.stride[2], wide.dilation[2])
+    )
     at_places = address_or_0(places)
     for b, count in shares(len(x), 1, _threads(x.nbytes + y.nbytes)):
         ends = [of_x.at + b * of_x.sample * x.itemsize, of_y.at + b * of_y.sample * y.itemsize]

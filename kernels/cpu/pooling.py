@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -61,17 +62,6 @@ def _row(line: str, first: str, last: str) -> list[str]:
 
 #: A pool -> what it does before a plane and a row, at each tap, and after a row.
 PARTS: dict[str, tuple[list[str], list[str], list[str], list[str]]] = {
-    # Of what lies outside nothing is seen; the first element is taken whatever it is, and NaN before all others.
-    "max": (
-        ["pass"],
-        ["for j in range(P2):", "    places[row + j * y2] = -1"],
-        _row(
-            "v, best = x[{x}], y[{y}]\nbetter = (places[{y}] < 0) | (v > best) | (v != v)\n"
-            "y[{y}] = v if better else best\nplaces[{y}] = number + j * s2 if better else places[{y}]",
-            "first", "last",
-        ),
-        ["pass"],
-    ),
     "sum": (
         ["pass"],
         ["for j in range(P2):", "    y[row + j * y2] = zero"],
@@ -86,6 +76,69 @@ PARTS: dict[str, tuple[list[str], list[str], list[str], list[str]]] = {
         ["pass"],
     ),
 }  # fmt: skip
+
+# Block as above. Of what lies outside nothing is seen; the first element is taken whatever it is, and NaN before all
+# others. Windows that lie inside are looked through side by side.
+MAX = """
+def kernel(block):
+    x, y, places = pointer(block[0]), pointer(block[1]), labels(block[2])
+    xb, xc, x0, x1, x2 = block[5], block[6], block[7], block[8], block[9]
+    yb, yc, y0, y1, y2 = block[10], block[11], block[12], block[13], block[14]
+    S0, S1, S2, P0, P1, P2 = block[15], block[16], block[17], block[18], block[19], block[20]
+    s0, s1, b0, b1, b2, d0, d1 = block[24], block[25], block[27], block[28], block[29], block[30], block[31]
+    begin = (b2 + {s2} - 1) // {s2}
+    end = min(P2, (S2 - 1 - {reach} + b2) // {s2} + 1)
+    for n in range(block[3] * block[4]):
+        from_x, from_y = n // block[4] * xb + n % block[4] * xc, n // block[4] * yb + n % block[4] * yc
+        for p0 in range(P0):
+            i0 = p0 * s0 - b0
+            for p1 in range(P1):
+                row, i1 = from_y + p0 * y0 + p1 * y1, p1 * s1 - b1
+                inside = i0 >= 0 and i0 + {last0} * d0 < S0 and i1 >= 0 and i1 + {last1} * d1 < S1
+                first, last = P2, P2
+                if inside and x2 == 1 and y2 == 1 and begin < end:
+                    first, last = begin, end
+                    at, number = from_x + i0 * x0 + i1 * x1 - b2, (i0 * S1 + i1) * S2 - b2
+                    for j in range(first, last):
+                        best, place = x[at + j * {s2}], number + j * {s2}
+{taps}
+                        y[row + j], places[row + j] = best, place
+                for part in range(2):
+                    for j in range(last * part, P2 * part + first * (1 - part)):
+                        best, place = zero, -1
+                        for k0 in range({K0}):
+                            for k1 in range({K1}):
+                                for k2 in range({K2}):
+                                    u0, u1, u2 = i0 + k0 * d0, i1 + k1 * d1, j * {s2} + k2 * {d2} - b2
+                                    if u0 >= 0 and u0 < S0 and u1 >= 0 and u1 < S1 and u2 >= 0 and u2 < S2:
+                                        v = x[from_x + u0 * x0 + u1 * x1 + u2 * x2]
+                                        if place < 0 or v > best or v != v:
+                                            best, place = v, (u0 * S1 + u1) * S2 + u2
+                        y[row + j * y2], places[row + j * y2] = best, place
+"""
+
+
+@functools.cache
+def max_kernel(dtype: str, taps: tuple[int, int, int], stride: int, dilation: int) -> Kernel:
+    """The greatest elements in windows of so many taps on three axes; stride and dilation are those of the last."""
+    (K0, K1, K2), s2, d2 = taps, stride, dilation
+    lines = []
+    for k0, k1, k2 in itertools.product(range(K0), range(K1), range(K2)):
+        shift = f"j * {s2} + {k2 * d2}"
+        if k0 or k1 or k2:
+            lines += [
+                f"v = x[at + {k0} * d0 * x0 + {k1} * d1 * x1 + {shift}]",
+                "better = (v > best) | (v != v)",
+                "best = v if better else best",
+                f"place = number + ({k0} * d0 * S1 + {k1} * d1) * S2 + {shift} if better else place",
+            ]
+    text = MAX.format(
+        K0=K0, K1=K1, K2=K2, s2=s2, d2=d2, reach=(K2 - 1) * d2, last0=K0 - 1, last1=K1 - 1,
+        taps="\n".join(f"{' ' * 24}{line}" for line in lines or ["pass"]),
+    )  # fmt: skip
+    name = f"pool_max_{K0}x{K1}x{K2}_{s2}_{d2}_{dtype}"
+    return load(Source(name, text, _words, (dtype,)))
+
 
 # Block as above; the places of a sample's channel in x lie x2 apart.
 MAX_GRAD = """
@@ -106,7 +159,7 @@ def kernel(block):
 
 @functools.cache
 def pool_kernel(kind: str, dtype: str) -> Kernel:
-    """The pool "max", "sum", or the gradient of one: "max_grad", "sum_grad"."""
+    """The pool "sum", its gradient "sum_grad", or the gradient of "max"."""
     if kind == "max_grad":
         text = MAX_GRAD
     else:

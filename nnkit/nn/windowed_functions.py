@@ -409,6 +409,8 @@ def _adaptive(
 
 
 def _mean_pool(x: Tensor, window: Window) -> Tensor:
+    if window.kernel == x.shape[2:]:
+        return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
     return ops.sum_pool(x, window, 1.0 / math.prod(window.kernel))
 
 
