@@ -16,7 +16,7 @@ import numpy as np
 from nnkit.backends.device import Device
 from nnkit.backends.pool import shadow
 from nnkit.backends.program import Program, ProgramRecorder
-from nnkit.backends.recording import Array, note_host_read, recorder
+from nnkit.backends.recording import Array, note_host_read, paused, recorder
 
 
 class HostStream(Protocol):
@@ -26,15 +26,27 @@ class HostStream(Protocol):
         """For each array of row numbers, those rows of every source; overwritten when the next ones are asked for."""
 
 
+class Span(Protocol):
+    """Work that a thread gives to a device, which does it on its own time; it begins where the span is made."""
+
+    def end(self) -> None:
+        """The work ends with what was given so far."""
+
+    def wait(self) -> float:
+        """Wait until the device has done it; the seconds that it took."""
+
+
 class _OneByOne:
     """Each batch is copied when it is asked for."""
 
-    def __init__(self, memory: Memory, sources: Sequence[np.ndarray]) -> None:
-        self._memory, self._sources = memory, list(sources)
+    def __init__(self, memory: Memory, sources: Sequence[np.ndarray], types: Sequence[np.dtype]) -> None:
+        self._memory, self._sources = memory, list(zip(sources, types, strict=True))
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[tuple[Array, ...]]:
         for rows in indices:
-            yield tuple(self._memory.asarray(source[rows]) for source in self._sources)
+            with np.errstate(over="ignore"):
+                arrays = tuple(self._memory.asarray(source[rows], dtype) for source, dtype in self._sources)
+            yield arrays
 
 
 class Memory:
@@ -64,6 +76,18 @@ class Memory:
         note_host_read()
         return np.asarray(array)
 
+    def one(self, dtype: Any) -> Array:
+        """A 1 of this type, of shape (); the same each time, and not to be written."""
+        found = self._ones.get(dtype)
+        if found is None:
+            with paused():  # no step makes it
+                found = self._ones.setdefault(dtype, self.asarray(np.ones((), dtype)))
+        return found
+
+    @functools.cached_property
+    def _ones(self) -> dict[Any, Array]:
+        return {}
+
     def native(self, dtype: Any) -> Any:
         """This namespace's dtype for a numpy dtype. Raises TypeError where it has none."""
         name = np.dtype(dtype).name
@@ -77,6 +101,10 @@ class Memory:
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given; at once on a CPU."""
+
+    def span(self) -> Span | None:
+        """Begin to watch what this thread gives the device; None where a call returns when its work is done."""
+        return None
 
     def recorder(self) -> ProgramRecorder:
         """A recorder for a program of this backend; ``recording.recording(recorder)`` puts it to work."""
@@ -106,9 +134,12 @@ class Memory:
         """Whether training data of so many bytes may lie in this memory as a whole; else they are streamed to it."""
         return True
 
-    def host_stream(self, sources: Sequence[np.ndarray], rows: int) -> HostStream:
-        """Batches of at most ``rows`` rows of host arrays (N, ...), brought to this memory one after the other."""
-        return _OneByOne(self, sources)
+    def host_stream(self, sources: Sequence[np.ndarray], rows: int, types: Sequence[np.dtype]) -> HostStream:
+        """Batches of at most ``rows`` rows of host arrays (N, ...), brought to this memory one after the other.
+
+        There they are of ``types``; the sources may be of others.
+        """
+        return _OneByOne(self, sources, types)
 
     def versions(self) -> str:
         """The library that carries this backend and its version, for the device table."""

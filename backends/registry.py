@@ -1,6 +1,7 @@
 """Which devices there are, which of them work here, and what happens when one that was asked for does not.
 
-A device counts as usable when it allocated, computed a formula, multiplied two matrices and agreed with NumPy, once.
+A device counts as usable when it allocated, computed a formula, multiplied two matrices and agreed with NumPy, once;
+a GPU when it has also copied, recorded and replayed, as every compiled step does.
 Names come from the table below and from the entry-point group ``nnkit.backends``.
 """
 
@@ -17,6 +18,7 @@ from nnkit.backends.base import NAMESPACE, Backend
 from nnkit.backends.cuda import diagnosis
 from nnkit.backends.device import Device
 from nnkit.backends.errors import DeviceUnavailable
+from nnkit.backends.recording import Array, recording
 
 #: name -> "module:class". The order of CPU_ORDER and AUTO_ORDER is the order of preference.
 BUILT_IN = {
@@ -191,9 +193,13 @@ def _try(device: Device) -> str | None:
         stage = "multiplying two matrices"
         z = backend.empty((6, 6), np.float32)
         backend.matmul(y, backend.permute(x, (1, 0)), z)
+        found = [backend.to_numpy(z)]
+        if device.type == "cuda":
+            stage = "recording and replaying"
+            found.append(_replayed(backend, x))
         stage = "agreeing with NumPy"
         expected = np.maximum(host, 0) @ host.T
-        if not np.allclose(backend.to_numpy(z), expected, rtol=1e-4, atol=1e-4):
+        if not all(np.allclose(one, expected, rtol=1e-4, atol=1e-4) for one in found):
             return "it computes wrong numbers (a matrix product differs from NumPy's); check driver and hardware"
     except Exception as error:
         if _is_unknown_name(device.name, error):
@@ -204,6 +210,20 @@ def _try(device: Device) -> str | None:
             return _missing_module(error)
         return f"{stage} failed: {type(error).__name__}: {error}"
     return None
+
+
+def _replayed(backend: Backend, x: Array) -> np.ndarray:
+    """relu(x) x^T of a copy of x, by a program that is recorded and then replayed."""
+    y, copy, z = backend.empty((6, 8), np.float32), backend.duplicate(x), backend.empty((6, 6), np.float32)
+    work = backend.recorder()
+    with recording(work):
+        backend.fill(0.0, z)
+        backend.map("relu", (copy,), (y,))
+        backend.matmul(y, backend.permute(copy, (1, 0)), z)
+    program = work.finish()
+    backend.fill(0.0, z)
+    program.replay()
+    return backend.to_numpy(z)
 
 
 def _is_unknown_name(name: str, error: Exception) -> bool:

@@ -41,7 +41,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     measuring.add_argument("--output", type=Path, help="the folder to write to (bench/results)")
     rendering = commands.add_parser("render", help="write Markdown and plot again from a JSON file")
     rendering.add_argument("file", type=Path)
-    command.add_arguments(commands.add_parser("gpu", help="check and measure device='cuda', within 8 minutes"))
+    on_a_gpu = commands.add_parser("gpu", help="check and measure device='cuda'; goes on where it was stopped")
+    command.add_arguments(on_a_gpu)
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,11 @@
-"""Finds ``nnkit.backends`` and ``nnkit.kernels`` in a clone that is not installed, where they lie beside ``nnkit``."""
+"""Finds ``nnkit.backends`` and ``nnkit.kernels`` in a clone that is not installed, where they lie beside ``nnkit``.
+
+``digest`` tells one state of the sources from another, also where there is no git.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -10,6 +14,8 @@ from types import ModuleType
 
 ROOT = str(Path(__file__).parent.parent)
 BESIDE = ("nnkit.backends", "nnkit.kernels")
+#: Folders of which every Python file may change what is found.
+CODE = ("nnkit", "backends", "kernels", "bench", "tests")
 
 
 class Beside:
@@ -25,3 +31,11 @@ def find() -> None:
     """Look there too, in this process."""
     if Beside not in sys.meta_path:
         sys.meta_path.append(Beside)
+
+
+def digest() -> str:
+    """A hash of all Python files, by name and content."""
+    made = hashlib.sha256()
+    for path in sorted(path for folder in CODE for path in (Path(ROOT) / folder).rglob("*.py")):
+        made.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return made.hexdigest()[:20]

@@ -362,6 +362,16 @@ def clip_scale(gradient, *, coefficient):
     return where(gradient == 0.0, gradient, gradient * coefficient)
 
 
+def running_loss(total, count, loss, *, samples):
+    """A sum of losses with one more, of so many samples; and how often the sum was finite: NaN stays in it.
+
+    >>> running_loss(3.0, 2.0, 0.5, samples=4.0), running_loss(3.0, 2.0, float("inf"), samples=4.0)
+    ((5.0, 3.0), (inf, 2.0))
+    """
+    total = total + loss * samples
+    return total, where(total - total == 0.0, count + 1.0, count)
+
+
 def clip_value(gradient, *, limit):
     """The nearest number from -limit to limit.
 

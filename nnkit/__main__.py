@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if options.command == "demo":
             demo.run(options.device, options.output)
-        elif kernels_command.build(options.arch, options.to):
+        elif kernels_command.build(options.arch, options.to, options.run):
             parser.exit(1)
     except (ValueError, OSError, CompilerMissing) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

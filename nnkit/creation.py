@@ -33,7 +33,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     if dtype is None and not hasattr(data, "dtype") and host.dtype == np.float64:
         dtype = dtypes.get_default_dtype()
     backend = resolve(device if device is not None or not isinstance(data, Tensor) else data.device)
-    array, at_work = backend.asarray(host, None if dtype is None else dtypes.as_dtype(dtype)), recorder()
+    chosen = host.dtype.newbyteorder("=") if dtype is None else dtypes.as_dtype(dtype)
+    array, at_work = backend.asarray(host, chosen), recorder()
     if at_work is not None:
         at_work.constant(array)
     return Tensor(array, backend, requires_grad)
@@ -54,7 +55,7 @@ def host_values(data: Any, name: str) -> np.ndarray:
         raise DtypeError(f"{name}: expected numbers, got {what}; convert to float32 or int64 first")
     if host.dtype == np.longdouble and host.dtype != np.float64:
         raise DtypeError(f"{name}: element type {host.dtype} has no counterpart here; convert to float64")
-    return host.astype(host.dtype.newbyteorder("="), copy=False)
+    return host
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

@@ -253,9 +253,7 @@ class Tensor(Conversions, Methods):
                     f"backward of a tensor of shape {self.shape}: expected a scalar; reduce it first, "
                     "e.g. loss.mean().backward(), or pass gradient= of the same shape"
                 )
-            seed = self.backend.empty(self.shape, self.dtype)
-            self.backend.fill(1, seed)
-            return seed
+            return self.backend.reshape(self.backend.one(self.dtype), self.shape)
         if gradient.shape != self.shape:
             raise ShapeError(f"gradient: expected shape {self.shape} like the tensor's, got {gradient.shape}")
         same_backend("backward", self, gradient)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import scipy.sparse
 import nnkit
 from nnkit import nn
 from nnkit.errors import DataError, DtypeError, LabelError, ShapeError
+from nnkit.training import checked
 
 X = np.linspace(-1.0, 1.0, 24, dtype=np.float32).reshape(6, 4)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -269,8 +271,12 @@ BAD = [
 ARRAYS = [X, LABELS, VALUES]
 
 
+@pytest.mark.parametrize("piece", [checked.PIECE, 3], ids=["whole", "in pieces"])
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.what)
-def test_is_refused_in_these_words_before_anything_is_learned_or_written(bad: Bad, device: str) -> None:
+def test_is_refused_in_these_words_before_anything_is_learned_or_written(
+    bad: Bad, piece: int, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked, "PIECE", piece)  # elements that are looked at at once
     model = bad.model()
     before = [parameter.tolist() for parameter in model.parameters()]
     arrays = [value for value in (*ARRAYS, bad.x, bad.y) if isinstance(value, np.ndarray)]
@@ -345,6 +351,9 @@ def test_evaluate_and_predict_refuse_alike(device: str) -> None:
         model.predict(X, batch_size=0)
 
 
-def test_predict_lets_nan_through(device: str) -> None:
-    result = classifier().predict(changed(X, (1, 1), np.nan))
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_predict_lets_through_what_is_no_number_or_too_large(value: float, device: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = classifier().predict(changed(X.astype(np.float64), (1, 1), value))
     assert np.isnan(result[1]).all() and np.isfinite(np.delete(result, 1, axis=0)).all()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from streamed_cublaslt import StreamedLibrary
 
 import nnkit
 from bench import __main__ as command
-from bench.gpu import bandwidth, checks, epilogues, facts, process, report, session, speed, workloads
+from bench.gpu import bandwidth, checks, correctness, epilogues, facts, process, report, session, speed, workloads
 from bench.gpu.agreement import Output, agree
-from bench.gpu.contenders import CONTENDERS
 from bench.gpu.lines import Lines
-from bench.gpu.outcomes import FAILED, PASSED, Outcome
+from bench.gpu.outcomes import PASSED
+from bench.gpu.plan import Plan
 from bench.worker import WorkerError
 
 # ---- checks, over the stand-in --------------------------------------------------------------------------------------
@@ -51,6 +52,7 @@ CHOSEN = {
     "conformance": ("map-gelu", "copy-transposed"),
     "products": ("matmul float32 high", "linear gelu", "linear of NaN"),
     "training": ("dropout", "data streamed from the host", "scaled float16 steps that overflow"),
+    "captured": ("adam", "autocast bfloat16", "scaled float16 steps that overflow"),
     "device": ("random primitives", "random streams", "moved while training", "forked", "broken context"),
     "kernels": ("map adam", "reduce sum", "argmax", "cross_entropy float32", "rows by number"),
 }
@@ -96,9 +98,11 @@ def test_a_wrong_result_is_noticed(gpu: Machine, monkeypatch: pytest.MonkeyPatch
 def test_a_result_that_changes_is_noticed(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.linspace(-3.0, 3.0, 50, dtype=np.float32)
     values = iter(range(100))
+    call = lambda b, x, y: b.map("relu", (x,), (y,))  # noqa: E731
+    agree(call, x, Output((50,)))  # the GPU is tried while it is right
     broken("map", monkeypatch, lambda b, formula, inputs, out, *rest: b.fill(next(values), out[0][:1]))
     with pytest.raises(AssertionError, match="a second run differs from the first: output 0 in 1 of 50"):
-        agree(lambda b, x, y: b.map("relu", (x,), (y,)), x, Output((50,)))
+        agree(call, x, Output((50,)))
 
 
 def test_what_runs_in_python_when_captured_is_said(gpu: Machine) -> None:
@@ -112,7 +116,7 @@ def test_what_runs_in_python_when_captured_is_said(gpu: Machine) -> None:
 
 def test_facts(gpu: Machine) -> None:
     device = facts.device()
-    assert facts.why_not() is None
+    assert facts.probe() == "usable" and 0 < facts.free() <= device["memory"]
     assert (device["name"], device["memory"], device["exclusive"]) == ("Pretended GPU", 1 << 30, False)
     assert {"primitive", "CuPy's launch alone"} <= facts.launches(1).keys()
     offered = epilogues.offered()
@@ -159,6 +163,21 @@ def test_trainings_are_ready_to_be_timed(
         nnkit.set_matmul_precision("highest")
 
 
+@pytest.mark.parametrize(("free", "way"), [(1 << 40, speed.TOGETHER), (1, speed.ALONE)])
+def test_contenders_are_timed_in_processes_of_their_own(free: int, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
+    monkeypatch.setattr(process, "COMMAND", [sys.executable, "-c", PRETENDED])
+    monkeypatch.setattr(speed, "TURN", 0.0)
+    tiny = dataclasses.replace(workloads.TRAININGS["small"], sizes=(6, 5, 4), batch=8, rows=16)
+    field = speed.Field(["nnkit"])
+    try:
+        row = field.race(tiny, 1, free)
+    finally:
+        field.close()
+    assert row is not None and row["absent"] == {}
+    assert (row["way"], row["rounds"]) == (way, 1) and row["seconds"]["nnkit"]["median"] > 0.0
+
+
 def test_a_fact_that_fails_is_written_at_once_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,9 +185,8 @@ def test_a_fact_that_fails_is_written_at_once_with_its_traceback(
     monkeypatch.setattr(report, "FACTS", failing)
     path = tmp_path / "gpu.jsonl"
     with Lines(path) as lines:
-        found, failures = report.facts(report.Plan(["correctness"], "tiny"), lines)
+        assert report.facts(Plan(["correctness"], "tiny"), lines) == correctness.UNKNOWN
         first, second = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    assert found == {"second": 2.0} and failures.keys() == {"first"}
     assert first["error"].startswith("JSONDecodeError") and "json/decoder.py" in first["traceback"]
     assert second["value"] == 2.0
 
@@ -176,24 +194,17 @@ def test_a_fact_that_fails_is_written_at_once_with_its_traceback(
 @pytest.mark.parametrize(
     ("device", "processes"),
     [
-        (report.UNKNOWN, 4),
-        (report.UNKNOWN | {"free": 1}, 1),
-        (report.UNKNOWN | {"free": 1 << 40}, report.PROCESSES),
-        (report.UNKNOWN | {"free": 1 << 40, "exclusive": True}, 1),
+        (correctness.UNKNOWN, 4),
+        (correctness.UNKNOWN | {"free": 1}, 1),
+        (correctness.UNKNOWN | {"free": 1 << 40}, correctness.PROCESSES),
+        (correctness.UNKNOWN | {"free": 1 << 40, "exclusive": True}, 1),
     ],
 )
 def test_checks_run_side_by_side_also_on_a_device_that_says_nothing_of_itself(
     device: dict[str, Any], processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "processors", lambda: 64)
-    assert report.side_by_side(device) == processes
-
-
-def test_trainings_shrink_to_fit_and_say_so() -> None:
-    wide, small = workloads.TRAININGS["wide, TF32"], workloads.TRAININGS["small"]
-    assert speed.fitted(wide, 80 << 30) == wide and speed.fitted(small, 1 << 30) == small
-    shrunk = speed.fitted(wide, 4 << 30)
-    assert shrunk.batch == 1024 and "**batch 1024**" in shrunk.title
+    monkeypatch.setattr(correctness, "processors", lambda: 64)
+    assert correctness.side_by_side(device) == processes
 
 
 def test_a_jax_step_trains() -> None:
@@ -204,73 +215,6 @@ def test_a_jax_step_trains() -> None:
     for key in ("small", "wide, bfloat16"):
         tiny = workloads.Training.from_json({**workloads.TRAININGS[key].as_json(), "sizes": [6, 5, 4], "batch": 8})
         jax_peer.steps(tiny).run(2)
-
-
-def test_a_contender_that_fails_leaves_the_others_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Pretended(speed.Contestant):
-        def build(self, given: Sequence[Any], end: float) -> None:
-            if self.name == "JAX":
-                self.absent = {w.key: "failed: no GPU" for w in given}
-
-        def units(self, key: str) -> int | None:
-            return None if key in self.absent else 7
-
-        def turn(self, key: str, units: int) -> float:
-            if self.name == "torch.compile":
-                raise WorkerError("gone")
-            return {"nnkit": 1.0, "nnkit in fit": 0.1, "PyTorch": 4.0, "PyTorch's CUDA graph": 1.25}[self.name]
-
-    monkeypatch.setattr(speed, "Contestant", Pretended)
-    field = speed.Field([workloads.TRAININGS["small"]], list(CONTENDERS), time.monotonic() + 5)
-    row = field.race(3, time.monotonic() + 5)["small"]
-    field.close()
-    assert (row["peer"], row["faster"]["median"], row["missing"]) == ("PyTorch's CUDA graph", 1.25, 1.2)
-    assert row["absent"] == {"JAX": "failed: no GPU", "torch.compile": "failed: gone"}
-
-
-# ---- going on from an earlier run -----------------------------------------------------------------------------------
-
-RUN = {"commit": "abc", "sizes": "large"}
-OTHERS: dict[str, tuple[dict[str, str], str, bool]] = {  # the earlier run, its card, and whether it is gone on from
-    "the same": (RUN, "a card", True),
-    "another commit": (RUN | {"commit": "def"}, "a card", False),
-    "other sizes": (RUN | {"sizes": "quick"}, "a card", False),
-    "another card": (RUN, "another card", False),
-}
-
-
-@pytest.mark.parametrize("which", OTHERS)
-def test_lines_of_the_same_commit_sizes_and_card_are_found_again(which: str, tmp_path: Path) -> None:
-    run, card, same = OTHERS[which]
-    path = tmp_path / "gpu.jsonl"
-    with Lines(path) as lines:
-        lines.add("run", "machine", **run)
-        lines.add("facts", "device", value={"name": card})
-        lines.add("kernels", "casts", outcome=PASSED)
-    with path.open("a", encoding="utf-8") as file:
-        file.write('{"section": "kernels", "name": "cut o')
-    with Lines(path) as lines:
-        lines.add("run", "machine", **RUN)  # of this run
-        found = lines.earlier(RUN, "a card")
-    assert {section: list(names) for section, names in found.items()} == ({"kernels": ["casts"]} if same else {})
-    with Lines(path) as lines:  # what was cut off has not swallowed what came after it
-        assert lines._earlier[-1]["section"] == "run"
-
-
-def test_only_what_has_no_line_yet_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def outcomes(start: Any, units: Sequence[str], *rest: Any) -> list[Outcome]:
-        asked.extend(units)
-        return [Outcome(unit, PASSED) for unit in units]
-
-    monkeypatch.setattr(report, "outcomes", outcomes)
-    monkeypatch.setattr(report, "sections", lambda plan: [("kernels", None, lambda: ["casts", "rows"])])
-    line = Outcome("casts", FAILED, 1.0, "wrong", "at line 1")._asdict()
-    end, known = time.monotonic() + 60, {"kernels": {"casts": line, "gone": line}}
-    checked = report.correctness(report.Plan(), report.UNKNOWN, end, Lines(), known)
-    assert asked == ["rows"]
-    assert checked["kernels"]["checks"] == {"casts": [FAILED, 1.0, "wrong"], "rows": [PASSED, 0.0]}
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------
@@ -294,10 +238,9 @@ def test_the_command_over_the_stand_in(
 ) -> None:
     pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
     monkeypatch.setattr(process, "COMMAND", [sys.executable, "-c", PRETENDED])
-    known = ("device", "epilogues", "meaning")
+    known = ("probe", "device", "epilogues", "meaning")
     monkeypatch.setattr(report, "FACTS", {name: fact for name, fact in report.FACTS.items() if name in known})
-    plan = report.Plan(["correctness"], "tiny", "map-gelu_tanh")
-    page, passed = report.report(plan, tmp_path)
+    page, passed = report.report(Plan(["correctness"], "tiny", "map-gelu_tanh"), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {line["name"] for line in lines if line["section"] == "facts"} == set(known)
     assert {line["outcome"] for line in lines if line["section"] == "conformance"} == {PASSED}
@@ -309,14 +252,25 @@ def test_the_command_over_the_stand_in(
     assert "conformance: 2 passed" in capsys.readouterr().err
 
 
-def test_without_a_gpu_it_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(report, "why_not", lambda: "there is no NVIDIA driver on this machine")
-    assert command.main(["gpu"]) == 2
-    assert capsys.readouterr().err == "no GPU can be used here: there is no NVIDIA driver on this machine\n"
+def test_without_a_gpu_it_says_why_and_keeps_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = {"libraries": report.FACTS["libraries"], "probe": ("math:sqrt", {"large": (-1.0,)}), "device": ("", {})}
+    monkeypatch.setattr(report, "FACTS", failing)
+    assert command.main(["gpu", "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "no GPU can be used here: ValueError" in said and str(tmp_path / "gpu.jsonl") in said
+    lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["name"] for line in lines] == ["machine", "libraries", "probe"]
+    assert lines[1]["value"].keys() == set(facts.LIBRARIES) and "Traceback" in lines[2]["traceback"]
 
 
 def test_the_reason_is_that_of_nnkit() -> None:
-    assert process.ask(60.0, "bench.gpu.facts:why_not") == nnkit.cuda.why_not()
+    if nnkit.cuda.is_available():
+        assert process.ask(60.0, "bench.gpu.facts:probe") == "usable"
+    else:
+        with pytest.raises(WorkerError, match=re.escape(str(nnkit.cuda.why_not())[:40])):
+            process.ask(60.0, "bench.gpu.facts:probe")
 
 
 def test_without_nnkit_it_says_how_to_install_it(
@@ -332,11 +286,12 @@ def test_the_exit_status_says_whether_correctness_passed(
     passed: bool, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plans = []
-    monkeypatch.setattr(report, "why_not", lambda: None)
     monkeypatch.setattr(report, "report", lambda plan, folder: plans.append(plan) or (folder / "page.md", passed))
-    assert command.main(["gpu", "--quick", "--only", "correctness", "--output", "here"]) == status
-    assert capsys.readouterr().out == "here/page.md\n"
-    assert plans == [report.Plan(["correctness"], "quick")]
+    for more, again, minutes in (([], "", None), (["--again"], "failed", None), (["--again", "all"], "all", None),
+                                 (["--minutes", "1.5"], "", 1.5)):  # fmt: skip
+        assert command.main(["gpu", "--quick", "--only", "correctness", "--output", "here", *more]) == status
+        assert capsys.readouterr().out == "here/page.md\n"
+        assert plans.pop() == Plan(["correctness"], "quick", "", again, minutes)
 
 
 def test_a_wrong_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

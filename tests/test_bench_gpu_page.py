@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench import machine
 from bench.gpu import outcomes, suites
 from bench.gpu.outcomes import FAILED, NOT_RUN, PASSED, SKIPPED, Outcome
-from bench.gpu.process import Late, Process
+from bench.gpu.process import Failed, Late, Over, Process
 from bench.gpu.render import render
 from bench.worker import WorkerError
 
@@ -35,12 +35,65 @@ def test_a_process_answers_and_survives_errors() -> None:
         assert worker.ended
 
 
+def test_a_process_that_dies_of_a_fault_says_where() -> None:
+    with Process() as worker, pytest.raises(Failed, match="signal SIGSEGV: Fatal Python error") as caught:
+        worker.ask(60.0, "faulthandler:_sigsegv")
+    assert " in serve" in caught.value.traceback
+
+
 def test_a_process_that_is_late_is_ended() -> None:
     with Process() as worker:
-        with pytest.raises(Late):
+        assert worker.ask(60.0, "math:gcd", 12, 18) == 6
+        with pytest.raises(Late, match="it said nothing for 0 s") as caught:
             worker.ask(0.2, "time:sleep", 60)
+        assert " in serve" in caught.value.traceback  # what its threads were at
         with pytest.raises(WorkerError, match="the process ended with signal SIGKILL"):
             worker.ask(5.0, "math:gcd", 1, 2)
+
+
+COMPILES = """
+import json, time
+for number in range(4):
+    print(json.dumps({"compiling": f"kernel {number}"}), flush=True)
+    time.sleep(1.0)
+print(json.dumps({"value": "done"}), flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_compiles_is_waited_for_and_what_is_silent_is_ended() -> None:
+    with Process([sys.executable, "-c", COMPILES]) as worker:
+        heard: list[str] = []
+        worker.heed = heard.append
+        assert worker.answer(3.0) == "done"
+        assert heard == [f"kernel {number}" for number in range(4)]
+        with pytest.raises(Late, match="it said nothing for 1 s"):
+            worker.answer(1.0)
+
+
+def test_when_the_whole_time_is_up_a_process_is_ended_though_it_says_something() -> None:
+    with Process([sys.executable, "-c", COMPILES], until=time.monotonic() + 1.5) as worker:
+        with pytest.raises(Over, match="time"):
+            worker.answer(30.0)
+        assert worker.ended
+
+
+TOLD = """
+from types import SimpleNamespace
+from nnkit.kernels.cuda import compiler
+compiler.compiled = lambda source, architecture: architecture
+from bench.gpu import process
+compiler.tried = lambda name: compiler.compiled(SimpleNamespace(name=name), "sm_90")
+process.serve()
+"""
+
+
+def test_each_kernel_that_is_compiled_is_said() -> None:
+    with Process([sys.executable, "-c", TOLD]) as worker:
+        heard: list[str] = []
+        worker.heed = heard.append
+        assert worker.ask(60.0, "nnkit.kernels.cuda.compiler:tried", "map_relu") == "sm_90"
+        assert heard == ["map_relu"]
 
 
 ODD = """
@@ -71,7 +124,8 @@ def test_what_dies_or_hangs_costs_only_itself(tmp_path: Path) -> None:
     found = outcomes.outcomes(start, units, 3.0, time.monotonic() + 60.0, processes=2)
     assert {o.name: o.outcome for o in found} == dict.fromkeys(units, PASSED) | {"hangs": FAILED, "dies": FAILED}
     details = {o.name: o.detail for o in found}
-    assert details["hangs"] == "it was ended after 3 s" and details["dies"].startswith("the process ended with code 5")
+    assert "odd.py" in next(o.traceback for o in found if o.name == "hangs")
+    assert details["hangs"] == "it said nothing for 3 s" and details["dies"].startswith("the process ended with code 5")
 
 
 def test_what_there_is_no_time_for_is_said() -> None:
@@ -125,6 +179,43 @@ def test_outcomes_of_tests_reach_the_parent(tmp_path: Path) -> None:
     assert "not c" in next(o.detail for o in found if "a/b" in o.name)
 
 
+MARKED = """
+import pytest
+
+@pytest.mark.compiles
+def test_that_only_compiles():
+    raise AssertionError
+
+@pytest.mark.long
+def test_that_takes_long():
+    raise AssertionError
+
+@pytest.mark.parametrize("x", ["a", "b::c"])
+def test_of(x):
+    pass
+"""
+
+
+class Heard(outcomes.Notes):
+    """The files that have come to their end."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+
+    def ended(self, unit: str) -> None:
+        self.files.append(unit)
+
+
+def test_tests_that_are_known_long_or_only_compile_are_left_out(tmp_path: Path) -> None:
+    for name in ("test_one.py", "test_two.py"):
+        (tmp_path / name).write_text(MARKED)
+    known = {"test_one.py::test_of[a]", "test_two.py::test_of[a]", "test_two.py::test_of[b::c]"}
+    start, heard = partial(suites.pytest_in, tmp_path, {}, "", known=known), Heard()
+    found = outcomes.outcomes(start, ["test_one.py", "test_two.py"], 60.0, time.monotonic() + 120.0, 1, heard)
+    assert [(o.name, o.outcome) for o in found] == [("test_one.py::test_of[b::c]", PASSED)]
+    assert sorted(heard.files) == ["test_one.py", "test_two.py"]
+
+
 def test_the_files_of_tests_are_there() -> None:
     assert suites.missing() is None
     for quick in (False, True):
@@ -143,7 +234,8 @@ def stored() -> dict[str, Any]:
     """A small report as it lies in its JSON file."""
     reached = {
         "title": "784-128-10, batch 128", "target": "1/1.5 of the fastest peer", "rounds": 9,
-        "seconds": {"nnkit": spread(1e-5), "nnkit in fit": spread(8e-6), "JAX": spread(4e-5)}, "built": {},
+        "way": "all ready at once",
+        "seconds": {"nnkit": spread(1e-5), "nnkit in fit": spread(8e-6), "JAX": spread(4e-5)},
         "absent": {"PyTorch": "not installed: torch"}, "peer": "JAX", "faster": spread(4.0), "missing": 0.375,
     }  # fmt: skip
     alone = {**reached, "title": "wide", "seconds": {"nnkit": spread(1e-2)}, "missing": None,
@@ -169,11 +261,13 @@ def stored() -> dict[str, Any]:
         "facts": {
             "device": device, "compiler": compiler, "launches": {"primitive": 9e-6, "CuPy's launch alone": 3e-6},
             "epilogues": {"float32 highest": {"BIAS": True, "BGRADB": False}}, "meaning": {"relu": "NaN passes"},
+            "libraries": {"nvrtc": "NotFound: none"},
             "bias gradient": [{"type": "float32 high", "shape": [128, 784, 128], "dw": 1e-5, "with BGRADB": None,
                                "column sums": 3e-6}],
         },
-        "correctness": {"conformance": section | {"wall": 12.0}},
+        "correctness": {"conformance": section | {"wall": 12.0, "compiled": 34}}, "runs": 2,
         "speed": {"trainings": {"small": reached, "wide": alone}, "traffic": {"adam": row}},
+        "not timed": {"traffic": {"gelu": "time"}},
         "failures": {"gelu": "OutOfMemoryError"},
     }  # fmt: skip
 
@@ -182,7 +276,7 @@ def test_the_page_says_what_passed_what_failed_and_how_fast_it_was() -> None:
     page = render(stored())
     for text in (
         "**Not passed.**",
-        "| conformance | 1 | 1 | 1 | 1 | 12 s |",
+        "| conformance | 1 | 1 | 1 | 1 | 34 | 12 s |",
         "- `map-sub`: AssertionError: 1 \\| 2",
         "- conformance, 1 skipped: no reason (`map-mul`)",
         "- conformance, 1 not run: there was no time left (`map-div`)",
@@ -191,6 +285,10 @@ def test_the_page_says_what_passed_what_failed_and_how_fast_it_was() -> None:
         "| wide | 10.0 ms | – | failed | – | – | 1/1.5 of the fastest peer | no peer to compare with |",
         "- PyTorch, 784-128-10, batch 128: not installed: torch",
         "- JAX, wide: failed: XlaRuntimeError: a \\| b",
+        "- 784-128-10, batch 128: 9 rounds, contenders all ready at once",
+        "- traffic, gelu: not run: time",
+        "> **Not finished**: 2 were not run.",
+        "| library nvrtc | NotFound: none |",
         "| Adam | 134,217,728 (**of 268,435,456** that were wanted) | 2400 | 3000 | 80% (72%–88%) | missed |",
         "A primitive is to take at most 8.00 µs: missed.",
         "| float32 highest | yes | no |",

@@ -92,7 +92,7 @@ def _map_any(
     if any(a.shape != shape or not a.flags.c_contiguous for a in out) or not size:
         return "an output is not contiguous, or empty"
     types = {a.dtype for a in inputs if a.dtype.kind != "b"}
-    if len(types) > 1 or (INT64 in types and formula not in WHOLE):
+    if INT64 in types and (len(types) > 1 or formula not in WHOLE):
         return why_not(*inputs)
     if any(isinstance(s, np.ndarray) and (s.dtype != np.float64 or s.size != 1) for s in scalars):
         return "a scalar is not one float64"

@@ -30,7 +30,7 @@ from weakref import WeakKeyDictionary
 from nnkit.backends.cuda import cublaslt
 from nnkit.backends.cuda.column_major import Problem, View, problem, view
 from nnkit.backends.cuda.cublaslt import ComputeType, CublasError, Epilogue, Object, Status
-from nnkit.backends.cuda.plans import WORKSPACE, Done, Plan, Request, alignment_of, offered
+from nnkit.backends.cuda.plans import WORKSPACE, Done, Plan, Refused, Request, alignment_of, offered
 from nnkit.backends.cuda.streams import Thread, identity
 
 Array = Any
@@ -56,6 +56,12 @@ FUSED_KEEPING_Z = {"gelu_tanh": (Epilogue.GELU_AUX, Epilogue.GELU_AUX_BIAS)}
 LEADING_Z = 8
 
 
+class Missing(NamedTuple):
+    """There is no plan: the library offers none for this product."""
+
+    about: str
+
+
 class Product(NamedTuple):
     """A product ready to run, as often as wanted, on these arrays."""
 
@@ -70,8 +76,16 @@ class Product(NamedTuple):
         return self.plan.request.done
 
     def run(self, stream: int) -> None:
-        """Compute on the CUDA stream with this address. Raises CublasError, or CublasOutOfMemory."""
-        self.plan.run(*self.pointers, self.blas.workspace(stream), stream)
+        """Compute on the CUDA stream with this address. Raises CublasError, or CublasOutOfMemory.
+
+        It raises Refused, with nothing computed, where the library refuses what it has offered: asked for once more,
+        the product comes in another way, or with the reason why there is none.
+        """
+        try:
+            self.plan.run(*self.pointers, self.blas.workspace(stream), stream)
+        except Refused:
+            self.blas.refuse(self.plan)
+            raise
 
 
 class Gradients(NamedTuple):
@@ -96,8 +110,9 @@ class Blas:
     """cuBLASLt on the device that is current when this is made; any number of threads may use it.
 
     ``allocate`` returns an array of so many bytes of device memory; ``activations`` are those whose epilogue may be
-    used, for a backend that found the library's to differ from the formula. Raises DeviceUnavailable without the
-    library, CublasError without a usable GPU.
+    used, for a backend that found the library's to differ from the formula; ``follow`` is told of each stream that is
+    given a workspace, and has to call ``forget`` when the stream goes. Raises DeviceUnavailable without the library,
+    CublasError without a usable GPU.
     """
 
     def __init__(
@@ -106,15 +121,19 @@ class Blas:
         library: Any = None,
         address: Callable[[Array], int] = device_address,
         activations: Collection[str] = tuple(FUSED),
+        follow: Callable[[int], None] = lambda stream: None,
     ) -> None:
         self.activations = frozenset(activations)
         self._library = cublaslt.load() if library is None else library
         self._handle = Object(self._library, "")
         self._allocate = allocate
         self._address = address
+        self._follow = follow
         self._lock = threading.Lock()
-        self._warned = False
-        self._plans: dict[Any, Plan | str] = {}
+        self._warned: set[str] = set()
+        self._refused: set[Request] = set()
+        self._halves: dict[str, bool] = {}
+        self._plans: dict[Any, Plan | Missing | str] = {}
         self._workspaces: dict[int, tuple[int, Array]] = {}
         self._of_threads: WeakKeyDictionary[Thread, tuple[int, Array]] = WeakKeyDictionary()
 
@@ -158,7 +177,7 @@ class Blas:
         products, db_is_done = [], db is None
         if dw is not None:
             vector = None if add[1] else db
-            product = self._product(_weight_grad, (dz, x, vector, None, dw), (add[0], precision))
+            product = self.weight_grad(x, dz, dw, vector, add[0], precision)
             if isinstance(product, str):
                 return product
             products.append(product)
@@ -169,6 +188,12 @@ class Blas:
                 return product
             products.append(product)
         return Gradients(tuple(products), db_is_done)
+
+    def weight_grad(
+        self, x: Array, dz: Array, dw: Array, db: Array | None = None, add: bool = False, precision: str = "highest"
+    ) -> Product | str:  # fmt: skip
+        """dw = dz^T x, or dw += dz^T x; where ``done.bias``, also db = the sum of dz over its rows."""
+        return self._product(_weight_grad, (dz, x, db, None, dw), (add, precision))
 
     # ---- workspaces -------------------------------------------------------------------------------------------------
 
@@ -186,11 +211,16 @@ class Blas:
                 if found is None:
                     memory = self._allocate(WORKSPACE)
                     found = table[known] = self._address(memory), memory
+                    self._follow(stream)
         address: int = found[0]
         return address
 
     def forget(self, stream: int) -> None:
-        """Let go of the workspace of a stream that is destroyed."""
+        """Let go of the workspace of a stream that is destroyed: the next one may have its address.
+
+        What the old one was given may still run, so the memory has to be of a kind that waits for that when it is
+        freed.
+        """
         self._workspaces.pop(stream, None)
 
     # ---- plans ------------------------------------------------------------------------------------------------------
@@ -208,6 +238,8 @@ class Blas:
             plan = self._planned(key, requests, arrays, options, alignment)
         if isinstance(plan, str):
             return plan
+        if isinstance(plan, Missing):
+            raise CublasError("cublasLtMatmulAlgoGetHeuristic", Status.NOT_SUPPORTED, plan.about)
         request = plan.request
         to, vector = (z if request.into_z else out), (vector if request.uses_vector else 0)
         return Product(plan, self, (right, left, to, vector, z if request.leading_z else 0), arrays)
@@ -215,7 +247,7 @@ class Blas:
     def _planned(
         self, key: Any, requests: Callable[..., list[Request] | str], arrays: Arrays, options: tuple[Any, ...],
         alignment: int,
-    ) -> Plan | str:  # fmt: skip
+    ) -> Plan | Missing | str:  # fmt: skip
         with self._lock:
             plan = self._plans.get(key)
             if plan is None:
@@ -226,27 +258,53 @@ class Blas:
                 self._plans[key] = plan
         return plan
 
-    def _first_offered(self, requests: Sequence[Request], alignment: int) -> Plan:
+    def refuse(self, plan: Plan) -> None:
+        """The library refused to run this plan: let products that have it be asked for in another way."""
+        with self._lock:
+            self._refused.add(plan.request)
+            for key in [key for key, known in self._plans.items() if known is plan]:
+                del self._plans[key]
+
+    def _first_offered(self, requests: Sequence[Request], alignment: int) -> Plan | Missing:
         for request in requests:
+            if request in self._refused:
+                continue
             plan = offered(self._library, self._handle.pointer, request, alignment)
             if plan is not None:
                 return plan
-        if requests[0].compute in ROUNDED:  # a GPU of compute capability 7.5 has neither TF32 nor bfloat16
-            plan = self._first_offered([r._replace(compute=ComputeType.COMPUTE_32F) for r in requests], alignment)
-            self._warn_of_precision(requests[0])
-            return plan
-        about = str(requests[-1].problem)
-        raise CublasError("cublasLtMatmulAlgoGetHeuristic", Status.NOT_SUPPORTED, about)
+        about, compute = str(requests[-1].problem), requests[0].compute
+        if compute in ROUNDED:  # a GPU of compute capability 7.5 has neither TF32 nor bfloat16
+            found = self._first_offered([r._replace(compute=ComputeType.COMPUTE_32F) for r in requests], alignment)
+            rounded = ROUNDED[compute]
+            if isinstance(found, Plan):
+                self._warn(f"in {rounded}", f"no product in {rounded} on this GPU for {about}: float32 is used there")
+            return found
+        return Missing(about)
 
-    def _warn_of_precision(self, request: Request) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"cuBLASLt offers no product in {ROUNDED[request.compute]} on this GPU for {request.problem}: float32 "
-                "is used there, more exact and slower (said once)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+    # ---- half types --------------------------------------------------------------------------------------------------
+
+    def multiplies(self, half: str) -> bool:
+        """Whether there are products of operands of this half type; says so once where there are none."""
+        found = self._halves.get(half)
+        if found is None:
+            side = View((64, 64), (64, 1), half, 2)
+            usual = problem(side, side, View((64, 64), (64, 1), "float32", 4))
+            assert not isinstance(usual, str)
+            with self._lock:
+                plan = offered(self._library, self._handle.pointer, Request(usual, ComputeType.COMPUTE_32F), 16)
+                found = self._halves.setdefault(half, plan is not None)
+        if not found:
+            self.warn_of_half(half)
+        return found
+
+    def warn_of_half(self, half: str, about: str = "") -> None:
+        """Say once that operands of this type are multiplied as float32."""
+        self._warn(half, f"no product of {half} on this GPU{about}: operands rounded to it are multiplied as float32")
+
+    def _warn(self, what: str, said: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            warnings.warn(f"cuBLASLt offers {said}, more exact and slower (said once)", RuntimeWarning, stacklevel=2)
 
 
 # ---- what to ask for, the best first ---------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ import cupy
 import numpy as np
 
 from nnkit.backends.base import Backend
-from nnkit.backends.cuda import faults, memory
+from nnkit.backends.cuda import faults, memory, uploads
 from nnkit.backends.cuda.graph import GraphProgram, lane_of
 from nnkit.backends.cuda.pool import DevicePool, duplicate
+from nnkit.backends.cuda.span import Span
 from nnkit.backends.memory import HostStream
 from nnkit.backends.program import ProgramRecorder
 from nnkit.backends.recording import Array, note_host_read, recorder
@@ -80,10 +81,13 @@ class CupyArrays(Backend):
 
     @on_device
     def asarray(self, values: Any, dtype: Any = None) -> Array:
-        host = np.array(values, dtype=dtype, order="C")
-        host = host.astype(host.dtype.newbyteorder("="), copy=False)
-        made = self._new(host.shape, host.dtype)
-        made.set(host)  # a copy of memory, where cupy.asarray fills an array of no axes by a kernel
+        host = np.asarray(values) if isinstance(values, np.ndarray) else np.array(values, dtype=dtype)
+        native = (host.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
+        made = self._new(host.shape, native)
+        if made.nbytes > uploads.LARGE:
+            uploads.of_device(self.index).send(host, made)
+        else:  # a copy of memory, where cupy.asarray fills an array of no axes by a kernel
+            made.set(np.array(host, dtype=native, order="C"))
         return made
 
     def to_numpy(self, array: Array) -> np.ndarray:
@@ -100,10 +104,12 @@ class CupyArrays(Backend):
     @on_device
     def upload(self, x: np.ndarray, out: Array) -> None:
         axes = _axes_in_memory(out)
-        if axes is not None:
-            out.transpose(axes).set(np.asarray(x.transpose(axes), order="C"))
+        if axes is None:
+            out[...] = self.asarray(x)
+        elif out.nbytes > uploads.LARGE:
+            uploads.of_device(self.index).send(x.transpose(axes), out.transpose(axes))
         else:
-            out[...] = cupy.asarray(x)
+            out.transpose(axes).set(np.asarray(x.transpose(axes), order="C"))
 
     @on_device
     def transfer(self, x: Array, out: Array) -> None:
@@ -128,12 +134,16 @@ class CupyArrays(Backend):
         cupy.cuda.Device(self.index).synchronize()
 
     @on_device
+    def span(self) -> Span:
+        return Span(self.index)
+
+    @on_device
     def keeps(self, nbytes: int) -> bool:
         return nbytes <= SHARE * memory.free_bytes()
 
     @on_device
-    def host_stream(self, sources: Sequence[np.ndarray], rows: int) -> HostStream:
-        return memory.HostStream(sources, rows)
+    def host_stream(self, sources: Sequence[np.ndarray], rows: int, types: Sequence[np.dtype]) -> HostStream:
+        return memory.HostStream(sources, rows, types)
 
     @on_device
     def recorder(self) -> ProgramRecorder:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import cupy
 import numpy as np
 
 from nnkit.backends.base import Scalar
-from nnkit.backends.cuda.arrays import QUAD, STORED
-from nnkit.backends.cuda.work import Launch, Work
+from nnkit.backends.cuda import strided
+from nnkit.backends.cuda.arrays import QUAD, STORED, scratch
+from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.layout import layout
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.elementwise import MOST_GROUPS, Shape, map_kernel
@@ -27,6 +29,10 @@ CHOICES = 1 << 14
 DOUBLE = np.dtype(np.float64)
 
 
+#: Layouts of inputs that go with any other.
+WHOLE_OR_ONE = (("f", 0), ("1", 0))
+
+
 class Choice(NamedTuple):
     """A kernel and its grid; ``wide`` is another for arrays that all begin where a wide access may."""
 
@@ -39,8 +45,9 @@ _choices: dict[Any, Choice | str] = {}
 
 
 def map(formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()) -> Work | str:
-    """Outputs contiguous and of one shape; inputs that are full, or repeat a row, a column or an element."""
-    return _map((), formula, inputs, out, scalars)
+    """Outputs of one shape; where an array lies in a way that no kernel takes, a copy of it stands in."""
+    work = _map((), formula, inputs, out, scalars)
+    return work if isinstance(work, Launch) else _map_ordered(formula, inputs, out, scalars) or work
 
 
 def map_unless(
@@ -74,6 +81,20 @@ def _map(
             kernel, grid = choice.wide
     values = [float(s) if kind == "v" else s for s, kind in zip(scalars, kinds, strict=True)]
     return Launch(kernel, grid, (*flags, *inputs, *values, *out, *choice.lengths))
+
+
+def _map_ordered(formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar]) -> Work | None:
+    """``map`` over copies that lie in order, where that is what it takes."""
+    shape = out[0].shape
+    if any(a.shape != shape or a.dtype not in STORED for a in out) or not out[0].size:
+        return None
+    spread = [a if layout(a, shape) in WHOLE_OR_ONE else cupy.broadcast_to(a, shape) for a in inputs]
+    operands, before = strided.in_order(*spread)
+    results = [a if a.flags.c_contiguous else scratch(shape, a.dtype) for a in out]
+    copies = [strided.copy(made, a) for made, a in zip(results, out, strict=True) if made is not a]
+    behind = [copy for copy in copies if not isinstance(copy, str)]
+    work = _map((), formula, operands, results, scalars)
+    return None if isinstance(work, str) or len(behind) < len(copies) else Chain((*before, work, *behind))
 
 
 def _kind(scalar: Scalar) -> str:

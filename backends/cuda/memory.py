@@ -8,6 +8,7 @@ release() -> None               give what CuPy's pools hold and nobody uses back
 HostStream(sources, rows)       host arrays, copied to the current device in batches, through pinned memory,
                                 while the batch before is being worked on:
     for x, y in HostStream((x, y), rows=4096).batches(indices): ...
+pinned(shape, dtype)            host memory that the GPU reads by itself, or ordinary memory where there is no more
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from nnkit.backends.cuda import faults, room
 from nnkit.backends.cuda.room import batch_of, free_bytes, release
 from nnkit.backends.recording import Array
 
-__all__ = ["HostStream", "allocate", "batch_of", "free_bytes", "release"]
+__all__ = ["HostStream", "allocate", "batch_of", "free_bytes", "pinned", "release"]
 
 T = TypeVar("T")
 OUT_OF_MEMORY = 2  # the status of CUDA; CuPy's pool of pinned memory raises it as it is
@@ -55,8 +56,8 @@ def allocate(make: Callable[[], T], nbytes: int, device: str = "cuda") -> T:
 class _Slot:
     """Room for one batch on the host and on the device, and when each may be written again."""
 
-    def __init__(self, sources: Sequence[np.ndarray], rows: int, pool: Any) -> None:
-        self.host = [_pinned((rows, *source.shape[1:]), source.dtype) for source in sources]
+    def __init__(self, shapes: Sequence[tuple[int, ...]], types: Sequence[np.dtype], pool: Any) -> None:
+        self.host = [pinned(shape, dtype) for shape, dtype in zip(shapes, types, strict=True)]
         self.device = [_on_device(like, pool) for like in self.host]
         self.copied = cupy.cuda.Event(disable_timing=True)  # the host's side may be written
         self.used = cupy.cuda.Event(disable_timing=True)  # the device's side may be written
@@ -65,11 +66,12 @@ class _Slot:
 class HostStream:
     """Batches of host arrays on the device that is current now: one is copied there while another is worked on.
 
-    sources: arrays (N, ...) in the host's memory, of types that CuPy has; rows: the most rows of a batch. It holds
-    two batches in pinned host memory, which the GPU reads by itself, and two on the device.
+    sources: arrays (N, ...) in the host's memory; rows: the most rows of a batch; types: of the batches, of those that
+    CuPy has (the sources' own where not given). It holds two batches in pinned host memory, which the GPU reads by
+    itself, and two on the device.
     """
 
-    def __init__(self, sources: Sequence[np.ndarray], rows: int) -> None:
+    def __init__(self, sources: Sequence[np.ndarray], rows: int, types: Sequence[np.dtype] | None = None) -> None:
         if rows < 1:
             raise ValueError(f"rows: expected at least 1, got {rows}")
         if len({len(source) for source in sources}) != 1:
@@ -79,7 +81,9 @@ class HostStream:
         self._index = cupy.cuda.runtime.getDevice()  # whoever asks for batches may be at another GPU
         # A pool of its own: what other streams still do with a batch keeps CUDA from giving its memory to anybody.
         self._pool = cupy.cuda.MemoryPool()
-        self._slots = [_Slot(sources, rows, self._pool) for _ in range(2)]
+        shapes = [(rows, *source.shape[1:]) for source in sources]
+        types = [source.dtype for source in sources] if types is None else types
+        self._slots = [_Slot(shapes, types, self._pool) for _ in range(2)]
         self._copies = cupy.cuda.Stream(non_blocking=True)
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[tuple[Array, ...]]:
@@ -112,7 +116,7 @@ class HostStream:
         try:
             slot.copied.synchronize()
             for source, host in zip(self._sources, slot.host, strict=True):
-                np.take(source, rows, axis=0, out=host[: len(rows)], mode="clip")
+                _take(source, rows, host[: len(rows)])
             self._copies.wait_event(slot.used)
             for host, device in zip(slot.host, slot.device, strict=True):
                 part = host[: len(rows)]
@@ -133,13 +137,21 @@ class HostStream:
                 slot.used.record(stream)
 
 
+def _take(source: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    if source.dtype == out.dtype and source.flags.c_contiguous and source.flags.aligned:  # else it copies the source
+        np.take(source, rows, axis=0, out=out, mode="clip")
+    else:
+        with np.errstate(over="ignore"):
+            np.copyto(out, source[rows], casting="unsafe")
+
+
 def _on_device(like: np.ndarray, pool: Any) -> Array:
     device = f"cuda:{cupy.cuda.runtime.getDevice()}"
     memory = allocate(lambda: pool.malloc(like.nbytes), like.nbytes, device)
     return cupy.ndarray(like.shape, like.dtype, memory)
 
 
-def _pinned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def pinned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Host memory that the GPU reads by itself; ordinary memory, and one warning, where the system has no more."""
     size = math.prod(shape)
     if not size:

@@ -19,6 +19,8 @@ from nnkit.kernels.cuda.compiler import Binary, CompilerMissing, Source
 #: From a source and an architecture to a binary; whoever has another compiler puts it here.
 compile: Callable[[Source, str], Binary] = compiler.compile_source
 
+#: What the driver says of PTX that it cannot compile: no image, no binary, invalid, no compiler, too new a version.
+PTX_REFUSED = (200, 209, 218, 221, 222)
 #: For each GPU: a kernel's name -> what launches it.
 _functions: dict[int, dict[str, Any]] = {}
 _lock = threading.RLock()
@@ -49,7 +51,15 @@ def _load(source: Source, device: int) -> Any:
 
 def _function(binary: Binary) -> Any:
     module = cupy.cuda.function.Module()
-    module.load(binary.code)
+    try:
+        module.load(binary.code)
+    except RuntimeError as error:
+        if binary.format != "ptx" or getattr(error, "status", None) not in PTX_REFUSED:
+            raise
+        raise CompilerMissing(
+            f"no assembler is installed that knows {binary.architecture}, and the GPU's driver does not take the PTX "
+            f"({error}); update the driver, or install an assembler: pip install --upgrade nvidia-nvjitlink"
+        ) from error
     return module.get_function(binary.name)
 
 

@@ -6,13 +6,15 @@ As in ``launches``, each function has the signature of its primitive and returns
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import cupy
 import numpy as np
 
-from nnkit.backends.cuda import elementwise
+from nnkit.backends.cuda import elementwise, strided
 from nnkit.backends.cuda.arrays import EXACT, INT64, QUAD, STORED, aligned, apart, common_type, why_not
 from nnkit.backends.cuda.work import Chain, Launch, Transfer, Work
+from nnkit.backends.layout import layout
 from nnkit.kernels.cuda import memory, random
 from nnkit.kernels.philox import PURPOSES
 
@@ -45,7 +47,60 @@ def copy(x: Array, out: Array) -> Work | str:
         return "a conversion to booleans"
     if x.data.ptr != out.data.ptr and not apart(x, out):
         return "the arrays overlap"
-    return elementwise.map("identity", (x,), (out,))
+    return _copy_of_rows(x, out) or _copy_of_any(x, out) or elementwise.map("identity", (x,), (out,))
+
+
+def _copy_of_any(x: Array, out: Array) -> Work | str | None:
+    """A copy between arrays that lie in another way than ``map`` takes."""
+    if x.dtype != out.dtype or (out.flags.c_contiguous and layout(x, out.shape)):
+        return None
+    return strided.copy(x, out)
+
+
+class Rows(NamedTuple):
+    """Memory as equal rows, one behind the other: how many, their width and their distance in bytes."""
+
+    number: int
+    width: int
+    distance: int
+
+
+def _rows_of(array: Array) -> Rows | None:
+    """The longest rows that an array in row-major order is made of; None where it is not."""
+    axes = [(size, step) for size, step in zip(array.shape, array.strides, strict=True) if size != 1]
+    width = array.itemsize
+    while axes and axes[-1][1] == width:
+        width *= axes.pop()[0]
+    count, distance = axes.pop() if axes else (1, width)
+    for size, step in reversed(axes):
+        if step != count * distance:
+            return None
+        count *= size
+    return Rows(count, width, distance) if distance >= width else None
+
+
+def _copy_of_rows(x: Array, out: Array) -> Work | None:
+    """A copy in which an array lies in rows with something between them: a column, what is cut out, what is joined."""
+    if x.dtype != out.dtype or x.shape != out.shape or not 0 < out.nbytes <= MOST_UNITS:
+        return None
+    if (x.flags.c_contiguous and out.flags.c_contiguous) or x.data.ptr == out.data.ptr:
+        return None
+    given, wanted = _rows_of(x), _rows_of(out)
+    if given is None or wanted is None:
+        return None
+    width = min(given.width, wanted.width)
+    if any(rows.width != width and rows.number != 1 for rows in (given, wanted)):
+        return None
+    steps = [rows.distance if rows.width == width else width for rows in (given, wanted)]
+    unit = min((_unit(length, x, out) for length in (width, *steps)), key=list(UNIT_BYTES).index)
+    size, count = UNIT_BYTES[unit], out.nbytes // width
+    kind = np.dtype(UNIT_TYPES[unit])
+    parts = [
+        cupy.ndarray((((count - 1) * step + width) // kind.itemsize,), kind, array.data)
+        for array, step in zip((x, out), steps, strict=True)
+    ]
+    arguments = (parts[0], steps[0] // size, parts[1], steps[1] // size, count, width // size)
+    return Launch(memory.copy_rows_kernel(unit), memory.take_grid(count, width // size), arguments)
 
 
 # ---- rows by number -------------------------------------------------------------------------------------------------

@@ -1,11 +1,13 @@
-"""Plans: a product described to cuBLASLt once, with the algorithm that it names, to be called with pointers.
+"""Plans: a product described to cuBLASLt once, with the algorithms that it names, to be called with pointers.
 
 A ``Request`` is one way to have a product computed. ``offered`` asks the library for it and returns the plan, or None
-where the library has no algorithm for that type, shape and epilogue.
+where the library has no algorithm for that type, shape and epilogue. What it names it may still refuse to run: then
+the next algorithm is taken, and those that were refused are not tried again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from nnkit.backends.cuda import cublaslt
 from nnkit.backends.cuda.column_major import Matrix, Problem
 from nnkit.backends.cuda.cublaslt import (
     ComputeType,
+    CublasError,
     DataType,
     DescriptorAttribute,
     Epilogue,
@@ -29,6 +32,8 @@ from nnkit.backends.cuda.cublaslt import (
 
 #: Bytes of memory that an algorithm may use while it runs.
 WORKSPACE = 32 << 20
+#: Algorithms that the library is asked for, the fastest first.
+ALGORITHMS = 8
 #: Bytes: the widest access of a kernel. To promise more would let the algorithm, and with it the last bits of a result,
 #: depend on where a view happens to begin.
 MOST_ALIGNED = 16
@@ -65,14 +70,20 @@ class Request(NamedTuple):
     into_z: bool = False  # the product itself goes to z, and the caller applies the activation from there
 
 
+class Refused(CublasError):
+    """The library refused to run every algorithm that it had named for a plan. Nothing has been computed."""
+
+
+#: The descriptor, the layouts of A, B and D, and what the heuristic named.
+Held = tuple[Object, Object, Object, Object, "ctypes.Array[HeuristicResult]"]
+
+
 class Plan:
-    """A request that the library offers: descriptor, layouts and algorithm."""
+    """A request that the library offers: descriptor, layouts and algorithms."""
 
     __slots__ = ("_cell", "_descriptor", "_held", "_lock", "_multiply", "_pointed", "_set", "request")
 
-    def __init__(
-        self, library: Any, handle: int, request: Request, held: tuple[Object, Object, Object, Object, HeuristicResult]
-    ) -> None:
+    def __init__(self, library: Any, handle: int, request: Request, held: Held) -> None:
         self.request = request
         self._held = held  # as long as the addresses below are in use
         self._multiply = _product_at(library, handle, request, held)
@@ -83,7 +94,10 @@ class Plan:
         self._pointed: dict[int, int] = {}
 
     def run(self, a: int, b: int, d: int, vector: int, z: int, workspace: int, stream: int) -> None:
-        """Compute with these addresses; ``vector`` and ``z`` are 0 where the epilogue has none."""
+        """Compute with these addresses; ``vector`` and ``z`` are 0 where the epilogue has none.
+
+        Raises Refused where no algorithm is left, and CublasError.
+        """
         if not vector and not z:
             self._multiply(a, b, d, workspace, stream)
             return
@@ -102,25 +116,30 @@ class Plan:
             self._pointed[attribute] = address
 
 
-def _product_at(
-    library: Any, handle: int, request: Request, held: tuple[Object, Object, Object, Object, HeuristicResult]
-) -> Callable[[int, int, int, int, int], None]:
+def _product_at(library: Any, handle: int, request: Request, held: Held) -> Callable[[int, int, int, int, int], None]:
     """A function of A, B, D, workspace and stream; the rest is bound, as integers: what ctypes converts fastest."""
     descriptor, in_a, in_b, in_d = (made.pointer for made in held[:4])
     one, zero = _ONE_AND_ZERO[_scale_type(request)]
     alpha, beta = ctypes.addressof(one), ctypes.addressof(one if request.add else zero)
-    algorithm = ctypes.addressof(held[4].algorithm)
-    multiply, offsets = library.cublasLtMatmul, request.problem.offsets
+    algorithms = [ctypes.addressof(result.algorithm) for result in held[4] if result.state == Status.SUCCESS]
+    multiply, offsets, about = library.cublasLtMatmul, request.problem.offsets, str(request.problem)
 
     def product_at(a: int, b: int, d: int, workspace: int, stream: int) -> None:
-        status = multiply(
-            handle, descriptor, alpha, a, in_a, b, in_b, beta, d, in_d, d, in_d, algorithm, workspace, WORKSPACE, stream
-        )
-        if status:
-            check(status, "cublasLtMatmul", str(request.problem))
+        for algorithm in tuple(algorithms):
+            status = multiply(
+                handle, descriptor, alpha, a, in_a, b, in_b, beta, d, in_d, d, in_d, algorithm, workspace, WORKSPACE,
+                stream,
+            )  # fmt: skip
+            if not status:
+                return
+            if status not in NOT_OFFERED:
+                check(status, "cublasLtMatmul", about)
+            with contextlib.suppress(ValueError):  # another thread may have been refused it too
+                algorithms.remove(algorithm)
+        raise Refused("cublasLtMatmul", Status.NOT_SUPPORTED, about)
 
     def products_at(a: int, b: int, d: int, workspace: int, stream: int) -> None:
-        for to_a, to_b, to_d in offsets:
+        for to_a, to_b, to_d in offsets:  # the first finds the algorithm for all
             product_at(a + to_a, b + to_b, d + to_d, workspace, stream)
 
     return product_at if len(offsets) == 1 else products_at
@@ -139,7 +158,7 @@ def alignment_of(*addresses: int) -> int:
 
 
 def offered(library: Any, handle: int, request: Request, alignment: int) -> Plan | None:
-    """The plan for arrays that are aligned so, in bytes; None where the library has no algorithm.
+    """The plan for arrays that are aligned so, in bytes; None where the library names no algorithm.
 
     Raises CublasError when the library fails in another way.
     """
@@ -153,15 +172,17 @@ def offered(library: Any, handle: int, request: Request, alignment: int) -> Plan
         check(status, "cublasLtMatmulDescSetAttribute")
     a, b, d = (_layout(library, matrix, problem.batch) for matrix in (problem.a, problem.b, problem.d))
     preference = _preference(library, problem, alignment)
-    result, count = HeuristicResult(), c_int()
+    results, count = (HeuristicResult * ALGORITHMS)(), c_int()
     pointers = (o.pointer for o in (descriptor, a, b, d, d, preference))
-    status = library.cublasLtMatmulAlgoGetHeuristic(handle, *pointers, 1, ctypes.byref(result), ctypes.byref(count))
+    status = library.cublasLtMatmulAlgoGetHeuristic(handle, *pointers, ALGORITHMS, results, ctypes.byref(count))
     if status in NOT_OFFERED:
         return None
     check(status, "cublasLtMatmulAlgoGetHeuristic", str(problem))
-    if count.value == 0 or result.state != Status.SUCCESS:
+    for result in results[count.value :]:  # which the library did not fill
+        result.state = Status.NOT_SUPPORTED
+    if all(result.state != Status.SUCCESS for result in results):
         return None
-    return Plan(library, handle, request, (descriptor, a, b, d, result))
+    return Plan(library, handle, request, (descriptor, a, b, d, results))
 
 
 def _scale_type(request: Request) -> DataType:

@@ -5,19 +5,24 @@ As in ``launches``, each function has the signature of its primitive and returns
 
 from __future__ import annotations
 
+import functools
 import threading
+import weakref
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 
 from nnkit.backends.base import Scalar
 from nnkit.backends.cuda import elementwise
 from nnkit.backends.cuda.arrays import FLOATS, aligned, common_type, scratch, why_not
-from nnkit.backends.cuda.blas import Blas, Gradients
-from nnkit.backends.cuda.cublaslt import CublasError, Status
+from nnkit.backends.cuda.blas import Blas
+from nnkit.backends.cuda.cublaslt import CublasError
+from nnkit.backends.cuda.multiplying import Wanted, multiplied
+from nnkit.backends.cuda.plans import Done
 from nnkit.backends.cuda.pool import device_bytes
-from nnkit.backends.cuda.work import Chain, Launch, Multiply, Work
+from nnkit.backends.cuda.streams import PER_THREAD
+from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.errors import DeviceUnavailable
 from nnkit.backends.precision import get_matmul_precision
 from nnkit.kernels.cuda import linear as linear_kernels
@@ -48,7 +53,8 @@ def blas() -> Blas | str:
 def made(device: int, activations: Collection[str] = TRUSTED) -> Blas | str:
     """cuBLASLt for a GPU, which is the current one, or why there is none."""
     try:
-        return Blas(lambda nbytes: device_bytes(nbytes, device), activations=activations)
+        following = functools.partial(follow, device)
+        return Blas(lambda nbytes: device_bytes(nbytes, device), activations=activations, follow=following)
     except (DeviceUnavailable, CublasError) as error:
         return str(error)
 
@@ -60,6 +66,16 @@ def prepare(stream: int) -> None:
         found.workspace(stream)
 
 
+def follow(device: int, address: int) -> None:
+    """Where the current stream, at this address, is one that CuPy made: let its workspace go when the stream does.
+
+    Of one that something else made nobody here learns the end: it keeps its workspace.
+    """
+    stream = cupy.cuda.get_current_stream()
+    if stream.ptr == address > PER_THREAD and isinstance(stream, cupy.cuda.Stream):
+        weakref.finalize(stream, forget, device, address).atexit = False
+
+
 def forget(device: int, stream: int) -> None:
     """A stream of a device is gone, and so may be its workspace."""
     found = _found.get(device)
@@ -67,50 +83,58 @@ def forget(device: int, stream: int) -> None:
         found.forget(stream)
 
 
+def multiplies(half: str) -> bool:
+    """Whether products take operands of this half type on the current GPU, or have to get them rounded in float32."""
+    library = blas()
+    return isinstance(library, str) or library.multiplies(half)
+
+
 def matmul(x: Array, y: Array, out: Array) -> Work | str:
     """Floats of one type, contiguous or transposed in their last two axes; batches too."""
     library = blas()
-    if isinstance(library, str):
-        return library
-    try:
-        product = library.matmul(x, y, out, precision=get_matmul_precision())
-    except CublasError as error:
-        return _not_offered(error)
-    return product if isinstance(product, str) else Multiply(product)
-
-
-def _not_offered(error: CublasError) -> str:
-    """The reason, where the library does not have such a product; raises any other error."""
-    if error.status != Status.NOT_SUPPORTED:
-        raise error
-    return str(error)
+    return library if isinstance(library, str) else multiplied(library, x, y, out, precision=get_matmul_precision())
 
 
 def linear(
     x: Array, w: Array, b: Array | None, activation: str, z: Array | None, out: Array, scalars: Sequence[Scalar] = ()
 ) -> Work | str:
     """Contiguous arrays: x and w of one type, z and out of one type."""
-    library = blas()
+    library, precision = blas(), get_matmul_precision()
     if isinstance(library, str):
         return library
-    dtype = common_type(z, out)
-    if common_type(x, w) is None or dtype is None or (b is not None and common_type(b) is None) or out.size == 0:
+    if common_type(x, w) is None or common_type(z, out) is None or (b is not None and common_type(b) is None):
         return why_not(x, w, b, z, out)
-    try:
-        product = library.linear(x, w, b, activation, z, out, get_matmul_precision())
-    except CublasError as error:
-        return _not_offered(error)
-    if isinstance(product, str):
-        return product
-    bias, done = (None if product.done.bias else b), product.done.activation
-    if bias is None and done:
-        return Multiply(product)
+    if out.size == 0:
+        return why_not(out)
+    target = out if z is None else z
+
+    def finish(promised: Done, done: Done) -> Work:
+        """The bias and the activation, as far as they were promised and are not done."""
+        bias = b if promised.bias and not done.bias else None
+        if promised.activation and not done.activation:
+            return _finished(z, out, bias, activation, scalars)
+        return _finished(None, target, bias, "identity", ())
+
+    wanted = Wanted(
+        lambda: library.linear(x, w, b, activation, z, out, precision),
+        (x, w.transpose(), target, False),
+        Done(b is None, activation == "identity" and z is None),
+        finish,
+    )
+    found = wanted.work(library)
+    if isinstance(found, str):
+        return found
+    product, done = found
+    return product if all(done) else Chain((product, finish(Done(True, True), done)))
+
+
+def _finished(z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar]) -> Launch:
+    """What is left of a layer after its product, which is in z where there is one, else in out."""
     arrays = [a for a in (z, out, bias) if a is not None]
     stored = None if bias is None else FLOATS[bias.dtype]
-    name = "identity" if done else activation
-    step = linear_kernels.linear_step(name, dtype, stored, z is not None, _wide(out, *arrays), *out.shape)
-    numbers = [] if done else [float(s) for s in scalars]
-    return Chain((Multiply(product), Launch(step.source, step.grid, (*arrays, *step.sizes, *numbers))))
+    wide = _wide(out, *arrays)
+    step = linear_kernels.linear_step(activation, FLOATS[out.dtype], stored, z is not None, wide, *out.shape)
+    return Launch(step.source, step.grid, (*arrays, *step.sizes, *(float(s) for s in scalars)))
 
 
 def _wide(matrix: Array, *arrays: Array) -> bool:
@@ -128,16 +152,16 @@ def linear_grad(
     if db is not None and common_type(db) is None:
         return why_not(db)
     # Where an activation's gradient is computed, its sum costs nothing more.
-    by_library = db if activation == "identity" else None
-    gradients = _gradients(x, w, dz, dx, dw, by_library, add)
+    by_library = db if activation == "identity" and not add[1] else None
+    gradients = _gradients(x, w, dz, dx, dw, by_library, add[0])
     if isinstance(gradients, str):
         return gradients
     before: Work | str = Chain(())
-    if db is not None and not (by_library is db and gradients.db):
+    if db is not None and not gradients.db:
         before = _summed(activation, dy, kept, dz, db, add[1], scalars)
     elif activation != "identity":
         before = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
-    return before if isinstance(before, str) else Chain((before, *map(Multiply, gradients.products)))
+    return before if isinstance(before, str) else Chain((before, *gradients.products))
 
 
 def half_linear_grad(
@@ -152,7 +176,7 @@ def half_linear_grad(
     if db is not None and common_type(db) is None:
         return why_not(db)
     operand = scratch(dz.shape, half)
-    gradients = _gradients(x, w, operand, dx, dw, None, add)
+    gradients = _gradients(x, w, operand, dx, dw, None, add[0])
     if isinstance(gradients, str):
         return gradients
     if db is not None:
@@ -161,19 +185,42 @@ def half_linear_grad(
         before = elementwise.map("identity", (dy,), (operand,))
     else:
         before = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (operand,), scalars)
-    return before if isinstance(before, str) else Chain((before, *map(Multiply, gradients.products)))
+    return before if isinstance(before, str) else Chain((before, *gradients.products))
+
+
+class Gradients(NamedTuple):
+    """The products of a layer's gradient, and whether they sum db, too."""
+
+    products: list[Work]
+    db: bool
 
 
 def _gradients(
-    x: Array, w: Array, dz: Array, dx: Array | None, dw: Array | None, db: Array | None, add: tuple[bool, bool]
+    x: Array, w: Array, dz: Array, dx: Array | None, dw: Array | None, db: Array | None, add: bool
 ) -> Gradients | str:
-    library = blas()
+    """``db`` is written, where the library can; ``add``: dw is added to."""
+    library, precision = blas(), get_matmul_precision()
     if isinstance(library, str):
         return library
-    try:
-        return library.linear_grad(x, w, dz, dx, dw, db, add, get_matmul_precision())
-    except CublasError as error:
-        return _not_offered(error)
+    products, db_is_done = [], False
+    if dw is not None:
+        wanted = Wanted(
+            lambda: library.weight_grad(x, dz, dw, db, add, precision),
+            (dz.transpose(), x, dw, add),
+            Done(db is None, True),
+            lambda promised, done: _summed("identity", dz, dz, dz, db, False, ()),
+        )
+        found = wanted.work(library)
+        if isinstance(found, str):
+            return found
+        products.append(found[0])
+        db_is_done = db is not None and found[1].bias
+    if dx is not None:
+        product = multiplied(library, dz, w, dx, precision=precision)
+        if isinstance(product, str):
+            return product
+        products.append(product)
+    return Gradients(products, db_is_done)
 
 
 def _summed(

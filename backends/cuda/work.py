@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import cupy
+import numpy as np
 
 from nnkit.backends.cuda import modules
 from nnkit.backends.cuda.blas import Product
+from nnkit.backends.cuda.plans import Refused
+from nnkit.backends.precision import is_half
 from nnkit.kernels.cuda.compiler import Source
 
 Array = Any
@@ -69,20 +72,59 @@ class Transfer(NamedTuple):
         return Transfer(unleased(self.x), unleased(self.out))
 
 
-class Multiply(NamedTuple):
-    """A matrix product of cuBLASLt."""
+class Multiply:
+    """A matrix product of cuBLASLt.
 
-    product: Product
+    ``otherwise`` gives other work with the same result, for when the library refuses to run what it has offered. The
+    first run finds that out; what is kept of the work afterwards, as ``bare``, is what has run.
+    """
+
+    def __init__(self, product: Product, otherwise: Callable[[], Work] | None = None) -> None:
+        self.product = product
+        self._otherwise = otherwise
+        self._instead: Work | None = None
 
     @property
     def name(self) -> str:
-        return "cuBLASLt"
+        return "cuBLASLt" if self._instead is None else self._instead.name
 
     def run(self) -> None:
-        self.product.run(cupy.cuda.get_current_stream().ptr)
+        if self._instead is None:
+            try:
+                self.product.run(cupy.cuda.get_current_stream().ptr)
+                return
+            except Refused:
+                if self._otherwise is None:
+                    raise
+                otherwise = self._otherwise
+            self._instead = otherwise()
+        self._instead.run()
 
-    def bare(self, unleased: Unleased) -> Multiply:
+    def bare(self, unleased: Unleased) -> Work:
+        if self._instead is not None:
+            return self._instead.bare(unleased)
         return Multiply(self.product._replace(arrays=unleased(self.product.arrays)))
+
+
+class PlainMultiply(NamedTuple):
+    """A matrix product by CuPy's own function, where cuBLASLt has none: no graph can capture it."""
+
+    x: Array
+    y: Array
+    out: Array
+    add: bool
+
+    @property
+    def name(self) -> str:
+        return "cupy.matmul"
+
+    def run(self) -> None:
+        x, y = (a.astype(np.float32) if is_half(a.dtype) else a for a in (self.x, self.y))
+        z = cupy.matmul(x, y)
+        self.out[...] = self.out + z if self.add else z
+
+    def bare(self, unleased: Unleased) -> PlainMultiply:
+        return PlainMultiply(unleased(self.x), unleased(self.y), unleased(self.out), self.add)
 
 
 class Chain(NamedTuple):

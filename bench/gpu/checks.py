@@ -38,6 +38,7 @@ SECTIONS = {
     "kernels": "bench.gpu.kernels",
     "products": "bench.gpu.products",
     "training": "bench.gpu.training",
+    "captured": "bench.gpu.captured",
     "device": "bench.gpu.devices",
 }
 

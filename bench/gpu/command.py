@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.gpu.plan import ALL, FAILED_ONES, PARTS, Plan
+
 INSTALL = "python -m pip install -e .   (offline: --no-index --no-deps --no-build-isolation, and carry the wheels)"
-PARTS = ("correctness", "speed")
 
 
 def parts(text: str) -> list[str]:
@@ -26,7 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=parts, default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="less of all: to see that everything works")
     parser.add_argument("--match", default="", help="only checks, or files of tests, whose name has this")
-    parser.add_argument("--again", action="store_true", help="check again what an earlier run has in gpu.jsonl there")
+    parser.add_argument(
+        "--again", nargs="?", choices=(FAILED_ONES, ALL), const=FAILED_ONES, default="",
+        help="do again what failed, or all, of that which an earlier run has in gpu.jsonl there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, help='end after so many; what did not fit is "not run: time", and the next run does it'
+    )
+    parser.add_argument("--render", action="store_true", help="only the page, from gpu.jsonl; needs no GPU")
     parser.add_argument("--output", type=Path, help="the folder to write to (bench/results)")
 
 
@@ -37,11 +45,18 @@ def run(chosen: argparse.Namespace) -> int:
     except ImportError as error:
         print(f"nnkit cannot be imported here: {error}\nInstall it: {INSTALL}", file=sys.stderr)
         return 2
-    reason = report.why_not()
-    if reason is not None:
-        print(f"no GPU can be used here: {reason}", file=sys.stderr)
+    folder = chosen.output or report.RESULTS
+    sizes = "quick" if chosen.quick else "large"
+    try:
+        if chosen.render:
+            page, passed = report.rendered(folder)
+        else:
+            page, passed = report.report(Plan(chosen.only, sizes, chosen.match, chosen.again, chosen.minutes), folder)
+    except report.NoGpu as error:
+        print(f"no GPU can be used here: {error}\nWhat there is: {folder / report.LINES}", file=sys.stderr)
         return 2
-    plan = report.Plan(chosen.only, "quick" if chosen.quick else "large", chosen.match, chosen.again)
-    page, passed = report.report(plan, chosen.output or report.RESULTS)
+    except report.NothingToRender as error:
+        print(f"python -m bench gpu --render: {error}", file=sys.stderr)
+        return 2
     print(page)
     return 0 if passed else 1

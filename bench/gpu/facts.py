@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,19 +13,60 @@ from typing import Any
 import numpy as np
 
 import nnkit
+from bench.gpu.process import described
 from nnkit import backends
 
 PACKAGES = (
     "nnkit", "numpy", "cupy-cuda12x", "cupy-cuda13x", "numba", "numba-cuda", "numba-cuda-mlir", "nvidia-nvjitlink",
     "nvidia-cublas", "nvidia-cublas-cu12", "cuda-bindings", "cuda-pathfinder", "array-api-compat", "ml-dtypes",
-    "safetensors", "torch", "triton", "jax", "jaxlib", "optax", "pytest", "greenlet",
+    "safetensors", "torch", "triton", "jax", "jaxlib", "optax", "pytest", "greenlet", "llvmlite", "nvidia-nvvm",
+    "nvidia-cuda-nvrtc", "hypothesis", "scikit-learn",
 )  # fmt: skip
+#: What compiles, assembles and multiplies, as cuda-pathfinder names it.
+LIBRARIES = ("nvvm", "nvJitLink", "nvrtc", "cublasLt")
 COMPUTE_MODE = 20  # cudaDevAttrComputeMode: 0 where several processes may use the GPU at a time
 
 
-def why_not() -> str | None:
-    """Why ``device="cuda"`` cannot be used here; None when it can."""
-    return nnkit.cuda.why_not()
+def libraries() -> dict[str, str]:
+    """Where each library is loaded from, or why it cannot be."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            pathfinder: Any = importlib.import_module("cuda.pathfinder")
+            found[name] = str(pathfinder.load_nvidia_dynamic_lib(name).abs_path)
+        except Exception as error:  # whatever a broken installation raises
+            found[name] = described(error)
+    return found
+
+
+def nvidia_smi() -> list[str]:
+    """What the driver's own tool says. Raises where there is none, or it fails."""
+    done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def probe() -> str:
+    """Whether ``device="cuda"`` can be used: allocates, computes, multiplies. Raises RuntimeError that says why not.
+
+    Its cause is the first step that fails when they are tried one by one.
+    """
+    reason = nnkit.cuda.why_not()
+    if reason is None:
+        return "usable"
+    try:
+        backend = importlib.import_module("nnkit.backends.cuda.backend").CupyBackend(0)
+        x = backend.asarray(np.ones((4, 4), np.float32))
+        backend.map("relu", (x,), (x,))
+        backend.matmul(x, x, backend.empty((4, 4), np.float32))
+        backend.synchronize()
+    except Exception as error:
+        raise RuntimeError(reason) from error
+    raise RuntimeError(reason)
+
+
+def free() -> int:
+    """Bytes of device memory that nobody has."""
+    return int(importlib.import_module("cupy").cuda.runtime.memGetInfo()[0])
 
 
 def device() -> dict[str, Any]:

@@ -1,29 +1,40 @@
-"""What the bench finds, one line of JSON each, written at once: a run that is killed leaves all that it had."""
+"""What the bench finds, one line of JSON each, written at once: a run that is killed leaves all that it had.
+
+A run begins with a line of the section "run". Later runs add theirs to the same file, and go on from those before them
+that were like them (see ``IDENTITY``) on the same card: between them they are one report.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from bench.gpu.outcomes import NOT_RUN
+
+Line = dict[str, Any]
 #: Section -> name -> a line.
-Found = dict[str, dict[str, dict[str, Any]]]
+Found = dict[str, dict[str, Line]]
+#: What runs have in common that go on from one another: a hash of all sources, the packages' versions, the sizes.
+IDENTITY = ("sources", "versions", "sizes")
 
 
 class Lines:
-    """A file that results are added to, from any thread; without a path they go nowhere.
+    """A file that results are added to, from any thread; without a path they are only remembered.
 
     >>> with Lines() as lines:
     ...     lines.add("facts", "device", value={"name": "a GPU"})
+    >>> lines.all[0]["value"]
+    {'name': 'a GPU'}
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._earlier = [] if path is None else _read(path)
+        self.all = [] if path is None else read(path)
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,28 +44,13 @@ class Lines:
 
     def add(self, section: str, name: str, **found: Any) -> None:
         """Write what became of one thing, and when."""
-        if self._file is None:
-            return
-        line = json.dumps({"section": section, "name": name, "at": round(time.time(), 3), **found}, ensure_ascii=False)
+        line = {"section": section, "name": name, "at": round(time.time(), 3), **found}
+        text = json.dumps(line, ensure_ascii=False)
         with self._lock:
-            self._file.write(line + "\n")
-            self._file.flush()
-
-    def earlier(self, run: Mapping[str, Any], card: str) -> Found:
-        """What runs like this one wrote there before it, on the same card; of a name the last line.
-
-        ``run`` is what their first line has to say too: the commit and the sizes.
-        """
-        found: Found = {}
-        same_run = same_card = False
-        for line in self._earlier:
-            if line["section"] == "run":
-                same_run, same_card = all(line.get(key) == value for key, value in run.items()), False
-            elif (line["section"], line["name"]) == ("facts", "device"):
-                same_card = (line.get("value") or {}).get("name") == card
-            elif same_run and same_card:
-                found.setdefault(line["section"], {})[line["name"]] = line
-        return found
+            self.all.append(json.loads(text))  # as it is read again: tuples are lists
+            if self._file is not None:
+                self._file.write(text + "\n")
+                self._file.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +60,7 @@ class Lines:
             self._file.close()
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Line]:
     """The lines of a file, without those that were cut off in the middle."""
     made = []
     for text in path.read_bytes().splitlines() if path.exists() else ():
@@ -75,3 +71,36 @@ def _read(path: Path) -> list[dict[str, Any]]:
         if isinstance(line, dict) and {"section", "name"} <= line.keys():
             made.append(line)
     return made
+
+
+def together(lines: Sequence[Line]) -> list[list[Line]]:
+    """The last run and those before it that it goes on from, the oldest first, each with its line of "run" first."""
+    runs: list[list[Line]] = []
+    for line in lines:
+        if line["section"] == "run":
+            runs.append([])
+        if runs:
+            runs[-1].append(line)
+    return [run for run in runs if run is runs[-1] or _kind(run) == _kind(runs[-1]) is not None]
+
+
+def _kind(run: Sequence[Line]) -> tuple[Any, ...] | None:
+    """What a run and those that go on from it have in common; None where nobody knows the card."""
+    cards = [line.get("value") for line in run if (line["section"], line["name"]) == ("facts", "device")]
+    card = (cards[-1] or {}).get("name") if cards else None
+    return None if card is None else (card, *(run[0].get(key) for key in IDENTITY))
+
+
+def merged(runs: Iterable[Sequence[Line]]) -> Found:
+    """Of each thing the last line, but none that says "not run" where an earlier run had an outcome."""
+    found: Found = {}
+    for line in (line for run in runs for line in run):
+        section = found.setdefault(line["section"], {})
+        if line.get("outcome") != NOT_RUN or line["name"] not in section:
+            section[line["name"]] = line
+    return found
+
+
+def done(line: Line) -> bool:
+    """Whether it says what became of something."""
+    return line.get("outcome") != NOT_RUN

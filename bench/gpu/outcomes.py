@@ -1,7 +1,8 @@
 """What became of many checks, run by processes side by side that may die or hang in the middle.
 
-A process says which unit it begins, and the outcome of each check in it. When it dies, or one unit takes too long, the
-unit it was in has failed, and a new process goes on with those that nobody has begun.
+A process says which unit it begins, the outcome of each check in it, and where a unit is a file of tests, that it has
+come to its end. When the process dies, or says nothing for too long, the unit it was in has failed, and a new process
+goes on with those that nobody has begun.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from bench.gpu.process import Late, Process
-from bench.worker import WorkerError
+from bench.gpu.process import Failed, Over, Process
 
 PASSED, FAILED, SKIPPED, NOT_RUN = "passed", "failed", "skipped", "not run"
+TIME = "time"  # why something was not run: the whole command's time was up
 
 #: From units to a process that works on them.
 Start = Callable[[Sequence[str]], Process]
@@ -30,66 +31,80 @@ class Outcome(NamedTuple):
     traceback: str = ""
 
 
-#: What is told each outcome as it comes.
-Note = Callable[[Outcome], None]
+class Notes:
+    """What is told everything as it comes, in the threads that follow the processes. This one forgets it."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """What became of a check."""
+
+    def ended(self, unit: str) -> None:
+        """All of a file's tests are done."""
+
+    def compiling(self, kernel: str) -> None:
+        """A process begins to compile a kernel."""
 
 
 def outcomes(
-    start: Start, units: Sequence[str], limit: float, end: float, processes: int = 1, note: Note | None = None
+    start: Start, units: Sequence[str], limit: float, end: float, processes: int = 1, notes: Notes | None = None
 ) -> list[Outcome]:
-    """Those of all units, of which none may take more than ``limit`` seconds, and all together until ``end``.
-
-    ``note`` is told each at once, in the thread that follows its process.
-    """
-    note = note or (lambda outcome: None)
+    """Those of all units, of which none may be silent for ``limit`` seconds; all are ended at ``end``."""
+    told = notes or Notes()
     shares = [units[first::processes] for first in range(min(processes, len(units)))]
     with ThreadPoolExecutor(max(len(shares), 1)) as pool:
-        return [
-            outcome
-            for share in pool.map(lambda share: _share(start, share, limit, end, note), shares)
-            for outcome in share
-        ]
+        found = pool.map(lambda share: _share(start, share, limit, end, told), shares)
+        return [outcome for share in found for outcome in share]
 
 
-def _share(start: Start, units: Sequence[str], limit: float, end: float, note: Note) -> list[Outcome]:
+def _share(start: Start, units: Sequence[str], limit: float, end: float, notes: Notes) -> list[Outcome]:
     left, found = list(units), list[Outcome]()
+
+    def note(outcome: Outcome) -> None:
+        found.append(outcome)
+        notes.outcome(outcome)
+
     while left and time.monotonic() < end:
         begun = len(left)
         with start(left) as process:
-            failure = _follow(process, left, found, limit, end, note)
-        if failure is not None:
-            note(failure)
-            found.append(failure)
-        if len(left) == begun:  # not even one: there is no sense in trying again
-            return found + [Outcome(unit, NOT_RUN, detail="its process did not get so far") for unit in left]
-    return found + [Outcome(unit, NOT_RUN, detail="there was no time left") for unit in left]
+            process.until, process.heed = end, notes.compiling
+            _follow(process, left, limit, note, notes.ended)
+        if len(left) == begun and time.monotonic() < end:  # not even one: there is no sense in trying again
+            for unit in left:
+                note(Outcome(unit, NOT_RUN, detail="its process did not get so far"))
+            return found
+    for unit in left:
+        note(Outcome(unit, NOT_RUN, detail=TIME))
+    return found
 
 
 def _follow(
-    process: Process, left: list[str], found: list[Outcome], limit: float, end: float, note: Note
-) -> Outcome | None:
-    """Take in what a process says until it is done; the failure that it ended with, if any."""
-    unit, begun = "starting the process", time.monotonic()
+    process: Process, left: list[str], limit: float, note: Callable[[Outcome], None], ended: Callable[[str], None]
+) -> None:
+    """Take in what a process says until it is done, and the failure that it ended with, if any."""
+    unit, busy, begun = "", False, time.monotonic()
     try:
         while True:
-            said = process.line(min(end, begun + limit))
+            said = process.line(limit)
             if said is None:
-                raise WorkerError(process.last_words())
+                raise Failed(process.last_words(), process.printed())
             if "error" in said:
-                raise WorkerError(said["error"])
+                raise Failed(said["error"], said.get("traceback", ""))
             item = said.get("item")
             if item is None:
-                return None
+                return
             if "begin" in item:
-                unit, begun = item["begin"], time.monotonic()
+                unit, busy, begun = item["begin"], True, time.monotonic()
                 left.remove(unit)
+            elif "end" in item:
+                busy = False
+                ended(item["end"])
             else:
-                found.append(Outcome(**item))
-                note(found[-1])
-    except WorkerError as error:
-        seconds = time.monotonic() - begun
-        text = f"it was ended after {seconds:.0f} s" if isinstance(error, Late) else str(error)
-        return Outcome(unit, FAILED, seconds, text)
+                busy = busy and item["name"] != unit
+                note(Outcome(**item))
+    except Over:
+        if busy:
+            note(Outcome(unit, NOT_RUN, time.monotonic() - begun, TIME))
+    except Failed as error:
+        note(Outcome(unit or "starting the process", FAILED, time.monotonic() - begun, str(error), error.traceback))
 
 
 def summary(found: Iterable[Outcome], passed_too: bool = True) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """A plugin of pytest for ``bench gpu``: outcomes as lines for the parent, and kernels on the GPU, not emulated.
 
-``python -m pytest -p bench.gpu.pytest_lines ...`` says which file it begins, and what became of each test. The tests of
+``python -m pytest -p bench.gpu.pytest_lines ...`` says which file it begins, what became of each test, and which file
+has come to its end. Tests that are named on stdin, as a JSON list, are left out: their outcomes are known. The tests of
 single kernels run them through ``kernel_checks``; here the GPU takes the emulator's place there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from nnkit import backends
 LONGEST = 400
 
 _say = Said()
+_known = frozenset(json.loads(sys.stdin.readline() or "[]"))
 
 
 class Gpu:
@@ -55,7 +59,9 @@ class Gpu:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the GPU where the emulator was, and say so."""
+    """Put the GPU where the emulator was, and have compilations said."""
+    with contextlib.suppress(ImportError):
+        _say.compilations()
     if os.environ.get(ON_THE_GPU) == "1":
         sys.path.insert(0, str(TESTS / "cuda"))
         checks: Any = importlib.import_module("kernel_checks")
@@ -70,6 +76,25 @@ class _At:
     said = False
 
 
+def _named(nodeid: str) -> str:
+    """A test by its file's name and its own."""
+    file, _, test = nodeid.partition("::")
+    return f"{Path(file).name}::{test}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Leave out what is known; files of which nothing remains to be run have come to their end."""
+    files = dict.fromkeys(Path(item.nodeid.partition("::")[0]).name for item in items)
+    yield  # to -k and -m
+    items[:] = [item for item in items if _named(item.nodeid) not in _known]
+    left = {Path(item.nodeid.partition("::")[0]).name for item in items}
+    for name in files:
+        if name not in left:
+            _say(item={"begin": name})
+            _say(item={"end": name})
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember the session."""
     _At.session = session
@@ -79,9 +104,22 @@ def pytest_runtest_logstart(nodeid: str) -> None:
     """A test begins; the first of a file begins the file."""
     file = nodeid.partition("::")[0]
     if file != _At.file:
+        _end_file()
         _At.file = file
         _say(item={"begin": Path(file).name})
     _At.said = False
+
+
+def _end_file() -> None:
+    if _At.file:
+        _say(item={"end": Path(_At.file).name})
+        _At.file = ""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The last file is done, unless the run was cut short."""
+    if not session.shouldstop:
+        _end_file()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -91,9 +129,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         if _At.said and outcome != FAILED:
             return
         _At.said = True
-        file, _, test = report.nodeid.partition("::")
-        name = f"{Path(file).name}::{test}"
-        _say(item={"name": name, "outcome": outcome, "seconds": report.duration, "detail": _detail(report)})
+        where = str(report.longrepr) if report.failed else ""
+        told = {"seconds": report.duration, "detail": _detail(report), "traceback": where}
+        _say(item={"name": _named(report.nodeid), "outcome": outcome, **told})
 
 
 def pytest_runtest_logfinish() -> None:
@@ -110,7 +148,9 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
         absent = re.search(r"ModuleNotFoundError: No module named '(?!nnkit|bench)[\w.]+'", str(report.longrepr))
         outcome = SKIPPED if report.skipped or absent else FAILED
         _say(item={"begin": name})
-        _say(item={"name": name, "outcome": outcome, "detail": absent[0] if absent else detail})
+        where = str(report.longrepr) if outcome == FAILED else ""
+        _say(item={"name": name, "outcome": outcome, "detail": absent[0] if absent else detail, "traceback": where})
+        _say(item={"end": name})
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

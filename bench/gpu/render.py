@@ -23,9 +23,9 @@ def render(results: Results) -> str:
     lines = [f'# `device="cuda"` on {name}', ""]
     lines += _warnings(results)
     lines += _correctness(results["correctness"])
-    if results["speed"]:
-        lines += _trainings(results["speed"]["trainings"])
-        lines += _traffic(results["speed"]["traffic"])
+    lines += _trainings(results["speed"].get("trainings", {}))
+    lines += _traffic(results["speed"].get("traffic", {}))
+    lines += _not_timed(results["not timed"])
     lines += _launches(facts.get("launches"))
     lines += _cublaslt(facts)
     return "\n".join([*lines, *_machine(results)])
@@ -37,6 +37,10 @@ def _warnings(results: Results) -> list[str]:
         lines.append(
             "> **Not the whole report**: something was left out, or made small (`--only`, `--quick`, `--match`)."
         )
+    left = sum(section["counts"][NOT_RUN] for section in results["correctness"].values())
+    left += sum(map(len, results["not timed"].values()))
+    if left:
+        lines.append(f"> **Not finished**: {left} were not run. The same command goes on with them.")
     lines += [f"> **{name} is not known**: {one_line(why)}" for name, why in results["failures"].items()]
     return [*"\n>\n".join(lines).split("\n"), ""] if lines else []
 
@@ -57,8 +61,8 @@ def _correctness(sections: Mapping[str, Results]) -> list[str]:
     rows = []
     for name, section in sections.items():
         counts = [str(section["counts"][what]) for what in (PASSED, FAILED, SKIPPED, NOT_RUN)]
-        rows.append([name, *counts, f"{section['wall']:.0f} s"])
-    lines += table(["", PASSED, FAILED, SKIPPED, NOT_RUN, "time"], rows)
+        rows.append([name, *counts, str(section["compiled"]), f"{section['wall']:.0f} s"])
+    lines += table(["", PASSED, FAILED, SKIPPED, NOT_RUN, "kernels compiled", "time"], rows)
     for name, section in sections.items():
         lines += _unlucky(name, section["checks"])
     remarks = {
@@ -104,12 +108,14 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _trainings(rows: Mapping[str, Results]) -> list[str]:
+    if not rows:
+        return []
     seen = [name for name in CONTENDERS if any(name in row["seconds"] for row in rows.values())]
     peers = [name for name in PEERS if name in seen]
     lines = [
         "## Time of a training step", "",
-        f"Adam, cross-entropy, one batch again and again; the median of {max(r['rounds'] for r in rows.values())} "
-        "rounds. In a round each contender has one turn, in a process of its own; the GPU is waited for at the end of "
+        "Adam, cross-entropy, one batch again and again; the median of the rounds. In a round each contender has one "
+        "turn, in a process of its own; the GPU is waited for at the end of "
         f'each turn. "{IN_FIT}" shuffles a data set and makes its batches; it is not compared. Products are in the '
         "precision that the row names, else in full float32; PyTorch's Adam is its fused one. The targets were set for "
         "an H200.", "",
@@ -122,6 +128,7 @@ def _trainings(rows: Mapping[str, Results]) -> list[str]:
         cells.append([row["title"], *times, row.get("peer", "–"), faster, row["target"], verdict(row)])
     header = ["", OWN, IN_FIT, *peers, "fastest peer", "nnkit is faster by", "target: at most", "result"]
     lines += table(header, cells)
+    lines += [*(f"- {row['title']}: {row['rounds']} rounds, contenders {row['way']}" for row in rows.values()), ""]
     absent = dict.fromkeys(
         f"- {name}, {row['title']}: {one_line(why)}"
         for row in rows.values() for name, why in row["absent"].items() if why != "not timed"
@@ -149,6 +156,11 @@ def _traffic(rows: Mapping[str, Results]) -> list[str]:
         ])  # fmt: skip
     header = ["", "elements", "GB/s", "copy, GB/s", "share of the copy", "at least 85 %"]
     return ["## Bound by memory", "", "Bytes that must be read and written, by the time.", "", *table(header, cells)]
+
+
+def _not_timed(left: Mapping[str, Mapping[str, str]]) -> list[str]:
+    lines = [f"- {section}, {key}: {NOT_RUN}: {why}" for section, keys in left.items() for key, why in keys.items()]
+    return [*lines, ""] if lines else []
 
 
 def _launches(launches: Mapping[str, float] | None) -> list[str]:
@@ -218,6 +230,11 @@ def _machine(results: Results) -> list[str]:
         ["system", f"{machine['system']}, Python {machine['python']}"],
         ["versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())],
         ["commit", machine["commit"]],
-        ["measured", f"{machine['time']}, in {results['seconds']:.0f} s"],
+        ["measured", f"{machine['time']}, in {results['seconds']:.0f} s" + _runs(results["runs"])],
     ]  # fmt: skip
+    rows += [[f"library {name}", one_line(place)] for name, place in (facts.get("libraries") or {}).items()]
     return ["## Machine", "", *table(["", ""], rows), "Made by `python -m bench gpu`.", ""]
+
+
+def _runs(count: int) -> str:
+    return f" of {count} runs, each of which went on from those before it" if count > 1 else ""

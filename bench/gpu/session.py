@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 from typing import Any
 
 from bench.contenders import Steps
@@ -28,9 +29,14 @@ def build(contender: str, workload: dict[str, Any]) -> None:
 
 
 def drop(key: str) -> None:
-    """Let go of a training."""
+    """Let go of a training, and give back what the libraries' pools hold for nobody; JAX's keeps it for its next."""
     _ready.pop(key, None)
     gc.collect()
+    torch, memory = (sys.modules.get(name) for name in ("torch", "nnkit.backends.cuda.memory"))
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if memory is not None:
+        memory.release()
 
 
 def units_for(key: str, seconds: float) -> int:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.gpu.outcomes import Start
 from bench.gpu.process import Process
 from bench.machine import ROOT
 
 TESTS = ROOT / "tests"
 #: The environment variable that asks for kernels on the GPU.
 ON_THE_GPU = "NNKIT_KERNELS_ON_THE_GPU"
+#: By pytest's markers: neither what takes long nor what only compiles, which a machine without a GPU can do.
+SELECTED = "not long and not compiles"
 #: Files whose tests take a device, the longest first, and the shortest list that still says something.
 DEVICE_TESTS = (
     "test_captured", "test_fit", "test_autograd", "test_ops", "test_tensor", "test_replay", "test_grad_scaler",
@@ -61,15 +62,22 @@ def _there(folder: Path, names: Sequence[str]) -> list[str]:
     return [f"{name}.py" for name in names if (folder / f"{name}.py").exists()]
 
 
-def pytest_in(folder: Path, more: dict[str, str], chosen: str, files: Sequence[str]) -> Process:
-    """A process that runs tests of these files of a folder: those that ``chosen`` selects, as pytest's -k has it."""
+def pytest_in(
+    folder: Path, more: dict[str, str], chosen: str, files: Sequence[str], known: Collection[str] = ()
+) -> Process:
+    """A process that runs tests of these files of a folder: those that ``chosen`` selects, as pytest's -k has it.
+
+    Tests in ``known``, "test_file.py::test_name", are left out.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "bench.gpu.pytest_lines", "-p", "no:cacheprovider"]
-    command += ["-k", chosen] if chosen else []
+    command += ["-m", SELECTED, *(["-k", chosen] if chosen else [])]
     # What the GPU's libraries warn of is no failure of nnkit's.
     command += ["-W", "default", *(os.path.join(folder, name) for name in files)]
-    return Process(command, {"NNKIT_STRICT_DEVICE": "", **more})
+    process = Process(command, {"NNKIT_STRICT_DEVICE": "", **more})
+    process.tell(sorted(known))
+    return process
 
 
 _OF_THE_DEVICE = f"cuda and not ({' or '.join(ON_A_CPU)})"
-on_the_device: Start = partial(pytest_in, TESTS, {"NNKIT_TEST_DEVICES": "cuda"}, _OF_THE_DEVICE)
-of_cuda: Start = partial(pytest_in, TESTS / "cuda", {ON_THE_GPU: "1"}, "")
+on_the_device = partial(pytest_in, TESTS, {"NNKIT_TEST_DEVICES": "cuda"}, _OF_THE_DEVICE)
+of_cuda = partial(pytest_in, TESTS / "cuda", {ON_THE_GPU: "1"}, "")

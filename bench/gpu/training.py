@@ -1,4 +1,4 @@
-"""Whole trainings: captured against eager to the bit, and the GPU's losses against the CPU's."""
+"""Whole trainings: the GPU's losses against the CPU's. Captured and eager are compared in ``captured``."""
 
 from __future__ import annotations
 
@@ -78,12 +78,9 @@ def train(run: Run, sizes: Sizes, device: str = GPU, compile: bool = True) -> Re
 
 
 def _check(run: Run, sizes: Sizes) -> str:
-    captured, eager = train(run, sizes), train(run, sizes, compile=False)
-    assert captured.losses == eager.losses, f"captured losses {captured.losses}, eager {eager.losses}"
-    assert captured.weights == eager.weights, "captured weights differ from eager ones"
-    cpu = train(run, sizes, CPU)
+    found, cpu = train(run, sizes), train(run, sizes, CPU)
     assert cpu.losses[-1] < cpu.losses[0], f"the CPU does not learn: {cpu.losses}"
-    return close(captured.losses, cpu.losses, tolerance_of(run))
+    return close(found.losses, cpu.losses, tolerance_of(run))
 
 
 def tolerance_of(run: Run) -> float:
@@ -115,7 +112,7 @@ def _streamed(sizes: Sizes) -> None:
 # ---- steps of one's own ---------------------------------------------------------------------------------------------
 
 
-def _steps(device: str, sizes: Sizes, compiled: bool, **scaling: Any) -> tuple[list[float], float]:
+def steps(device: str, sizes: Sizes, compiled: bool, **scaling: Any) -> tuple[list[float], float]:
     """Steps by hand in float16: scaled, clipped, with a learning rate that changes; the losses and the scale."""
     x, y = data(sizes)
     rows = sizes.pick(128, 128, 8)
@@ -144,14 +141,15 @@ def _steps(device: str, sizes: Sizes, compiled: bool, **scaling: Any) -> tuple[l
     return [loss.item() for loss in losses], scaler.get_scale()
 
 
+#: A scale under which the first steps overflow, so that they are left out.
+OVERFLOWING = {"init_scale": 2.0**28, "growth_interval": 3}
+
+
 def _scaled(sizes: Sizes) -> str:
-    """With a scale under which the first steps overflow, so that they are left out."""
-    scaling = {"init_scale": 2.0**28, "growth_interval": 3}
-    captured, eager = (_steps(GPU, sizes, compiled, **scaling) for compiled in (True, False))
-    assert captured == eager, f"captured losses and scale {captured}, eager {eager}"
-    losses, scale = _steps(CPU, sizes, False, **scaling)
-    assert captured[1] == scale < scaling["init_scale"], f"the scale is {captured[1]}, on the CPU {scale}"
-    return close(captured[0], losses, TOLERANCES["float16"])
+    found, scale = steps(GPU, sizes, True, **OVERFLOWING)
+    losses, expected = steps(CPU, sizes, False, **OVERFLOWING)
+    assert scale == expected < OVERFLOWING["init_scale"], f"the scale is {scale}, on the CPU {expected}"
+    return close(found, losses, TOLERANCES["float16"])
 
 
 def _predictions(sizes: Sizes) -> str:
@@ -168,37 +166,44 @@ def _predictions(sizes: Sizes) -> str:
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 
-def _half(run: Run, sizes: Sizes) -> str:
-    if run.fit["precision"] == "bfloat16":
-        try:
-            import ml_dtypes  # noqa: F401
-        except ImportError as error:
-            raise Skip("without ml_dtypes there are no arrays of bfloat16") from error
-    return _check(run, sizes)
-
-
-def _table() -> Iterator[tuple[str, Check]]:
+def _runs() -> Iterator[tuple[str, Run]]:
     for name, optimizer in OPTIMIZERS.items():
-        yield name, functools.partial(_check, Run(optimizer))
+        yield name, Run(optimizer)
     for activation in ("gelu", "silu", "tanh", "softmax"):
-        yield f"activation {activation}", functools.partial(_check, Run(activation=activation))
-    yield "dropout", functools.partial(_check, Run(dropout=0.3))
-    yield "float64", functools.partial(_check, Run(dtype="float64"))
+        yield f"activation {activation}", Run(activation=activation)
+    yield "dropout", Run(dropout=0.3)
+    yield "float64", Run(dtype="float64")
     for digits in ("high", "medium"):
-        yield f"matmul precision {digits}", functools.partial(_check, Run(digits=digits))
+        yield f"matmul precision {digits}", Run(digits=digits)
     for half in ("bfloat16", "float16"):
-        yield f"autocast {half}", functools.partial(_half, Run(fit={"precision": half}, activation="gelu"))
-    yield "clipped by norm", functools.partial(_check, Run(fit={"clip_norm": 0.1}))
-    yield "clipped by value", functools.partial(_check, Run(fit={"clip_value": 0.01}))
-    yield (
-        "class weights, metrics",
-        functools.partial(
-            _check, Run(fit={"class_weight": {0: 2.0, 3: 0.5}, "metrics": ["accuracy"], "validation_split": 0.2})
-        ),
-    )
-    yield "data streamed from the host", _streamed
-    yield "scaled float16 steps that overflow", _scaled
-    yield "predictions", _predictions
+        yield f"autocast {half}", Run(fit={"precision": half}, activation="gelu")
+    yield "clipped by norm", Run(fit={"clip_norm": 0.1})
+    yield "clipped by value", Run(fit={"clip_value": 0.01})
+    weights = {"class_weight": {0: 2.0, 4: 0.5}, "metrics": ["accuracy"], "validation_split": 0.2}
+    yield "class weights, metrics", Run(fit=weights)
 
 
-CHECKS: dict[str, Check] = dict(_table())
+RUNS: dict[str, Run] = dict(_runs())
+
+
+def possible(check: Callable[[Run, Sizes], str | None]) -> Callable[[Run, Sizes], str | None]:
+    """The check, skipped where NumPy has no arrays of the type that a run needs."""
+
+    @functools.wraps(check)
+    def call(run: Run, sizes: Sizes) -> str | None:
+        if run.fit.get("precision") == "bfloat16":
+            try:
+                import ml_dtypes  # noqa: F401
+            except ImportError as error:
+                raise Skip("without ml_dtypes there are no arrays of bfloat16") from error
+        return check(run, sizes)
+
+    return call
+
+
+CHECKS: dict[str, Check] = {
+    **{name: functools.partial(possible(_check), run) for name, run in RUNS.items()},
+    "data streamed from the host": _streamed,
+    "scaled float16 steps that overflow": _scaled,
+    "predictions": _predictions,
+}

@@ -28,6 +28,11 @@ class Shape(NamedTuple):
     layout: str  # one letter for each input
     aliases: tuple[int, ...]  # for each output, the input that it overwrites, or -1
 
+    def computed(self) -> str:
+        """The type computed in: booleans choose and compare; of the other inputs' types it is the widest."""
+        found = [t for t in self.inputs if t != "bool"]
+        return "float64" if "float64" in found else found[0] if found else "bool"
+
     def name(self) -> str:
         """A part of a file name."""
         aliases = "".join("n" if a < 0 else str(a) for a in self.aliases)
@@ -37,10 +42,7 @@ class Shape(NamedTuple):
 @functools.cache
 def map_kernel(formula: str, shape: Shape) -> Kernel:
     """The loop over ``formula``."""
-    # Booleans choose and compare; the type of the other inputs is the one computed in.
-    computed = next((t for t in shape.inputs if t != "bool"), "bool")
-    text = map_text(formula, shape)
-    return load(Source(f"map_{formula}_{shape.name()}", text, namespace, (computed,)))
+    return load(Source(f"map_{formula}_{shape.name()}", map_text(formula, shape), namespace, (shape.computed(),)))
 
 
 def namespace(dtype: str) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def map_text(formula: str, shape: Shape) -> str:
     # What stays the same along a row is read before it: LLVM's vectoriser follows such a value anew from each of its
     # uses, which in a long formula takes for ever (mish of a column: 2**40 steps).
     read = [f"x{k}[{here if kind == 'f' else PLACES[kind]}]" for k, kind in enumerate(shape.layout)]
-    read = [f"{a} != 0" if t == "bool" else a for a, t in zip(read, shape.inputs, strict=True)]
+    read = [_operand(a, t, shape.computed()) for a, t in zip(read, shape.inputs, strict=True)]
     arguments = [f"v{k}" if kind in "c1" else read[k] for k, kind in enumerate(shape.layout)]
     lines += [f"    v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind == "1"]
     call = f"{formula}({', '.join(arguments + [f's{k}' for k in range(scalars)])})"
@@ -96,3 +98,10 @@ def map_text(formula: str, shape: Shape) -> str:
     else:
         lines.append(f"{indent}{', '.join(targets)} = {call}")
     return "\n".join(lines)
+
+
+def _operand(place: str, stored: str, computed: str) -> str:
+    """The text of an element as the formula takes it."""
+    if stored == "bool":
+        return f"{place} != 0"
+    return place if stored == computed else f"element({place})"

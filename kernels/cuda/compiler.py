@@ -39,7 +39,10 @@ from nnkit.kernels.cuda.words import (
 )
 
 #: The oldest PTX that knows an architecture. It is what is written, so that every driver that knows the GPU reads it.
-PTX_VERSIONS = {"sm_75": "6.3", "sm_80": "7.0", "sm_86": "7.1", "sm_87": "7.4", "sm_89": "7.8", "sm_90": "7.8"}
+PTX_VERSIONS = {
+    "sm_75": "6.3", "sm_80": "7.0", "sm_86": "7.1", "sm_87": "7.4", "sm_88": "9.0", "sm_89": "7.8", "sm_90": "7.8",
+    "sm_100": "8.6", "sm_103": "8.8", "sm_107": "9.4", "sm_110": "9.0", "sm_120": "8.7", "sm_121": "8.8",
+}  # fmt: skip
 #: What a binary depends on besides the kernels' sources.
 PACKAGES = (
     "numba-cuda", "numba-cuda-mlir", "numba", "numpy", "nvidia-cuda-nvvm", "nvidia-nvvm", "nvidia-nvjitlink",
@@ -183,7 +186,9 @@ def ptx_of(source: Source, architecture: str) -> str:
         ptx = re.sub(r"(\.entry[^{]*?\))\s*\{", rf"\1\n.maxntid {source.threads}, 1, 1\n{{", ptx, count=1)
     # Numba's own variables, which no kernel uses.
     ptx = "\n".join(line for line in ptx.split("\n") if not _is_unused_variable(line, ptx))
-    version = PTX_VERSIONS.get(architecture)
+    # For a GPU newer than the compiler it writes the newest target that it knows, which newer GPUs run as well.
+    target = re.search(r"^\.target (\w+)", ptx, re.MULTILINE)
+    version = None if target is None else PTX_VERSIONS.get(target[1])
     return re.sub(r"^\.version .*$", f".version {version}", ptx, flags=re.MULTILINE) if version else ptx
 
 

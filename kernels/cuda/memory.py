@@ -1,4 +1,4 @@
-"""CUDA kernels that move values: fill, rows by number, the next random key."""
+"""CUDA kernels that move values: fill, rows at a distance, rows by number, the next random key."""
 
 from __future__ import annotations
 
@@ -34,30 +34,42 @@ def kernel(value, y, n):
             y[i] = v
 """
 
-# One unit of a row a thread. Places are found in 32 bits, because dividing longer numbers is slow.
-# The caller has checked the indices where it could; the clamp keeps a wrong one from reading elsewhere.
-TAKE_ROWS = """
-def kernel(x, index, y, M, width, N):
+# One unit of a row a thread, here and below. Distances of rows are in units.
+COPY_ROWS = """
+def kernel(x, from_row, y, to_row, M, width):
     i = grid_thread()
     if i < M * width:
         row = to_int64(to_uint32(to_uint32(i) // to_uint32(width)))
-        source = min(max(index[row], 0), N - 1) * width + (i - row * width)
+        column = i - row * width
+        source = row * from_row + column
+        target = row * to_row + column
+        {copy}
+"""
+
+# Places are found in 32 bits, because dividing longer numbers is slow.
+# The caller has checked the indices where it could; the clamp keeps a wrong one from reading elsewhere.
+TAKE_ROWS = """
+def kernel(x, index, y, M, width, N):
+    target = grid_thread()
+    if target < M * width:
+        row = to_int64(to_uint32(to_uint32(target) // to_uint32(width)))
+        source = min(max(index[row], 0), N - 1) * width + (target - row * width)
         {copy}
 """
 
 TAKE_BATCH = """
 def kernel(x, order, cursor, y, M, width):
-    i = grid_thread()
-    if i < M * width:
-        row = to_int64(to_uint32(to_uint32(i) // to_uint32(width)))
-        source = order[cursor[0] + row] * width + (i - row * width)
+    target = grid_thread()
+    if target < M * width:
+        row = to_int64(to_uint32(to_uint32(target) // to_uint32(width)))
+        source = order[cursor[0] + row] * width + (target - row * width)
         {copy}
 """
 
 COPIES = {
-    "byte": "y[i] = x[source]",
-    "word": "y[i] = x[source]",
-    "quad": "a, b, c, d = load4(x, source)\n        store4(y, i, a, b, c, d)",
+    "byte": "y[target] = x[source]",
+    "word": "y[target] = x[source]",
+    "quad": "a, b, c, d = load4(x, source)\n        store4(y, target, a, b, c, d)",
 }
 
 # A warp owns ``span`` rows of the output and 32 of its columns. It goes through all indices, 32 at a time, in order,
@@ -113,6 +125,16 @@ def fill_kernel(stored: str, wide: bool = False) -> Source:
 def fill_grid(n: int, wide: bool = False) -> int:
     """How many blocks fill n elements."""
     return -(-(n // 4 + n % 4 if wide else n) // THREADS)
+
+
+@functools.cache
+def copy_rows_kernel(unit: str) -> Source:
+    """Rows that lie at a distance. Arguments: x, its distance, out, its distance, rows, units a row.
+
+    ``unit`` is one of ``UNITS``, of which widths and distances are multiples; rows times units are below 2**32.
+    """
+    parameters = (pointer(UNITS[unit]), "int64", pointer(UNITS[unit]), "int64", "int64", "int64")
+    return Source(f"copy_rows_{unit}", COPY_ROWS.format(copy=COPIES[unit]), parameters, "int64", THREADS)
 
 
 @functools.cache

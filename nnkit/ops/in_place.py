@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit import dtypes
+from nnkit.backends.pool import overlap
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import OPS, op
 from nnkit.ops import shape
-from nnkit.ops.promotion import operand
+from nnkit.ops.promotion import Number, operand, pair, result_type
 from nnkit.tape import Gradient, Node, is_grad_enabled
-from nnkit.tensor import Tensor, result
+from nnkit.tensor import Tensor, result, same_backend
 from nnkit.views import Path, View, follow
 
 #: Ops whose gradient does not read what they are applied to.
 UNREAD = ("add", "sub")
+#: Op -> its formula for two tensors, and the one for a tensor and a number; what comes out may overwrite the first.
+ARITHMETIC = {"add": ("add", "shift"), "sub": ("sub", "shift"), "mul": ("mul", "scale"), "div": ("div", "divide_by")}
 
 
 @op
@@ -30,6 +33,8 @@ def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
     Raises DtypeError for a result that x would cut, to whole numbers or to booleans, as PyTorch does.
     """
     on_tape = open_to_change(x, *args)
+    if not on_tape and _computed_there(x, name, *args, **options):
+        return x
     if on_tape:
         value = OPS[name](alias(x) if name in UNREAD else shape.clone(x), *args, **options)
     else:
@@ -40,6 +45,29 @@ def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
             f"compute a new tensor, or convert first with .to({str(value.dtype)!r})"
         )
     return put(x, _fitted(value, x), on_tape)
+
+
+def _computed_there(x: Tensor, name: str, y: Any = None, **options: Any) -> bool:
+    """Let arithmetic write its result into x, where neither types nor memory stand against that."""
+    if name not in ARITHMETIC or options or not isinstance(y, (Tensor, *Number)) or not _takes(x, name, y):
+        return False
+    of_tensors, of_number = ARITHMETIC[name]
+    if isinstance(y, Number) and x.is_floating_point():
+        x.backend.map(of_number, (x.array,), (x.array,), (-float(y) if name == "sub" else float(y),))
+    else:
+        _, other, backend, whole = pair(name, x.detach(), _off_tape(y))
+        if whole != x.shape or (other.array is not x.array and overlap(other.array, x.array)):
+            return False
+        backend.map(of_tensors, (x.array, other.array), (x.array,))
+    x.version.count += 1
+    return True
+
+
+def _takes(x: Tensor, name: str, y: Any) -> bool:
+    """Whether the result is of x's type, and x of memory that kernels write."""
+    numbers = x.is_floating_point() or (name != "div" and x.dtype == dtypes.int64)
+    same = y.dtype == x.dtype if isinstance(y, Tensor) else result_type(x, y) == x.dtype
+    return numbers and same and x.backend.is_contiguous(x.array)
 
 
 @op
@@ -67,6 +95,21 @@ def fill_in(x: Tensor, value: float) -> Tensor:
     x.backend.fill(value, x.array)
     x.version.count += 1
     return x
+
+
+def add_loss(total: Tensor, count: Tensor, loss: Tensor, samples: float) -> None:
+    """Add ``samples`` times a loss to a running total, and 1 to ``count`` where the total is finite then.
+
+    All three are of one element; total and count float64, off the tape.
+    """
+    backend = same_backend("add_loss", total, count, loss)
+    for changed in (total, count):
+        open_to_change(changed)
+    loss = loss if loss.dtype == dtypes.float32 else loss.double()
+    arrays = total.array, count.array
+    backend.map("running_loss", (*arrays, backend.reshape(loss.array, total.shape)), arrays, (samples,))
+    for changed in (total, count):
+        changed.version.count += 1
 
 
 # ---- what every change in place begins and ends with --------------------------------------------------------------

@@ -120,10 +120,8 @@ def _mean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     x.backend.map("divide_by", (y,), (y,), (float(count),))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        share = x.backend.empty(tuple(dy.shape), x.dtype)
-        x.backend.map("divide_by", (dy,), (share,), (float(count),))
         dx = x.backend.empty(x.shape, x.dtype)
-        x.backend.copy(_spread(x, share, axes), dx)
+        x.backend.map("divide_by_grad", (_spread(x, dy, axes),), (dx,), (float(count),))
         return (dx,)
 
     return result("mean", y, x.backend, (x,), pullback)

@@ -42,6 +42,16 @@ def _asarray_converts(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.to_numpy(array), np.array([[1, 2], [3, 4]], np.float32), strict=True)
 
 
+def _large(backend: Backend) -> None:
+    """Arrays of several megabytes, which a device may be sent in parts: of another layout, type and byte order."""
+    host = np.arange(5 << 19, dtype=np.float32).reshape(1 << 10, 5 << 9)
+    for given in (host, host.T, host[::-1].astype(">f8")):
+        array = backend.asarray(given, np.float32)
+        np.testing.assert_array_equal(backend.to_numpy(array), given)
+    backend.upload(host[::-1] * 2, array)
+    np.testing.assert_array_equal(backend.download(array), host[::-1] * 2)
+
+
 def _empty_and_zeros(backend: Backend) -> None:
     for dtype in TYPES:
         for shape in SHAPES:
@@ -78,12 +88,26 @@ def _broadcast_to(backend: Backend) -> None:
         np.testing.assert_array_equal(backend.to_numpy(array), np.broadcast_to(host, wanted))
 
 
+def _span(backend: Backend) -> None:
+    """A device that works on its own time says when it has done what lies between two moments."""
+    array = backend.zeros((33,), np.dtype("float32"))
+    span = backend.span()
+    backend.fill(7, array)
+    if span is not None:
+        span.end()
+        seconds = span.wait()
+        assert 0.0 <= seconds < np.inf, f"wait: expected seconds, got {seconds!r}"
+    np.testing.assert_array_equal(backend.to_numpy(array), np.full(33, 7, np.float32))
+
+
 CASES = [
     *(_round_trip(dtype) for dtype in TYPES),
     Case("asarray-copies", "asarray", _asarray_copies),
     Case("asarray-converts", "asarray", _asarray_converts),
+    Case("large", "asarray", _large),
     Case("empty-and-zeros", "zeros", _empty_and_zeros),
     Case("views", "reshape", _views),
     Case("reshape", "reshape", _reshape),
     Case("broadcast_to", "broadcast_to", _broadcast_to),
+    Case("span", "fill", _span),
 ]

@@ -58,7 +58,7 @@ def moves() -> Iterator[Source]:
     for stored in STORED:
         yield memory.fill_kernel(stored)
     for unit in ("byte", "word", "quad"):
-        yield from (memory.take_rows_kernel(unit), memory.take_batch_kernel(unit))
+        yield from (memory.copy_rows_kernel(unit), memory.take_rows_kernel(unit), memory.take_batch_kernel(unit))
     for stored in FLOATS:
         yield from (memory.add_rows_kernel(stored), random.uniform_kernel(stored), random.dropout_kernel(stored))
     yield from (memory.next_key_kernel(), random.bits_kernel())

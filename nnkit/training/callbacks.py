@@ -365,7 +365,7 @@ class TerminateOnNaN(Callback):
 
 
 class TimeBudget(Callback):
-    """Stops about 0.05 s after ``seconds`` at the latest; the epoch ends there, with its validation."""
+    """Stops about 0.1 s after ``seconds`` at the latest; the epoch ends there, with its validation."""
 
     def __init__(self, seconds: float) -> None:
         if not seconds > 0:

@@ -11,7 +11,7 @@ from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.tensor import Tensor
 from nnkit.training import metrics
-from nnkit.training.metrics import Decision, Metric, columns, labels_of, one_hot, ones, ratio, weighted_sum
+from nnkit.training.metrics import Decision, Metric, columns, labels_of, one_hot, ratio, weighted_sum, with_one
 
 __all__ = ["BalancedAccuracy", "ConfusionMatrix", "LogLoss", "Matthews"]
 
@@ -121,7 +121,7 @@ class LogLoss(Metric):
             p = prediction.double()
             scores = ops.log_softmax(p, dim=1) if self.from_logits else _log(p / p.sum(dim=1, keepdim=True), least)
             losses = -(scores * true).sum(dim=1, keepdim=True)
-        return weighted_sum(ops.cat([losses, ones(losses)], dim=1), weight)
+        return weighted_sum(with_one(losses), weight)
 
     def result(self, sums: np.ndarray) -> float:
         return ratio(sums[0], sums[1])

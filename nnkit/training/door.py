@@ -19,8 +19,9 @@ from nnkit.creation import as_tensor, empty
 from nnkit.errors import DataError, ShapeError
 from nnkit.nn import Dropout, Flatten, Identity, Linear, Sequential
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
+from nnkit.tensor import Tensor, resolve
 from nnkit.training.batches import Batch, IterableSource
+from nnkit.training.checked import Checked
 from nnkit.training.inputs import check_lengths, features, refuse_unordered, sample_weights, variable
 from nnkit.training.modes import evaluating
 from nnkit.training.targets import Targets, check_outputs, class_weights
@@ -32,8 +33,8 @@ __all__ = ["Door", "HostData", "home"]
 class HostData:
     """Checked arrays on the host, and the objects they came from (a Tensor already in place is not moved again)."""
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Checked
+    y: Checked
     weight: np.ndarray | None
     originals: tuple[Any, Any] = (None, None)
 
@@ -71,11 +72,11 @@ class Door:
             weights = sample_weights(weight, weight_name, self.dtype)
             check_lengths(**{x_name: len(x_host), weight_name: len(weights)})
         if by_class and self.class_weight is not None:
-            by_label = class_weights(self.class_weight, y_host, self.dtype)
+            by_label = class_weights(self.class_weight, y_host.converted(), self.dtype)
             weights = by_label if weights is None else weights * by_label
         return HostData(x_host, y_host, weights, (x, y))
 
-    def inputs(self, x: Any, name: str = "x", finite: bool = True) -> np.ndarray:
+    def inputs(self, x: Any, name: str = "x", finite: bool = True) -> Checked:
         """x checked by itself and against the model's first Linear."""
         x_host = features(x, name, self.dtype, finite)
         check_first_layer(self.model, x_host.shape, name)
@@ -86,19 +87,19 @@ class Door:
         weight = None if data.weight is None else as_tensor(data.weight, device=self.device)
         return Batch(self.moved(data.x, data.originals[0]), self.moved(data.y, data.originals[1]), weight)
 
-    def moved(self, array: np.ndarray, original: Any = None) -> Tensor:
-        """``array`` on the device, or the Tensor it came from where that is there already."""
+    def moved(self, checked: Checked, original: Any = None) -> Tensor:
+        """The array on the device, or the Tensor it came from where that is there already."""
         in_place = isinstance(original, Tensor) and original.device == self.device
-        if in_place and original.dtype == array.dtype:
+        if in_place and original.dtype == checked.dtype:
             return original.detach()
-        return as_tensor(array, device=self.device)
+        return checked.moved(resolve(self.device))
 
-    def _targets_for(self, x: np.ndarray, name: str) -> Targets:
+    def _targets_for(self, x: Checked, name: str) -> Targets:
         if self._targets is None:
             self._targets = Targets(self.loss, self._output_shape(x, name), self.dtype)
         return self._targets
 
-    def _output_shape(self, x: np.ndarray, name: str) -> tuple[int, ...]:
+    def _output_shape(self, x: Checked, name: str) -> tuple[int, ...]:
         """The shape of one sample's output: the model runs once, on at most two rows."""
         few = x[:2]
         try:

@@ -11,6 +11,7 @@ from nnkit.errors import DataError
 from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Source
+from nnkit.training.flow import Flow
 from nnkit.training.modes import evaluating
 from nnkit.training.prediction import predictor_of
 from nnkit.training.replay import runner_of
@@ -32,6 +33,7 @@ class Evaluation:
         self.step = step
         self.source = source
         self._runner = runner_of(step, source, recorded)
+        self._flow = Flow(step.model)
 
     @property
     def names(self) -> list[str]:
@@ -43,9 +45,11 @@ class Evaluation:
         self.step.totals.reset()
         with evaluating(self.step.model), predictor_of(self.step.model).moment.reading():
             self._runner.begin(0)
+            self._flow.begin()
             done = 0
             while self._runner.ready():
-                done += self._runner.run(CHUNK)
+                done += self._flow.run(self._runner, CHUNK)
+                self._flow.keep_up()
                 self.source.forget(done)
                 between()
         if not self.step.totals.samples:

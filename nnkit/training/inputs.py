@@ -16,9 +16,12 @@ import numpy as np
 from nnkit.dtypes import is_float
 from nnkit.errors import DataError, DtypeError, ShapeError
 from nnkit.tensor import Tensor
+from nnkit.training.checked import Checked, every
 from nnkit.training.frames import columns_of, numbers_of
 
-__all__ = ["check_finite", "check_lengths", "features", "host_array", "positive_integer", "sample_weights"]
+__all__ = [
+    "check_finite", "check_lengths", "features", "host_array", "numbers", "positive_integer", "sample_weights",
+]  # fmt: skip
 
 _ADVICE = {
     "c": "use .real, .imag or abs() of it",
@@ -33,19 +36,26 @@ _ADVICE = {
 
 
 def host_array(value: Any, name: str) -> np.ndarray:
-    """``value`` as a contiguous numpy array of native byte order, still of its own dtype.
-
-    Raises TypeError for masked arrays, numpy.matrix and sparse matrices, ShapeError for rows of unequal
-    lengths, DtypeError for what is not real numbers.
+    """``value`` as a contiguous numpy array of native byte order, still of its own dtype; see ``numbers``.
 
     >>> host_array([[1, 2], [3, 4]], "x").shape
     (2, 2)
+    """
+    array = numbers(value, name)
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def numbers(value: Any, name: str) -> np.ndarray:
+    """``value`` as a numpy array of real numbers; without a copy where it is one, whatever its layout.
+
+    Raises TypeError for masked arrays, numpy.matrix and sparse matrices, ShapeError for rows of unequal
+    lengths, DtypeError for what is not real numbers.
     """
     array = _plain_array(value, name)
     if array.dtype.kind not in "biuf" and not is_float(array.dtype):
         advice = _ADVICE.get(array.dtype.kind, "make it numeric").format(name=variable(name))
         raise DtypeError(f"{name} has dtype {array.dtype}; expected real numbers: {advice}")
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return array
 
 
 def _plain_array(value: Any, name: str) -> np.ndarray:
@@ -89,13 +99,13 @@ def refuse_unordered(value: Any, name: str) -> None:
         raise TypeError(f"{name} is a {type(value).__name__}, which has no order; pass a list or an array")
 
 
-def features(value: Any, name: str, dtype: np.dtype[Any], finite: bool = True) -> np.ndarray:
-    """The inputs of a model as an array of ``dtype``: at least one sample, no feature dimension of size 0.
+def features(value: Any, name: str, dtype: np.dtype[Any], finite: bool = True) -> Checked:
+    """The inputs of a model, to be of ``dtype``: at least one sample, no feature dimension of size 0.
 
     Raises ShapeError for a single number, DataError for emptiness, NaN, infinity (where ``finite``), or values
-    beyond ``dtype``, and whatever ``host_array`` raises.
+    beyond ``dtype``, and whatever ``numbers`` raises.
     """
-    array = host_array(value, name)
+    array = numbers(value, name)
     if array.ndim == 0:
         raise ShapeError(f"{name} is a single number; expected an array whose first dimension is the samples")
     if array.shape[0] == 0:
@@ -107,18 +117,14 @@ def features(value: Any, name: str, dtype: np.dtype[Any], finite: bool = True) -
 
 def floats(
     array: np.ndarray, name: str, dtype: np.dtype[Any], finite: bool = True, columns: Sequence[str] | None = None
-) -> np.ndarray:
-    """``array`` converted to the floating-point ``dtype``; see ``features`` for the errors."""
-    if array.dtype == dtype:
-        if finite:
-            check_finite(array, name, columns)
-        return array
+) -> Checked:
+    """``array``, to be of the floating-point ``dtype``; see ``features`` for the errors."""
+    checked = Checked(array, dtype)
     with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
-    if finite and not np.isfinite(converted).all():
-        check_finite(array, name, columns)
-        _refuse_overflow(array, converted, name)
-    return converted
+        if finite and not every(array, lambda part: np.isfinite(part.astype(dtype, copy=False))):
+            check_finite(array, name, columns)
+            _refuse_overflow(array, checked.converted(), name)
+    return checked
 
 
 def check_finite(array: np.ndarray, name: str, columns: Sequence[str] | None = None) -> None:
@@ -128,10 +134,9 @@ def check_finite(array: np.ndarray, name: str, columns: Sequence[str] | None = N
     Traceback (most recent call last):
     nnkit.errors.DataError: x holds 1 value that is NaN or infinite: the first, nan, is in row 1, column 1. ...
     """
-    good = np.isfinite(array)
-    if good.all():
+    if every(array, np.isfinite):
         return
-    count, place = _count_and_place(~good)
+    count, place = _count_and_place(~np.isfinite(array))
     raise DataError(
         f"{name} holds {count} value{'s' if count > 1 else ''} that {'are' if count > 1 else 'is'} NaN or infinite: "
         f"the first, {array[place]}, is in {describe(place, columns)}. Remove or fill such values first"
@@ -192,7 +197,7 @@ def sample_weights(value: Any, name: str, dtype: np.dtype[Any]) -> np.ndarray:
     if weights.ndim != 1:
         fix = f": write {variable(name)}.reshape(-1)" if weights.ndim == 2 and weights.shape[1] == 1 else ""
         raise ShapeError(f"{name} has shape {weights.shape}; expected one number per sample{fix}")
-    weights = floats(weights, name, dtype)
+    weights = floats(weights, name, dtype).converted()
     if (weights < 0).any():
         count, where, place = first_bad(weights < 0)
         raise DataError(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import arange, full
+from nnkit.creation import arange, full, tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn import losses
 from nnkit.observer import call
@@ -86,7 +86,7 @@ class _MeanError(Metric):
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         p, t = columns(self.name, prediction, target)
         errors = self.error(p - t).mean(dim=1, keepdim=True)
-        return weighted_sum(ops.cat([errors, ones(errors)], dim=1), weight)
+        return weighted_sum(with_one(errors), weight)
 
     def result(self, sums: np.ndarray) -> float:
         return ratio(sums[0], sums[1])
@@ -189,7 +189,7 @@ class Accuracy(Decision):
         else:
             labels = labels_of(self.name, prediction, target)
             correct = ops.eq(prediction.argmax(dim=-1), labels).double().unsqueeze(1)
-        return weighted_sum(ops.cat([correct, ones(correct)], dim=1), weight)
+        return weighted_sum(with_one(correct), weight)
 
     def result(self, sums: np.ndarray) -> float:
         return ratio(sums[0], sums[1])
@@ -212,7 +212,7 @@ class TopKAccuracy(Metric):
         own = (prediction * one_hot(labels, prediction).to(prediction.dtype)).sum(dim=1, keepdim=True)
         larger = ops.gt(prediction, own).double().sum(dim=1, keepdim=True)
         hit = ops.lt(larger, float(self.k)).double()
-        return weighted_sum(ops.cat([hit, ones(hit)], dim=1), weight)
+        return weighted_sum(with_one(hit), weight)
 
     def result(self, sums: np.ndarray) -> float:
         return ratio(sums[0], sums[1])
@@ -398,6 +398,11 @@ def _class_numbers(classes: int, device: str) -> Tensor:
 
 def ones(like: Tensor) -> Tensor:
     return full(like.shape, 1.0, dtype="float64", device=like.device)
+
+
+def with_one(values: Tensor) -> Tensor:
+    """float64 values (B, 1), each with a 1 for its sample: (B, 2)."""
+    return ops.where(tensor([[True, False]], device=values.device), values, 1.0)
 
 
 def weighted_sum(columns: Tensor, weight: Tensor | None) -> Tensor:

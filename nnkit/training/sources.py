@@ -96,9 +96,9 @@ def _array_source(door: Door, data: HostData, batch_size: int, plan: Plan | None
     """The data on the device, or on the host where they are too large for it; in order unless ``plan`` says else."""
     shuffle, seed, limit = (plan.shuffle, plan.seed, plan.steps_per_epoch) if plan else (False, None, None)
     backend = resolve(door.device)
-    arrays = [data.x, data.y, *([] if data.weight is None else [data.weight])]
+    nbytes = data.x.nbytes + data.y.nbytes + (0 if data.weight is None else data.weight.nbytes)
     there = any(isinstance(original, Tensor) and original.device == door.device for original in data.originals)
-    if there or backend.keeps(sum(array.nbytes for array in arrays)):
+    if there or backend.keeps(nbytes):
         return ArraySource(door.move(data), batch_size, shuffle, seed, limit)
     return StreamedSource(data, backend, batch_size, shuffle, seed, limit)
 

@@ -16,6 +16,7 @@ from nnkit.creation import zeros
 from nnkit.loading import Fit
 from nnkit.nn.module import Module
 from nnkit.observer import call
+from nnkit.ops.in_place import add_loss
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
@@ -25,7 +26,6 @@ from nnkit.training.metrics import Metric
 from nnkit.training.modes import evaluating
 from nnkit.training.objective import BatchLoss, Objective
 from nnkit.training.precision import FULL, Precision
-from nnkit.training.weights import finite
 
 #: Of the totals: the sum of losses, good steps, what the mean is over beyond the samples, penalties times samples.
 LOSS_PARTS = 4
@@ -144,14 +144,13 @@ class Totals:
         with no_grad():
             if loss is not None:
                 if loss.total is None:
-                    total.add_(loss.value.detach().double() * float(batch.rows))
+                    add_loss(total, good, loss.value.detach(), float(batch.rows))
                 else:
-                    total.add_(loss.total.detach().double())
+                    add_loss(total, good, loss.total.detach(), 1.0)
                 if loss.excess is not None:
                     excess.add_(loss.excess.detach().double())
                 if loss.penalty is not None:
                     penalty.add_(loss.penalty.detach().double() * float(batch.rows))
-                good.add_(finite(total).double())
             for metric, metric_sums in zip(self._summing, sums, strict=True):
                 weight = batch.weight if metric.weighted else None
                 metric_sums.add_(call(metric.sums, prediction.detach(), batch.y, weight))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Backend
-from nnkit.creation import as_tensor
 from nnkit.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch
+from nnkit.training.checked import Checked
 from nnkit.training.door import HostData
 from nnkit.training.fingerprint import fingerprint
 
@@ -31,7 +31,8 @@ class StreamedSource(ArraySource):
         self, host: HostData, backend: Backend, batch_size: int, shuffle: bool = False, seed: int | None = None,
         limit: int | None = None,
     ) -> None:  # fmt: skip
-        self._host = [host.x, host.y, *([] if host.weight is None else [host.weight])]
+        weight = [] if host.weight is None else [Checked(host.weight, host.weight.dtype)]
+        self._host = [host.x, host.y, *weight]
         width = sum(array.nbytes for array in self._host) // len(host.x)
         batches = max(WINDOW // max(width * batch_size, 1), 1)
         self.window = min(batches * batch_size, len(host.x))  # rows
@@ -40,7 +41,8 @@ class StreamedSource(ArraySource):
         super().__init__(Batch(*(Tensor(place, backend) for place in places)), batch_size, shuffle, seed, limit)
         self.rows = len(host.x)
         self._backend, self._places = backend, places
-        self._stream = backend.host_stream(self._host, self.window)
+        sources, types = [checked.array for checked in self._host], [checked.dtype for checked in self._host]
+        self._stream = backend.host_stream(sources, self.window, types)
 
     def windows(self, number: int, step: int = 0) -> Iterator[int]:
         """Draw the order of epoch ``number``, then fill the window with what comes from batch ``step`` on, again and
@@ -65,8 +67,9 @@ class StreamedSource(ArraySource):
         """Bring a batch of the present order to the device again."""
         part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         rows = np.arange(self.rows)[part] if self._order is None else self._order[part]
-        return Batch(*(as_tensor(array[rows], device=self._backend.device) for array in self._host))
+        return Batch(*(checked[rows].moved(self._backend) for checked in self._host))
 
     def fingerprint(self) -> dict[str, Any]:
         """The data, and how they are cut."""
-        return {**fingerprint(dict(zip(("x", "y", "sample_weight"), self._host, strict=False))), **self._cut()}
+        arrays = [checked.converted() for checked in self._host]
+        return {**fingerprint(dict(zip(("x", "y", "sample_weight"), arrays, strict=False))), **self._cut()}

@@ -16,13 +16,15 @@ import numpy as np
 from nnkit.errors import DataError, DtypeError, LabelError, ShapeError, UnknownNameError
 from nnkit.nn import losses
 from nnkit.tensor import Tensor
+from nnkit.training.checked import Checked, every
 from nnkit.training.frames import fixed_for
-from nnkit.training.inputs import first_bad, floats, host_array, variable
+from nnkit.training.inputs import first_bad, floats, host_array, numbers, variable
 
 __all__ = ["Targets", "check_outputs", "class_weights"]
 
 _LABELS = (losses.CrossEntropyLoss, losses.NLLLoss)
 _BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
+LABELS = np.dtype(np.int64)
 
 
 class Targets:
@@ -36,8 +38,8 @@ class Targets:
         self.output = output
         self.dtype = dtype
 
-    def convert(self, value: Any, name: str) -> np.ndarray:
-        """y as an array that the loss accepts: int64 labels, or numbers of the model's dtype.
+    def convert(self, value: Any, name: str) -> Checked:
+        """y as the loss accepts it: int64 labels, or numbers of the model's dtype.
 
         Raises LabelError, ShapeError, DataError or DtypeError with the fix.
         """
@@ -46,21 +48,21 @@ class Targets:
         except ShapeError as error:
             raise ShapeError(fixed_for(value, str(error))) from None
 
-    def _converted(self, value: Any, name: str) -> np.ndarray:
+    def _converted(self, value: Any, name: str) -> Checked:
         if isinstance(self.loss, _LABELS):
             return self._for_labels(self.loss, value, name)
-        array = _with_samples(host_array(value, name), name)
+        array = _with_samples(numbers(value, name), name)
         if not isinstance(self.loss, losses.Loss):
             self._warn_of_broadcast(array, name)
-            return array.astype(np.int64) if array.dtype.kind in "biu" else floats(array, name, self.dtype)
+            return Checked(array, LABELS) if array.dtype.kind in "biu" else floats(array, name, self.dtype)
         self._refuse_other_shape(array, name)
         if isinstance(self.loss, _BINARY):
             _check_range(array, name, self.loss)
         return floats(array, name, self.dtype)
 
-    def _for_labels(self, loss: losses.Loss, value: Any, name: str) -> np.ndarray:
+    def _for_labels(self, loss: losses.Loss, value: Any, name: str) -> Checked:
         try:
-            array = _with_samples(host_array(value, name), name)
+            array = _with_samples(numbers(value, name), name)
         except DtypeError as error:
             if not _is_text(np.asarray(value)):
                 raise
@@ -93,8 +95,8 @@ class Targets:
             )
         return self._labels(array, classes, name)
 
-    def _labels(self, labels: np.ndarray, classes: int, name: str) -> np.ndarray:
-        """The labels as int64; those outside 0 .. classes - 1 are refused."""
+    def _labels(self, labels: np.ndarray, classes: int, name: str) -> Checked:
+        """The labels, to be int64; those outside 0 .. classes - 1 are refused."""
         bad = ((labels < 0) | (labels >= classes)) & (labels != getattr(self.loss, "ignore_index", -1))
         if bad.any():
             count, where, place = first_bad(bad)
@@ -103,7 +105,7 @@ class Targets:
                 f"{name} holds {count} label{'s' if count > 1 else ''} outside 0 to {classes - 1}: the first, "
                 f"{labels[place]}, is in {where}. The model puts out {classes} scores{fix} give it one for each class"
             )
-        return labels.astype(np.int64)
+        return Checked(labels, LABELS)
 
     def _called(self) -> str:
         return self.loss.called if isinstance(self.loss, losses.Loss) else type(self.loss).__name__
@@ -206,8 +208,9 @@ def _with_samples(array: np.ndarray, name: str) -> np.ndarray:
 
 def _check_range(array: np.ndarray, name: str, loss: losses.Loss) -> None:
     """Probabilities lie between 0 and 1; NaN is left to ``floats``, which says where it is."""
-    bad = (array < 0) | (array > 1)
-    if bad.any():
+    outside: Callable[[np.ndarray], np.ndarray] = lambda part: (part < 0) | (part > 1)  # noqa: E731
+    if not every(array, lambda part: ~outside(part)):
+        bad = outside(array)
         count, where, place = first_bad(bad)
         fix = f": for labels -1 and 1 write ({variable(name)} + 1) / 2" if set(np.unique(array)) <= {-1, 1} else ""
         raise LabelError(

@@ -19,6 +19,7 @@ from nnkit.training.batches import Source
 from nnkit.training.callbacks import Callback
 from nnkit.training.divergence import broken_loss, broken_weights
 from nnkit.training.evaluation import Evaluation
+from nnkit.training.flow import LOOK_SECONDS, Flow
 from nnkit.training.history import History
 from nnkit.training.interrupt import Interrupts
 from nnkit.training.modes import training
@@ -30,7 +31,6 @@ from nnkit.training.weights import WeightSnapshot, first_not_finite
 
 __all__ = ["Trainer"]
 
-LOOK_SECONDS = 0.05
 SNAPSHOT_STEPS = 64
 
 
@@ -87,7 +87,7 @@ class Trainer:
         self._snapshot = WeightSnapshot(step.model)
         self._since_snapshot = 0
         self._snapshot_time = time.perf_counter()
-        self._chunk = 1
+        self._flow = Flow(step.model)
         for callback in self.callbacks:
             callback.set_trainer(self)
         self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
@@ -228,13 +228,13 @@ class Trainer:
         """The steps of an epoch after the first ``done``, and how many it then has."""
         last_look = time.perf_counter()
         self.runner.begin(epoch, done)
+        self._flow.begin()
         while not self.stop_training and self.runner.ready():
             if self._at_batches:
                 self._call("on_batch_begin", done)
             with self._moment_of_weights.writing():
-                before = time.perf_counter()  # waiting for those who predict is not the steps' time
-                ran = self.runner.run(self._most(done))
-                seconds = time.perf_counter() - before
+                ran = self._flow.run(self.runner, self._most(done))
+            self._flow.keep_up()
             done += ran
             self._since_snapshot += ran
             if self._at_batches:
@@ -243,7 +243,6 @@ class Trainer:
             if now - last_look >= LOOK_SECONDS:
                 self._look(epoch, done)
                 last_look = time.perf_counter()
-            self._chunk = self._next_chunk(ran, seconds)
             self._settle(epoch, done)
             if self._interrupts.pending:
                 self._call("on_settled", epoch, done)
@@ -256,7 +255,9 @@ class Trainer:
         """How many steps may run before someone wants to be called."""
         if self._at_batches:
             return 1
-        return min([self._chunk, *(c.settle_every - done % c.settle_every for c in self._settling if c.settle_every)])
+        return min(
+            [self._flow.chunk, *(c.settle_every - done % c.settle_every for c in self._settling if c.settle_every)]
+        )
 
     def _settle(self, epoch: int, done: int) -> None:
         """Call those who save the training within epochs, after a look whether it is still worth it."""
@@ -264,12 +265,6 @@ class Trainer:
             if callback.settle_every and done % callback.settle_every == 0:
                 self._look(epoch, done)
                 callback.on_settled(epoch, done)
-
-    def _next_chunk(self, ran: int, seconds: float) -> int:
-        """How many steps to run at once, so that a chunk takes about as long as the time between two looks."""
-        if ran < self._chunk and seconds < LOOK_SECONDS:
-            return self._chunk  # the epoch ended before the chunk did
-        return max(1, min(2 * self._chunk, int(ran * LOOK_SECONDS / max(seconds, 1e-9))))
 
     def _look(self, epoch: int, done: int, whole: bool = False) -> None:
         """Read the totals after ``done`` steps: still finite? Then keep the weights if it is time, and tell."""

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import math
 
-from nnkit import ops
 from nnkit.nn.module import Module
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
 __all__ = ["WeightSnapshot"]
-
-#: The largest finite value by dtype name; anything beyond, or NaN, fails the comparison without a warning.
-LARGEST = {
-    "bfloat16": 3.3895313892515355e38, "float16": 65504.0, "float32": 3.4028234663852886e38,
-    "float64": 1.7976931348623157e308,
-}  # fmt: skip
 
 
 class WeightSnapshot:
@@ -73,19 +66,9 @@ def first_not_finite(model: Module) -> str | None:
     return None
 
 
-def finite(tensor: Tensor) -> Tensor:
-    """Whether each element is neither NaN nor infinite: a boolean tensor of the same shape.
-
-    >>> import nnkit
-    >>> finite(nnkit.tensor([1.0, float("inf"), float("nan")])).tolist()
-    [True, False, False]
-    """
-    return ops.le(ops.abs(tensor), LARGEST[str(tensor.dtype)])
-
-
 def is_finite(tensor: Tensor) -> bool:
     """Whether all elements are finite, read on the host; integers always are. Needs no memory: NaN is passed on."""
-    if str(tensor.dtype) not in LARGEST or not tensor.numel():
+    if not tensor.is_floating_point() or not tensor.numel():
         return True
     values = tensor.detach()
     return math.isfinite(values.min().item()) and math.isfinite(values.max().item())

@@ -7,6 +7,8 @@ the wrong size is refused with a real status.
 
     fake = FakeLibrary()                                   give it where the library is expected
     fake.refuse(Epilogue.BIAS)                             no algorithm for this epilogue
+    fake.lack(DataType.R_16BF)                             nor for this type, on this GPU
+    fake.refuse_to_run(lambda named: named.number < 2)     of the algorithms that it names, not the first two
     fake.fail("cublasLtMatmul", Status.ALLOC_FAILED)       the next call of a function fails
     fake.products                                          what each product was
     fake.counts["cublasLtMatmulAlgoGetHeuristic"]          how often a function was called
@@ -49,6 +51,8 @@ SIZES: dict[str, dict[int, int]] = {
 POINTERS = (DescriptorAttribute.BIAS_POINTER, DescriptorAttribute.EPILOGUE_AUX_POINTER)
 WITH_AUX = {Epilogue.GELU_AUX, Epilogue.GELU_AUX_BIAS}
 WITH_BIAS = {Epilogue.BIAS, Epilogue.RELU_BIAS, Epilogue.GELU_BIAS, Epilogue.GELU_AUX_BIAS}
+#: How many algorithms the heuristic knows for a product.
+NAMED = 3
 #: Bits of mantissa that operands of float32 keep.
 MANTISSA = {ComputeType.COMPUTE_32F_FAST_TF32: 10, ComputeType.COMPUTE_32F_FAST_16BF: 7}
 
@@ -59,6 +63,15 @@ class Made(NamedTuple):
     kind: str
     arguments: tuple[int, ...]
     attributes: dict[int, int]
+
+
+class Named(NamedTuple):
+    """An algorithm that the heuristic named: for what, and its number among those that it named at once."""
+
+    number: int
+    epilogue: Epilogue
+    compute: ComputeType
+    type: DataType  # of A and B
 
 
 class Ran(NamedTuple):
@@ -73,6 +86,7 @@ class Ran(NamedTuple):
     stream: int
     workspace: int
     reductions: int | None  # the schemes that were allowed, where some were not
+    algorithm: int  # its number among those that the heuristic named
 
 
 class Refused(Exception):
@@ -87,19 +101,28 @@ class FakeLibrary:
         self.pause: Callable[[], None] = lambda: None
         self._algorithms: list[tuple[Any, ...]] = []
         self._refused: dict[int, str] = {}
-        self._lacking: frozenset[ComputeType] = frozenset()
+        self._lacking: frozenset[ComputeType | DataType] = frozenset()
+        self._refuses_to_run: Callable[[Named], bool] = lambda named: False
+        self._refusal = Status.NOT_SUPPORTED
         self._failures: dict[str, int] = {}
         for name, parameters in PARAMETERS.items():
             function = ctypes.CFUNCTYPE(RESULTS.get(name, ctypes.c_int), *parameters)
             setattr(self, name, function(self._counted(name)))
 
     def refuse(self, *epilogues: Epilogue, how: str = "status") -> None:
-        """The heuristic has nothing for these any more: by its status, by an empty list, or by the result's state."""
+        """The heuristic has nothing for these any more: by its status, by an empty list, or by the results' state.
+
+        "first state": only its first result cannot be used.
+        """
         self._refused |= dict.fromkeys(epilogues, how)
 
-    def lack(self, *computes: ComputeType) -> None:
-        """The GPU has no products in these compute types."""
-        self._lacking = frozenset(computes)
+    def lack(self, *types: ComputeType | DataType) -> None:
+        """The GPU has no products in these compute types, or of these types of operands."""
+        self._lacking = frozenset(types)
+
+    def refuse_to_run(self, test: Callable[[Named], bool], status: Status = Status.NOT_SUPPORTED) -> None:
+        """The heuristic names these algorithms, but they are not run: the call returns this status."""
+        self._refuses_to_run, self._refusal = test, status
 
     def fail(self, function: str, status: int) -> None:
         """The next call of the function does nothing and returns this status."""
@@ -157,22 +180,27 @@ class FakeLibrary:
     ) -> None:  # fmt: skip
         operation, settings = self.objects[descriptor].attributes, self.objects[preference].attributes
         layouts = [Layout(self.objects[pointer]) for pointer in (a, b, c, d)]
-        require(self.objects[handle].kind == "" and wanted == 1)
+        require(self.objects[handle].kind == "" and wanted > 0)
         self._check(self.objects[descriptor], layouts)
         how = self._refused.get(operation[DescriptorAttribute.EPILOGUE])
         require(how != "status", Status.NOT_SUPPORTED)
-        require(self.objects[descriptor].arguments[0] not in self._lacking, Status.NOT_SUPPORTED)
+        compute = self.objects[descriptor].arguments[0]
+        require(not self._lacking & {compute, layouts[0].type}, Status.NOT_SUPPORTED)
         alignments = [settings[PreferenceAttribute[f"MIN_ALIGNMENT_{name}_BYTES"]] for name in "ABCD"]
         for pointer in POINTERS:
             require(operation.get(pointer, 0) % min(alignments) == 0)
         fixed = {key: value for key, value in operation.items() if key not in POINTERS}
         workspace = settings[PreferenceAttribute.MAX_WORKSPACE_BYTES]
         reductions = settings.get(PreferenceAttribute.REDUCTION_SCHEME_MASK)
-        self._algorithms.append((descriptor, fixed, (a, b, c, d), alignments, workspace, reductions))
-        results[0].algorithm.data[0] = len(self._algorithms) - 1
-        results[0].workspace_size = workspace
-        results[0].state = Status.NOT_SUPPORTED if how == "state" else Status.SUCCESS
-        count[0] = 0 if how == "none" else 1
+        epilogue = Epilogue(operation[DescriptorAttribute.EPILOGUE])
+        for number in range(min(wanted, NAMED)):
+            named = Named(number, epilogue, ComputeType(compute), DataType(layouts[0].type))
+            self._algorithms.append((descriptor, fixed, (a, b, c, d), alignments, workspace, reductions, named))
+            results[number].algorithm.data[0] = len(self._algorithms) - 1
+            results[number].workspace_size = workspace
+            usable = how != "state" and (how != "first state" or number > 0)
+            results[number].state = Status.SUCCESS if usable else Status.NOT_SUPPORTED
+        count[0] = 0 if how == "none" else min(wanted, NAMED)
 
     def _check(self, descriptor: Made, layouts: list[Layout]) -> None:
         """What the library demands of types and sizes."""
@@ -194,6 +222,7 @@ class FakeLibrary:
         self, handle: int, descriptor: int, alpha: int, a: int, in_a: int, b: int, in_b: int, beta: int, c: int,
         in_c: int, d: int, in_d: int, algorithm: int, workspace: int, size: int, stream: int | None,
     ) -> None:  # fmt: skip
+        self._agree_to_run(algorithm)
         chosen = self._algorithms[Algorithm.from_address(algorithm).data[0]]
         operation = self.objects[descriptor].attributes
         fixed = {key: value for key, value in operation.items() if key not in POINTERS}
@@ -215,8 +244,12 @@ class FakeLibrary:
         out.at(d)[...] = self._epilogue(operation, out, right, result).astype(out.dtype)
         self.products.append(Ran(
             out.rows, out.columns, left.shape[2], out.batch, Epilogue(operation[DescriptorAttribute.EPILOGUE]),
-            ComputeType(compute), stream or 0, workspace, chosen[5],
+            ComputeType(compute), stream or 0, workspace, chosen[5], chosen[6].number,
         ))  # fmt: skip
+
+    def _agree_to_run(self, algorithm: int) -> None:
+        named = self._algorithms[Algorithm.from_address(algorithm).data[0]][6]
+        require(not self._refuses_to_run(named), self._refusal)
 
     def _epilogue(self, operation: dict[int, int], out: Layout, right: np.ndarray, result: np.ndarray) -> np.ndarray:
         epilogue = Epilogue(operation[DescriptorAttribute.EPILOGUE])

@@ -13,6 +13,7 @@ class StreamedLibrary(FakeLibrary):
     """A product runs when its stream comes to it, with the descriptor as it was when the product was asked for."""
 
     def _matmul(self, *arguments: Any) -> None:
+        self._agree_to_run(arguments[12])  # a refusal comes at once
         attributes, multiply = self.objects[arguments[1]].attributes, super()._matmul
         asked = dict(attributes)
 

@@ -14,9 +14,9 @@ from fake_cublaslt import FakeLibrary
 from host_blas import STREAM, array, blas_over, close, empty, exact, host_address, host_memory, run
 
 from nnkit.backends.cuda import blas as blas_module
-from nnkit.backends.cuda.blas import Blas
-from nnkit.backends.cuda.cublaslt import CublasError, CublasOutOfMemory, Epilogue, Status
-from nnkit.backends.cuda.plans import WORKSPACE
+from nnkit.backends.cuda.blas import PRECISIONS, Blas
+from nnkit.backends.cuda.cublaslt import ComputeType, CublasError, CublasOutOfMemory, DataType, Epilogue, Status
+from nnkit.backends.cuda.plans import WORKSPACE, Refused
 
 
 @pytest.fixture
@@ -163,6 +163,100 @@ def test_threads_share_a_workspace(fake: FakeLibrary) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(work, range(4))) == {host_address(allocated[0])}
     assert len(allocated) == 1
+
+
+# ---- what is refused when it is to run ------------------------------------------------------------------------------
+
+MATMUL = "cublasLtMatmul"
+
+
+@pytest.mark.parametrize("status", [Status.NOT_SUPPORTED, Status.INVALID_VALUE, Status.ARCH_MISMATCH])
+def test_of_the_algorithms_that_are_named_the_first_that_runs_is_taken_and_kept(
+    blas: Blas, fake: FakeLibrary, status: Status
+) -> None:
+    fake.refuse_to_run(lambda named: named.number < 2, status)
+    x, y, out = array((2, 1, 5, 3)), array((4, 3, 2), seed=1), empty((2, 4, 5, 2))
+    for calls in (4, 6):  # two products, and at first two refusals
+        run(blas.matmul(x, y, out))
+        close(out, exact(x) @ exact(y))
+        assert fake.counts[MATMUL] == calls
+    assert fake.counts[HEURISTIC] == 1 and {ran.algorithm for ran in fake.products} == {2}
+
+
+def test_a_named_algorithm_that_cannot_be_used_is_passed_over(blas: Blas, fake: FakeLibrary) -> None:
+    fake.refuse(Epilogue.DEFAULT, how="first state")
+    run(blas.matmul(X, Y, out := empty((6, 6))))
+    close(out, exact(X) @ exact(Y))
+    assert fake.products[-1].algorithm == 1 and fake.counts[MATMUL] == 1
+
+
+def test_another_failure_of_a_run_is_not_taken_for_a_refusal(blas: Blas, fake: FakeLibrary) -> None:
+    fake.fail(MATMUL, Status.EXECUTION_FAILED)
+    with pytest.raises(CublasError, match="EXECUTION_FAILED"):
+        run(blas.matmul(X, Y, empty((6, 6))))
+    run(blas.matmul(X, Y, empty((6, 6))))
+    assert fake.products[-1].algorithm == 0
+
+
+def test_a_plan_that_no_algorithm_runs_is_not_offered_again(blas: Blas, fake: FakeLibrary) -> None:
+    """Asked for anew, the product comes without the epilogue; where there is nothing plainer, as an error."""
+    x, w, b, out = array((5, 4)), array((8, 4), seed=1), array((8,), seed=2), empty((5, 8))
+    fake.refuse_to_run(lambda named: named.epilogue == Epilogue.BIAS)
+    first = blas.linear(x, w, b, "identity", None, out)
+    assert not isinstance(first, str) and first.done.bias
+    with pytest.raises(Refused, match=r"CUBLAS_STATUS_NOT_SUPPORTED: .* float32 \(5, 4\) times \(4, 8\)"):
+        first.run(STREAM)
+    product = run(blas.linear(x, w, b, "identity", None, out))
+    assert not product.done.bias and fake.products[-1].epilogue == Epilogue.DEFAULT
+    close(out, exact(x) @ exact(w).T)
+    fake.refuse_to_run(lambda named: True)
+    with pytest.raises(Refused):
+        product.run(STREAM)
+    asked = fake.counts[HEURISTIC]
+    for _ in range(2):
+        with pytest.raises(CublasError, match="AlgoGetHeuristic failed with CUBLAS_STATUS_NOT_SUPPORTED"):
+            blas.linear(x, w, b, "identity", None, out)
+    assert fake.counts[HEURISTIC] == asked, "what is known to be refused is not asked for"
+
+
+@pytest.mark.parametrize("precision, kind", [("high", "TF32"), ("medium", "bfloat16")])
+def test_rounded_operands_that_are_refused_at_the_run_are_kept_as_float32_with_one_warning(
+    blas: Blas, fake: FakeLibrary, precision: str, kind: str
+) -> None:
+    fake.refuse_to_run(lambda named: named.compute == PRECISIONS[precision])
+    product = blas.matmul(X, Y, out := empty((6, 6)), precision=precision)
+    with pytest.raises(Refused):
+        product.run(STREAM)
+    with pytest.warns(RuntimeWarning, match=f"no product in {kind} on this GPU for .*: float32") as told:
+        run(blas.matmul(X, Y, out, precision=precision))
+    assert len(told) == 1 and fake.products[-1].compute == ComputeType.COMPUTE_32F
+    close(out, exact(X) @ exact(Y))
+
+
+def test_threads_that_are_refused_an_algorithm_take_the_next_together(blas: Blas, fake: FakeLibrary) -> None:
+    fake.refuse_to_run(lambda named: named.number < 2)
+    fake.pause = lambda: time.sleep(1e-4)
+    barrier = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        out = empty((6, 6))
+        product = blas.matmul(X, Y, out)
+        barrier.wait(30)
+        run(product)
+        close(out, exact(X) @ exact(Y))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert {ran.algorithm for ran in fake.products} == {2}
+
+
+def test_whether_a_half_type_is_multiplied_is_asked_once_and_said_once(fake: FakeLibrary) -> None:
+    fake.lack(DataType.R_16BF)
+    blas = blas_over(fake)
+    assert blas.multiplies("float16")
+    with pytest.warns(RuntimeWarning, match="no product of bfloat16 on this GPU: .* as float32") as told:
+        assert not blas.multiplies("bfloat16") and not blas.multiplies("bfloat16")
+    assert len(told) == 1 and fake.counts[HEURISTIC] == 2
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------

@@ -177,6 +177,7 @@ COMPILED = [
 ]  # fmt: skip
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("step", COMPILED, ids=lambda step: step.source.name)
 def test_compiled(step: Step, architecture: str) -> None:

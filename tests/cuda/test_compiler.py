@@ -70,6 +70,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("source", [SOURCE, ALL_WORDS], ids=lambda source: source.name)
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", kernel_checks.ARCHITECTURES)
 def test_a_kernel_becomes_a_cubin_with_the_entry_of_its_name(source: Source, architecture: str) -> None:
     binary = kernel_checks.check_compiled(source, architecture)
@@ -80,17 +81,38 @@ def test_a_kernel_becomes_a_cubin_with_the_entry_of_its_name(source: Source, arc
         assert binary.registers > 0
 
 
-def test_ptx_is_written_for_every_driver_that_knows_the_gpu() -> None:
-    kernel_checks.need_compiler()
-    for architecture, version in compiler.PTX_VERSIONS.items():
-        ptx = compiler.ptx_of(SOURCE, architecture)
-        assert re.findall(r"^\.version (.*)$", ptx, re.MULTILINE) == [version]
-        assert "NumbaEnv" not in ptx
+#: The versions of PTX around those of the table.
+VERSIONS = (
+    "6.2", "6.3", "6.5", "7.0", "7.1", "7.3", "7.4", "7.7", "7.8", "8.5", "8.6", "8.7", "8.8", "9.0", "9.3", "9.4",
+)  # fmt: skip
 
 
-def test_ptx_of_an_unknown_architecture_keeps_its_version() -> None:
+@pytest.mark.parametrize("architecture", compiler.PTX_VERSIONS)
+def test_ptx_is_written_for_every_driver_that_knows_the_gpu(architecture: str) -> None:
+    version = compiler.PTX_VERSIONS[architecture]
+    ptx = kernel_checks.ptx_of(ALL_WORDS, architecture)
+    if f".target {architecture}" not in ptx:
+        pytest.skip(f"this compiler does not know {architecture}")
+    assert re.findall(r"^\.version (.*)$", ptx, re.MULTILINE) == [version]
+    assert "NumbaEnv" not in ptx
+    nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink")
+    try:
+        code, _ = compiler._nvjitlink(ptx, architecture)
+    except (RuntimeError, nvjitlink.nvJitLinkError) as error:
+        pytest.skip(f"this assembler does not know {architecture}, or is not installed: {error}")
+    assert code.startswith(b"\x7fELF")
+    older = VERSIONS[VERSIONS.index(version) - 1]
+    if architecture != "sm_75":  # the assembler's own oldest: it does not look
+        with pytest.raises(nvjitlink.nvJitLinkError):
+            compiler._nvjitlink(ptx.replace(f".version {version}", f".version {older}"), architecture)
+
+
+def test_ptx_for_a_gpu_newer_than_the_compiler_is_of_the_newest_that_it_knows() -> None:
     kernel_checks.need_compiler()
-    assert re.search(r"^\.version \d+\.\d+$", compiler.ptx_of(SOURCE, "sm_100"), re.MULTILINE)
+    ptx = compiler.ptx_of(SOURCE, "sm_999")
+    target = re.findall(r"^\.target (sm_\d+)", ptx, re.MULTILINE)[0]
+    assert target != "sm_999"
+    assert re.findall(r"^\.version (.*)$", ptx, re.MULTILINE) == [compiler.PTX_VERSIONS.get(target)]
 
 
 @pytest.mark.parametrize("assemble", compiler.ASSEMBLERS, ids=lambda assemble: assemble.__name__)

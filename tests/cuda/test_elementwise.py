@@ -270,6 +270,7 @@ def test_no_two_kernels_share_a_name() -> None:
 # ---- compiled -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_every_formula_compiles(formula: str, architecture: str) -> None:
@@ -300,6 +301,7 @@ BROAD = {
 
 
 @pytest.mark.parametrize("name", BROAD)
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kind_of_shape_compiles(name: str, architecture: str) -> None:
     kernel_checks.check_compiled(map_kernel(*BROAD[name]), architecture)

@@ -82,6 +82,14 @@ CAUSES: dict[str, tuple[Callable[[Machine], None], str]] = {
         "running a kernel failed: cuda failed while launching map_relu_float32_to_float32_f: "
         "CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available for execution on the device",
     ),
+    "no stream for recording": (
+        failing("cudaStreamCreateWithFlags", "cudaErrorInvalidValue"),
+        "recording and replaying failed: cuda failed while running recorder: cudaErrorInvalidValue: invalid argument",
+    ),
+    "graphs fail": (
+        failing("cudaGraphLaunch", "cudaErrorInvalidValue"),
+        "recording and replaying failed: cuda:0 failed while replaying a program: cudaErrorInvalidValue: invalid",
+    ),
     "computes wrongly": (
         lambda machine: setattr(sys.modules["cupy"], "matmul", lambda x, y, **options: (x * 1.01) @ y),
         "it computes wrong numbers (a matrix product differs from NumPy's); check driver and hardware",

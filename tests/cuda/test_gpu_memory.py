@@ -65,11 +65,11 @@ def test_out_of_memory_names_what_was_asked_and_what_is_free(memory: Any) -> Non
 
 def test_a_reference_body_that_runs_out_of_memory_says_the_same(memory: Any, gpu: Machine) -> None:
     backend = registry.get("cuda")
-    x, out = backend.zeros((200, 200), "float32"), backend.empty((200, 200), "float32")
+    x, out = backend.zeros((200, 200), "float32"), backend.empty((200, 200), "float64")
     memory.release()
     gpu.memory_size = gpu.used[0]
     with pytest.raises(DeviceOutOfMemory, match=r"cuda is out of memory: 1\.00 KiB were asked for, 0 bytes of"):
-        backend.softmax(backend.permute(x, (1, 0)), False, out)  # strided: there is no kernel for it
+        backend.softmax(x, False, out)  # of two types: there is no kernel for it
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,24 @@ def test_every_batch_arrives_whatever_runs_when(late: str, own_stream: bool, gpu
     assert np.array_equal(seen.get(), order)
     whole = sum(np.pad(data[part].ravel(), (0, 1200 - 4 * len(part))) for part in parts)
     np.testing.assert_allclose(total.get(), whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("layout", ["another type", "Fortran's order", "every second", "big-endian", "unaligned"])
+def test_batches_have_the_type_asked_for_whatever_the_source(layout: str, late: str, gpu: Machine) -> None:
+    from nnkit.backends.cuda.memory import HostStream
+
+    gpu.late = LATE[late]
+    data = np.random.default_rng(0).normal(size=(500, 4))
+    source = {
+        "another type": data, "Fortran's order": np.asfortranarray(data.astype(np.float32)),
+        "every second": np.repeat(data.astype(np.float32), 2, axis=1)[:, ::2], "big-endian": data.astype(">f4"),
+        "unaligned": np.frombuffer(b"x" + data.astype(np.float32).tobytes(), np.float32, offset=1).reshape(500, 4),
+    }[layout]  # fmt: skip
+    order = np.random.default_rng(1).permutation(500)
+    stream = HostStream([source], rows=60, types=[np.dtype(np.float32)])
+    found = [x.get() for (x,) in stream.batches([order[start : start + 60] for start in range(0, 500, 60)])]
+    np.testing.assert_array_equal(np.concatenate(found), data.astype(np.float32)[order], strict=True)
 
 
 def add_to(total: Any, x: Any) -> None:

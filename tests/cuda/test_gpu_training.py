@@ -1,6 +1,8 @@
-"""Training on a pretended GPU where the default device is the CPU; and where a batch is too large for the GPU."""
+"""Training on a pretended GPU: with the CPU as default device, batches too large for it, and how data get there."""
 
 from __future__ import annotations
+
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from stand_in.machine import Machine
 import nnkit
 from nnkit import nn, optim
 from nnkit.backends.errors import DeviceOutOfMemory
+from nnkit.nn import losses
+from nnkit.training.door import Door
 
 
 def test_a_step_without_arguments_is_recorded_on_the_device_of_its_model(device: str) -> None:
@@ -47,11 +51,12 @@ def test_a_batch_that_does_not_fit_names_one_that_does(device: str, whole_gpu: M
     assert 0 < caught.value.largest_batch < 512
 
 
+@pytest.mark.parametrize("source", ["float32", "float64", ">f4"])
 @pytest.mark.parametrize("late", [set(), {"copy"}, {"copy", "kernel"}], ids=["at once", "late copies", "both late"])
 def test_streamed_data_train_the_same_on_the_second_gpu(
-    late: set[str], device: str, whole_gpu: Machine, monkeypatch: pytest.MonkeyPatch
+    late: set[str], source: str, device: str, whole_gpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = np.random.default_rng(0).normal(size=(96, 8)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(96, 8)).astype(np.float32).astype(source)
     nnkit.set_default_device("cpu")
 
     def learned(place: str) -> list[list[float]]:
@@ -70,3 +75,24 @@ def test_streamed_data_train_the_same_on_the_second_gpu(
                 np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     finally:
         whole_gpu.late = set()
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+@pytest.mark.parametrize("source", ["float32", "float64", ">f4", "int64"])
+def test_checking_data_copies_none_of_them(source: str, loss: str, device: str) -> None:
+    """From the arguments of ``fit`` to the device: beyond the user's arrays the host holds a piece, and the buffers."""
+    x, y = np.ones((2048, 2048), source).T, np.ones((4096, 2048), source)[::2]
+    door = Door(nn.Identity(), losses.get(loss))
+    door.move(door.checked(x[:2], y[:2]))
+    tracemalloc.start()
+    try:
+        data = door.checked(x, y)
+        checking = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        batch = door.move(data)
+        moving = tracemalloc.get_traced_memory()[1] - batch.x.array.nbytes - batch.y.array.nbytes
+    finally:
+        tracemalloc.stop()
+    assert (batch.x.device.name, batch.x.dtype, batch.y.dtype) == ("cuda", "float32", "float32")
+    assert batch.x.array.nbytes == 16 << 20 and checking < (9 << 20) and moving < (17 << 20)
+    assert (batch.x.numpy() == 1).all() and (batch.y.numpy() == 1).all()

@@ -12,6 +12,7 @@ import stand_in
 
 from nnkit import backends
 from nnkit.backends import PRIMITIVES, Backend
+from nnkit.backends.errors import DeviceFault
 
 
 def arrays(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[Any]:
@@ -89,10 +90,16 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: elementwise().map("relu", [one(SMALL, INT)], [one(SMALL, INT)]), "element types int64"
     ),
     "a strided input": (
-        lambda: elementwise().map("relu", [one((66,))[::2]], arrays(SMALL)), "an input is strided"
+        lambda: elementwise().map("relu", [one((66,))[::2]], arrays(SMALL)),
+        "copy_strided_4_1 1 + map_relu_float32_to_float32_f 1",
     ),
     "a strided output": (
-        lambda: elementwise().map("relu", arrays(SMALL), [one((66,))[::2]]), "an output is not contiguous, or empty"
+        lambda: elementwise().map("relu", arrays(SMALL), [one((66,))[::2]]),
+        "map_relu_float32_to_float32_f 1 + copy_strided_4_1 1",
+    ),
+    "a row and a column": (
+        lambda: elementwise().map("add", arrays((3, 1, 4), (5, 1)), [one((3, 5, 4))]),
+        "copy_strided_4_3 1 + copy_strided_4_3 1 + map_add_float32_float32_to_float32_ff 1",
     ),
     "an unknown type": (
         lambda: elementwise().map("add", [one(SMALL, np.int16)] * 2, [one(SMALL, np.int16)]), "element types int16"
@@ -106,7 +113,22 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "copy": (lambda: moves().copy(one(SMALL), one(SMALL)), "map_identity_float32_to_float32_f 1"),
     "large copy": (lambda: moves().copy(one(LARGE), one(LARGE)), "copy of memory"),
     "copy of any type": (lambda: moves().copy(one(SMALL, np.int16), one(SMALL, np.int16)), "copy of memory"),
+    "copy of a column": (lambda: moves().copy(one((33, 3))[:, 1:2], one((33, 1))), "copy_rows_word 1"),
+    "copy into columns": (lambda: moves().copy(one((33, 8)), one((33, 24))[:, 8:16]), "copy_rows_quad 1"),
+    "copy from rows into rows": (
+        lambda: moves().copy(one((2, 9, 5), BOOL)[:, 2:4], one((2, 4, 5), BOOL)[:, :2]), "copy_rows_byte 1"
+    ),
+    "copy of rows of two lengths": (
+        lambda: moves().copy(one((4, 6, 2))[:, :2], one((4, 2, 3))[..., :2]), "copy_strided_4_3 1"
+    ),
+    "copy of what is turned": (lambda: moves().copy(one((3, 4)).T, one((4, 3))), "copy_strided_4_2 1"),
+    "copy from behind": (lambda: moves().copy(one((3, 4))[::-1], one((3, 4))), "copy_strided_4_2 1"),
     "copy to booleans": (lambda: moves().copy(one(SMALL), one(SMALL, BOOL)), "a conversion to booleans"),
+    "copy of a transpose": (lambda: moves().copy(one((5, 7)).T, one((7, 5))[::-1]), "copy_strided_4_2 1"),
+    "copy into another type, strided": (
+        lambda: moves().copy(one((33, 1)), one((33, 2), np.float64)[:, 1:]),
+        "map_identity_float32_to_float64_f 1 + copy_strided_8_1 1",
+    ),
     "copy into itself": (lambda: (lambda x: moves().copy(x[1:], x[:-1]))(one(SMALL)), "the arrays overlap"),
     "rows of bytes": (
         lambda: moves().take_rows(one((5, 3), np.uint8), one((2,), INT), one((2, 3), np.uint8)), "take_rows_byte 1"
@@ -127,11 +149,12 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         "sum_long_rows_float32_float32 8 + sum_rows8_float32_float32 1",
     ),
     "axes that are no neighbours": (
-        lambda: launches().reduce("sum", one((2, 3, 4)), (0, 2), one((3,))), "the reduced axes are not neighbours"
+        lambda: launches().reduce("sum", one((2, 3, 4)), (0, 2), one((3,))),
+        "copy_strided_4_3 1 + sum_rows8_float32_float32 1",
     ),
     "labels of int32": (
         lambda: launches().cross_entropy(one((4, 3)), one((4,), np.int32), None, one((4,)), one((4, 3))),
-        "labels that are not contiguous int64",
+        "labels that are not int64",
     ),
     "a gradient over its logits": (
         lambda: (lambda z: launches().cross_entropy(z, one((4,), INT), None, one((4,)), z))(one((4, 3))),
@@ -175,7 +198,7 @@ def test_launches_have_the_signature_of_their_primitive(device: str) -> None:
 
 
 def test_a_decision_is_made_once(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = arrays((7, 5), (7, 5))
+    x, y = arrays((5, 5), (5, 5))
     decided: list[str] = []
     choose = elementwise()._choose
     monkeypatch.setattr(elementwise(), "_choices", {})
@@ -216,6 +239,28 @@ def test_a_machine_without_a_compiler_says_so_once_and_computes_nevertheless(
             backend.map(formula, (x,), (out,))
             assert backend.to_numpy(out).tolist() == expected
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("written", ["ptx", "cubin"])
+def test_a_driver_that_does_not_take_the_ptx_is_told_with_the_remedy(
+    written: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a cubin it is another matter: that is a fault."""
+    from nnkit.backends.cuda import modules
+
+    monkeypatch.setattr(modules, "compile", lambda *given: stand_in.compile_source(*given)._replace(format=written))
+    monkeypatch.setattr(modules, "_functions", {})
+    monkeypatch.setattr(modules, "_missing", [])
+    backend = backends.get(device)
+    x, out = backend.asarray([-1.0, 2.0], np.float32), backend.empty((2,), np.float32)
+    stand_in.fail("cuModuleLoadData", error="CUDA_ERROR_UNSUPPORTED_PTX_VERSION")
+    if written == "cubin":
+        with pytest.raises(DeviceFault, match="CUDA_ERROR_UNSUPPORTED_PTX_VERSION"):
+            backend.map("relu", (x,), (out,))
+        return
+    with pytest.warns(modules.KernelsMissing, match=r"knows sm_90, and .* \(CUDA_ERROR_UNSUPPORTED.*nvidia-nvjitlink"):
+        backend.map("relu", (x,), (out,))
+    assert backend.to_numpy(out).tolist() == [0.0, 2.0]
 
 
 def test_weights_are_not_added_to_twice_where_the_kernel_of_a_chain_is_missing(

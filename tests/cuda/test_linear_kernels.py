@@ -191,6 +191,7 @@ COMPILED = [
 ]  # fmt: skip
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("source", COMPILED, ids=lambda source: source.name)
 def test_compiled(source: Source, architecture: str) -> None:

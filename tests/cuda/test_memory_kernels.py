@@ -11,6 +11,7 @@ from kernel_checks import ARCHITECTURES, SIZES, results, stored_as
 
 from nnkit import backends
 from nnkit.kernels.cuda import memory
+from nnkit.kernels.cuda import strided as strided_kernels
 from nnkit.kernels.cuda.compiler import Source
 
 REFERENCE = backends.get("numpy")
@@ -49,6 +50,20 @@ COUNTS = (0, 1, 31, 33)
 def units(array: np.ndarray, unit: str) -> np.ndarray:
     """An array as the kernel of a unit sees it."""
     return array.reshape(-1).view(memory.UNITS[unit])
+
+
+@pytest.mark.parametrize(("unit", "dtype", "elements"), ROWS)
+def test_copy_rows(unit: str, dtype: str, elements: int) -> None:
+    """Four units lie between the rows of one side, none or eight between those of the other."""
+    size = UNIT_BYTES[unit]
+    for M, (left, right) in ((M, gaps) for M in COUNTS for gaps in ((4, 0), (0, 8))):
+        width = np.dtype(stored_as(dtype)).itemsize * elements
+        x = np.random.default_rng(M).integers(0, 256, (M, width + left * size), np.uint8)
+        out = np.zeros((M, width + right * size), np.uint8)
+        given = [units(x, unit), x.shape[1] // size, units(out, unit), out.shape[1] // size, M, width // size]
+        (found,) = results(memory.copy_rows_kernel(unit), max(memory.take_grid(M, width // size), 1), given, [2])
+        out[:, :width] = x[:, :width]
+        assert found.tobytes() == out.tobytes()
 
 
 @pytest.mark.parametrize(("unit", "dtype", "elements"), ROWS)
@@ -129,6 +144,7 @@ def test_next_key() -> None:
 
 KERNELS: tuple[Source, ...] = (
     *(memory.fill_kernel(dtype, wide) for dtype, wide in zip(TYPES, (True, False) * 3, strict=True)),
+    *map(memory.copy_rows_kernel, memory.UNITS),
     *map(memory.take_rows_kernel, memory.UNITS),
     *map(memory.take_batch_kernel, memory.UNITS),
     *map(memory.add_rows_kernel, ("float32", "float64", "bfloat16")),
@@ -137,6 +153,48 @@ KERNELS: tuple[Source, ...] = (
 
 
 @pytest.mark.parametrize("source", KERNELS, ids=lambda source: source.name)
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles(source: Source, architecture: str) -> None:
     kernel_checks.check_compiled(source, architecture)
+
+
+# ---- arrays that lie in any regular way -----------------------------------------------------------------------------
+
+#: x's and y's shape, and the view of each that is copied from and to.
+VIEWS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Any, Any]] = {
+    "in order": ((33,), (33,), lambda x: x, lambda y: y),
+    "a transpose": ((5, 7), (7, 5), lambda x: x.T, lambda y: y),
+    "into a transpose": ((5, 7), (7, 5), lambda x: x, lambda y: y.T),
+    "a column": ((33, 3), (33, 2), lambda x: x[:, 1], lambda y: y[:, 0]),
+    "repeated": ((3, 1, 4), (3, 5, 4), lambda x: x, lambda y: y),
+    "one element": ((1,), (6, 7), lambda x: x[0], lambda y: y[::2, 1::3]),
+    "backwards": ((9, 5), (9, 5), lambda x: x[::-1, ::-2], lambda y: y[:, :3]),
+    "into one that runs backwards": ((9, 5), (9, 5), lambda x: x[:, ::-1], lambda y: y[::-1]),
+    "axes that merge": ((2, 3, 4, 5), (6, 4, 5, 1), lambda x: x.reshape(6, 4, 5, 1), lambda y: y),
+    "four axes turned": ((2, 3, 4, 5), (5, 3, 4, 2), lambda x: x.transpose(3, 1, 2, 0), lambda y: y),
+}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "bfloat16", "float32", "int32", "float64"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_copies_between_arrays_that_do_not_lie_in_order(name: str, dtype: str, device: str) -> None:
+    from nnkit.backends.cuda import strided
+
+    given, wanted, of_x, of_y = VIEWS[name]
+    backend, kind = backends.get(device), stored_as(dtype)
+    host, other = (np.arange(np.prod(shape)).reshape(shape).astype(kind) for shape in (given, wanted))
+    x, y = backend.asarray(host), backend.asarray(other)
+    of_y(other)[...] = of_x(host)
+    work = strided.copy(of_x(x), of_y(y))
+    assert not isinstance(work, str), work
+    work.run()
+    np.testing.assert_array_equal(backend.to_numpy(y), other)
+    assert backend.to_numpy(x).tobytes() == host.tobytes()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("itemsize", strided_kernels.UNITS)
+def test_strided_copies_compile(itemsize: int, architecture: str) -> None:
+    for axes in (1, 3, strided_kernels.MOST_AXES):
+        kernel_checks.check_compiled(strided_kernels.strided_kernel(itemsize, axes), architecture)

@@ -99,6 +99,7 @@ KERNELS: tuple[Source, ...] = (
 
 
 @pytest.mark.parametrize("source", KERNELS, ids=lambda source: source.name)
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles(source: Source, architecture: str) -> None:
     kernel_checks.check_compiled(source, architecture)

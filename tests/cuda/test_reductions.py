@@ -180,6 +180,7 @@ COMPILED = [("sum", "float32", SHORT), ("sum", "float32", LONG), ("sum", "float3
             ("sum", "bfloat16", COLUMNS), ("all", "bool", SHORT)]  # fmt: skip
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(("kind", "dtype", "shape"), COMPILED, ids=str)
 def test_compiled(kind: str, dtype: str, shape: tuple[int, int, int], architecture: str) -> None:
@@ -187,6 +188,7 @@ def test_compiled(kind: str, dtype: str, shape: tuple[int, int, int], architectu
         kernel_checks.check_compiled(step.source, architecture)
 
 
+@pytest.mark.compiles
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(("dtype", "K"), [("float32", 1000), ("int64", 10)])
 def test_positions_compiled(dtype: str, K: int, architecture: str) -> None:

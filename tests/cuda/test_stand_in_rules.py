@@ -130,6 +130,35 @@ def test_late_copies_run_when_somebody_waits(cupy: Any) -> None:
     assert event.done
 
 
+@pytest.mark.parametrize("late", [set(), {"copy", "kernel"}], ids=["at once", "late"])
+def test_work_takes_its_time_and_only_who_waits_is_late(late: set[str], cupy: Any) -> None:
+    clock, MACHINE.late = MACHINE.clock, late
+    clock.durations["kernel"] = 2.0
+    one, two = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
+    begin, end, other, untimed = *(cupy.cuda.Event() for _ in range(3)), cupy.cuda.Event(disable_timing=True)
+    x = cupy.zeros(4)
+    begin.record(one)
+    for _ in range(3):
+        x.data.memset_async(0, 32, one)
+    for event in (end, untimed):
+        event.record(one)
+    two.wait_event(end)
+    x.data.memset_async(1, 32, two)
+    other.record(two)
+    assert clock.now < 1.0 and not end.done and not one.done and 7.9 < clock.most_ahead < 8.1
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="cudaErrorNotReady"):
+        cupy.cuda.get_elapsed_time(begin, end)
+    rung: list[float] = []
+    clock.at(6.5, lambda: rung.append(clock.now))
+    end.synchronize()
+    assert 6.0 < clock.now < 6.1 and end.done and not other.done and not rung
+    assert 5990.0 < cupy.cuda.get_elapsed_time(begin, end) < 6010.0
+    two.synchronize()
+    assert 8.0 < clock.now < 8.1 and rung and other.done
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="cudaErrorInvalidResourceHandle"):
+        cupy.cuda.get_elapsed_time(begin, untimed)
+
+
 def test_who_waits_for_an_event_waits_for_where_it_was_recorded_then(cupy: Any) -> None:
     MACHINE.late = {"kernel"}
     one, two, event = *(cupy.cuda.Stream(non_blocking=True) for _ in range(2)), cupy.cuda.Event()

@@ -7,7 +7,9 @@ captures, pools by stream, streams that run in order and no sooner than they mus
     fail("cudaMalloc", at=3, error="cudaErrorMemoryAllocation")   the third call from now on raises the real error
     poison("cudaErrorIllegalAddress")                             a kernel went wrong: every later call says so
     machine.memory_size = 1 << 20; machine.device_count = 0; machine.driver_version = 12040 ...
+    machine.nvrtc = False                                         no kernel of CuPy's own can be compiled
     machine.late = {"copy", "kernel"}                             streams put these off as long as they may
+    machine.clock.durations["graph"] = 0.01                       what takes how long, in the clock's virtual seconds
     machine.counts["cudaMalloc"]; machine.counts["kernel NAME"]   what was called
     threads("shuffled", seed=1)                                   the emulator's schedule
     compile_source(source, architecture)                          stands in for the compiler: put it where

@@ -144,6 +144,7 @@ class ndarray:
         machine.call("cudaMemcpyAsync")
         host = self._host
         queues.submit(queues.state_of(at.ptr), "memcpy", "now", lambda: np.copyto(host, arr))
+        queues.await_stream(queues.state_of(at.ptr))
 
     def item(self) -> Any:
         return self.get().item()
@@ -320,6 +321,8 @@ def _devices(values: Any) -> list[ndarray]:
 
 
 def _launched(name: str) -> None:
+    if not machine.nvrtc:
+        raise ImportError('Failure finding "libnvrtc.so.13": No such file: libnvrtc.so.13')
     if name not in machine.compiled:
         machine.call("nvrtcCompileProgram")
         machine.compiled.add(name)

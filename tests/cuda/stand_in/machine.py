@@ -14,6 +14,7 @@ from collections import Counter
 
 import numpy as np
 
+from .clock import CALL, Clock
 from .errors import STICKY, CUDADriverError, CUDARuntimeError, named
 
 #: Calls that tell about the machine and work also when nothing else does; and those that ask no device.
@@ -40,7 +41,9 @@ class Machine:
         self.capability = (9, 0)
         self.driver_version, self.runtime_version = 13000, 13020
         self.late: set[str] = set()  # of "copy" (host and device) and "kernel": what streams do only when they must
+        self.nvrtc = True  # False: no kernel of CuPy's own runs, what only fills or copies elements included
         self.per_thread = False  # CUPY_CUDA_PER_THREAD_DEFAULT_STREAM=1
+        self.clock = Clock()
         self.counts: Counter[str] = Counter()
         self.faults: list[tuple[str, int, int, Exception]] = []
         self.poison: int | None = None
@@ -58,6 +61,7 @@ class Machine:
     def call(self, name: str, driver: bool = False) -> None:
         """Count a call, and raise what is to go wrong with it."""
         self.counts[name] += 1
+        self.clock.wait(self.clock.now + CALL)
         error = CUDADriverError if driver else CUDARuntimeError
         for wanted, first, last, fault in self.faults:
             if wanted == name and first <= self.counts[name] <= last:

@@ -45,6 +45,7 @@ class State:
         self.non_blocking = non_blocking
         self.priority = priority
         self.queue: list[Operation] = []
+        self.until = 0.0  # the clock's time when it has done what it was given
         self.lock = threading.RLock()
         self.draining = False
         self.capture: Capture | None = None
@@ -57,13 +58,17 @@ class EventState:
         self.pending: tuple[State, Operation] | None = None
         self.capture: Capture | None = None
         self.source: State | None = None
+        self.timed = True
+        self.time = 0.0
 
     def done(self) -> bool:
-        return self.pending is None or self.pending[1] not in self.pending[0].queue
+        reached = self.pending is None or self.pending[1] not in self.pending[0].queue
+        return reached and self.time <= machine.clock.now
 
     def finish(self) -> None:
         """Run what came before the event."""
         reach(self.pending)
+        machine.clock.wait(self.time)
 
 
 def reach(place: tuple[State, Operation] | None) -> None:
@@ -77,6 +82,7 @@ streams: dict[int, State] = {}
 events: dict[int, EventState] = {}
 defaults: dict[int, State] = {}
 of_threads: list[State] = []
+gone: list[State] = []  # destroyed, with something left to do
 
 
 class Current(threading.local):
@@ -94,6 +100,7 @@ def reset() -> None:
     for table in (streams, events, defaults):
         table.clear()
     of_threads.clear()
+    gone.clear()
     current.__init__()
 
 
@@ -124,7 +131,7 @@ def current_state() -> State:
 
 
 def _blocking_streams(device: int) -> list[State]:
-    return [s for s in [*streams.values(), *of_threads] if s.device == device and not s.non_blocking]
+    return [s for s in [*streams.values(), *of_threads, *gone] if s.device == device and not s.non_blocking]
 
 
 def _is_default(state: State) -> bool:
@@ -145,15 +152,16 @@ def drain(state: State) -> None:
 
 
 def drain_device(device: int) -> None:
-    """Run all that any stream of a device was given."""
-    for state in [*streams.values(), *defaults.values(), *of_threads]:
+    """Wait until all is done that any stream of a device was given."""
+    for state in [*streams.values(), *defaults.values(), *of_threads, *gone]:
         if state.device == device:
-            drain(state)
+            await_stream(state)
+    gone[:] = [state for state in gone if state.queue]
 
 
 def busy(device: int) -> bool:
     """Whether a stream of the device still has something to do, or captures."""
-    states = [*streams.values(), *defaults.values(), *of_threads]
+    states = [*streams.values(), *defaults.values(), *of_threads, *gone]
     return any(s.device == device and (s.queue or s.draining or s.capture is not None) for s in states)
 
 
@@ -168,11 +176,23 @@ def submit(state: State, name: str, kind: str, run: Operation, ranges: tuple[tup
             capture.joined[state] = False
         return
     wait_for_default(state)
+    spend(state, kind)
     if kind in machine.late:
         state.queue.append(run)
     else:
         drain(state)
         run()
+
+
+def spend(state: State, kind: str) -> None:
+    """Let a stream be at work for as long as work of that kind takes."""
+    state.until = machine.clock.spend(state.until, kind)
+
+
+def await_stream(state: State) -> None:
+    """The host waits until a stream has done what it was given."""
+    drain(state)
+    machine.clock.wait(state.until)
 
 
 def wait_for_default(state: State) -> None:
@@ -183,8 +203,10 @@ def wait_for_default(state: State) -> None:
                 other.capture.invalid = True
                 raise CUDARuntimeError(906)
             drain(other)
+            state.until = max(state.until, other.until)
     elif not state.non_blocking and state.device in defaults:
         drain(defaults[state.device])
+        state.until = max(state.until, defaults[state.device].until)
 
 
 def refuse_capture(state: State) -> None:
@@ -214,6 +236,7 @@ def record_event(event: int, stream: int) -> None:
     machine.call("cudaEventRecord")
     state, place = state_of(stream), event_of(event)
     place.capture, place.source, place.pending = state.capture, state, None
+    place.time = max(state.until, machine.clock.now)
     if state.capture is None and state.queue:
 
         def reached() -> None:
@@ -237,6 +260,7 @@ def wait_event(stream: int, event: int) -> None:
             state.capture.invalid = True
             raise CUDARuntimeError(905)
     elif not place.done():
+        state.until = max(state.until, place.time)
         there = place.pending  # the event may be recorded anew before the stream comes to wait for it
         state.queue.append(lambda: reach(there))
 
@@ -246,7 +270,7 @@ def synchronize_stream(handle: int) -> None:
     state = state_of(handle)
     refuse_capture(state)
     wait_for_default(state)
-    drain(state)
+    await_stream(state)
 
 
 def synchronize_device() -> None:

@@ -124,6 +124,7 @@ def memcpy(dst: int, src: int, size: int, kind: int) -> None:
     queues.refuse_capture(queues.state_of(0))
     state = queues.state_of(0)
     queues.submit(state, "memcpy", "now", _copy(dst, src, size))
+    queues.await_stream(state)
 
 
 def memcpyAsync(dst: int, src: int, size: int, kind: int, stream: int) -> None:
@@ -135,6 +136,8 @@ def memcpyAsync(dst: int, src: int, size: int, kind: int, stream: int) -> None:
         queues.refuse_capture(state)
     ranges = tuple((at, size) for at in (dst, src) if at not in pageable)
     queues.submit(state, "memcpy", "now" if pageable else _kind(dst, src), _copy(dst, src, size), ranges)
+    if pageable:
+        queues.await_stream(state)
 
 
 def _kind(dst: int, src: int) -> str:

@@ -21,6 +21,7 @@ class Event:
         machine.call("cudaEventCreateWithFlags")
         self.ptr = next(queues.handles)
         queues.events[self.ptr] = queues.EventState()
+        queues.events[self.ptr].timed = not disable_timing
         weakref.finalize(self, queues.events.pop, self.ptr, None)
 
     @property
@@ -44,9 +45,14 @@ class Event:
 
 
 def get_elapsed_time(start_event: Event, end_event: Event) -> float:
-    """Milliseconds; always 1, for nothing here has a speed."""
+    """Milliseconds of the stand-in's clock."""
     machine.call("cudaEventElapsedTime")
-    return 1.0
+    start, end = (queues.event_of(event.ptr) for event in (start_event, end_event))
+    if not (start.timed and end.timed):
+        raise CUDARuntimeError(400)
+    if not (start.done() and end.done()):
+        raise CUDARuntimeError(600)
+    return (end.time - start.time) * 1000.0
 
 
 class _BaseStream:
@@ -93,7 +99,7 @@ class _BaseStream:
         if state.capture is not None:
             state.capture.invalid = True
             return False
-        return not state.queue
+        return not state.queue and state.until <= machine.clock.now
 
     def synchronize(self) -> None:
         queues.synchronize_stream(self.ptr)
@@ -177,8 +183,8 @@ Stream.ptds = Stream(ptds=True)
 
 def _destroy(handle: int) -> None:
     state = queues.streams.pop(handle, None)
-    if state is not None:
-        queues.drain(state)  # what it was given is done nevertheless
+    if state is not None and state.queue:
+        queues.gone.append(state)  # nobody waits for it, but what it was given is done nevertheless
 
 
 class ExternalStream(_BaseStream):
@@ -216,6 +222,7 @@ class Graph:
         state = queues.state_of((get_current_stream() if stream is None else stream).ptr)
         for node in self._nodes:
             queues.submit(state, node.name, node.kind, queues.checked(node), node.ranges)
+        queues.spend(state, "graph")
 
     def upload(self, stream: Any = None) -> None:
         machine.call("cudaGraphUpload")
