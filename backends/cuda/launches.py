@@ -53,7 +53,14 @@ def reduce(kind: str, x: Array, axes: tuple[int, ...], out: Array) -> Work | str
     (x,), before = in_order(x)
     if not x.flags.c_contiguous:
         return why_not(x)
-    return after(before, _planned(reductions.reduce_plan(kind, STORED[x.dtype], *around(axes, x.shape)), x, out))
+    A, K, B = around(axes, x.shape)
+    if x.dtype.kind == "b" and (B if B > 1 else K) % 8 == 0 and aligned(x, out):  # eight booleans at a time
+        words = x.reshape(-1).view(INT64)
+        if B > 1:
+            plan = reductions.reduce_plan(kind, "words", A, K, B // 8)
+            return after(before, _planned(plan, words, out.reshape(-1).view(INT64)))
+        return after(before, _planned(reductions.reduce_plan(kind, "words", A, K // 8, 1), words, out))
+    return after(before, _planned(reductions.reduce_plan(kind, STORED[x.dtype], A, K, B), x, out))
 
 
 def arg_reduce(kind: str, x: Array, axis: int, out: Array) -> Work | str:
@@ -78,10 +85,10 @@ _cross_entropy_step = functools.lru_cache(1024)(classification.cross_entropy_ste
 
 
 def _rows(*arrays: Array) -> tuple[bool, int, int]:
-    """Whether rows can be read four elements at a time, how many rows there are, and their length."""
+    """Whether four neighbours can be read at a time, how many rows there are, and their length."""
     first = arrays[0]
     columns = first.shape[-1]
-    return columns % 4 == 0 and aligned(*arrays), first.size // columns, columns
+    return aligned(*arrays), first.size // columns, columns
 
 
 def softmax(x: Array, log: bool, out: Array) -> Work | str:

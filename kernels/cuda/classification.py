@@ -1,9 +1,9 @@
 """Row-wise CUDA kernels of classification: softmax, log-softmax, their gradients, and cross-entropy with its gradient.
 
-A row is held in registers, so that it is read once and written once: these kernels cost what a copy costs. Rows too
-long for that (over 32768 elements in float32, 16384 in float64; of the gradients' two arrays, half of it) are read
-twice: first for the greatest element and the sum of exponentials together (Milakov and Gimelshein, Online normalizer
-calculation for softmax, 2018), then for the result.
+A row is held in registers, so that it is read once and written once: these kernels cost what a copy costs. Of rows too
+long for that, the end is read twice: first for the greatest element and the sum of exponentials together (Milakov and
+Gimelshein, Online normalizer calculation for softmax, 2018), then for the result. So do the warps of a block find both
+in one exchange: each has the sum of exponentials of differences from its own greatest element.
 """
 
 from __future__ import annotations
@@ -14,36 +14,40 @@ from typing import NamedTuple
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.rows import (
     HELD,
-    LARGER,
+    HELD_OF_TWO,
     SUM,
     Frame,
     backward,
     fold,
     forward,
     frame,
+    held_names,
     if_mine,
     load_at,
     load_held,
     names,
+    place_of,
     store_at,
     store_held,
     sum_held,
     text_of,
 )
-from nnkit.kernels.cuda.texts import Step, computed, pointer, read, write
+from nnkit.kernels.cuda.texts import Step, computed, exchange, fold_lanes, pointer, read, write
 
-#: The least finite number: what is less is minus infinity.
+#: The least finite number: with it a greatest element begins, so that from minus infinity a difference is not NaN.
 LEAST = {"float32": -3.4028234663852886e38, "float64": -1.7976931348623157e308}
+#: The greater of two numbers. Of a row with NaN, the sum of exponentials is NaN: the greatest element need not be.
+GREATER = "max({a}, {b})"
 
 
 def cross_entropy_step(dtype: str, weighted: bool, wide: bool, B: int, C: int) -> Step:
     """Per row of z (B, C): loss (B,) = w (log sum exp z - z[label]), dz (B, C) = w (softmax(z) - onehot(label)).
 
     Arguments: z, labels (int64), w (B,) where ``weighted``, loss, dz, B, C. All but labels are contiguous arrays of
-    ``dtype``: float32, float64, float16 or bfloat16; the sizes are at least 1, and dz may not be z. ``wide``: C is a
-    multiple of 4, and z and dz begin at multiples of 16 bytes.
+    ``dtype``: float32, float64, float16 or bfloat16; the sizes are at least 1, and dz may not be z. ``wide``: z and
+    dz begin at multiples of 16 bytes.
     """
-    shape = frame(B, C, 4 if wide else 1, HELD[computed(dtype)])
+    shape = frame(B, C, wide, HELD[computed(dtype)])
     return _step(_softmax_source("cross_entropy", dtype, shape, weighted), shape, B, C)
 
 
@@ -52,7 +56,7 @@ def softmax_step(dtype: str, log: bool, wide: bool, B: int, C: int) -> Step:
 
     Types, sizes and ``wide`` as in ``cross_entropy_step``.
     """
-    shape = frame(B, C, 4 if wide else 1, HELD[computed(dtype)])
+    shape = frame(B, C, wide, HELD[computed(dtype)])
     return _step(_softmax_source("log_softmax" if log else "softmax", dtype, shape), shape, B, C)
 
 
@@ -61,7 +65,7 @@ def softmax_grad_step(dtype: str, log: bool, wide: bool, B: int, C: int) -> Step
 
     Arguments: dy, y, dx, B, C. Types, sizes and ``wide`` as in ``cross_entropy_step``.
     """
-    shape = frame(B, C, 4 if wide else 1, HELD[computed(dtype)] // 2)
+    shape = frame(B, C, wide, HELD_OF_TWO[computed(dtype)])
     return _step(_softmax_grad_source(dtype, log, shape), shape, B, C)
 
 
@@ -74,7 +78,7 @@ def _source(name: str, arrays: list[tuple[str, str]], shape: Frame, lines: list[
     dtype = arrays[0][1]
     text = text_of([array for array, _ in arrays], shape, lines)
     parameters = (*(pointer(stored) for _, stored in arrays), "int64", "int64")
-    return Source(f"{name}_{shape}_{dtype}", text, parameters, computed(dtype), shape.threads)
+    return Source(f"{name}_{shape}_{dtype}", text, parameters, computed(dtype), shape.threads, shape.blocks)
 
 
 # ---- softmax and cross-entropy -----------------------------------------------------------------------------------
@@ -87,7 +91,7 @@ class Rule(NamedTuple):
     y: str  # the array written
     before: list[str]
     prepare: str  # from ``total``, the sum of exponentials, to what ``value`` needs
-    value: str  # an element of y from the element {v} of x, or from {e}, which is exp({v} - top)
+    value: str  # an element of y from the element {v} of x, or from {e}, which is exp({v} - top), and ``factor``
     after: list[str]
 
 
@@ -97,17 +101,20 @@ def _rule(name: str, dtype: str, shape: Frame, weighted: bool) -> Rule:
         return Rule("x", "y", [], f"factor = {one} / total", "{e} * factor", [])
     if name == "log_softmax":
         return Rule("x", "y", [], "shift = logarithm(total)", "({v} - top) - shift", [])
-    label = "label = min(max(labels[row], 0), C - 1)"
-    weight = read(dtype, "weights[row]") if weighted else one
+    before = [
+        "label = min(max(labels[row], 0), C - 1)",
+        f"right = {read(dtype, 'z[at + label]')}",
+        f"weight = {read(dtype, 'weights[row]') if weighted else one}",
+    ]
+    of_label = write(dtype, f"{_exponential('right')} * factor - weight")
     # The label's element is written by the thread that has just written it as if it were no label.
     after = [
-        label,
-        f"if place == (label // {shape.width} & {shape.lanes - 1}):",
-        f"    dz[at + label] = {write(dtype, 'exponential(right - top) * factor - weight')}",
+        *place_of("label", shape),
+        "if place == owner:",
+        f"    dz[at + label] = {of_label}",
         "if place == 0:",
         f"    loss[row] = {write(dtype, 'weight * (logarithm(total) + (top - right))')}",
     ]
-    before = [label, f"right = {read(dtype, 'z[at + label]')}", f"weight = {weight}"]
     return Rule("z", "dz", before, "factor = weight / total", "{e} * factor", after)
 
 
@@ -117,62 +124,74 @@ def _softmax_source(name: str, dtype: str, shape: Frame, weighted: bool = False)
     arrays = [(rule.x, dtype), (rule.y, dtype)]
     if name == "cross_entropy":
         arrays[1:1] = [("labels", "int64"), *[("weights", dtype)] * weighted, ("loss", dtype)]
-    body = (_held_softmax if shape.accesses else _long_softmax)(dtype, shape, rule)
-    lines = [*rule.before, *body, *if_mine(shape, rule.after)]
-    return _source(f"{'weighted_' * weighted}{name}", arrays, shape, lines)
+    T = computed(dtype)
+    lines = [*rule.before, f"top = to_{T}({LEAST[T]!r})", f"total = to_{T}(0)"]
+    lines += [*_gather(dtype, shape, rule), *_held_softmax(dtype, shape, rule), *_finish(dtype, shape, rule)]
+    return _source(f"{'weighted_' * weighted}{name}", arrays, shape, [*lines, *if_mine(shape, rule.after)])
 
 
 def _exponential(value: str) -> str:
-    return f"exponential({value} - top)"
+    return f"fast_exponential({value} - top)"
 
 
 def _held_softmax(dtype: str, shape: Frame, rule: Rule) -> list[str]:
-    """One read of a row into registers, and one write."""
-    values = names("v", shape.held)
-    lines = load_held(dtype, "v", rule.x, shape)
-    lines += [f"top = {values[0]}", *(f"top = larger(top, {v})" for v in values[1:])]
-    lines += fold("top", LARGER, shape, dtype)
+    """What registers hold is read, met with what the other threads have found, and written."""
+    values = held_names("v", shape)
+    lines = ["own = top", *load_held(dtype, "v", rule.x, shape, f"to_{computed(dtype)}(-1e999)")]
+    lines += [*(f"top = max(top, {v})" for v in values), *fold_lanes("top", GREATER, min(shape.lanes, 32))]
+    lines += ["total = total * fast_exponential(own - top)"] * shape.more
     terms = [_exponential(v) for v in values]
     if "{e}" in rule.value:  # each is computed once
         lines += [f"{v} = {term}" for v, term in zip(values, terms, strict=True)]
         terms = values
-    lines += [*sum_held(terms, shape, dtype), *fold("total", SUM, shape, dtype), rule.prepare]
-    results = [rule.value.format(v=v, e=v) for v in values]
+    lines += [*sum_held(terms, shape), *fold_lanes("total", SUM, min(shape.lanes, 32))]
+    if shape.lanes <= 32:
+        lines.append(rule.prepare)
+    else:
+        lines += ["own = top", *_meeting(shape, dtype), rule.prepare]
+        if "{e}" in rule.value:  # they are differences from the warp's greatest element
+            lines.append("held_factor = factor * fast_exponential(own - top)")
+    value = rule.value if shape.lanes <= 32 else rule.value.replace("factor", "held_factor")
+    results = [value.format(v=v, e=v) for v in values]
     return [*lines, *if_mine(shape, store_held(dtype, results, rule.y, shape))]
 
 
-def _long_softmax(dtype: str, shape: Frame, rule: Rule) -> list[str]:
-    """One read for the greatest element and the sum, another for the result, and one write."""
-    T, unroll = computed(dtype), 8 // shape.width
+def _meeting(shape: Frame, dtype: str) -> list[str]:
+    """Lines that turn a warp's greatest element and sum of exponentials into the block's."""
+    warps = shape.threads // 32
+    return [
+        *exchange(["top", "total"], shape.threads, computed(dtype)),
+        "one = top",
+        *fold_lanes("top", GREATER, warps),
+        "total = total * fast_exponential(one - top)",
+        *fold_lanes("total", SUM, warps),
+    ]
+
+
+def _gather(dtype: str, shape: Frame, rule: Rule) -> list[str]:
+    """A first read of what is not held: the thread's greatest element and sum of exponentials."""
 
     def gather(places: list[str]) -> list[str]:
         values = names("v", len(places) * shape.width)
         return [
             *load_at(dtype, values, rule.x, places, shape),
-            "newer = top",
-            *(f"newer = larger(newer, {v})" for v in values),
-            # As long as there was nothing but minus infinity, its differences would be NaN.
-            f"base = newer if newer >= to_{T}({LEAST[T]!r}) else to_{T}(0)",
-            f"total = total * exponential(top - base) + ({' + '.join(f'exponential({v} - base)' for v in values)})",
-            "top = newer",
+            "own = top",
+            *(f"top = max(top, {v})" for v in values),
+            f"total = total * fast_exponential(own - top) + ({' + '.join(map(_exponential, values))})",
         ]
+
+    return forward(gather, 8 // shape.width, shape) if shape.more else []
+
+
+def _finish(dtype: str, shape: Frame, rule: Rule) -> list[str]:
+    """A second read of what is not held, and its result."""
 
     def finish(places: list[str]) -> list[str]:
         values = names("v", len(places) * shape.width)
         results = [rule.value.format(v=v, e=_exponential(v)) for v in values]
         return [*load_at(dtype, values, rule.x, places, shape), *store_at(dtype, results, rule.y, places, shape)]
 
-    return [
-        f"top = {read(dtype, f'{rule.x}[at]')}",
-        f"total = to_{T}(0)",
-        *forward(gather, unroll, shape),
-        "own = top",
-        *fold("top", LARGER, shape, dtype),
-        "total = total * exponential(own - top)",
-        *fold("total", SUM, shape, dtype),
-        rule.prepare,
-        *backward(finish, unroll, shape),
-    ]
+    return backward(finish, 8 // shape.width, shape) if shape.more else []
 
 
 # ---- the gradient of softmax -------------------------------------------------------------------------------------
@@ -182,45 +201,36 @@ def _long_softmax(dtype: str, shape: Frame, rule: Rule) -> list[str]:
 def _softmax_grad_source(dtype: str, log: bool, shape: Frame) -> Source:
     term = "{d}" if log else "{d} * {v}"
     value = "{d} - exponential({v}) * total" if log else "{v} * ({d} - total)"
-    body = (_held_grad if shape.accesses else _long_grad)(dtype, shape, term, value)
+    T, nothing = computed(dtype), f"to_{computed(dtype)}(0)"
+    d, v = held_names("d", shape), held_names("v", shape)
+    again = _gradient_again(dtype, shape, term, value)
+    lines = [f"total = to_{T}(0)", *again[0]]
+    lines += [*load_held(dtype, "d", "dy", shape, nothing), *load_held(dtype, "v", "y", shape, nothing)]
+    lines += [*sum_held(_pairs(term, d, v), shape), *fold("total", SUM, shape, dtype)]
+    lines += [*if_mine(shape, store_held(dtype, _pairs(value, d, v), "dx", shape)), *again[1]]
     arrays = [("dy", dtype), ("y", dtype), ("dx", dtype)]
-    return _source("log_softmax_grad" if log else "softmax_grad", arrays, shape, body)
+    return _source("log_softmax_grad" if log else "softmax_grad", arrays, shape, lines)
 
 
-def _pairs(form: str, count: int) -> list[str]:
-    return [form.format(d=d, v=v) for d, v in zip(names("d", count), names("v", count), strict=True)]
+def _pairs(form: str, d: list[str], v: list[str]) -> list[str]:
+    return [form.format(d=one, v=other) for one, other in zip(d, v, strict=True)]
 
 
-def _held_grad(dtype: str, shape: Frame, term: str, value: str) -> list[str]:
-    """One read of both rows into registers, and one write."""
-    return [
-        *load_held(dtype, "d", "dy", shape),
-        *load_held(dtype, "v", "y", shape),
-        *sum_held(_pairs(term, shape.held), shape, dtype),
-        *fold("total", SUM, shape, dtype),
-        *if_mine(shape, store_held(dtype, _pairs(value, shape.held), "dx", shape)),
-    ]
+def _gradient_again(dtype: str, shape: Frame, term: str, value: str) -> tuple[list[str], list[str]]:
+    """Lines for what is not held: a first read of both rows for the sum, a second one for the result."""
 
-
-def _long_grad(dtype: str, shape: Frame, term: str, value: str) -> list[str]:
-    """Two reads of both rows, and one write."""
-
-    def both(places: list[str]) -> list[str]:
+    def both(places: list[str]) -> tuple[list[str], list[str], list[str]]:
         d, v = (names(letter, len(places) * shape.width) for letter in "dv")
-        return [*load_at(dtype, d, "dy", places, shape), *load_at(dtype, v, "y", places, shape)]
+        return d, v, [*load_at(dtype, d, "dy", places, shape), *load_at(dtype, v, "y", places, shape)]
 
     def gather(places: list[str]) -> list[str]:
-        terms = _pairs(term, len(places) * shape.width)
-        return [*both(places), f"total = total + ({' + '.join(terms)})"]
+        d, v, loads = both(places)
+        return [*loads, f"total = total + ({' + '.join(_pairs(term, d, v))})"]
 
     def finish(places: list[str]) -> list[str]:
-        results = _pairs(value, len(places) * shape.width)
-        return [*both(places), *store_at(dtype, results, "dx", places, shape)]
+        d, v, loads = both(places)
+        return [*loads, *store_at(dtype, _pairs(value, d, v), "dx", places, shape)]
 
     unroll = 4 // shape.width
-    return [
-        f"total = to_{computed(dtype)}(0)",
-        *forward(gather, unroll, shape),
-        *fold("total", SUM, shape, dtype),
-        *backward(finish, unroll, shape),
-    ]
+    # Not backward: beside two arrays' held elements, one register more would spill.
+    return (forward(gather, unroll, shape), forward(finish, unroll, shape)) if shape.more else ([], [])

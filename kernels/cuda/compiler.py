@@ -34,6 +34,7 @@ from nnkit.kernels.cuda.words import (
     device_words,
     llvm_access,
     llvm_choices,
+    llvm_power,
     plain_access,
     plain_choices,
 )
@@ -66,6 +67,7 @@ class Source(NamedTuple):
     parameters: tuple[str, ...]  # a type of ``words.STORED`` each: "float32*" a pointer, "int64" a scalar
     dtype: str  # the type that formulas are computed in: float32, float64, int64 or bool
     threads: int  # threads a block, a multiple of 32
+    blocks: int = 1  # that a multiprocessor is to run at a time: the assembler leaves them registers
 
 
 class Binary(NamedTuple):
@@ -79,13 +81,11 @@ class Binary(NamedTuple):
     spilled: int = 0  # bytes a thread that did not fit into registers
 
 
-Words = Callable[[], dict[str, Any]]
-
 # ---- compilers ----------------------------------------------------------------------------------------------------
 
 
-def _llvm_words(intrinsic: Any, types: Any) -> tuple[Words, Words]:
-    return functools.partial(llvm_access, intrinsic, types), functools.partial(llvm_choices, intrinsic, types)
+def _llvm_words(intrinsic: Any, types: Any) -> tuple[Callable[[], Any], ...]:
+    return tuple(functools.partial(words, intrinsic, types) for words in (llvm_access, llvm_choices, llvm_power))
 
 
 def _numba_cuda() -> Toolchain:
@@ -103,7 +103,8 @@ def _numba_cuda_mlir() -> Toolchain:
     from numba_cuda_mlir import cuda, types
 
     device = functools.partial(cuda.jit, device=True)
-    return Toolchain(cuda, cuda.libdevice, types, device, lambda: plain_access(device), lambda: plain_choices(device))
+    words = (lambda: plain_access(device), lambda: plain_choices(device), lambda: cuda.libdevice.exp2f)
+    return Toolchain(cuda, cuda.libdevice, types, device, *words)
 
 
 def _numba() -> Toolchain:
@@ -182,8 +183,9 @@ def ptx_of(source: Source, architecture: str) -> str:
     entry = re.search(r"\.entry\s+([\w$]+)\(", ptx)
     assert entry is not None
     ptx = ptx.replace(entry[1], source.name)
+    bounds = f".maxntid {source.threads}, 1, 1\n.minnctapersm {source.blocks}"
     if "ntid" not in ptx:  # so that the assembler leaves each of the block's threads registers enough to run
-        ptx = re.sub(r"(\.entry[^{]*?\))\s*\{", rf"\1\n.maxntid {source.threads}, 1, 1\n{{", ptx, count=1)
+        ptx = re.sub(r"(\.entry[^{]*?\))\s*\{", rf"\1\n{bounds}\n{{", ptx, count=1)
     # Numba's own variables, which no kernel uses.
     ptx = "\n".join(line for line in ptx.split("\n") if not _is_unused_variable(line, ptx))
     # For a GPU newer than the compiler it writes the newest target that it knows, which newer GPUs run as well.

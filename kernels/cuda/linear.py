@@ -32,6 +32,7 @@ from nnkit.kernels.vocabulary import scalar_names
 
 THREADS = 256
 UNROLL = {"float32": 8, "float64": 2}  # elements that a thread has under way at a time, where there are many
+GRADIENT_UNROLL = {"float32": 8, "float64": 1}  # of each of the gradient's two inputs
 MOST_THREADS = {"float32": 1024, "float64": 512}  # of a block, by the registers that each of them takes
 LARGE = 1 << 20  # elements from which on memory's speed counts, and not the time to the first of them
 SHORT = 512  # rows whose bias gradient one block adds up, in a smaller matrix
@@ -144,13 +145,15 @@ def _linear_source(activation: str, dtype: str, bias: str | None, keeps: bool, t
     return _source(name, arrays, scalars, tile, lines)
 
 
-def _source(name: str, arrays: list[tuple[str, str]], scalars: list[str], tile: Tile, lines: list[str]) -> Source:
+def _source(
+    name: str, arrays: list[tuple[str, str]], scalars: list[str], tile: Tile, lines: list[str], blocks: int = 1
+) -> Source:
     sizes = ["M", "O", "span"]
     text = walk(", ".join([*(array for array, _ in arrays), *sizes, *scalars]), tile, lines)
     parameters = (*(pointer(stored) for _, stored in arrays), *["int64"] * len(sizes), *["float64"] * len(scalars))
     dtype = arrays[0][1]
     full = f"{name}_{tile.rows}x{tile.lanes}x{tile.width}_{dtype}"
-    return Source(full, text, parameters, computed(dtype), tile.threads)
+    return Source(full, text, parameters, computed(dtype), tile.threads, blocks)
 
 
 # ---- gradient ----------------------------------------------------------------------------------------------------
@@ -179,10 +182,13 @@ def linear_grad_plan(activation: str, types: Gradients, add: bool, wide: bool, M
     tile, parts = sum_tile_for(M, O, wide, between)
     span = -(-M // parts)
     parts = -(-M // span)
+    unroll = GRADIENT_UNROLL[between] // tile.width if M * O >= LARGE else UNROLL[between] // 2
+    while unroll * tile.rows > span and unroll > 1:
+        unroll //= 2
     if parts == 1:
-        source = _linear_grad_source(activation, types, add, tile)
+        source = _linear_grad_source(activation, types, add, tile, unroll)
         return Plan((Step(source, tile.across(O), (M, O, span)),), 0, between)
-    source = _linear_grad_source(activation, types._replace(db=between), False, tile)
+    source = _linear_grad_source(activation, types._replace(db=between), False, tile, unroll)
     rest = column_plan("sum", between, types.db, (1, parts, O), add)
     return Plan((Step(source, tile.across(O) * parts, (M, O, span)), *rest.steps), parts * O, between)
 
@@ -198,7 +204,7 @@ def sum_tile_for(M: int, O: int, wide: bool, dtype: str) -> tuple[Tile, int]:
 
 
 @functools.cache
-def _linear_grad_source(activation: str, types: Gradients, add: bool, tile: Tile) -> Source:
+def _linear_grad_source(activation: str, types: Gradients, add: bool, tile: Tile, unroll: int) -> Source:
     T, width, formula = computed(types.dy), tile.width, f"{ACTIVATIONS[activation]}_grad"
     scalars, totals = scalars_of(activation), [f"total{c}" for c in range(width)]
     kept = [] if activation == "identity" else [("kept", types.dy)]
@@ -218,7 +224,7 @@ def _linear_grad_source(activation: str, types: Gradients, add: bool, tile: Tile
         return lines
 
     lines = [*(f"{s} = number({s})" for s in scalars), *(f"{total} = to_{T}(0)" for total in totals)]
-    lines += ["if column < columns:", *(f"    {line}" for line in rounds(body, UNROLL[T] // (2 * width), "step"))]
+    lines += ["if column < columns:", *(f"    {line}" for line in rounds(body, unroll, "step"))]
     for total in totals:
         lines += fold_columns(total, "{a} + {b}", tile.threads, tile.lanes, T)
     lines.append(f"if thread() < {tile.lanes} and column < columns:")
@@ -226,4 +232,6 @@ def _linear_grad_source(activation: str, types: Gradients, add: bool, tile: Tile
         place = f"sums[part * O + column * {width} + {c}]"
         value = f"{read(types.db, place)} + {total}" if add else total
         lines.append(f"    {place} = {write(types.db, value)}")
-    return _source(f"{'add_' * add}linear_{activation}_grad_{types.dz}_{types.db}", arrays, scalars, tile, lines)
+    name = f"{'add_' * add}linear_{activation}_grad_{types.dz}_{types.db}_{unroll}"
+    # Left to itself, the assembler takes a few registers more than let a multiprocessor run 1024 threads.
+    return _source(name, arrays, scalars, tile, lines, MOST_THREADS[T] // max(tile.threads, THREADS))

@@ -33,14 +33,16 @@ KINDS = {
     "max": (None, "larger({a}, {b})"),
     "min": (None, "smaller({a}, {b})"),
     "any": ("0", "{a} | {b}"),
-    "all": ("1", "{a} & {b}"),
+    "all": ("-1", "{a} & {b}"),
 }
+#: Of a word, which is eight booleans side by side: whether any of them holds, and whether all do.
+OF_WORD = {"any": "to_uint8({0} != 0)", "all": f"to_uint8({{0}} == {0x0101010101010101})"}
 THREADS = 256
 UNROLL = 4  # elements that a thread has under way at a time
 WARP_ROW = 256  # the longest row that a warp takes
 LONG_COLUMN = 512  # the longest column that one block takes
 PART = 16384  # elements of a row that a block takes, at least
-MOST_BLOCKS = 1024  # that splitting makes: enough to keep every GPU busy
+MOST_BLOCKS = 4096  # that splitting makes: several for each place on every GPU, so that few places are idle at the end
 
 # ---- kernels -----------------------------------------------------------------------------------------------------
 
@@ -109,19 +111,21 @@ def reduce_plan(kind: str, dtype: str, A: int, K: int, B: int) -> Plan:
     """How to reduce x (A, K, B) over K into y (A, B), both contiguous: ``kind`` is a key of ``KINDS``.
 
     dtype is that of x and y: float32, float64, float16 or bfloat16 (computed in float32), or int64; for any and all
-    it is bool. The sizes are at least 1. Arguments of each step: its input, its output, ``*step.sizes``.
+    it is bool, or words, which are eight booleans side by side: then sizes count words, of x and, where B is over 1,
+    of y. The sizes are at least 1. Arguments of each step: its input, its output, ``*step.sizes``.
 
     >>> [step.grid for step in reduce_plan("sum", "float32", 1, 1 << 20, 1).steps]
     [64, 1]
     """
     if B > 1:
         return column_plan(kind, dtype, dtype, (A, K, B))
-    between = computed(dtype)
+    between, y = computed(dtype), "bool" if dtype == "words" else dtype
     parts = parts_of(K, PART, max(MOST_BLOCKS // A, 1))
     if parts == 1:
-        return Plan((_rows(kind, dtype, dtype, A, K),), 0, between)
+        return Plan((_rows(kind, dtype, y, A, K),), 0, between)
     first = Step(_long_row_kernel(kind, dtype, between), A * parts, (K, parts, -(-K // parts)))
-    return Plan((first, _rows(kind, between, dtype, A, parts)), A * parts, between)
+    again = dtype if dtype == "words" else between
+    return Plan((first, _rows(kind, again, y, A, parts)), A * parts, between)
 
 
 def _rows(kind: str, x: str, y: str, A: int, K: int) -> Step:
@@ -181,7 +185,7 @@ def _short_row_kernel(kind: str, x: str, y: str, lanes: int) -> Source:
     text = SHORT_ROWS.format(
         rows=THREADS // lanes, shift=lanes.bit_length() - 1, mask=lanes - 1, lanes=lanes, start=start_of(kind, x),
         step=combine.format(a="total", b=read(x, "x[at + k]")),
-        fold=indented(fold_lanes("total", combine, lanes)), result=write(y, "total"),
+        fold=indented(fold_lanes("total", combine, lanes)), result=result_of(kind, x, y),
     )  # fmt: skip
     return _source(f"{kind}_rows{lanes}", text, (x, y), 2, THREADS)
 
@@ -191,7 +195,7 @@ def _long_row_kernel(kind: str, x: str, y: str) -> Source:
     text = LONG_ROWS.format(
         **unrolled(kind, x, [f"x[at + k + {n * THREADS}]" for n in range(UNROLL)]), reach=(UNROLL - 1) * THREADS,
         stride=UNROLL * THREADS, threads=THREADS,
-        fold=indented(fold_block("total", KINDS[kind][1], THREADS, computed(x))), result=write(y, "total"),
+        fold=indented(fold_block("total", KINDS[kind][1], THREADS, computed(x))), result=result_of(kind, x, y),
     )  # fmt: skip
     return _source(f"{kind}_long_rows", text, (x, y), 3, THREADS)
 
@@ -213,6 +217,11 @@ def start_of(kind: str, stored: str) -> str:
     """What a thread's total begins with: nothing, or an element of what it reduces (which then counts twice)."""
     start = KINDS[kind][0]
     return read(stored, "x[at]") if start is None else f"to_{computed(stored)}({start})"
+
+
+def result_of(kind: str, x: str, y: str) -> str:
+    """What is stored of a row's total."""
+    return OF_WORD[kind].format("total") if (x, y) == ("words", "bool") else write(y, "total")
 
 
 def unrolled(kind: str, stored: str, places: list[str]) -> dict[str, str]:

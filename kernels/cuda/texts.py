@@ -32,13 +32,13 @@ class Plan(NamedTuple):
 
 
 def pointer(stored: str) -> str:
-    """The parameter type of an array of this type: a boolean is a byte of 0 or 1."""
-    return "uint8*" if stored == "bool" else f"{stored}*"
+    """The parameter type of an array of this type: a boolean is a byte of 0 or 1, and a word is eight of them."""
+    return {"bool": "uint8*", "words": "int64*"}.get(stored, f"{stored}*")
 
 
 def computed(stored: str) -> str:
     """The type in which values stored in this type are computed."""
-    return {"float16": "float32", "bfloat16": "float32", "bool": "int64"}.get(stored, stored)
+    return {"float16": "float32", "bfloat16": "float32", "bool": "int64", "words": "int64"}.get(stored, stored)
 
 
 def read(stored: str, place: str) -> str:
@@ -72,13 +72,15 @@ def store(stored: str, values: list[str], array: str, index: str) -> list[str]:
     return [f"store{len(values)}({array}, {index}, {', '.join(written)})"]
 
 
-def rounds(body: Callable[[list[str]], list[str]], unroll: int, step: str, down: bool = False) -> list[str]:
-    """Loops over j, j + step, … below ``end`` (down: j, j - step, … to 0), ``unroll`` of them at a time where possible.
+def rounds(
+    body: Callable[[list[str]], list[str]], unroll: int, step: str, down: bool = False, first: int = 0
+) -> list[str]:
+    """Loops over j, j + step, … below ``end`` (down: j, j - step, … to ``first``), ``unroll`` at a time where possible.
 
     body(places) are the lines for the places of one round. Their loads come before their stores: a compiler that
     cannot tell arrays apart would not bring a load forward.
     """
-    sign, within = ("-", ">= 0") if down else ("+", "< end")
+    sign, within = ("-", f">= {first}") if down else ("+", "< end")
     lines = []
     for count in sorted({unroll, 1}, reverse=True):
         places = ["j", *(f"j {sign} {k} * {step}" for k in range(1, count))]
@@ -105,17 +107,27 @@ def fold_lanes(value: str, combine: str, lanes: int) -> list[str]:
 
 
 def fold_block(value: str, combine: str, threads: int, dtype: str) -> list[str]:
-    """Lines after which every thread of the block holds the values of all, combined: first the warps, then theirs."""
+    """Lines after which every thread of the block holds the values of all, combined: first the warps, then theirs.
+
+    The number of warps is a power of two, so that a warp's lanes read and combine what each of the warps has found.
+    """
     warps = threads // 32
     return [
-        f"{value}_of = shared({warps}, {dtype})",
         *fold_lanes(value, combine, 32),
+        *exchange([value], threads, dtype),
+        *fold_lanes(value, combine, warps),
+    ]
+
+
+def exchange(values: list[str], threads: int, dtype: str) -> list[str]:
+    """Lines in which the warps of a block meet: from values that a warp's lanes share to one warp's for each lane."""
+    warps = threads // 32
+    return [
+        *(f"{value}_of = shared({warps}, {dtype})" for value in values),
         "if lane() == 0:",
-        f"    {value}_of[thread() >> 5] = {value}",
+        *(f"    {value}_of[thread() >> 5] = {value}" for value in values),
         "barrier()",
-        f"{value} = {value}_of[0]",
-        f"for warp in range(1, {warps}):",
-        f"    {value} = {combine.format(a=value, b=f'{value}_of[warp]')}",
+        *(f"{value} = {value}_of[lane() & {warps - 1}]" for value in values),
     ]
 
 

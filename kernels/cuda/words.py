@@ -12,7 +12,9 @@ memory: ``load_float16(bits)``, ``store_float16(value)``, and so for bfloat16. `
 bits of a product of two uint32. ``load4(x, i)`` reads elements 4 i to 4 i + 3 in accesses of up to 16 bytes, to which
 the pointer has to be aligned, ``store4(y, i, a, b, c, d)`` writes them; so do ``load8`` and ``store8`` with eight.
 Every formula is a word, computed in ``dtype``; of numbers, ``larger`` and ``smaller`` see NaN, ``max`` and ``min`` do
-not. Numba widens integers where they meet: cast results to uint32 again.
+not. ``fast_exponential(x)`` is the formula ``exponential`` in two instructions in float32, where its relative error is
+at most 2**-22 + |x| 2**-23, and what is less than 2**-126 becomes 0. Numba widens integers where they meet: cast
+results to uint32 again.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ STORED = {
     "float32*": np.float32, "float64*": np.float64, "float16*": np.uint16, "bfloat16*": np.uint16,
     "int64*": np.int64, "uint32*": np.uint32, "uint8*": np.uint8, "int64": np.int64, "float64": np.float64,
 }  # fmt: skip
+LOG2E = 1.4426950408889634
 #: The types that memory may be shared as, and numbers cast to.
 NUMBERS = ("float32", "float64", "int64", "uint64", "uint32", "uint8")
 
@@ -70,7 +73,9 @@ def _host_words(dtype: str, registered: int) -> dict[str, Any]:
         "load_bfloat16": lambda bits: (np.uint32(bits) << np.uint32(16)).view(np.float32),
         "store_bfloat16": bfloat16_bits,
     }
-    return bind(FORMULAS, words, constant) | casts | types | bits | {"element": kind, "number": kind}
+    formulas = bind(FORMULAS, words, constant)
+    fast = (lambda x: np.exp2(x * kind(LOG2E))) if dtype == "float32" else formulas["exponential"]
+    return formulas | casts | types | bits | {"element": kind, "number": kind, "fast_exponential": fast}
 
 
 def bfloat16_bits(value: Any) -> np.uint16:
@@ -98,6 +103,7 @@ class Toolchain(NamedTuple):
     device: Callable[[Any], Any]  # turns a Python function into one that kernels may call
     access: Callable[[], dict[str, Any]]  # load4, load8, store4 and store8
     choices: Callable[[], dict[str, Any]]  # where, maximum and minimum of floats
+    power: Callable[[], Any]  # 2**x of a float32, by the one instruction for it
 
 
 #: Words that a compiler is given as its own expressions: each function of ours costs it milliseconds to inline.
@@ -149,7 +155,17 @@ def _device_formulas(dtype: str, chain: Toolchain, registered: int) -> dict[str,
     constant = np.dtype(dtype).type
     words = chain.choices() | _mathematics(dtype, chain.library)
     words |= bind({"sign": sign}, words, constant, chain.device)
-    return bind(FORMULAS, words, constant, chain.device)
+    formulas = bind(FORMULAS, words, constant, chain.device)
+    return formulas | {"fast_exponential": _fast_exponential(chain) if dtype == "float32" else formulas["exponential"]}
+
+
+def _fast_exponential(chain: Toolchain) -> Any:
+    power, log2e = chain.power(), np.float32(LOG2E)
+
+    def fast_exponential(x: Any) -> Any:
+        return power(x * log2e)
+
+    return chain.device(fast_exponential)
 
 
 def _mathematics(dtype: str, library: Any) -> dict[str, Any]:
@@ -296,6 +312,21 @@ def llvm_choices(intrinsic: Callable[[Any], Any], types: Any) -> dict[str, Any]:
         return intrinsic(word)
 
     return {"where": where, "maximum": extreme(">="), "minimum": extreme("<=")}
+
+
+def llvm_power(intrinsic: Callable[[Any], Any], types: Any) -> Any:
+    """2**x by the processor's own instruction, for compilers that speak LLVM."""
+    from llvmlite import ir
+
+    @intrinsic
+    def power(_: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+            return builder.call(ir.InlineAsm(kind, "ex2.approx.ftz.f32 $0, $1;", "=f,f"), args)
+
+        return types.float32(types.float32), generate
+
+    return power
 
 
 def plain_choices(device: Callable[[Any], Any]) -> dict[str, Any]:

@@ -76,6 +76,9 @@ def folds() -> Iterator[Source]:
                 yield from _of(reductions.reduce_plan(kind, dtype, A, K, B))
         for kind in ("any", "all"):
             yield from _of(reductions.reduce_plan(kind, "bool", A, K, B))
+            if (B if B > 1 else K) % 8 == 0:
+                size = (A, K, B // 8) if B > 1 else (A, K // 8, 1)
+                yield from _of(reductions.reduce_plan(kind, "words", *size))
     for A, K in _rows():
         for kind in ("argmax", "argmin"):
             yield from (reductions.position_step(kind, dtype, A, K).source for dtype in (*FLOATS, "int64"))
@@ -86,9 +89,10 @@ def rows() -> Iterator[Source]:
     for dtype in FLOATS:
         for B, C in _rows():
             for flag in (False, True):  # of the logarithm, of weights
-                for step in (classification.softmax_step, classification.softmax_grad_step):
-                    yield step(dtype, flag, C % 4 == 0, B, C).source
-                yield classification.cross_entropy_step(dtype, flag, C % 4 == 0, B, C).source
+                for wide in (False, True):
+                    for step in (classification.softmax_step, classification.softmax_grad_step):
+                        yield step(dtype, flag, wide, B, C).source
+                    yield classification.cross_entropy_step(dtype, flag, wide, B, C).source
 
 
 def layers() -> Iterator[Source]:

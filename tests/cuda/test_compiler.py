@@ -16,8 +16,11 @@ import pytest
 from damaged_files import with_header
 
 from nnkit.kernels.cuda import compiler
+from nnkit.kernels.cuda.classification import cross_entropy_step, softmax_grad_step
 from nnkit.kernels.cuda.compiler import Binary, CompilerMissing, Source, compile_source
 from nnkit.kernels.cuda.emulator import Place, place_words
+from nnkit.kernels.cuda.linear import Gradients, linear_grad_plan
+from nnkit.kernels.cuda.texts import Step
 from nnkit.kernels.cuda.words import EXPRESSIONS, device_words, host_words
 
 SOURCE = Source("five", "def kernel(y, n):\n    y[n] = element(5)\n", ("float32*", "int64"), "float32", 64)
@@ -31,7 +34,7 @@ def kernel(x, y, bits, h, b, n, p):
         whole[thread()] = blocks() + grid_size() + threads() + block()
     barrier()
     v = tile[63 - thread()] * number(p) + to_float32(whole[thread() & 7])
-    v = v + shuffle_xor(v, 1) + shuffle_down(v, 2) + to_float32(lowest_bit(ballot(v > element(0))))
+    v = fast_exponential(v) + shuffle_xor(v, 1) + shuffle_down(v, 2) + to_float32(lowest_bit(ballot(v > element(0))))
     w0, w1, w2, w3 = load4(x, thread())
     store4(y, grid_thread(), w0 + v, w1, w2, gelu(w3))
     u = high_product(bits[0], bits[1])
@@ -79,6 +82,24 @@ def test_a_kernel_becomes_a_cubin_with_the_entry_of_its_name(source: Source, arc
         assert binary.code.startswith(b"\x7fELF")
         assert source.name.encode() in binary.code
         assert binary.registers > 0
+
+
+#: Kernels that fill a multiprocessor's registers, over its generations.
+FULL = [
+    cross_entropy_step("float32", False, True, 8192, 32768), cross_entropy_step("float32", True, True, 8192, 50257),
+    cross_entropy_step("float32", False, True, 8192, 16384), softmax_grad_step("float32", True, True, 8192, 50257),
+    *(linear_grad_plan("gelu", Gradients(*["float32"] * 3), False, True, 65536, O).steps[0] for O in (512, 4096)),
+]  # fmt: skip
+
+
+@pytest.mark.compiles
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90", "sm_100"])
+@pytest.mark.parametrize("step", FULL, ids=lambda step: step.source.name)
+def test_as_many_blocks_run_on_a_multiprocessor_as_are_to(step: Step, architecture: str) -> None:
+    source = step.source
+    kernel_checks.check_compiled(source, architecture, registers=65536 // (source.threads * source.blocks))
+    bounds = f".maxntid {source.threads}, 1, 1\n.minnctapersm {source.blocks}\n"
+    assert bounds in kernel_checks.ptx_of(source, architecture)
 
 
 #: The versions of PTX around those of the table.

@@ -195,6 +195,11 @@ COMPILED = [
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("source", COMPILED, ids=lambda source: source.name)
 def test_compiled(source: Source, architecture: str) -> None:
-    # The gradient of gelu, four neighbours at a time: 67 registers on sm_90, so 768 threads and not 1024.
-    registers = 72 if "gelu_grad_float32" in source.name else None
-    kernel_checks.check_compiled(source, architecture, registers=registers)
+    kernel_checks.check_compiled(source, architecture)
+
+
+@pytest.mark.parametrize(("wide", "under_way"), [(True, 2), (False, 8)])
+def test_a_large_gradient_has_32_bytes_of_each_input_under_way(wide: bool, under_way: int) -> None:
+    text = linear_grad_plan("gelu", FLOAT32, False, wide, 8192, 4096).steps[0].source.text
+    before_the_first_store = text.split("store4(dz" if wide else "dz[j]")[0]
+    assert before_the_first_store.count("load4(kept" if wide else " = kept[") == under_way

@@ -91,6 +91,24 @@ def test_every_kind_and_type_in_every_kernel(kind: str, dtype: str, shape: tuple
     check(kind, dtype, shape)
 
 
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("kind", ["any", "all"])
+@pytest.mark.parametrize("shape", [*ONE_STEP, *TWO_STEPS], ids=str)
+def test_booleans_are_read_eight_at_a_time(kind: str, shape: tuple[int, int, int]) -> None:
+    """Of every other result, one element decides."""
+    A, K, B = shape
+    rows, columns = (K, 8 * B) if B > 1 else (8 * K, 1)
+    x = np.full((A, columns, rows), kind == "all")
+    decisive = x.reshape(A * columns, rows)[::2]
+    places = np.random.default_rng(0).integers(0, rows, len(decisive))
+    decisive[np.arange(len(decisive)), places] ^= True
+    x = np.ascontiguousarray(x.transpose(0, 2, 1))
+    y = np.full((A, columns), kind == "all")
+    found = run_plan(reduce_plan(kind, "words", *shape), x.view("int64") if B > 1 else x.reshape(A, -1).view("int64"),
+                     y.view("int64") if B > 1 else y)  # fmt: skip
+    np.testing.assert_array_equal(found.view("bool").reshape(y.shape), getattr(x, kind)(axis=1))
+
+
 SPECIAL = ((np.nan,), (np.inf,), (-np.inf, np.inf), (np.nan, -np.inf), (-np.inf,))
 
 
@@ -177,7 +195,7 @@ def test_a_missing_barrier_is_noticed(shape: tuple[int, int, int]) -> None:
 
 SHORT, LONG, COLUMNS = (1 << 20, 10, 1), (1, 1 << 24, 1), (1, 100_000, 64)
 COMPILED = [("sum", "float32", SHORT), ("sum", "float32", LONG), ("sum", "float32", COLUMNS), ("max", "float64", SHORT),
-            ("sum", "bfloat16", COLUMNS), ("all", "bool", SHORT)]  # fmt: skip
+            ("sum", "bfloat16", COLUMNS), ("all", "bool", SHORT), ("all", "words", LONG)]  # fmt: skip
 
 
 @pytest.mark.compiles
