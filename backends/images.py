@@ -27,6 +27,7 @@ class Images(Memory):
 
     if TYPE_CHECKING:
         map: Callable[..., None]
+        reshape: Callable[[Array, Sizes], Array]
         _wide: Callable[[Array], Array]
         _write: Callable[[Array, Array], None]
         _put: Callable[[Array, Array, bool], None]

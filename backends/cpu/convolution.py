@@ -314,7 +314,7 @@ def conv_grad(
         made = _activation_grad(activation, dy, kept, dz, scalars)
         if isinstance(made, str):
             return made
-        launch.stages += made.stages
+        launch.stages += [list(stage) for stage in made.stages]
         launch._alive.append(made)
     wide = _of_three_axes(window)
     if dw is not None or db is not None:

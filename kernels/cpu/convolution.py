@@ -212,7 +212,7 @@ def forward_kernel(dtype: str, activation: str, R: int) -> Kernel:
     """The sum over channels and taps of one image and group, with bias and activation."""
     formula = ACTIVATIONS[activation]
     names = [f"s{k}" for k in range(len(scalar_names(FORMULAS[formula])))]
-    lines, W = [], lanes(dtype)
+    lines, W = list[str](), lanes(dtype)
     for V in range(registers_for(R), 0, -1):
         condition = f"F - f > {(V - 1) * W}"
         lines += [f"{'elif' if lines else 'if'} {condition}:"]

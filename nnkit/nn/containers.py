@@ -118,7 +118,7 @@ class Sequential(_Row):
 
 
 #: Layers whose activation can be fused -> their forward, which must be what it was.
-FUSING = {layer: layer.forward for layer in (Linear, Conv1d, Conv2d, Conv3d)}
+FUSING: dict[type[Module], Any] = {layer: layer.forward for layer in (Linear, Conv1d, Conv2d, Conv3d)}
 
 
 def _fuses(layer: Module, following: Module) -> bool:

@@ -48,7 +48,7 @@ class _Convolution(Module):
         self.kernel_size = numbers("kernel_size", kernel_size, self.axes)
         self.stride = numbers("stride", stride, self.axes)
         self.dilation = numbers("dilation", dilation, self.axes)
-        self.padding = padding if isinstance(padding, str) else numbers("padding", padding, self.axes, 0)
+        self.padding: Any = padding if isinstance(padding, str) else numbers("padding", padding, self.axes, 0)
         self.padding_mode = padding_mode
 
     def _make(self, shape: tuple[int, ...], bias: bool, device: Any, dtype: Any) -> None:
@@ -93,7 +93,7 @@ class _Conv(_Convolution):
         dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
-        self.window = window_of(self.kernel_size, self.stride, self.padding, self.dilation, self.axes)
+        window_of(self.kernel_size, self.stride, self.padding, self.dilation, self.axes)  # or its error now
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self._make(shape, bias, device, dtype)
 
@@ -106,7 +106,7 @@ class _Conv(_Convolution):
         self._check(x)
         if x.ndim == self.axes + 1:
             return self.activated(x.unsqueeze(0), activation).squeeze(0)
-        window = self.window
+        window = window_of(self.kernel_size, self.stride, self.padding, self.dilation, self.axes)
         if self.padding_mode != "zeros":
             around = [n for pair in reversed(window.padding) for n in pair]
             x = functional.pad(x, around, PADDING_MODES[self.padding_mode])

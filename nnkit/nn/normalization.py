@@ -110,10 +110,10 @@ class _BatchNorm(_Channels):
         """With ``momentum`` None the running statistics are the plain means over all batches."""
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         share = 1.0 / self.num_batches_tracked.to(self.running_mean.dtype)
-        fresh = [zeros(self.num_features, device=x.device, dtype=self.running_mean.dtype) for _ in range(2)]
-        out = functional.batch_norm(x, *fresh, self.weight, self.bias, True, 1.0, self.eps)
+        mean, var = (zeros(self.num_features, device=x.device, dtype=self.running_mean.dtype) for _ in range(2))
+        out = functional.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
         with no_grad():
-            for running, batch in zip((self.running_mean, self.running_var), fresh, strict=True):
+            for running, batch in zip((self.running_mean, self.running_var), (mean, var), strict=True):
                 running.add_((batch - running) * share)
         return out
 

@@ -94,8 +94,8 @@ def _over_last(
             raise ShapeError(f"{name}: expected {what} of shape {last}, got {given.shape}")
     count = math.prod(last)
     x = input.reshape(-1 if count else math.prod(input.shape[: -len(last)]), count, 1)
-    flat = [None if given is None else given.reshape(count) for given in (weight, bias)]
-    return ops.normalize(x, *flat, 1, eps, centred)[0].reshape(*input.shape)
+    w, b = (None if given is None else given.reshape(count) for given in (weight, bias))
+    return ops.normalize(x, w, b, 1, eps, centred)[0].reshape(*input.shape)
 
 
 def group_norm(
