@@ -75,8 +75,8 @@ def rms_norm(
     Zhang and Sennrich, Root Mean Square Layer Normalization, 2019.
 
     >>> import nnkit
-    >>> rms_norm(nnkit.tensor([[3.0, 4.0]]), (2,)).round(decimals=3).tolist()
-    [[0.849, 1.131]]
+    >>> rms_norm(nnkit.tensor([[3.0, 4.0]]), (2,)).round(decimals=3)
+    tensor([[0.849, 1.131]])
     """
     least = SPACING[str(input.dtype)] if eps is None else eps
     return _over_last("rms_norm", input, normalized_shape, weight, None, least, False)
