@@ -227,7 +227,7 @@ class RMSNorm(_Scaled):
     ``eps`` is the distance from 1 to the next number of the type where not given.
 
     >>> import nnkit
-    >>> RMSNorm(2)(nnkit.tensor([[3.0, 4.0]])).round(decimals=3)
+    >>> RMSNorm(2)(nnkit.tensor([[3.0, 4.0]])).detach().round(decimals=3)
     tensor([[0.849, 1.131]])
     """
 
