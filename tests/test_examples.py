@@ -100,7 +100,15 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(CHECKS)
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, "images.py"])
+
+
+def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="pip install nnkit[plot]: no matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "images.py"))["main"], tmp_path / "wrong.png"
+    accuracy = main(["--epochs", "3", "--shifts", "--output", str(picture)])
+    assert accuracy > 0.9 and f"held-out digits: {accuracy:.4f}" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -17,14 +17,15 @@ from nnkit.backends.cpu.products import SHARED, Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import convolution as kernels
+from nnkit.kernels.cpu.target import second_cache
 from nnkit.kernels.cpu.vectors import lanes
 from nnkit.kernels.formulas import ACTIVATIONS
 
 AXES = 3
 #: Parts in which the gradient of weights is added up over images; they do not depend on the number of threads.
 PARTS = 8
-#: Bytes of planes that lie in a core's cache while their products are computed.
-NEAR = 1 << 18
+#: The part of a core's second cache that planes may take while their products are computed.
+NEAR = 2
 
 
 class Planes(NamedTuple):
@@ -363,7 +364,7 @@ def _weights(
     launch._alive.append(total)
     kernel = kernels.weights_kernel(dtype, kernels.weight_rows(O))
     for number, (b, count) in enumerate(pieces):
-        once = max(1, min(count, NEAR // ((x_image + dz_image) * size)))
+        once = max(1, min(count, second_cache() // NEAR // ((x_image + dz_image) * size)))
         needs = once * x_image, once * dz_image + others.tail(dtype)
         rooms = [launch.rooms.take(elements * size) for elements in needs]
         copies = [

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.vectors import Vectors, lanes, tile_word
 from nnkit.kernels.cpu.words import memory_words
+
+Taps = tuple[int, int, int]
 
 # Every block: [x, y, places or 0, B, C, and in elements the steps of x along samples, channels and 3 axes, those of y,
 # 3 sizes of x, 3 of y, 3 of the window, 3 strides, 3 paddings before, 3 dilations, factor]. y is what has one element
@@ -96,13 +100,11 @@ def kernel(block):
                 row, i1 = from_y + p0 * y0 + p1 * y1, p1 * s1 - b1
                 inside = i0 >= 0 and i0 + {last0} * d0 < S0 and i1 >= 0 and i1 + {last1} * d1 < S1
                 first, last = P2, P2
-                if inside and x2 == 1 and y2 == 1 and begin < end:
+                if {fits} and inside and x2 == 1 and y2 == 1 and begin < end:
                     first, last = begin, end
                     at, number = from_x + i0 * x0 + i1 * x1 - b2, (i0 * S1 + i1) * S2 - b2
-                    for j in range(first, last):
-                        best, place = x[at + j * {s2}], number + j * {s2}
-{taps}
-                        y[row + j], places[row + j] = best, place
+                    for j in range(first, last, {W}):
+                        greatest(x, y, block[2], at, row, number, j, last - j, d0 * x0, d1 * x1, d0 * S1 * S2, d1 * S2)
                 for part in range(2):
                     for j in range(last * part, P2 * part + first * (1 - part)):
                         best, place = zero, -1
@@ -118,26 +120,53 @@ def kernel(block):
 """
 
 
+def _greatest(taps: Taps, stride: int, dilation: int) -> Callable[..., None]:
+    """y and places of windows j, j + 1, … of a row, a register of them, of which ``left`` are there."""
+
+    def build(v: Vectors, x: Any, y: Any, places: Any, *numbers: Any) -> None:
+        at, row, number, j, left, step0, step1, number0, number1 = numbers
+        ir, i32 = v.ir, v.ir.IntType(32)
+        many = ir.VectorType(i32, v.lanes)
+        first = v.plus(v.times(j, v.integer(stride)), at)
+        best = place = None
+        for k0, k1, k2 in itertools.product(*map(range, taps)):
+            rows = v.plus(v.times(v.integer(k0), step0), v.times(v.integer(k1), step1))
+            value = v.every(x, v.plus(v.plus(first, rows), k2 * dilation), stride, left)
+            counted = v.plus(v.times(v.integer(k0), number0), v.times(v.integer(k1), number1))
+            here = v.spread(v.builder.trunc(v.plus(counted, k2 * dilation), i32))
+            if best is None:
+                best, place = value, here
+                continue
+            greater, unknown = v.builder.fcmp_ordered(">", value, best), v.builder.fcmp_unordered("uno", value, value)
+            better = v.builder.or_(greater, unknown)
+            best, place = v.builder.select(better, value, best), v.builder.select(better, here, place)
+        steps = ir.Constant(many, [ir.Constant(i32, stride * k) for k in range(v.lanes)])
+        start = v.plus(number, v.times(j, v.integer(stride)))
+        wide = v.builder.sext(v.builder.add(place, steps), ir.VectorType(ir.IntType(64), v.lanes))
+        v.store(y, v.plus(row, j), best, left)
+        v.store_integers(places, v.plus(row, j), v.builder.add(wide, v.spread(start)), left)
+
+    return build
+
+
 @functools.cache
-def max_kernel(dtype: str, taps: tuple[int, int, int], stride: int, dilation: int) -> Kernel:
+def max_kernel(dtype: str, taps: Taps, stride: int, dilation: int) -> Kernel:
     """The greatest elements in windows of so many taps on three axes; stride and dilation are those of the last."""
     (K0, K1, K2), s2, d2 = taps, stride, dilation
-    lines = []
-    for k0, k1, k2 in itertools.product(range(K0), range(K1), range(K2)):
-        shift = f"j * {s2} + {k2 * d2}"
-        if k0 or k1 or k2:
-            lines += [
-                f"v = x[at + {k0} * d0 * x0 + {k1} * d1 * x1 + {shift}]",
-                "better = (v > best) | (v != v)",
-                "best = v if better else best",
-                f"place = number + ({k0} * d0 * S1 + {k1} * d1) * S2 + {shift} if better else place",
-            ]
     text = MAX.format(
-        K0=K0, K1=K1, K2=K2, s2=s2, d2=d2, reach=(K2 - 1) * d2, last0=K0 - 1, last1=K1 - 1,
-        taps="\n".join(f"{' ' * 24}{line}" for line in lines or ["pass"]),
+        K0=K0, K1=K1, K2=K2, s2=s2, d2=d2, reach=(K2 - 1) * d2, last0=K0 - 1, last1=K1 - 1, W=lanes(dtype),
+        fits=s2 <= 2,
     )  # fmt: skip
     name = f"pool_max_{K0}x{K1}x{K2}_{s2}_{d2}_{dtype}"
-    return load(Source(name, text, _words, (dtype,)))
+    return load(Source(name, text, _max_words, (dtype, *map(str, (*taps, s2, d2)))))
+
+
+def _max_words(dtype: str, *numbers: str) -> dict[str, Any]:
+    K0, K1, K2, stride, dilation = map(int, numbers)
+    words = memory_words(dtype) | {"zero": np.dtype(dtype).type(0)}
+    if stride <= 2:
+        words["greatest"] = tile_word(dtype, 2, 10, _greatest((K0, K1, K2), stride, dilation))
+    return words
 
 
 # Block as above; the places of a sample's channel in x lie x2 apart.

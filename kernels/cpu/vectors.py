@@ -134,6 +134,25 @@ class Vectors:
                 self._lanes_below(count),
             )
 
+    def every(self, pointer: Any, index: Any, stride: int, count: Any) -> Any:
+        """The elements from ``index`` on, each (stride 1) or every other (2): ``count`` of them, and zeros."""
+        if stride == 1:
+            return self.load(pointer, index, count)
+        twice = self.times(count, self.integer(2))
+        low = self.load(
+            pointer, index, self.builder.sub(twice, self.integer(1))
+        )  # the last's neighbour may not be there
+        high = self.load(pointer, self.plus(index, self.lanes), self.builder.sub(twice, self.integer(self.lanes + 1)))
+        return self._pick(low, high, list(range(0, 2 * self.lanes, 2)))
+
+    def store_integers(self, address: Any, index: Any, vector: Any, count: Any) -> None:
+        """Write int64 from element ``index`` of the memory at an address on, ``count`` of them."""
+        i64 = self.ir.IntType(64)
+        place = self.builder.gep(self.builder.inttoptr(address, i64.as_pointer()), [index])
+        whole = self.builder.bitcast(place, vector.type.as_pointer())
+        aligned, mask = self.ir.Constant(self.ir.IntType(32), 8), self._lanes_below(count)
+        self._call(f"llvm.masked.store.v{self.lanes}i64.p0", self.ir.VoidType(), vector, whole, aligned, mask)
+
     # ---- arithmetic ---------------------------------------------------------------------------------------
 
     def spread(self, value: Any) -> Any:
