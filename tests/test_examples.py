@@ -104,7 +104,7 @@ def test_every_example_is_tested() -> None:
 
 
 def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib", reason="pip install nnkit[plot]: no matplotlib")
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
     main, picture = runpy.run_path(str(EXAMPLES / "images.py"))["main"], tmp_path / "wrong.png"
     accuracy = main(["--epochs", "3", "--shifts", "--output", str(picture)])
     assert accuracy > 0.9 and f"held-out digits: {accuracy:.4f}" in capsys.readouterr().out

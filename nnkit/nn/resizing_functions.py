@@ -47,8 +47,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         return ops.pad_with(cut, [(max(before, 0), max(behind, 0)) for before, behind in around], value or 0.0)
     for axis, (before, behind) in enumerate(around):
         if before or behind:
-            places = tensor(_places(mode, input.shape[axis], before, behind), device=input.device)
-            input = input[(*(slice(None),) * axis, places)]
+            input = _taken(input, axis, _places(mode, input.shape[axis], before, behind))
     return input
 
 
@@ -141,7 +140,7 @@ def _source(k: int, n: int, wanted: int, ratio: float, corners: bool) -> float:
 def _taken(x: Tensor, axis: int, places: list[int]) -> Tensor:
     if places == list(range(x.shape[axis])):
         return x
-    return x[(*(slice(None),) * axis, tensor(places, device=x.device))]
+    return x[(*(slice(None),) * axis, places)]  # a list: a tensor's values would have to be looked at
 
 
 def _mixed(x: Tensor, axis: int, sources: list[float]) -> Tensor:
