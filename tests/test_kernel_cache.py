@@ -312,7 +312,8 @@ def test_the_kernels_of_every_family_load_without_numba() -> None:
     numba.take_rows(x, labels, np.empty_like(x))
     numba.uniform(key, 0, x)
     numba.dropout(x, 0.5, key, np.empty_like(x))
-    names = sorted(compiler._loader().kernels.keys() - {"five"})
+    loaded = compiler._loader().kernels.keys() - {"five"}
+    names = sorted(name for name in loaded if (compiler.cache_folder() / f"{name}.o").exists())  # not of other tests
     assert len(names) >= 10
     script = WITHOUT_NUMBA.format(names=names, folder=str(compiler.cache_folder()))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

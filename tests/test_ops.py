@@ -220,6 +220,8 @@ OTHERS = {
     "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or",
     "bitwise_xor",
     "bitwise_not", "any", "all", "argmax", "argmin", "setitem", "dropout", "check_labels", "take_batch",
+    # with windows and statistics: against PyTorch in test_torch_values_images.py
+    "conv", "conv_transpose", "max_pool", "sum_pool", "patches", "sum_patches", "pad_with", "normalize", "normalize_by",
 }  # fmt: skip
 
 

@@ -67,7 +67,8 @@ def _takes(x: Tensor, name: str, y: Any) -> bool:
     """Whether the result is of x's type, and x of memory that kernels write."""
     numbers = x.is_floating_point() or (name != "div" and x.dtype == dtypes.int64)
     same = y.dtype == x.dtype if isinstance(y, Tensor) else result_type(x, y) == x.dtype
-    return numbers and same and x.backend.is_contiguous(x.array)
+    writable = getattr(getattr(x.array, "flags", None), "writeable", True)  # NumPy alone lets memory be read-only
+    return numbers and same and writable and x.backend.is_contiguous(x.array)
 
 
 @op

@@ -21,6 +21,7 @@ from nnkit.training.door import Door
 from nnkit.training.evaluation import Evaluation, predictions
 from nnkit.training.history import History
 from nnkit.training.inputs import positive_integer
+from nnkit.training.lone_rows import refuse_lone_rows
 from nnkit.training.metrics import Metric
 from nnkit.training.objective import Objective
 from nnkit.training.precision import precision_of
@@ -127,6 +128,7 @@ def fit(
     measured = _metrics(metrics, objective.loss)
     with using(None if seed is None else Generator(seed)):
         source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
+        refuse_lone_rows(model, source)
         chosen = _optimizer(model, optimizer)
         recorded = compile and recording_enabled()
         last = _last_fit(model)

@@ -244,7 +244,13 @@ waits(
     15, "tables with named columns", lambda: not hasattr(nn.Module, "feature_names_in_"),
     "columns of a table that are reordered or renamed when predicting", "an error that names them",
 )  # fmt: skip
-waits(
-    21, "batch normalization", lambda: not hasattr(nn, "BatchNorm1d"),
-    "a batch of one row", "running statistics, after one warning",
-)  # fmt: skip
+
+
+@fault(21, "a batch of one row before a batch normalization", "ShapeError before the first step", "the model")
+def a_batch_of_one_row(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def normalized() -> nn.Module:
+        return nn.Sequential(nn.Linear(X.shape[1], 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+    lone = r"batch_size=13 leaves a batch of 1 of the 40 samples, and 1 \(BatchNorm1d\) needs more than 1 value"
+    refuses(ShapeError, lone, X, LABELS, normalized, **CLASSES, batch_size=13)
+    assert len(normalized().fit(X, LABELS, **CLASSES, batch_size=8).epoch) >= 1
