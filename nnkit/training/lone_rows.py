@@ -26,8 +26,8 @@ def refuse_lone_rows(model: Module, source: Source) -> None:
     if name is not None:
         raise ShapeError(
             f"batch_size={source.batch_size} leaves a batch of 1 of the {source.rows} samples, and "
-            f"{name} ({type(layers[name]).__name__}) needs more than 1 value for each channel in training: the variance "
-            "would be 0. Choose another batch_size, or leave a sample out"
+            f"{name} ({type(layers[name]).__name__}) needs more than 1 value for each channel in training: the "
+            "variance would be 0. Choose another batch_size, or leave a sample out"
         )
 
 
