@@ -21,7 +21,9 @@ def refuse_lone_rows(model: Module, source: Source) -> None:
     """Raise ShapeError where a batch of ``source`` has one row, and gives a batch normalization one value a channel."""
     if not isinstance(source, ArraySource) or (source.batch_size > 1 and source.rows % source.batch_size != 1):
         return
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, BATCH_NORMS)}
+    layers: dict[str, Module] = {
+        name: module for name, module in model.named_modules() if isinstance(module, BATCH_NORMS)
+    }
     name = _with_one_value(model, layers, source) if layers else None
     if name is not None:
         raise ShapeError(
