@@ -74,10 +74,20 @@ def kernel(block):
     plane = Q0 * Q1 * Q2
     for k in range(C * channel, C * channel + block[20]):
         y[k] = zero
+    for k in range(C * channel):
+        y[k] = zero
+    if xc == 1 and x2 != 1 and s2 == 1:
+        for i0 in range(S0):
+            for i1 in range(S1):
+                remainder = (i0 + before0) % s0 * s1 + (i1 + before1) % s1
+                to = remainder * plane + ((i0 + before0) // s0 * Q1 + (i1 + before1) // s1) * Q2 + before2
+                for i2 in range(0, S2, {W}):
+                    at = i0 * x0 + i1 * x1 + i2 * x2
+                    for c in range(0, C, {W}):
+                        turned(x, y, at + c, c * channel + to + i2, x2, channel, S2 - i2, C - c)
+        return
     for c in range(C):
         base = c * channel
-        for k in range(base, base + channel):
-            y[k] = zero
         for i0 in range(S0):
             u0 = i0 + before0
             for i1 in range(S1):
@@ -98,14 +108,24 @@ def kernel(block):
 """
 
 
+def _turned(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
+    """y[to + c row + i] = x[at + i step + c]: a square of places i, whose channels c lie side by side in x."""
+    at, to, step, row, places, channels = numbers
+    last = v.plus(places, -1)
+    loaded = [v.load(x, v.plus(at, v.times(v.at_most(v.integer(i), last), step)), channels) for i in range(v.lanes)]
+    for c, column in enumerate(v.transposed(loaded)):
+        with v.when(v.builder.icmp_signed("<", v.integer(c), channels)):
+            v.store(y, v.plus(to, v.times(row, v.integer(c))), column, places)
+
+
 @functools.cache
 def planes_kernel(dtype: str) -> Kernel:
     """Copy the channels of one image into planes."""
-    return load(Source(f"conv_planes_{dtype}", PLANES, _plane_words, (dtype,)))
+    return load(Source(f"conv_planes_{dtype}_{lanes(dtype)}", PLANES.format(W=lanes(dtype)), _plane_words, (dtype,)))
 
 
 def _plane_words(dtype: str) -> dict[str, Any]:
-    return memory_words(dtype) | {"zero": np.dtype(dtype).type(0)}
+    return memory_words(dtype) | {"zero": np.dtype(dtype).type(0), "turned": tile_word(dtype, 2, 6, _turned)}
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -163,6 +183,22 @@ def _tile(R: int, V: int) -> Build:
     return build
 
 
+def _spread(R: int) -> Build:
+    """y[to + i step + r] = x[at + r ld + i]: places i of R rows, which are to lie side by side."""
+
+    def build(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
+        at, to, ld, step, places, channels = numbers
+        rows = [v.load(x, v.plus(at, v.times(ld, v.integer(r)))) for r in range(min(R, v.lanes))]
+        for first in range(0, R, v.lanes):
+            some = rows if first == 0 else [v.load(x, v.plus(at, v.times(ld, v.integer(r)))) for r in range(first, R)]
+            count = v.at_most(v.integer(min(v.lanes, R - first)), v.plus(channels, -first))
+            for i, column in enumerate(v.transposed(some + [v.zero] * (v.lanes - len(some)))):
+                with v.when(v.builder.icmp_signed("<", v.integer(i), places)):
+                    v.store(y, v.plus(v.plus(to, first), v.times(step, v.integer(i))), column, count)
+
+    return build
+
+
 # Block: [planes, weights, offsets, K, out, z or 0, O, from channel to channel in out, 3 steps in out, 3 sizes of out, 2
 # steps in planes, bias or 0, scalars…]. All rows of ``out`` whose results fit into the stack are computed at once.
 FORWARD = """
@@ -188,6 +224,25 @@ def kernel(block):
                     f = 0
                     while f < F:
                         {choice}
+                    if oc == 1 and o2 != 1:
+                        for r in range(min({R}, O - o)):
+                            if block[16] != 0:
+                                for k in range(r * ld, r * ld + F):
+                                    space[k] += bias[o + r]
+                        for part in range(2):
+                            target = y
+                            if part == 0:
+                                target = before
+                            else:
+                                for r in range(min({R}, O - o)):
+                                    for k in range(r * ld, r * ld + F):
+                                        space[k] = {formula}(space[k]{arguments})
+                            if part == 1 or z != 0:
+                                for i in range(count):
+                                    to = o + i0 * o0 + (i1 + i) * o1 + j0 * o2
+                                    for j in range(0, columns, {W}):
+                                        spread(space, target, i * pitch1 + j, to + j * o2, ld, o2, columns - j, O - o)
+                        continue
                     for r in range(min({R}, O - o)):
                         shift = zero
                         if block[16] != 0:
@@ -220,7 +275,7 @@ def forward_kernel(dtype: str, activation: str, R: int) -> Kernel:
     text = FORWARD.format(
         scalars="\n    ".join(f"{name} = scalar(block[{17 + k}])" for k, name in enumerate(names)) or "pass",
         chunk=CHUNK, slack=slack(dtype), R=R, size=np.dtype(dtype).itemsize, formula=formula,
-        arguments="".join(f", {name}" for name in names), choice=f"\n{' ' * 24}".join(lines),
+        arguments="".join(f", {name}" for name in names), W=W, choice=f"\n{' ' * 24}".join(lines),
     )  # fmt: skip
     return load(Source(f"conv_{activation}_{R}_{dtype}_{W}", text, _forward_words, (dtype, str(R))))
 
@@ -228,6 +283,7 @@ def forward_kernel(dtype: str, activation: str, R: int) -> Kernel:
 def _forward_words(dtype: str, rows: str) -> dict[str, Any]:
     R = int(rows)
     words = memory_words(dtype) | control_words() | compiled_formulas(dtype) | {"zero": np.dtype(dtype).type(0)}
+    words["spread"] = tile_word(dtype, 2, 6, _spread(R))
     for V in range(1, registers_for(R) + 1):
         words[f"tile{V}"] = tile_word(dtype, 3, 5, _tile(R, V))
     return words
