@@ -42,6 +42,27 @@ def digits_model() -> Sequential:
     )
 
 
+def normalized_model() -> Sequential:
+    """Normalizations, dropout of channels, other sizes; one normalization is frozen."""
+    return Sequential(
+        [
+            layers.Conv2D(4, 3, use_bias=False, input_shape=(12, 12, 1)),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(),
+            layers.SpatialDropout2D(0.25),
+            layers.Conv2D(4, 3, strides=2),
+            layers.GroupNormalization(2),
+            layers.UpSampling2D(2, interpolation="bilinear"),
+            layers.ZeroPadding2D(1),
+            layers.Cropping2D(((1, 0), (0, 1))),
+            layers.LayerNormalization(),
+            layers.BatchNormalization(trainable=False),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
 SUMMARY = """\
 Model: "digits"
 ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
@@ -82,8 +103,9 @@ X = np.random.default_rng(0).normal(size=(40, 12, 12, 1)).astype(np.float32)
 Y = (X[:, :6].mean(axis=(1, 2, 3)) > 0.0).astype(int) + (X[:, :, :6].mean(axis=(1, 2, 3)) > 0.0)
 
 
-def test_training_and_files(device: str, tmp_path: Path) -> None:
-    model = digits_model()
+@pytest.mark.parametrize("make", [digits_model, normalized_model])
+def test_training_and_files(make: Callable[[], Sequential], device: str, tmp_path: Path) -> None:
+    model = make()
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(X, Y, epochs=6, batch_size=10, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
@@ -93,7 +115,7 @@ def test_training_and_files(device: str, tmp_path: Path) -> None:
     assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
     assert again.get_config()["layers"] == model.get_config()["layers"]
     model.save_weights(tmp_path / "model.weights.h5")
-    other = digits_model()
+    other = make()
     other.load_weights(tmp_path / "model.weights.h5")
     assert [w.tobytes() for w in other.get_weights()] == [w.tobytes() for w in model.get_weights()]
 
@@ -110,7 +132,7 @@ def trained(make: Callable[[], Sequential], x: np.ndarray, compiled: bool, chunk
     return [np.array(history.history["loss"]).tobytes(), *(np.array(t.detach().numpy()).tobytes() for t in tensors)]
 
 
-RECORDED: dict[str, Callable[[], Sequential]] = {"digits": digits_model}
+RECORDED: dict[str, Callable[[], Sequential]] = {"digits": digits_model, "normalized": normalized_model}
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -190,6 +212,52 @@ def test_the_last_layer_remembers_its_logits(device: str) -> None:
     assert loss.item() == pytest.approx(100.0)
 
 
+# ---- normalization and dropout ----------------------------------------------------------------------------
+
+
+def test_batch_normalization_counts_moves_and_freezes(device: str) -> None:
+    """Two steps by hand: moving becomes 0.75 moving + 0.25 batch; frozen, or outside of training, it stays."""
+    layer = layers.BatchNormalization(momentum=0.75, epsilon=0.0)
+    x = nnkit.tensor([[1.0], [5.0]])
+    assert layer(x).tolist() == [[1.0], [5.0]]
+    assert layer.count_params() == 4
+    assert [len(weights) for weights in (layer.trainable_weights, layer.non_trainable_weights)] == [2, 2]
+    for _ in range(2):
+        assert layer(x, training=True).tolist() == [[-1.0], [1.0]]
+    moved = [1.0, 0.0, 3.0 * (1 - 0.75**2), 0.75**2 + 4.0 * (1 - 0.75**2)]
+    assert [w.item() for w in layer.get_weights()] == pytest.approx(moved)
+    layer.trainable = False
+    assert len(layer.non_trainable_weights) == 4
+    expected = (np.array([[1.0], [5.0]]) - moved[2]) / math.sqrt(moved[3])
+    assert np.asarray(layer(x, training=True).detach()) == pytest.approx(expected)
+    assert [w.item() for w in layer.get_weights()] == pytest.approx(moved)
+
+
+def test_the_summary_tells_what_is_not_trained() -> None:
+    texts: list[str] = []
+    normalized_model().summary(print_fn=texts.append)
+    totals = [line.split(": ")[1].split(" (")[0] for line in texts[0].splitlines()[-3:]]
+    assert totals == ["247", "223", "24"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "one"),
+    [
+        (layers.SpatialDropout1D(0.25), (100, 5, 40), (100, 1, 40)),
+        (layers.SpatialDropout2D(0.25), (100, 3, 2, 40), (100, 1, 1, 40)),
+        (layers.SpatialDropout2D(0.25, data_format="channels_first"), (100, 40, 3, 2), (100, 40, 1, 1)),
+    ],
+)
+def test_dropout_of_channels(layer: Any, shape: tuple[int, ...], one: tuple[int, ...], device: str) -> None:
+    x = nnkit.ones(*shape)
+    assert (layer(x) == x).all()
+    y = np.asarray(layer(x, training=True))
+    kept = y[tuple(slice(n) for n in one)]
+    assert (y == kept).all()
+    assert set(np.unique(kept).round(5)) == {0.0, np.float32(4 / 3).round(5)}
+    assert (kept == 0.0).mean() == pytest.approx(0.25, abs=0.03)
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------
 
 IMAGES = np.ones((1, 3, 4, 2))
@@ -226,6 +294,19 @@ IMAGES = np.ones((1, 3, 4, 2))
         (lambda: layers.SeparableConv2D(4, 3, pointwise_constraint="a"), ValueError, "pointwise_constraint is not"),
         (lambda: layers.Conv2DTranspose(4, 3, strides=2, output_padding=2), ValueError, "output_padding must be below"),
         (lambda: layers.Conv2D(4, 3).kernel, ValueError, "is not built"),
+        (lambda: layers.BatchNormalization(axis=4)(IMAGES), ShapeError, "axis 4 is none of the 4 axes"),
+        (lambda: layers.BatchNormalization().build((None, 3, None)), ShapeError, "needs the size of axis -1"),
+        (lambda: layers.BatchNormalization(momentum=1.5), ValueError, "momentum must be from 0 to 1; got 1.5"),
+        (lambda: layers.BatchNormalization(synchronized=True), ValueError, "synchronized is not supported"),
+        (lambda: layers.BatchNormalization(renorm=True), ValueError, "renorm is not supported"),
+        (lambda: layers.LayerNormalization(gamma_constraint="a"), ValueError, "gamma_constraint is not supported"),
+        (lambda: layers.GroupNormalization(0), ValueError, "groups must be a positive integer, or -1; got 0"),
+        (lambda: layers.GroupNormalization(3)(IMAGES), ShapeError, "2 channels are not 3 equal groups"),
+        (lambda: layers.UpSampling2D(2, interpolation="bicubic"), UnknownNameError, "'bicubic'.*bilinear"),
+        (lambda: layers.ZeroPadding2D((1, 2, 3)), ValueError, "padding must be one number, 2, or 2 pairs"),
+        (lambda: layers.ZeroPadding1D(-1), ValueError, "padding: expected at least 0"),
+        (lambda: layers.Cropping2D(2)(IMAGES), ShapeError, "leaves nothing of inputs of shape"),
+        (lambda: layers.SpatialDropout2D(1.0), ValueError, "rate must be a number from 0 to less than 1"),
     ],
 )
 def test_refusals(make: Callable[[], object], error: type[Exception], message: str) -> None:
