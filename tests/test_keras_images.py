@@ -63,6 +63,23 @@ def normalized_model() -> Sequential:
     )
 
 
+def random_model() -> Sequential:
+    """Every layer that changes images at random."""
+    return Sequential(
+        [
+            layers.Rescaling(0.5, input_shape=(12, 12, 1)),
+            layers.RandomFlip(),
+            layers.RandomContrast(0.3, (-9.0, 9.0)),
+            layers.RandomRotation(0.1),
+            layers.RandomTranslation(0.1, 0.1, "wrap"),
+            layers.RandomZoom(0.1, None, "constant", "nearest"),
+            layers.Normalization(mean=[0.5], variance=[0.25]),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
 SUMMARY = """\
 Model: "digits"
 ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
@@ -132,7 +149,9 @@ def trained(make: Callable[[], Sequential], x: np.ndarray, compiled: bool, chunk
     return [np.array(history.history["loss"]).tobytes(), *(np.array(t.detach().numpy()).tobytes() for t in tensors)]
 
 
-RECORDED: dict[str, Callable[[], Sequential]] = {"digits": digits_model, "normalized": normalized_model}
+RECORDED: dict[str, Callable[[], Sequential]] = {
+    "digits": digits_model, "normalized": normalized_model, "random": random_model
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECORDED)

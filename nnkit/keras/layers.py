@@ -13,6 +13,14 @@ from typing import Any, Unpack
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, initializers, regularizers
+from nnkit.keras.augmentation import (
+    RandomContrast,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    Rescaling,
+)
 from nnkit.keras.convolution import Conv1D, Conv2D, Conv3D
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, in_layout, positive, refuse
 from nnkit.keras.logits import with_logits
@@ -66,6 +74,7 @@ from nnkit.keras.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
+from nnkit.keras.standardizing import Normalization
 from nnkit.observer import call
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
@@ -79,7 +88,8 @@ __all__ = [
     "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D", "GlobalMaxPool2D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization", "Identity", "Input", "InputLayer", "Layer",
     "LayerNormalization", "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D",
-    "MaxPooling3D", "RMSNormalization", "ReLU", "Reshape", "SeparableConv1D", "SeparableConv2D",
+    "MaxPooling3D", "Normalization", "RMSNormalization", "RandomContrast", "RandomFlip", "RandomRotation",
+    "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "Reshape", "SeparableConv1D", "SeparableConv2D",
     "SeparableConvolution1D", "SeparableConvolution2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
     "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
 ]

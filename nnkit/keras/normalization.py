@@ -139,20 +139,18 @@ class BatchNormalization(_Scaled):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         (axis,) = axes_of(self, self.axis, inputs.ndim)
+        if axis == 0:
+            raise ShapeError(f"BatchNormalization layer {self.name!r}: axis 0 is that of the samples")
         if inputs.shape[axis] != self.moving_mean.shape[0]:
             raise ShapeError(
                 f"BatchNormalization layer {self.name!r} was built for {self.moving_mean.shape[0]} channels in axis "
                 f"{self.axis}; got inputs of shape {inputs.shape}"
             )
-        if axis not in (1, inputs.ndim - 1):  # A copy, so that what one channel has lies together.
-            inputs = inputs.transpose(axis, -1)
-            return self._normalized(inputs, inputs.ndim - 1, training).transpose(axis, -1)
-        return self._normalized(inputs, axis, training)
+        planes, back = _in_planes(inputs, axis)
+        return self._normalized(planes, training).permute(*back)
 
-    def _normalized(self, x: Tensor, axis: int, training: bool) -> Tensor:
-        # Rows of channels with one place each: so channels that lie last in memory need no copy.
-        sizes = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
-        part = x.reshape(*sizes)
+    def _normalized(self, x: Tensor, training: bool) -> Tensor:
+        part = x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
         if not (training and self.trainable):
             statistics = self.moving_mean, self.moving_variance
             return ops.normalize_by(part, *statistics, self.gamma, self.beta, self.epsilon).reshape(*x.shape)
@@ -169,10 +167,20 @@ class BatchNormalization(_Scaled):
         return {**super().get_config(), **own}
 
 
+def _in_planes(x: Tensor, axis: int) -> tuple[Tensor, list[int]]:
+    """``x`` as (B, C, …), each channel's places together in memory, and the order of axes that undoes it.
+
+    A copy, unless they lie so. Rows of channels, (B times places, C, 1), would need none, but their statistics take
+    many times as long as the copy; and what comes after finds the planes in order.
+    """
+    order = [0, axis, *(k for k in range(1, x.ndim) if k != axis)]
+    return x.permute(*order).contiguous(), [order.index(k) for k in range(x.ndim)]
+
+
 def _over_last(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, list[int]]:
-    """``x`` with these axes last, and the order of axes that undoes it. Already last, they stay: then nothing moves."""
+    """``x`` with these axes last, in order in memory, and the order of axes that undoes it: a copy, unless they are."""
     order = [k for k in range(x.ndim) if k not in axes] + list(axes)
-    return x.permute(*order), [order.index(k) for k in range(x.ndim)]
+    return x.permute(*order).contiguous(), [order.index(k) for k in range(x.ndim)]
 
 
 class LayerNormalization(_Scaled):
@@ -186,7 +194,7 @@ class LayerNormalization(_Scaled):
 
     def call(self, inputs: Tensor) -> Tensor:
         axes = axes_of(self, self.axis, inputs.ndim)
-        x, back = _over_last(inputs, axes)  # What one sample has must lie together: a copy, unless it does.
+        x, back = _over_last(inputs, axes)
         shape = x.shape[-len(axes) :]
         return functional.layer_norm(x, shape, self.gamma, self.beta, self.epsilon).permute(*back)
 
@@ -230,11 +238,9 @@ class GroupNormalization(_Scaled):
 
     def call(self, inputs: Tensor) -> Tensor:
         (axis,) = axes_of(self, self.axis, inputs.ndim)
-        order = [0, axis, *(k for k in range(1, inputs.ndim) if k != axis)]
-        x = inputs.permute(*order)  # The channels and places of a group must lie together: a copy, unless they do.
+        x, back = _in_planes(inputs, axis)
         groups = x.shape[1] if self.groups == -1 else self.groups
-        y = functional.group_norm(x, groups, self.gamma, self.beta, self.epsilon)
-        return y.permute(*(order.index(k) for k in range(inputs.ndim)))
+        return functional.group_norm(x, groups, self.gamma, self.beta, self.epsilon).permute(*back)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups}
@@ -259,7 +265,7 @@ class RMSNormalization(SameShape):
 
     def call(self, inputs: Tensor) -> Tensor:
         axes = axes_of(self, self.axis, inputs.ndim)
-        x, back = _over_last(inputs, axes)  # A copy, as in LayerNormalization.
+        x, back = _over_last(inputs, axes)
         return functional.rms_norm(x, x.shape[-len(axes) :], self.scale, self.epsilon).permute(*back)
 
     def get_config(self) -> dict[str, Any]:

@@ -111,9 +111,17 @@ CASES: dict[str, tuple[Shape, ...]] = {
     "ZeroPadding2D()": ((2, 3, 4, 2),),
     f"ZeroPadding2D(((1, 0), (2, 3)), {FIRST})": ((2, 2, 3, 4),),
     "Cropping1D((0, 2))": ((2, 4, 3),),
+    "Rescaling(0.5, offset=2.0)": ((2, 3),),
+    "Normalization(axis=(1, 3), mean=[1.0, 2.0], variance=[0.5, 4.0], invert=True)": ((2, 3, 4, 2),),
+    "Normalization(axis=None, mean=1.0, variance=4.0)": ((2, 3, 4),),
     "Cropping2D((1, 2))": ((2, 5, 7, 2),),
     f"Cropping2D(((1, 0), (2, 3)), {FIRST})": ((2, 2, 3, 8),),
 }  # fmt: skip
+
+
+#: Affine maps (a0, a1, a2, b0, b1, b2) of two images of 4 x 5 pixels; some look far outside.
+MATRICES = ((0.8, -0.3, 1.7, 0.4, 1.1, -0.6), (1.9, 0.2, -9.3, -0.7, 1.3, 11.6))
+WARPS = [(fill, mixing) for fill in ("reflect", "wrap", "constant", "nearest") for mixing in ("nearest", "bilinear")]
 
 
 def all_cases() -> list[tuple[str, Shape]]:
@@ -181,9 +189,20 @@ def _named(output: Any, foretold: Any, dx: Any, grads: Any, fixed: Any) -> dict[
     return {name: np.array(value.numpy() if hasattr(value, "numpy") else value) for name, value in found.items()}
 
 
+def warps() -> dict[str, np.ndarray]:
+    """What Keras's affine_transform gives for each way to fill and to mix."""
+    matrices = np.array([(*matrix, 0.0, 0.0) for matrix in MATRICES])
+    return {
+        f"warp {fill} {mixing}": np.asarray(
+            keras.ops.image.affine_transform(numbers((2, 4, 5, 3), 5), matrices, mixing, fill, 0.5)
+        )
+        for fill, mixing in WARPS
+    }
+
+
 def all_values(layers: Any) -> dict[str, np.ndarray]:
     """What Keras computes in float64."""
-    return {
+    return warps() | {
         f"{key_of(text, shape)}/{training}/{name}": value
         for text, shape in all_cases()
         for training in modes(text)
