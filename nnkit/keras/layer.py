@@ -24,7 +24,17 @@ from nnkit.random import Generator, using
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
 
-__all__ = ["Layer", "LayerOptions", "Shape", "assign_weights", "normalized_shape"]
+__all__ = [
+    "Layer",
+    "LayerOptions",
+    "SameShape",
+    "Shape",
+    "assign_weights",
+    "in_layout",
+    "normalized_shape",
+    "positive",
+    "refuse",
+]
 
 Shape: TypeAlias = tuple[int | None, ...]
 
@@ -249,6 +259,40 @@ class Layer(nn.Module):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """The layer that :meth:`get_config` described, without its weights."""
         return cls(**config)
+
+
+class SameShape(Layer):
+    """A layer whose output has the shape of its input."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return tuple(input_shape)
+
+
+def refuse(layer: str, **arguments: object) -> None:
+    """Raise for the first argument that Keras has and nnkit has not."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{layer}: {name} is not supported; leave it out (got {name}={value!r})")
+
+
+def positive(layer: str, name: str, value: Any) -> int:
+    """A whole number of at least 1.
+
+    >>> positive("Dense", "units", 3)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError(f"{layer}: {name} must be a positive integer; got {value!r}")
+    return value
+
+
+def in_layout(
+    regularizer: regularizers.RegularizerFunction, layout: Callable[[Tensor], Tensor]
+) -> regularizers.RegularizerFunction:
+    """A penalty on a weight as Keras lays it out, as one on the tensor that the layer keeps."""
+    if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
+        return regularizer
+    return lambda weight: regularizer(layout(weight))
 
 
 def assign_weights(owner: str, current: Sequence[Tensor], given: Iterable[Any]) -> None:

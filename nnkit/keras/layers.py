@@ -13,38 +13,90 @@ from typing import Any, Unpack
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, initializers, regularizers
-from nnkit.keras.layer import Layer, LayerOptions, Shape
+from nnkit.keras.augmentation import (
+    RandomContrast,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    Rescaling,
+)
+from nnkit.keras.convolution import Conv1D, Conv2D, Conv3D
+from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, in_layout, positive, refuse
 from nnkit.keras.logits import with_logits
+from nnkit.keras.more_convolutions import (
+    Conv1DTranspose,
+    Conv2DTranspose,
+    Conv3DTranspose,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
 from nnkit.keras.naming import configured
+from nnkit.keras.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from nnkit.keras.places import known_format
+from nnkit.keras.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    AvgPool1D,
+    AvgPool2D,
+    AvgPool3D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAvgPool1D,
+    GlobalAvgPool2D,
+    GlobalMaxPool1D,
+    GlobalMaxPool2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
+from nnkit.keras.reshaping import (
+    Cropping1D,
+    Cropping2D,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
+from nnkit.keras.standardizing import Normalization
 from nnkit.observer import call
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
+# fmt: off
 __all__ = [
-    "Activation",
-    "Dense",
-    "Dropout",
-    "ELU",
-    "Flatten",
-    "Identity",
-    "Input",
-    "InputLayer",
-    "Layer",
-    "LeakyReLU",
-    "ReLU",
-    "Reshape",
-    "Softmax",
+    "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D",
+    "BatchNormalization", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose",
+    "Convolution1D", "Convolution1DTranspose", "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Cropping1D",
+    "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout", "ELU", "Flatten", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D", "GlobalMaxPool2D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization", "Identity", "Input", "InputLayer", "Layer",
+    "LayerNormalization", "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D",
+    "MaxPooling3D", "Normalization", "RMSNormalization", "RandomContrast", "RandomFlip", "RandomRotation",
+    "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "Reshape", "SeparableConv1D", "SeparableConv2D",
+    "SeparableConvolution1D", "SeparableConvolution2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
+    "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
 ]
+# fmt: on
 
 
-class _SameShape(Layer):
-    """A layer whose output has the shape of its input."""
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return tuple(input_shape)
-
-
-class InputLayer(_SameShape):
+class InputLayer(SameShape):
     """States the shape of one sample, at the head of a Sequential model; passes its input on unchanged.
 
     Args:
@@ -112,15 +164,13 @@ class Dense(Layer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        _refuse(
+        refuse(
             "Dense",
             activity_regularizer=activity_regularizer,
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
         )
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
-            raise ValueError(f"Dense: units must be a positive integer; got {units!r}")
-        self.units = units
+        self.units = positive("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -139,7 +189,7 @@ class Dense(Layer):
         if not nn.init.are_skipped():
             self._draw(features)
         if self.kernel_regularizer is not None:
-            self.linear.regularizers["weight"] = _of_transposed(self.kernel_regularizer)
+            self.linear.regularizers["weight"] = in_layout(self.kernel_regularizer, lambda weight: weight.T)
         if self.bias_regularizer is not None and self.use_bias:
             self.linear.regularizers["bias"] = self.bias_regularizer
 
@@ -188,7 +238,7 @@ class Dense(Layer):
         }
 
 
-class Activation(_SameShape):
+class Activation(SameShape):
     """An activation as a layer of its own: ``Activation("relu")``."""
 
     def __init__(self, activation: Any, **options: Unpack[LayerOptions]) -> None:
@@ -205,7 +255,7 @@ class Activation(_SameShape):
         return {**super().get_config(), "activation": activations.serialize(self.activation) or self.activation}
 
 
-class Dropout(_SameShape):
+class Dropout(SameShape):
     """While training, sets a ``rate`` of the elements to 0 and divides the others by ``1 - rate``.
 
     Args:
@@ -218,7 +268,7 @@ class Dropout(_SameShape):
         self, rate: float, noise_shape: None = None, seed: int | None = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(**options)
-        _refuse("Dropout", noise_shape=noise_shape)
+        refuse("Dropout", noise_shape=noise_shape)
         if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate must be a number from 0 to less than 1; got {rate!r}")
         self.rate, self.seed = rate, seed
@@ -231,10 +281,25 @@ class Dropout(_SameShape):
 
 
 class Flatten(Layer):
-    """Each sample as a vector: (batch, a, b, …) to (batch, a·b·…)."""
+    """Each sample as a vector: (batch, a, b, …) to (batch, a·b·…), its last axis fastest.
+
+    With ``data_format="channels_first"`` the channels, axis 1, become the last axis before.
+
+    >>> Flatten()([[[1.0, 2.0], [3.0, 4.0]]]).tolist(), Flatten("channels_first")([[[1.0, 2.0], [3.0, 4.0]]]).tolist()
+    ([[1.0, 2.0, 3.0, 4.0]], [[1.0, 3.0, 2.0, 4.0]])
+    """
+
+    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.data_format = known_format(data_format)
 
     def call(self, inputs: Tensor) -> Tensor:
+        if self.data_format == "channels_first" and inputs.ndim > 2:
+            inputs = inputs.permute(0, *range(2, inputs.ndim), 1)
         return inputs.reshape(inputs.shape[0], math.prod(inputs.shape[1:]))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "data_format": self.data_format}
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         sizes = input_shape[1:]
@@ -276,7 +341,7 @@ class Reshape(Layer):
         return {**super().get_config(), "target_shape": list(self.target_shape)}
 
 
-class ReLU(_SameShape):
+class ReLU(SameShape):
     """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``."""
 
     def __init__(
@@ -302,7 +367,7 @@ class ReLU(_SameShape):
         return {**super().get_config(), **own}
 
 
-class LeakyReLU(_SameShape):
+class LeakyReLU(SameShape):
     """``x`` where positive, else ``negative_slope * x``, 0.3 by default (the function of this name: 0.2)."""
 
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
@@ -316,7 +381,7 @@ class LeakyReLU(_SameShape):
         return {**super().get_config(), "negative_slope": self.negative_slope}
 
 
-class ELU(_SameShape):
+class ELU(SameShape):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
@@ -330,7 +395,7 @@ class ELU(_SameShape):
         return {**super().get_config(), "alpha": self.alpha}
 
 
-class Softmax(_SameShape):
+class Softmax(SameShape):
     """Non-negative numbers that sum to 1 along ``axis``."""
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
@@ -345,22 +410,14 @@ class Softmax(_SameShape):
         return {**super().get_config(), "axis": self.axis}
 
 
-class Identity(_SameShape):
+class Identity(SameShape):
     """The input itself."""
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs
 
 
-def _refuse(layer: str, **arguments: object) -> None:
-    """Raise for the first argument that Keras has and nnkit has not."""
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(f"{layer}: {name} is not supported; leave it out (got {name}={value!r})")
-
-
-def _of_transposed(regularizer: regularizers.RegularizerFunction) -> regularizers.RegularizerFunction:
-    """A penalty on Keras's kernel as a penalty on ``nn.Linear``'s weight, its transpose."""
-    if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
-        return regularizer
-    return lambda weight: regularizer(weight.T)
+#: Keras's longer names.
+Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
+Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

@@ -41,6 +41,6 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
 
 for _name in layers.__all__:
     _layer = getattr(layers, _name)
-    if isinstance(_layer, type) and _layer is not layers.Layer:
+    if isinstance(_layer, type) and _layer is not layers.Layer and _layer.__name__ == _name:  # and no second name
         register_module(_layer, name=f"keras.{_name}")
 register_module(Sequential, name="keras.Sequential")

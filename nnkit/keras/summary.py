@@ -6,7 +6,9 @@ has none.
 
 from __future__ import annotations
 
+import itertools
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,20 +70,20 @@ def _table(rows: Sequence[tuple[str, str, str]], line_length: int) -> list[str]:
     def rule(left: str, line: str, crossing: str, right: str) -> str:
         return left + crossing.join(line * width for width in widths) + right
 
-    def cells(texts: Iterable[str], bar: str) -> str:
-        name, shape, count = (_fit(text, width - 2) for text, width in zip(texts, widths, strict=True))
-        padded = (f"{name:<{widths[0] - 2}}", f"{shape:<{widths[1] - 2}}", f"{count:>{widths[2] - 2}}")
-        return f"{bar} " + f" {bar} ".join(padded) + f" {bar}"
+    def cells(texts: Iterable[str], bar: str) -> list[str]:
+        """One line, or more where a text is wider than its column."""
+        parted = [textwrap.wrap(text, max(width - 2, 1)) for text, width in zip(texts, widths, strict=True)]
+        lines = []
+        for name, shape, count in itertools.zip_longest(*parted, fillvalue=""):
+            padded = (f"{name:<{widths[0] - 2}}", f"{shape:<{widths[1] - 2}}", f"{count:>{widths[2] - 2}}")
+            lines.append(f"{bar} " + f" {bar} ".join(padded) + f" {bar}")
+        return lines
 
-    lines = [rule("┏", "━", "┳", "┓"), cells(HEADINGS, "┃"), rule("┡", "━", "╇", "┩")]
+    lines = [rule("┏", "━", "┳", "┓"), *cells(HEADINGS, "┃"), rule("┡", "━", "╇", "┩")]
     for position, row in enumerate(rows):
         lines += [rule("├", "─", "┼", "┤")] * (position > 0)
-        lines.append(cells(row, "│"))
+        lines += cells(row, "│")
     return [*lines, rule("└", "─", "┴", "┘")]
-
-
-def _fit(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "~"
 
 
 def _count(weights: Sequence[Tensor]) -> tuple[int, int]:

@@ -328,12 +328,12 @@ def _avg_pool(
         counted = [(n, n) if count_include_pad else (0, 0) for n in around]
         if counted == list(window.padding):
             return ops.sum_pool(x, window, 1.0 / whole)
-        return ops.sum_pool(x, window) / _counts(x, window, counted)
+        return ops.sum_pool(x, window) / counts(x, window, counted)
 
     return _batched(f"avg_pool{axes}d", input, axes, of)
 
 
-def _counts(x: Tensor, window: Window, counted: Sequence[tuple[int, int]]) -> Tensor:
+def counts(x: Tensor, window: Window, counted: Sequence[tuple[int, int]]) -> Tensor:
     """How many places of each window count: those of x, and of so much padding: (1, 1, *places)."""
     backend, sizes = x.backend, x.shape[2:]
     around = [(have - count, end - stop) for (have, end), (count, stop) in zip(window.padding, counted, strict=True)]
