@@ -106,13 +106,15 @@ def _unfit(*arrays: np.ndarray | None) -> str | None:
 def _by_channels(
     name: str, ends: Sequence[int], x: np.ndarray, eps: float, flags: Sequence[int], more: Sequence[int]
 ) -> Launch:
-    """Calls that share the channels."""
-    kernel, box = normalize_kernel(name, FLOATS[x.dtype]), ctypes.c_double(eps)
-    calls = [
-        new_call(kernel, [*ends, *x.shape, ctypes.addressof(box), *flags, first, count, *more])
-        for first, count in shares(x.shape[1], 1, _threads(3 * x.nbytes))
-    ]
-    return Launch(kernel.name, [calls], box)
+    """Calls that share the channels: by columns, where each has one place."""
+    by_columns = x.shape[2] == 1
+    name = name.replace("channels", "columns") if by_columns else name
+    kernel, box, rooms = normalize_kernel(name, FLOATS[x.dtype]), ctypes.c_double(eps), Rooms()
+    calls = []
+    for first, count in shares(x.shape[1], 1, _threads(3 * x.nbytes)):
+        room = [rooms.take(32 * count)] if by_columns else []
+        calls.append(new_call(kernel, [*ends, *x.shape, ctypes.addressof(box), *flags, first, count, *more, *room]))
+    return Launch(kernel.name, [calls], box, rooms)
 
 
 def normalize(

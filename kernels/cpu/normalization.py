@@ -89,6 +89,99 @@ def kernel(block):
                     dx[at + k] = (dy[at + k] - less - (x[at + k] - middle) * turn) * scale
 """
 
+# As CHANNELS, of one place a channel: rows of channels are added up, 512 of them in their own type. Its last argument
+# is room for ``channels`` numbers of float64 and as many of x's type.
+COLUMNS = """
+def kernel(block):
+    x, w, b, y = pointer(block[0]), pointer(block[1]), pointer(block[2]), pointer(block[5])
+    mean, variance, A, C = pointer(block[3]), pointer(block[4]), block[6], block[7]
+    first, channels = block[12], block[13]
+    whole, part = double(block[14]), pointer(block[14] + 8 * channels)
+    eps = double(block[9])[0]
+    for what in range(2 * block[11]):
+        for c in range(channels):
+            whole[c] = 0.0
+        for begin in range(0, A, 512):
+            for c in range(channels):
+                part[c] = zero
+            for a in range(begin, min(begin + 512, A)):
+                at = a * C + first
+                if what == 0:
+                    for c in range(channels):
+                        part[c] += x[at + c]
+                else:
+                    for c in range(channels):
+                        part[c] += (x[at + c] - mean[first + c]) * (x[at + c] - mean[first + c])
+            for c in range(channels):
+                whole[c] += double_of(part[c])
+        for c in range(channels):
+            if what == 1:
+                variance[first + c] = element(whole[c] / A)
+            elif block[10] != 0:
+                mean[first + c] = element(whole[c] / A)
+            else:
+                mean[first + c] = zero
+    for c in range(channels):
+        part[c] = element(1.0 / root(double_of(variance[first + c]) + eps))
+        if block[1] != 0:
+            part[c] = part[c] * w[first + c]
+    for a in range(A):
+        at = a * C + first
+        if block[2] != 0:
+            for c in range(channels):
+                y[at + c] = (x[at + c] - mean[first + c]) * part[c] + b[first + c]
+        else:
+            for c in range(channels):
+                y[at + c] = (x[at + c] - mean[first + c]) * part[c]
+"""
+
+# As CHANNELS_GRAD, of one place a channel; its last argument is room for four times ``channels`` numbers of float64.
+COLUMNS_GRAD = """
+def kernel(block):
+    x, w, dy, dx = pointer(block[0]), pointer(block[1]), pointer(block[2]), pointer(block[5])
+    mean, variance, A, C = pointer(block[3]), pointer(block[4]), block[6], block[7]
+    first, channels = block[12], block[13]
+    dw, db, eps = pointer(block[14]), pointer(block[15]), double(block[9])[0]
+    whole, along = double(block[18]), double(block[18] + 8 * channels)
+    total, product = pointer(block[18] + 16 * channels), pointer(block[18] + 24 * channels)
+    for c in range(channels):
+        whole[c] = 0.0
+        along[c] = 0.0
+    for begin in range(0, A, 512):
+        for c in range(channels):
+            total[c] = zero
+            product[c] = zero
+        for a in range(begin, min(begin + 512, A)):
+            at = a * C + first
+            for c in range(channels):
+                total[c] += dy[at + c]
+                product[c] += dy[at + c] * (x[at + c] - mean[first + c])
+        for c in range(channels):
+            whole[c] += double_of(total[c])
+            along[c] += double_of(product[c])
+    for c in range(channels):
+        factor = 1.0 / root(double_of(variance[first + c]) + eps)
+        along[c] = along[c] * factor
+        if block[14] != 0:
+            dw[first + c] = element(along[c] + double_of(dw[first + c])) if block[16] != 0 else element(along[c])
+        if block[15] != 0:
+            db[first + c] = element(whole[c] + double_of(db[first + c])) if block[17] != 0 else element(whole[c])
+        # From here on: what dy is less by, what the distance from the mean counts, and the scale.
+        total[c], product[c] = zero, zero
+        if block[11] != 0:
+            product[c] = element(along[c] / A * factor)
+            if block[10] != 0:
+                total[c] = element(whole[c] / A)
+        if block[1] != 0:
+            factor = factor * double_of(w[first + c])
+        along[c] = factor
+    if block[5] != 0:
+        for a in range(A):
+            at = a * C + first
+            for c in range(channels):
+                dx[at + c] = (dy[at + c] - total[c] - (x[at + c] - mean[first + c]) * product[c]) * element(along[c])
+"""
+
 # Block: [x, w or 0, b or 0, mean, variance, y, rows, channels of a row, L, eps, 1 where centred, groups]. A row is a
 # part of a sample; row r is of group r % groups.
 ROWS = """
@@ -209,7 +302,8 @@ def kernel(block):
 """
 
 TEXTS = {
-    "channels": CHANNELS, "channels_grad": CHANNELS_GRAD, "rows": ROWS, "rows_grad": ROWS_GRAD,
+    "channels": CHANNELS, "channels_grad": CHANNELS_GRAD, "columns": COLUMNS, "columns_grad": COLUMNS_GRAD,
+    "rows": ROWS, "rows_grad": ROWS_GRAD,
     "rows_weights": ROWS_WEIGHTS,
 }  # fmt: skip
 
