@@ -21,6 +21,7 @@ from nnkit.backends.cuda import (
     launches,
     modules,
     moves,
+    normalization,
     products,
 )
 from nnkit.backends.cuda.device_memory import CupyArrays, on_device
@@ -99,6 +100,10 @@ class CupyBackend(CupyArrays):
     sum_pool_grad = picks(images.sum_pool_grad)
     patches = picks(images.patches)
     patches_grad = picks(images.patches_grad)
+    normalize = picks(normalization.normalize)
+    normalize_grad = picks(normalization.normalize_grad)
+    normalize_by = picks(normalization.normalize_by)
+    normalize_by_grad = picks(normalization.normalize_by_grad)
 
     def prepared_map(
         self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()

@@ -90,6 +90,19 @@ def pool(x: Any, out: Any) -> Any:
     return images().sum_pool(x, window((2, 2), 2), 0.25, out)
 
 
+def normalization() -> Any:
+    from nnkit.backends.cuda import normalization
+
+    return normalization
+
+
+def normalized(shape: tuple[int, int, int], groups: int) -> Any:
+    statistics = one(shape[1:2] if groups == 0 else (shape[0], groups))
+    return normalization().normalize(
+        one(shape), None, one(shape[1:2]), groups, 1e-5, True, statistics, statistics, one(shape)
+    )
+
+
 LARGE, SMALL = (1 << 14,), (33,)
 INT, HALF, BOOL = np.int64, np.float16, np.bool_
 
@@ -227,6 +240,17 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "a pool of whole numbers": (
         lambda: pool(one((2, 3, 8, 8), INT), one((2, 3, 4, 4), INT)), "element types int64"
     ),
+    "channels of many places": (
+        lambda: normalized((2, 3, 64), 0),
+        "normalize_moments_rows16_float32_float32 1 + normalize_fold1_float32_float32 1 + "
+        "normalize_by_4_float32_none_float32_float32 1",
+    ),
+    "channels of one place": (
+        lambda: normalized((300, 40, 1), 0),
+        "normalize_moments_columns32_float32_float32 8 + normalize_fold1_float32_float32 1 + "
+        "normalize_by_1_float32_none_float32_float32 47",
+    ),
+    "rows": (lambda: normalized((4, 300, 1), 1), "normalize_rows256_float32_none_float32_float32 4"),
 }  # fmt: skip
 
 
@@ -244,16 +268,10 @@ def test_what_is_launched(name: str, device: str) -> None:
     assert told(call()) == expected or (expected.startswith("cuBLASLt +") and told(call()).startswith(expected))
 
 
-#: Primitives on images, which run over CuPy's functions.
-WITHOUT_KERNELS = {
-    "normalize", "normalize_grad", "normalize_by", "normalize_by_grad",
-}  # fmt: skip
-
-
 def test_launches_have_the_signature_of_their_primitive(device: str) -> None:
-    modules = (elementwise(), launches(), moves(), products(), convolution(), images())
+    modules = (elementwise(), launches(), moves(), products(), convolution(), images(), normalization())
     prepared = {name: getattr(module, name) for module in modules for name in PRIMITIVES if hasattr(module, name)}
-    assert prepared.keys() == {*PRIMITIVES} - WITHOUT_KERNELS
+    assert prepared.keys() == {*PRIMITIVES}
     for name, launch in prepared.items():
         names = [p for p in inspect.signature(getattr(Backend, name)).parameters if p != "self"]
         assert list(inspect.signature(launch).parameters) == names, name
