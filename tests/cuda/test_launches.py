@@ -152,6 +152,18 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: elementwise().map("add", arrays((3, 1, 4), (5, 1)), [one((3, 5, 4))]),
         "copy_strided_4_3 1 + copy_strided_4_3 1 + map_add_float32_float32_to_float32_ff 1",
     ),
+    "a column that comes again": (
+        lambda: elementwise().map("add", arrays((2, 3, 4, 4), (3, 1, 1)), [one((2, 3, 4, 4))]),
+        "map_add_float32_float32_to_float32_fm 1",
+    ),
+    "a large column that comes again, of two axes": (
+        lambda: elementwise().map("add", arrays((16, 4, 8, 32), (1, 4, 8, 1)), [one((16, 4, 8, 32))]),
+        "map_add_float32_float32_to_float32_fm_wide 16",
+    ),
+    "two columns of two lengths": (
+        lambda: elementwise().map("add", arrays((3, 1, 1), (5, 1)), [one((2, 3, 5, 4))]),
+        "copy_strided_4_3 1 + copy_strided_4_3 1 + map_add_float32_float32_to_float32_ff 1",
+    ),
     "an unknown type": (
         lambda: elementwise().map("add", [one(SMALL, np.int16)] * 2, [one(SMALL, np.int16)]), "element types int16"
     ),
