@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnkit.backends.base import Scalar
-from nnkit.backends.cuda import elementwise, images, strided
+from nnkit.backends.cuda import elementwise, images, products, strided
 from nnkit.backends.cuda.arrays import FLOATS, aligned, scratch, why_not
 from nnkit.backends.cuda.blas import Blas
 from nnkit.backends.cuda.multiplying import multiplied
-from nnkit.backends.cuda.products import blas, finished
 from nnkit.backends.cuda.strided import in_order
 from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.precision import get_matmul_precision, is_half
@@ -120,7 +119,7 @@ def conv(
     scalars: Sequence[Scalar] = (),
 ) -> Work | str:  # fmt: skip
     """x and w of one type, z and out of one type, in any layout."""
-    library = blas()
+    library = products.blas()
     if isinstance(library, str):
         return library
     try:
@@ -176,7 +175,7 @@ def _finished(z: Array | None, out: Array, b: Array | None, activation: str, sca
     """Bias and activation behind the products, which are in z where there is one, else in out."""
     if _lies(out) == "last":
         rows = [None if a is None else _turned(a).reshape(-1, out.shape[1]) for a in (z, out)]
-        return finished(rows[0], rows[1], b, activation, scalars)
+        return products.finished(rows[0], rows[1], b, activation, scalars)
     arrays, bias = [a for a in (z, out, b) if a is not None], None if b is None else FLOATS[b.dtype]
     sizes = (*out.shape[:2], math.prod(out.shape[2:]))
     if out.size >= 2**32:
@@ -195,7 +194,7 @@ def conv_grad(
     dx: Array | None, dw: Array | None, db: Array | None, add: tuple[bool, bool], scalars: Sequence[Scalar] = (),
 ) -> Work | str:  # fmt: skip
     """dy, kept and dz of one type, which is that of x and w where they are multiplied; dw and db contiguous."""
-    library = blas()
+    library = products.blas()
     if isinstance(library, str):
         return library
     try:
