@@ -1,8 +1,8 @@
 """NVIDIA GPUs: CuPy's arrays, and where a kernel or cuBLASLt fits the arrays at hand, those.
 
-``launches``, ``moves`` and ``products`` prepare the work; here is the one place that picks. For each primitive a
-``prepare`` function looks at the arrays and returns work for the device, or the reason why there is none, and then the
-reference body runs over CuPy's functions.
+The modules beside this one prepare the work; here is the one place that picks. For each primitive a ``prepare``
+function looks at the arrays and returns work for the device, or the reason why there is none, and then the reference
+body runs over CuPy's functions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import Any
 
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
-from nnkit.backends.cuda import elementwise, faults, launches, modules, moves, products
+from nnkit.backends.cuda import (
+    convolution,
+    elementwise,
+    faults,
+    images,
+    launches,
+    modules,
+    moves,
+    normalization,
+    products,
+)
 from nnkit.backends.cuda.device_memory import CupyArrays, on_device
 from nnkit.backends.cuda.work import Work
 from nnkit.kernels.cuda.compiler import CompilerMissing
@@ -82,6 +92,18 @@ class CupyBackend(CupyArrays):
     random_bits = picks(moves.random_bits)
     uniform = picks(moves.uniform)
     dropout = picks(moves.dropout)
+    conv = picks(convolution.conv)
+    conv_grad = picks(convolution.conv_grad)
+    max_pool = picks(images.max_pool)
+    max_pool_grad = picks(images.max_pool_grad)
+    sum_pool = picks(images.sum_pool)
+    sum_pool_grad = picks(images.sum_pool_grad)
+    patches = picks(images.patches)
+    patches_grad = picks(images.patches_grad)
+    normalize = picks(normalization.normalize)
+    normalize_grad = picks(normalization.normalize_grad)
+    normalize_by = picks(normalization.normalize_by)
+    normalize_by_grad = picks(normalization.normalize_by_grad)
 
     def prepared_map(
         self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()

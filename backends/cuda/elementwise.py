@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -104,6 +105,18 @@ def _kind(scalar: Scalar) -> str:
     return "d" if scalar.dtype == DOUBLE and scalar.size == 1 else "?"
 
 
+def _middle(x: Array, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """How long the column is that x is, again and again, and the elements behind one of it; None where it is none."""
+    axes = [k for k, n in enumerate(x.shape) if n > 1]
+    if not axes or axes[-1] == x.ndim - 1:
+        return None
+    lead = len(shape) - x.ndim
+    column = x[(0,) * axes[0]][..., *(0,) * (x.ndim - 1 - axes[-1])]
+    if column.shape != shape[lead + axes[0] : lead + axes[-1] + 1] or not column.flags.c_contiguous:
+        return None
+    return column.size, math.prod(shape[lead + axes[-1] + 1 :])
+
+
 def _choose(
     flags: tuple[Array, ...], formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: tuple[str, ...]
 ) -> Choice | str:
@@ -120,18 +133,19 @@ def _choose(
     if "?" in scalars or any(_kind(flag) != "d" for flag in flags):
         return "a scalar is not one float64"
     layouts = [layout(a, shape) for a in inputs]
+    columns = {_middle(a, shape) for a, found in zip(inputs, layouts, strict=True) if found is None}
     sizes = {n // size if kind == "r" else size for kind, size in filter(None, layouts) if kind in "rc"}
-    if None in layouts or len(sizes) > 1:
+    if None in columns or len(columns) + len(sizes) > 1:
         return "an input is strided"
     names = tuple(STORED[a.dtype] for a in inputs), tuple(STORED[a.dtype] for a in out)
-    letters = "".join(found[0] for found in layouts if found)
+    letters = "".join("m" if found is None else found[0] for found in layouts)
     form = Shape(*names, letters, "".join(scalars), False, bool(flags))
-    columns = n // sizes.pop() if sizes else n
+    middle, width = next(iter(columns), None) or (1, n // sizes.pop() if sizes else n)
     if form.repeats() and n > MOST_GROUPS:
         return "too many elements for repeated rows"
-    lengths = (n, columns) if form.repeats() else (n,)
+    lengths = (n, width, middle)[: len(form.lengths())]
     wide = form._replace(wide=True)
-    fours = n >= WIDE and not (form.repeats() and columns % form.group())
+    fours = n >= WIDE and not (form.repeats() and width % form.group())
     return Choice(
         (map_kernel(formula, form), form.grid(n)),
         (map_kernel(formula, wide), wide.grid(n)) if fours else None,

@@ -18,15 +18,16 @@ import numpy as np
 
 from nnkit.backends import recording, registry
 from nnkit.backends.base import PRIMITIVES, Array
-from nnkit.backends.cuda import elementwise, launches, moves, products
+from nnkit.backends.cuda import convolution, elementwise, images, launches, moves, normalization, products
 from nnkit.backends.cuda.column_major import problem, view
 from nnkit.backends.cuda.plans import Done
 from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.numpy import NumpyBackend
+from nnkit.backends.windows import Window
 from nnkit.kernels.cuda.compiler import Source
 
 #: Where the work of a primitive is prepared: the first that has a function of its name.
-MODULES = (elementwise, moves, products, launches)
+MODULES = (elementwise, moves, products, launches, convolution, images, normalization)
 PLACE = 1 << 20  # of memory that nobody reads or writes; wide accesses may begin there
 
 # ---- what cuBLASLt would do -----------------------------------------------------------------------------------------
@@ -90,6 +91,8 @@ def _shown(value: Any) -> Any:
     """An argument as the functions that prepare work take it: CuPy's arrays in the place of NumPy's."""
     if isinstance(value, np.ndarray):
         return cupy.ndarray(value.shape, value.dtype, _pointer(value.ctypes.data, value.nbytes), value.strides)
+    if isinstance(value, Window):
+        return value
     return tuple(map(_shown, value)) if isinstance(value, (tuple, list)) else value
 
 

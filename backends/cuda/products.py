@@ -112,8 +112,8 @@ def linear(
         """The bias and the activation, as far as they were promised and are not done."""
         bias = b if promised.bias and not done.bias else None
         if promised.activation and not done.activation:
-            return _finished(z, out, bias, activation, scalars)
-        return _finished(None, target, bias, "identity", ())
+            return finished(z, out, bias, activation, scalars)
+        return finished(None, target, bias, "identity", ())
 
     wanted = Wanted(
         lambda: library.linear(x, w, b, activation, z, out, precision),
@@ -128,7 +128,7 @@ def linear(
     return product if all(done) else Chain((product, finish(Done(True, True), done)))
 
 
-def _finished(z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar]) -> Launch:
+def finished(z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar]) -> Launch:
     """What is left of a layer after its product, which is in z where there is one, else in out."""
     arrays = [a for a in (z, out, bias) if a is not None]
     stored = None if bias is None else FLOATS[bias.dtype]

@@ -1,9 +1,10 @@
 """One CUDA kernel per formula, types and layout: ``out[i] = formula(inputs[i], scalars)``.
 
 The outputs are R by C and contiguous, n elements; an input is laid out as ``f`` (full), ``r`` (one row of C, repeated),
-``c`` (one column of R, repeated) or ``1`` (one element). A thread computes one element, or, where the shape is
-``wide``, a group of neighbours that it reads and writes in accesses of up to 16 bytes: that is what keeps a GPU's
-memory busy. Every group has a thread of its own, without a loop. An output may be a full input.
+``c`` (one column of R, repeated), ``m`` (a column of M, which every M rows have again) or ``1`` (one element). A thread
+computes one element, or, where the shape is ``wide``, a group of neighbours that it reads and writes in accesses of up
+to 16 bytes: that is what keeps a GPU's memory busy. Every group has a thread of its own, without a loop. An output may
+be a full input.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ class Shape(NamedTuple):
 
     def repeats(self) -> bool:
         """Whether an input is one row or one column."""
-        return bool(set(self.layout) & {"r", "c"})
+        return bool(set(self.layout) & {"r", "c", "m"})
+
+    def lengths(self) -> list[str]:
+        """What the kernel is told of the arrays: how many elements, of a row, of a column that comes again."""
+        return ["n", "C", "M"][: 1 + self.repeats() + ("m" in self.layout)]
 
     def groups(self, n: int) -> int:
         """How many threads n elements need: one a group, and one for each element that is left over."""
@@ -65,7 +70,7 @@ def computed_type(inputs: tuple[str, ...]) -> str:
 
 @functools.cache
 def map_kernel(formula: str, shape: Shape) -> Source:
-    """The kernel of ``formula``: flag (where flagged), inputs…, scalars…, outputs…, n, and C where a layout repeats.
+    """The kernel of ``formula``: flag (where flagged), inputs…, scalars…, outputs…, n, C where a layout repeats, M.
 
     >>> print(map_kernel("scale", Shape(("float32",), ("float32",), "f", "v")).text)
     def kernel(x0, p0, y0, n):
@@ -78,10 +83,10 @@ def map_kernel(formula: str, shape: Shape) -> Source:
     """
     scalars = ["float64" if kind == "v" else "float64*" for kind in shape.scalars]
     types = ["float64*"] * shape.flagged + [pointer(t) for t in shape.inputs] + scalars
-    types += [pointer(t) for t in shape.outputs] + ["int64"] * (1 + shape.repeats())
+    types += [pointer(t) for t in shape.outputs] + ["int64"] * len(shape.lengths())
     names = ["flag"] * shape.flagged + [f"x{k}" for k in range(len(shape.inputs))]
     names += [f"p{k}" for k in range(len(scalars))] + [f"y{k}" for k in range(len(shape.outputs))]
-    names += ["n", "C"][: 1 + shape.repeats()]
+    names += shape.lengths()
     text = f"def kernel({', '.join(names)}):\n" + indented(_body(formula, shape))
     return Source(f"map_{formula}_{shape.name()}", text, tuple(types), computed_type(shape.inputs), THREADS)
 
@@ -111,7 +116,8 @@ def _places(shape: Shape, shift: int) -> list[str]:
     if not shape.repeats():
         return []
     row = "r = to_int64(to_uint32(to_uint32(i) // to_uint32(width)))"
-    return [f"width = C >> {shift}", row, "c = i - r * width"]
+    column = ["m = r - to_int64(to_uint32(to_uint32(r) // to_uint32(M))) * M"] * ("m" in shape.layout)
+    return [f"width = C >> {shift}", row, "c = i - r * width", *column]
 
 
 def _group(formula: str, shape: Shape, size: int) -> list[str]:
@@ -122,8 +128,9 @@ def _group(formula: str, shape: Shape, size: int) -> list[str]:
         names = [f"x{k}_{e}" for e in range(size)]
         if kind == "1":
             names = [f"x{k}_one"] * size
-        elif kind == "c":
-            lines.append(f"{names[0]} = {read(stored, f'x{k}[r]')}")
+        elif kind in "cm":
+            place = "r" if kind == "c" else "m"
+            lines.append(f"{names[0]} = {read(stored, f'x{k}[{place}]')}")
             names = names[:1] * size
         else:
             lines += load(stored, names, f"x{k}", "c" if kind == "r" else "i")

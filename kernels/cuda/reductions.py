@@ -119,12 +119,17 @@ def reduce_plan(kind: str, dtype: str, A: int, K: int, B: int) -> Plan:
     """
     if B > 1:
         return column_plan(kind, dtype, dtype, (A, K, B))
-    between, y = computed(dtype), "bool" if dtype == "words" else dtype
+    return row_plan(kind, dtype, "bool" if dtype == "words" else dtype, A, K)
+
+
+def row_plan(kind: str, x: str, y: str, A: int, K: int) -> Plan:
+    """``reduce_plan`` of rows, for types of x and y of their own."""
+    between = computed(x)
     parts = parts_of(K, PART, max(MOST_BLOCKS // A, 1))
     if parts == 1:
-        return Plan((_rows(kind, dtype, y, A, K),), 0, between)
-    first = Step(_long_row_kernel(kind, dtype, between), A * parts, (K, parts, -(-K // parts)))
-    again = dtype if dtype == "words" else between
+        return Plan((_rows(kind, x, y, A, K),), 0, between)
+    first = Step(_long_row_kernel(kind, x, between), A * parts, (K, parts, -(-K // parts)))
+    again = x if x == "words" else between
     return Plan((first, _rows(kind, again, y, A, parts)), A * parts, between)
 
 

@@ -6,11 +6,14 @@ in the other float type or with scalars in device memory, flagged ones, casts, a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from nnkit.backends.base import keeps_input
-from nnkit.kernels.cuda import classification, linear, memory, random, reductions
+from nnkit.kernels.cuda import classification, convolution, linear, memory, normalization, random, reductions, windows
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.elementwise import Shape, map_kernel
 from nnkit.kernels.cuda.texts import Plan
@@ -20,6 +23,7 @@ from nnkit.testing import products
 from nnkit.testing import reductions as sizes
 from nnkit.testing.bench import FLOATS
 from nnkit.testing.elementwise import arguments, output_types, types_of
+from nnkit.testing.images import NORMED
 
 STORED = (*FLOATS, "float16", "bfloat16", "int64", "bool")
 #: How two operands lie: full, one row, one column, one element.
@@ -35,7 +39,7 @@ def sources() -> list[Source]:
     >>> "map_relu_float32_to_float32_f" in names, len(names) == len(set(names))
     (True, True)
     """
-    made = (*formulas(), *moves(), *folds(), *rows(), *layers())
+    made = (*formulas(), *moves(), *folds(), *rows(), *layers(), *images(), *normalizations())
     return list({source.name: source for source in made}.values())
 
 
@@ -110,6 +114,45 @@ def layers() -> Iterator[Source]:
                 for add in (False, True):
                     types = linear.Gradients(dtype, dtype, dtype)
                     yield from _of(linear.linear_grad_plan(activation, types, add, O % 4 == 0, M, O))
+
+
+def images() -> Iterator[Source]:
+    """Pools, patches, and what follows the products of convolutions."""
+    for dtype in FLOATS:
+        for axes in (1, 2, 3):
+            yield windows.patches_kernel(np.dtype(dtype).itemsize, axes)
+            for last in (False, True):
+                yield from (windows.pool_kernel(kind, dtype, axes, last) for kind in ("max", "sum"))
+                yield from (windows.spread_kernel(kind, dtype, dtype, axes, last) for kind in ("max", "sum", "patches"))
+        for activation in products.FEW:
+            for bias in (dtype, None):
+                if bias or activation != "identity":
+                    for wide in (False, True):
+                        step = convolution.conv_step(activation, dtype, bias, keeps_input(activation), wide, (1, 1, 4))
+                        yield step.source
+
+
+def normalizations() -> Iterator[Source]:
+    """Of channels and of groups, their gradients, and those by given statistics."""
+    for dtype, (shape, counts), affine in itertools.product(FLOATS, NORMED, (True, False)):
+        weights = dtype if affine else None
+        types = normalization.Types(dtype, weights, weights, dtype)
+        grad = types._replace(b=None)
+        for groups, centred in itertools.product(counts, (True, False)):
+            yield normalization.parts_step(types, True, True, shape, groups).source
+            if groups:
+                yield normalization.rows_step(types, centred, shape, groups).source
+                yield normalization.rows_grad_step(grad, centred, shape, groups).source
+            else:
+                yield normalization.parts_step(types, False, centred, shape).source
+                yield normalization.apply_grad_step(grad, True, centred, True, shape).source
+            for add in (False, True):
+                totals = normalization.Totals(weights, weights, (add, add), groups == 0)
+                if affine or groups == 0:
+                    yield normalization.fold_step(dtype, totals, shape, dtype).source
+        yield normalization.fold_step(dtype, None, shape, dtype).source
+        yield normalization.apply_step(types, True, shape).source
+        yield normalization.apply_grad_step(grad, False, True, True, shape).source
 
 
 def _rows() -> list[tuple[int, int]]:

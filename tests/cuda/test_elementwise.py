@@ -194,6 +194,19 @@ def test_repeated_rows_columns_and_elements(layout: str, dtype: str, R: int, C: 
             np.testing.assert_array_equal(found.astype("float32"), wanted)
 
 
+@pytest.mark.parametrize("layout", ["fm", "mf", "m1", "mm"])
+@pytest.mark.parametrize("sizes", [(3, 5, 4), (2, 33, 1), (1, 3, 31), (7, 2, 40)])
+def test_columns_that_come_again(layout: str, sizes: tuple[int, int, int]) -> None:
+    of_kind = {"f": sizes, "m": (sizes[1], 1), "1": (1,)}
+    x, y = (np.random.default_rng(k).normal(size=of_kind[kind]).astype("float32") for k, kind in enumerate(layout))
+    wanted = np.ravel(np.zeros(sizes, "float32") + x - y)
+    for wide in (False, True):
+        shape = Shape(("float32",) * 2, ("float32",), layout, wide=wide)
+        if not (wide and sizes[2] % shape.group()):
+            (found,) = run("sub", shape, (x, y), (), wanted.size, sizes[2], sizes[1])
+            np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize(("formula", "aliases"), [("relu", (0,)), ("silu_grad", (1,)), ("adam", (0, 2, 3))])
 def test_an_output_may_be_an_input(formula: str, aliases: Sequence[int], wide: bool) -> None:
@@ -286,6 +299,7 @@ BROAD = {
     "mul of float16 and float32": ("mul", Shape(("float16", "float32"), ("float16",), "ff", wide=True)),
     "add of a row": ("add", Shape(("float32",) * 2, ("float32",), "fr", wide=True)),
     "add of a column": ("add", Shape(("float32",) * 2, ("float32",), "cf")),
+    "add of a column that comes again": ("add", Shape(("float32",) * 2, ("float32",), "fm", wide=True)),
     "add of whole numbers": ("add", Shape(("int64",) * 2, ("int64",), "f1", wide=True)),
     "shift of whole numbers": ("shift", Shape(("int64",), ("int64",), "f", "v")),
     "less of whole numbers": ("less", Shape(("int64",) * 2, ("bool",), "ff", wide=True)),

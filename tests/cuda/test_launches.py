@@ -13,6 +13,7 @@ import stand_in
 from nnkit import backends
 from nnkit.backends import PRIMITIVES, Backend
 from nnkit.backends.errors import DeviceFault
+from nnkit.backends.windows import Window
 
 
 def arrays(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[Any]:
@@ -50,6 +51,56 @@ def products() -> Any:
     from nnkit.backends.cuda import products
 
     return products
+
+
+def convolution() -> Any:
+    from nnkit.backends.cuda import convolution
+
+    return convolution
+
+
+def images() -> Any:
+    from nnkit.backends.cuda import images
+
+    return images
+
+
+def turned(shape: tuple[int, ...]) -> Any:
+    """An array of images whose channels lie last in memory."""
+    B, C, *sizes = shape
+    return one((B, *sizes, C)).transpose(0, len(sizes) + 1, *range(1, len(sizes) + 1))
+
+
+def window(kernel: tuple[int, ...], stride: int = 1) -> Window:
+    axes = len(kernel)
+    return Window(kernel, (stride,) * axes, ((0, 0),) * axes, (1,) * axes)
+
+
+def conv(
+    x: tuple[int, ...], w: tuple[int, ...], b: tuple[int, ...] | None = None, activation: str = "identity",
+    last: bool = False,
+) -> Any:  # fmt: skip
+    make, taps = turned if last else one, window(w[2:])
+    out = make((x[0], w[0], *taps.places(x[2:])))
+    bias = None if b is None else one(b)
+    return convolution().conv(make(x), one(w), bias, taps, 1, activation, None, out)
+
+
+def pool(x: Any, out: Any) -> Any:
+    return images().sum_pool(x, window((2, 2), 2), 0.25, out)
+
+
+def normalization() -> Any:
+    from nnkit.backends.cuda import normalization
+
+    return normalization
+
+
+def normalized(shape: tuple[int, int, int], groups: int) -> Any:
+    statistics = one(shape[1:2] if groups == 0 else (shape[0], groups))
+    return normalization().normalize(
+        one(shape), None, one(shape[1:2]), groups, 1e-5, True, statistics, statistics, one(shape)
+    )
 
 
 LARGE, SMALL = (1 << 14,), (33,)
@@ -99,6 +150,18 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a row and a column": (
         lambda: elementwise().map("add", arrays((3, 1, 4), (5, 1)), [one((3, 5, 4))]),
+        "copy_strided_4_3 1 + copy_strided_4_3 1 + map_add_float32_float32_to_float32_ff 1",
+    ),
+    "a column that comes again": (
+        lambda: elementwise().map("add", arrays((2, 3, 4, 4), (3, 1, 1)), [one((2, 3, 4, 4))]),
+        "map_add_float32_float32_to_float32_fm 1",
+    ),
+    "a large column that comes again, of two axes": (
+        lambda: elementwise().map("add", arrays((16, 4, 8, 32), (1, 4, 8, 1)), [one((16, 4, 8, 32))]),
+        "map_add_float32_float32_to_float32_fm_wide 16",
+    ),
+    "two columns of two lengths": (
+        lambda: elementwise().map("add", arrays((3, 1, 1), (5, 1)), [one((2, 3, 5, 4))]),
         "copy_strided_4_3 1 + copy_strided_4_3 1 + map_add_float32_float32_to_float32_ff 1",
     ),
     "an unknown type": (
@@ -171,6 +234,35 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: products().matmul(*[one((3, 3), INT) for _ in range(3)]),
         "cuBLASLt has no product of int64 and int64 into int64",
     ),
+    "a convolution": (lambda: conv((2, 3, 8, 8), (4, 3, 3, 3)), "patches_4_2 1 + cuBLASLt"),
+    "a convolution by single places": (lambda: conv((2, 3, 8, 8), (4, 3, 1, 1)), "cuBLASLt"),
+    "a convolution's bias and activation": (
+        lambda: conv((2, 3, 8, 8), (4, 3, 1, 1), (4,), "relu"), "cuBLASLt + conv_relu_float32_4_float32 1"
+    ),
+    "a convolution whose channels lie last": (
+        lambda: conv((2, 3, 8, 8), (4, 3, 1, 1), (4,), "relu", last=True), "cuBLASLt + linear_relu"
+    ),
+    "a pool": (lambda: pool(one((2, 3, 8, 8)), one((2, 3, 4, 4))), "sum_pool_float32_2 1"),
+    "a pool of what lies anyhow": (
+        lambda: pool(one((2, 3, 8, 16))[..., ::2], turned((2, 3, 4, 4))), "sum_pool_float32_2_last 1"
+    ),
+    "a pool of what runs backwards": (
+        lambda: pool(one((2, 3, 8, 8))[::-1], one((2, 3, 4, 4))), "copy_strided_4_2 2 + sum_pool_float32_2 1"
+    ),
+    "a pool of whole numbers": (
+        lambda: pool(one((2, 3, 8, 8), INT), one((2, 3, 4, 4), INT)), "element types int64"
+    ),
+    "channels of many places": (
+        lambda: normalized((2, 3, 64), 0),
+        "normalize_moments_rows16_float32_float32 1 + normalize_fold1_float32_float32 1 + "
+        "normalize_by_4_float32_none_float32_float32 1",
+    ),
+    "channels of one place": (
+        lambda: normalized((300, 40, 1), 0),
+        "normalize_moments_columns32_float32_float32 8 + normalize_fold1_float32_float32 1 + "
+        "normalize_by_1_float32_none_float32_float32 47",
+    ),
+    "rows": (lambda: normalized((4, 300, 1), 1), "normalize_rows256_float32_none_float32_float32 4"),
 }  # fmt: skip
 
 
@@ -188,17 +280,10 @@ def test_what_is_launched(name: str, device: str) -> None:
     assert told(call()) == expected or (expected.startswith("cuBLASLt +") and told(call()).startswith(expected))
 
 
-#: Primitives on images, which run over CuPy's functions.
-WITHOUT_KERNELS = {
-    "conv", "conv_grad", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad", "patches", "patches_grad",
-    "normalize", "normalize_grad", "normalize_by", "normalize_by_grad",
-}  # fmt: skip
-
-
 def test_launches_have_the_signature_of_their_primitive(device: str) -> None:
-    modules = (elementwise(), launches(), moves(), products())
+    modules = (elementwise(), launches(), moves(), products(), convolution(), images(), normalization())
     prepared = {name: getattr(module, name) for module in modules for name in PRIMITIVES if hasattr(module, name)}
-    assert prepared.keys() == {*PRIMITIVES} - WITHOUT_KERNELS
+    assert prepared.keys() == {*PRIMITIVES}
     for name, launch in prepared.items():
         names = [p for p in inspect.signature(getattr(Backend, name)).parameters if p != "self"]
         assert list(inspect.signature(launch).parameters) == names, name

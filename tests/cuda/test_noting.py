@@ -61,7 +61,17 @@ def whatever() -> None:
     nnkit.randperm(70, device="cuda")[x[:3].argmin(dim=1)].tolist()
 
 
+def convolved() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 1), nn.Flatten(),
+        nn.Linear(96, 5),
+    ).to("cuda")  # fmt: skip
+    loss = nn.CrossEntropyLoss()(model(nnkit.rand(2, 3, 8, 8, device="cuda")), nnkit.tensor([1, 2], device="cuda"))
+    loss.backward()
+
+
 PROGRAMS: dict[str, Callable[[], None]] = {
+    "images": convolved,
     "fit": fitted,
     "fit with SGD, clipped": lambda: fitted(optimizer="sgd", clip_norm=0.1),
     "fit under autocast": lambda: fitted(precision="bfloat16"),
