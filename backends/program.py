@@ -100,8 +100,23 @@ class ProgramRecorder:
     def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
         """Add an instruction that has just run. It keeps only arrays that are not of the pool."""
         self.instructions.append(instruction)
+        self._noted(instruction.name, arrays, given)
+
+    def fuse(self, instruction: Instruction, name: str, arrays: list[Array], given: Any = ()) -> None:
+        """Put an instruction in the place of the last one, whose work it does beside that of the primitive ``name``.
+
+        Recordings are compared by the primitives that were asked for, in however many instructions they run.
+        """
+        self.instructions[-1] = instruction
+        self._noted(name, arrays, given)
+
+    def last(self) -> Instruction | None:
+        """The instruction that was noted last."""
+        return self.instructions[-1] if self.instructions else None
+
+    def _noted(self, name: str, arrays: list[Array], given: Any) -> None:
         if self.trace is not None:
-            self.trace.add(instruction.name, given, self.pool)
+            self.trace.add(name, given, self.pool)
         for array in arrays:
             if not self.pool.owns(array):
                 self.kept[id(array)] = array

@@ -78,6 +78,12 @@ class Recorder(Protocol):
     def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
         """Add an instruction that reads and writes these arrays, and all that its primitive was given."""
 
+    def fuse(self, instruction: Instruction, name: str, arrays: list[Array], given: Any = ()) -> None:
+        """Put an instruction in the place of the last one, whose work it does beside that of the primitive ``name``."""
+
+    def last(self) -> Instruction | None:
+        """The instruction that was noted last."""
+
     def touch(self, *tensors: Any) -> None:
         """Tensors that the step reads or writes."""
 

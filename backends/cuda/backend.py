@@ -15,7 +15,7 @@ from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
 from nnkit.backends.cuda import elementwise, faults, launches, modules, moves, products
 from nnkit.backends.cuda.device_memory import CupyArrays, on_device
-from nnkit.backends.cuda.work import Work
+from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.kernels.cuda.compiler import CompilerMissing
 
 NO_COMPILER = "no compiler for CUDA kernels is installed"
@@ -30,6 +30,18 @@ def run(work: Work, device: Any) -> bool:
         return False
     except RuntimeError as error:
         faults.give(error, f"launching {work.name}", str(device))
+    return True
+
+
+def loads(work: Work) -> bool:
+    """Compile and load the last kernel of work, which is not run; False where there is no compiler for it."""
+    while isinstance(work, Chain):
+        work = work.parts[-1]
+    try:
+        if isinstance(work, Launch):
+            modules.function(work.kernel)
+    except CompilerMissing:
+        return False
     return True
 
 
@@ -103,5 +115,22 @@ class CupyBackend(CupyArrays):
         if not products.multiplies(half):
             return super().rounded(x, half)
         out = self.empty(x.shape, half)
-        self.copy(x, out)
+        if not self._rounds_at_once(x, out):
+            self.copy(x, out)
         return out
+
+    def _rounds_at_once(self, x: Array, out: Array) -> bool:
+        """Whether the kernel that has just written x, in a program, is to write the rounded x in every replay."""
+        at_work = recording.recorder()
+        last = None if at_work is None else at_work.last()
+        if at_work is None or last is None or last.kernel is None:
+            return False
+        work = products.also_rounding(last.kernel, x, at_work.unleased(out))
+        if work is None or not loads(work):
+            return False
+        with recording.paused():
+            self.copy(x, out)  # this time the layer has run already
+        shapes, nbytes = (*last.shapes, tuple(out.shape)), last.nbytes + out.nbytes
+        fused = last._replace(kernel=work, call=work.run, note=work.name, shapes=shapes, nbytes=nbytes)
+        at_work.fuse(fused, "copy", [x, out], ((x, out), {}))
+        return True

@@ -15,14 +15,14 @@ import cupy
 
 from nnkit.backends.base import Scalar
 from nnkit.backends.cuda import elementwise
-from nnkit.backends.cuda.arrays import FLOATS, aligned, common_type, scratch, why_not
+from nnkit.backends.cuda.arrays import FLOATS, aligned, apart, common_type, scratch, why_not
 from nnkit.backends.cuda.blas import Blas
 from nnkit.backends.cuda.cublaslt import CublasError
 from nnkit.backends.cuda.multiplying import Wanted, multiplied
 from nnkit.backends.cuda.plans import Done
 from nnkit.backends.cuda.pool import device_bytes
 from nnkit.backends.cuda.streams import PER_THREAD
-from nnkit.backends.cuda.work import Chain, Launch, Work
+from nnkit.backends.cuda.work import Chain, Launch, Unleased, Work
 from nnkit.backends.errors import DeviceUnavailable
 from nnkit.backends.precision import get_matmul_precision
 from nnkit.kernels.cuda import linear as linear_kernels
@@ -128,13 +128,58 @@ def linear(
     return product if all(done) else Chain((product, finish(Done(True, True), done)))
 
 
-def _finished(z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar]) -> Launch:
-    """What is left of a layer after its product, which is in z where there is one, else in out."""
-    arrays = [a for a in (z, out, bias) if a is not None]
-    stored = None if bias is None else FLOATS[bias.dtype]
-    wide = _wide(out, *arrays)
-    step = linear_kernels.linear_step(activation, FLOATS[out.dtype], stored, z is not None, wide, *out.shape)
-    return Launch(step.source, step.grid, (*arrays, *step.sizes, *(float(s) for s in scalars)))
+class Last(NamedTuple):
+    """What is left of a layer after its product: a kernel, and what it was chosen for."""
+
+    launch: Launch
+    z: Array | None
+    out: Array
+    bias: Array | None
+    activation: str
+    scalars: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        return self.launch.name
+
+    def run(self) -> None:
+        self.launch.run()
+
+    def bare(self, unleased: Unleased) -> Last:
+        z, out, bias = unleased((self.z, self.out, self.bias))
+        return Last(self.launch.bare(unleased), z, out, bias, self.activation, self.scalars)
+
+
+def _finished(
+    z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar],
+    rounded: Array | None = None,
+) -> Last:  # fmt: skip
+    """What is left of a layer whose product is in z where there is one, else in out; ``rounded`` is to be out too."""
+    arrays = [a for a in (z, out, rounded, bias) if a is not None]
+    stored, half = (None if a is None else FLOATS[a.dtype] for a in (bias, rounded))
+    wide, numbers = _wide(out, *arrays), tuple([float(s) for s in scalars])
+    M, O = out.shape
+    step = linear_kernels.linear_step(activation, FLOATS[out.dtype], stored, z is not None, wide, M, O, half)
+    launch = Launch(step.source, step.grid, (*arrays, *step.sizes, *numbers))
+    return Last(launch, z, out, bias, activation, numbers)
+
+
+def also_rounding(work: Work, x: Array, rounded: Array) -> Work | None:
+    """Work that ends by writing x, with a last kernel that rounds x to ``rounded``, too; None where there is none.
+
+    What was x's layer's and is nobody's any more may have become ``rounded``: that does for the operands of the
+    product, which is over by then, and not for what the kernel reads.
+    """
+    if isinstance(work, Chain) and work.parts:
+        last = also_rounding(work.parts[-1], x, rounded)
+        return None if last is None else Chain((*work.parts[:-1], last))
+    if not isinstance(work, Last) or FLOATS.get(x.dtype) != "float32" or not x.flags.c_contiguous:
+        return None
+    _, z, out, bias, activation, scalars = work
+    read = [a for a in (z, out, bias) if a is not None]
+    if (x.data.ptr, x.nbytes) != (out.data.ptr, out.nbytes) or not all(apart(a, rounded) for a in read):
+        return None
+    return _finished(z, out, bias, activation, scalars, rounded.reshape(out.shape)).launch
 
 
 def _wide(matrix: Array, *arrays: Array) -> bool:

@@ -178,7 +178,7 @@ def told(work: Any) -> str:
     """Work in words: its name, and the grid of each kernel."""
     if isinstance(work, str):
         return work
-    parts = getattr(work, "parts", (work,))
+    parts = [getattr(part, "launch", part) for part in getattr(work, "parts", (work,))]
     return " + ".join(f"{part.name} {part.grid}" if hasattr(part, "grid") else part.name for part in parts)
 
 
