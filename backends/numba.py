@@ -16,7 +16,7 @@ import numpy as np
 
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
-from nnkit.backends.cpu import elementwise, launches, products
+from nnkit.backends.cpu import convolution, elementwise, images, launches, products
 from nnkit.backends.cpu.launch import Launch
 from nnkit.backends.cpu.program import KernelProgram
 from nnkit.backends.numpy import NumpyBackend
@@ -64,6 +64,16 @@ class NumbaBackend(NumpyBackend):
     matmul = picks(products.matmul)
     linear = picks(products.linear)
     linear_grad = picks(products.linear_grad)
+    conv = picks(convolution.conv)
+    conv_grad = picks(convolution.conv_grad)
+    max_pool = picks(images.max_pool)
+    max_pool_grad = picks(images.max_pool_grad)
+    sum_pool = picks(images.sum_pool)
+    sum_pool_grad = picks(images.sum_pool_grad)
+    normalize = picks(images.normalize)
+    normalize_grad = picks(images.normalize_grad)
+    normalize_by = picks(images.normalize_by)
+    normalize_by_grad = picks(images.normalize_by_grad)
     softmax = picks(launches.softmax)
     softmax_grad = picks(launches.softmax_grad)
     cross_entropy = picks(launches.cross_entropy)

@@ -85,6 +85,8 @@ class ProgramRecorder:
     def unleased(self, value: Any) -> Any:
         """Arguments without a hold on blocks of the pool, so that recording can use those again."""
         if isinstance(value, (tuple, list)):
+            if hasattr(value, "_fields"):  # a named tuple, of numbers
+                return value
             return type(value)([self.unleased(item) for item in value])
         if isinstance(value, dict):
             return {name: self.unleased(item) for name, item in value.items()}

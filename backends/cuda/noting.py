@@ -33,11 +33,9 @@ PLACE = 1 << 20  # of memory that nobody reads or writes; wide accesses may begi
 
 
 class Offered(NamedTuple):
-    """A product that nobody runs, and what of its layer it does; ``db``: the gradient of the bias too."""
+    """A product that nobody runs, and what of its layer it does."""
 
     done: Done = Done(True, True)
-    products: tuple[Any, ...] = ()
-    db: bool = True
 
 
 class Library:
@@ -59,15 +57,16 @@ class Library:
         done = Done(b is None or self.bias, activation == "identity" and z is None)
         return found if isinstance(found, str) else Offered(done)
 
-    def linear_grad(
-        self, x: Array, w: Array, dz: Array, dx: Array | None, dw: Array | None, db: Array | None,
-        add: tuple[bool, bool], *rest: Any,
-    ) -> Offered | str:  # fmt: skip
-        """The gradient of the bias can only be written, and only beside that of the weights."""
-        found = [problem(view(dz).transposed, view(x), view(dw))] if dw is not None else []
-        found += [problem(view(dz), view(w), view(dx))] if dx is not None else []
-        refused = next((reason for reason in found if isinstance(reason, str)), None)
-        return refused or Offered(db=db is None or (self.bias and dw is not None and not add[1]))
+    def weight_grad(
+        self, x: Array, dz: Array, dw: Array, db: Array | None = None, add: bool = False, *rest: Any
+    ) -> Offered | str:
+        """The gradient of the bias may be left to a kernel."""
+        found = problem(view(dz).transposed, view(x), view(dw))
+        return found if isinstance(found, str) else Offered(Done(db is None or self.bias, True))
+
+    def multiplies(self, half: str) -> bool:
+        """Products of every half type."""
+        return True
 
 
 # ---- the device -----------------------------------------------------------------------------------------------------
@@ -169,7 +168,8 @@ class NotingBackend(NumpyBackend):
 
 
 for _name in PRIMITIVES:
-    setattr(NotingBackend, _name, _body(_name))
+    if any(hasattr(module, _name) for module in MODULES):  # else its parts note theirs
+        setattr(NotingBackend, _name, _body(_name))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from typing import Any, Self, overload
 
 from nnkit.nn.activations import fused_formula
+from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d
 from nnkit.nn.linear import Linear
 from nnkit.nn.module import Module
 from nnkit.state import changed
@@ -82,7 +83,7 @@ class Sequential(_Row):
     """Modules that run one after another: ``Sequential(a, b)``, ``Sequential([a, b])`` or an OrderedDict of
     names.
 
-    A Linear directly followed by an elementwise activation runs as one fused op, with the same result.
+    A Linear or a convolution directly followed by an elementwise activation runs as one fused op, with the same result.
 
     >>> import nnkit
     >>> model = Sequential(Linear(4, 3), nnkit.nn.ReLU())
@@ -116,16 +117,18 @@ class Sequential(_Row):
         return x
 
 
-_forward = Linear.forward
+#: Layers whose activation can be fused -> their forward, which must be what it was.
+FUSING: dict[type[Module], Any] = {layer: layer.forward for layer in (Linear, Conv1d, Conv2d, Conv3d)}
 
 
 def _fuses(layer: Module, following: Module) -> bool:
     """Whether ``following`` can be applied inside the product of ``layer`` and nobody sees a difference."""
+    forward = FUSING.get(type(layer))
     return (
-        type(layer) is Linear
-        and Linear.forward is _forward
+        forward is not None
+        and type(layer).forward is forward
         and "forward" not in vars(layer)
-        and layer.activation is None
+        and getattr(layer, "activation", None) is None
         and not layer._forward_hooks
         and fused_formula(following) is not None
     )

@@ -10,8 +10,8 @@ import warnings
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import arange
-from nnkit.errors import LabelError, UnknownNameError
+from nnkit.creation import arange, ones
+from nnkit.errors import LabelError, ShapeError, UnknownNameError
 from nnkit.nn.loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -22,14 +22,49 @@ from nnkit.nn.loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
+from nnkit.nn.normalization_functions import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
+from nnkit.nn.resizing_functions import interpolate, pad, pixel_shuffle, pixel_unshuffle, upsample
+from nnkit.nn.windowed_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    fold,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    unfold,
+)
 from nnkit.tensor import Tensor
 
 # fmt: off
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu", "gelu",
-    "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "l1_loss", "leaky_relu", "linear", "log_softmax",
-    "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "relu", "relu6", "selu", "sigmoid", "silu",
-    "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "fold", "gelu",
+    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "instance_norm", "interpolate", "l1_loss",
+    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d", "max_pool2d",
+    "max_pool3d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle",
+    "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign",
+    "tanh", "unfold", "upsample",
 ]
 # fmt: on
 
@@ -66,6 +101,36 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0.0:
         return input
     return ops.dropout(input, p) if p < 1.0 else input * 0.0
+
+
+def _dropout_of_channels(axes: int, input: Tensor, p: float, training: bool) -> Tensor:
+    check_probability(p)
+    if input.ndim not in (axes + 1, axes + 2):
+        raise ShapeError(f"dropout{axes}d: expected {axes + 2} axes, or {axes + 1} without samples, got {input.shape}")
+    if not training or p == 0.0:
+        return input
+    kept = dropout(ones(*input.shape[:-axes], *(1,) * axes, dtype=input.dtype, device=input.device), p)
+    return input * kept
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each channel of (B, C, L) with probability ``p``, and multiply the rest by 1/(1-p); see ``dropout``."""
+    return _dropout_of_channels(1, input, p, training)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each channel of (B, C, H, W) with probability ``p``, and multiply the rest by 1/(1-p).
+
+    >>> import nnkit
+    >>> dropout2d(nnkit.ones(1, 1, 1, 2), p=1.0).tolist()
+    [[[[0.0, 0.0]]]]
+    """
+    return _dropout_of_channels(2, input, p, training)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each channel of (B, C, D, H, W) with probability ``p``, and multiply the rest by 1/(1-p)."""
+    return _dropout_of_channels(3, input, p, training)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

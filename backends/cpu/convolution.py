@@ -1,0 +1,383 @@
+"""Launches of convolutions and their gradients: where planes lie, what each tap meets, who takes which image."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnkit.backends.cpu import elementwise
+from nnkit.backends.cpu.launch import FLOATS, Call, Launch, address, address_or_0, new_call, shares
+from nnkit.backends.cpu.products import SHARED, Rooms
+from nnkit.backends.threads import get_num_threads
+from nnkit.backends.windows import Sizes, Window
+from nnkit.kernels.cpu import convolution as kernels
+from nnkit.kernels.cpu.vectors import lanes
+from nnkit.kernels.formulas import ACTIVATIONS
+
+AXES = 3
+#: Parts in which the gradient of weights is added up over images; they do not depend on the number of threads.
+PARTS = 8
+#: Bytes of planes that lie in a core's cache while their products are computed.
+NEAR = 1 << 18
+
+
+class Planes(NamedTuple):
+    """How the channels of an image are laid out: what ``planes_kernel`` is told."""
+
+    sizes: Sizes  # of the array
+    before: Sizes  # places of padding
+    stride: Sizes
+    plane: Sizes  # places of a plane
+    channel: int  # elements of a channel
+
+    @property
+    def pitches(self) -> Sizes:
+        """From one place to the next along each axis of a plane."""
+        return self.plane[1] * self.plane[2], self.plane[2], 1
+
+    def size(self, channels: int, dtype: str) -> int:
+        """Elements of an image, with what a tile may read behind it."""
+        return channels * self.channel + self.tail(dtype)
+
+    def tail(self, dtype: str) -> int:
+        """Elements behind the last channel that a tile may read."""
+        return kernels.slack(dtype) + self.plane[2]
+
+
+class Sum(NamedTuple):
+    """A sum over channels and taps: for each of them its distance in planes and its place among a group's weights."""
+
+    offsets: np.ndarray
+    places: np.ndarray
+    first: Sizes  # the first place of ``out`` on each axis
+    step: Sizes
+    sizes: Sizes
+
+
+def _three(values: Sequence[int], fill: int) -> Sizes:
+    return (fill,) * (AXES - len(values)) + tuple(values)
+
+
+def _of_three_axes(window: Window) -> Window:
+    """The same window with leading axes of one place."""
+    around = ((0, 0),) * (AXES - len(window.padding)) + window.padding
+    return Window(_three(window.kernel, 1), _three(window.stride, 1), around, _three(window.dilation, 1))
+
+
+@functools.lru_cache(512)
+def forward_layout(window: Window, channels: int, sizes: Sizes, out: Sizes) -> tuple[Planes, Sum]:
+    """The planes of x and the sum of a convolution; of three axes, ``channels`` in a group."""
+    stride, padded = window.stride, window.padded(sizes)
+    plane = tuple(-(-n // s) for n, s in zip(padded, stride, strict=True))
+    planes = Planes(sizes, tuple(b for b, _ in window.padding), stride, plane, math.prod(stride) * math.prod(plane))
+    taps = []
+    for tap in itertools.product(*map(range, window.kernel)):
+        apart = [k * d for k, d in zip(tap, window.dilation, strict=True)]
+        remainder = 0
+        for u, s in zip(apart, stride, strict=True):
+            remainder = remainder * s + u % s
+        steps = sum(u // s * pitch for u, s, pitch in zip(apart, stride, planes.pitches, strict=True))
+        taps.append(remainder * math.prod(plane) + steps)
+    offsets = [c * planes.channel + tap for c in range(channels) for tap in taps]
+    return planes, Sum(_table(offsets), _table(range(len(offsets))), (0, 0, 0), (1, 1, 1), out)
+
+
+@functools.lru_cache(512)
+def backward_layout(window: Window, outputs: int, inputs: int, sizes: Sizes, out: Sizes) -> tuple[Planes, list[Sum]]:
+    """The planes of dz, and the sums that make dx: one for each remainder of its places by the strides.
+
+    ``outputs`` and ``inputs`` are the channels of a group, ``sizes`` x's places, ``out`` those of dz.
+    """
+    each = [_remainders(*one) for one in zip(*window, sizes, strict=True)]
+    before = [max(0, *(t - m for _, _, m, taps in axis for _, t in taps), 0) for axis in each]
+    plane = tuple(
+        max(low + n, *(m + count + low for _, count, m, _ in axis))
+        for low, n, axis in zip(before, out, each, strict=True)
+    )
+    planes = Planes(out, tuple(before), (1, 1, 1), plane, math.prod(plane))
+    every, sums = math.prod(window.kernel), []
+    for parts in itertools.product(*each):
+        if any(count < 1 for _, count, _, _ in parts):
+            continue
+        offsets, places = [], []
+        for o in range(outputs):
+            for taps in itertools.product(*(taps for _, _, _, taps in parts)):
+                steps = zip(parts, taps, before, planes.pitches, strict=True)
+                offsets.append(o * planes.channel + sum((m - t + low) * p for (_, _, m, _), (_, t), low, p in steps))
+                number = 0
+                for (k, _), n in zip(taps, window.kernel, strict=True):
+                    number = number * n + k
+                places.append(o * inputs * every + number)
+        first, counts = tuple(part[0] for part in parts), tuple(part[1] for part in parts)
+        sums.append(Sum(_table(offsets), _table(places), first, window.stride, counts))
+    return planes, sums
+
+
+def _remainders(kernel: int, stride: int, padding: tuple[int, int], dilation: int, n: int) -> list[Any]:
+    """Along an axis, for each remainder: its first place, how many, where that is in dz, its taps and their shifts."""
+    found = []
+    for remainder in range(stride):
+        first = (remainder - padding[0]) % stride
+        taps = [(k, (k * dilation - remainder) // stride) for k in range(kernel) if k * dilation % stride == remainder]
+        found.append((first, -(-(n - first) // stride), (first + padding[0] - remainder) // stride, taps))
+    return found
+
+
+def _table(numbers: Any) -> np.ndarray:
+    return np.array(list(numbers), np.int64)
+
+
+# ---- arrays ----------------------------------------------------------------------------------------------------------
+
+
+class Steps(NamedTuple):
+    """An array (B, C, *S) by its address and, in elements, the steps along samples, channels and three axes."""
+
+    at: int
+    sample: int
+    channel: int
+    axes: Sizes
+
+
+def _steps(x: np.ndarray) -> Steps:
+    sample, channel, *axes = (s // x.itemsize for s in x.strides)
+    return Steps(address(x), sample, channel, _three(axes, 0))
+
+
+def _refused(groups: int, *arrays: np.ndarray | None) -> str | None:
+    """Why no kernel takes these arrays; None where one does."""
+    given = [a for a in arrays if a is not None]
+    types = {a.dtype for a in given}
+    if len(types) > 1 or given[0].dtype not in FLOATS:
+        return f"element types {', '.join(sorted(map(str, types)))}"
+    if any(not a.size for a in given):
+        return "an array is empty"
+    return "more axes than three of places" if given[0].ndim > 2 + AXES else None
+
+
+# ---- forward ---------------------------------------------------------------------------------------------------------
+
+
+class _Job(NamedTuple):
+    """A sum to be made of each image: where its weights are packed, and what it writes."""
+
+    sum: Sum
+    weights: int
+    channels: int  # of a group, in ``out``
+
+
+def conv(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int, activation: str,
+    z: np.ndarray | None, out: np.ndarray, scalars: Sequence[float] = (),
+) -> Launch | str:  # fmt: skip
+    """Floats of one type; w and b contiguous, z laid out as ``out``."""
+    refused = _refused(groups, x, w, b, z, out)
+    if refused:
+        return refused
+    if not w.flags.c_contiguous or (b is not None and not b.flags.c_contiguous):
+        return "weights that are not contiguous"
+    if z is not None and z.strides != out.strides:
+        return "an output is laid out otherwise than the other"
+    dtype, (O, per) = FLOATS[x.dtype], w.shape[:2]
+    sizes, places = _three(x.shape[2:], 1), _three(out.shape[2:], 1)
+    planes, total = forward_layout(_of_three_axes(window), per, sizes, places)
+    launch = _Building(dtype)
+    job = launch.packed(w, groups, O // groups, total, (O // groups * total.offsets.size, total.offsets.size))
+    written = Written(_steps(out), address_or_0(z), address_or_0(b), activation, [float(s) for s in scalars])
+    work = out.size * total.offsets.size
+    launch.sums(_steps(x), planes, per, groups, [job], written, len(x), work)
+    return launch.launch(f"conv_{activation}_{dtype}")
+
+
+class Written(NamedTuple):
+    """What becomes of a sum."""
+
+    out: Steps
+    z: int = 0
+    bias: int = 0
+    activation: str = "identity"
+    scalars: Sequence[float] = ()
+
+
+class _Building:
+    """A launch while it is put together."""
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+        self.size = np.dtype(dtype).itemsize
+        self.rooms = Rooms()
+        self.stages: list[list[Call]] = []
+        self._packing: list[Call] = []
+        self._alive: list[Any] = [self.rooms]
+
+    def launch(self, name: str) -> Launch:
+        """All stages."""
+        return Launch(name, [stage for stage in self.stages if stage], *self._alive)
+
+    def call(self, kernel: Any, arguments: Sequence[int]) -> Call:
+        """A call that others know by address."""
+        made = new_call(kernel, arguments)
+        self._alive.append(made)
+        return made
+
+    def packed(self, w: np.ndarray, groups: int, channels: int, total: Sum, steps: tuple[int, int]) -> _Job:
+        """Weights in the order of tiles; ``steps`` are those from group to group and from channel to channel."""
+        R, K = kernels.rows_for(channels), total.offsets.size
+        tiles = -(-channels // R)
+        at = self.rooms.take(max(groups * tiles * R * K, 1) * self.size)
+        self._alive.append(total)
+        if not self._packing:
+            self.stages.append(self._packing)
+        arguments = [address(w), at, groups, channels, K, R, *steps, address(total.places)]
+        self._packing.append(new_call(kernels.pack_kernel(self.dtype), arguments))
+        return _Job(total, at, channels)
+
+    def planes(self, x: Steps, planes: Planes, channels: int, at: int) -> Call:
+        """The copy of one image's group."""
+        arguments = [x.at, at, channels, x.channel, *planes.sizes, *x.axes, *planes.before, *planes.stride]
+        tail = planes.tail(self.dtype)
+        return self.call(kernels.planes_kernel(self.dtype), [*arguments, *planes.plane, planes.channel, tail])
+
+    def sums(
+        self, x: Steps, planes: Planes, channels: int, groups: int, jobs: Sequence[_Job], written: Written, images: int,
+        work: int,
+    ) -> None:  # fmt: skip
+        """A stage in which threads share the images; of a single one, the channels of the result."""
+        threads = get_num_threads() if work >= SHARED else 1
+        stage = []
+        for b, count in shares(images, 1, 2 * threads if images >= 4 * threads else threads):
+            parts = [(0, jobs[0].channels)]
+            if images < threads:
+                parts = list(shares(jobs[0].channels, kernels.rows_for(jobs[0].channels), -(-threads // images)))
+            for o, some in parts:
+                own = x._replace(at=x.at + b * x.sample * self.size)
+                stage.append(self._images(own, planes, channels, groups, jobs, written, (b, count), (o, some)))
+        self.stages.append(stage)
+
+    def _images(
+        self, x: Steps, planes: Planes, channels: int, groups: int, jobs: Sequence[_Job], written: Written,
+        images: tuple[int, int], part: tuple[int, int],
+    ) -> Call:  # fmt: skip
+        room = self.rooms.take(planes.size(channels, self.dtype) * self.size)
+        copy = self.planes(x, planes, channels, room)
+        out, table = written.out, []
+        for job in jobs:
+            R, K = kernels.rows_for(job.channels), job.sum.offsets.size
+            kernel = kernels.forward_kernel(self.dtype, written.activation, R)
+            o, some = part
+            at = images[0] * out.sample + o * out.channel
+            at = (at + sum(n * step for n, step in zip(job.sum.first, out.axes, strict=True))) * self.size
+            steps = [n * step for n, step in zip(job.sum.step, out.axes, strict=True)]
+            boxes = [ctypes.c_double(s) for s in written.scalars]
+            self._alive.append(boxes)
+            bias = written.bias + o * self.size if written.bias else 0
+            pitches = planes.pitches[:2]
+            weights = job.weights + o * K * self.size
+            own = self.call(kernel, [
+                room, weights, address(job.sum.offsets), K, out.at + at, written.z and written.z + at, some,
+                out.channel, *steps, *job.sum.sizes, *pitches, bias, *(ctypes.addressof(box) for box in boxes),
+            ])  # fmt: skip
+            group = -(-job.channels // R) * R * K * self.size
+            table += [kernel.address, ctypes.addressof(own.block), out.sample * self.size]
+            table += [job.channels * out.channel * self.size, group, job.channels * self.size]
+        rows = _table(table)
+        self._alive.append(rows)
+        return new_call(kernels.images_kernel(), [
+            copy.kernel.address, ctypes.addressof(copy.block), address(rows), len(jobs), images[1], groups,
+            x.sample * self.size, channels * x.channel * self.size,
+        ])  # fmt: skip
+
+
+# ---- gradients -------------------------------------------------------------------------------------------------------
+
+
+def conv_grad(
+    x: np.ndarray, w: np.ndarray, kept: np.ndarray, dy: np.ndarray, window: Window, groups: int, activation: str,
+    dz: np.ndarray, dx: np.ndarray | None, dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
+    scalars: Sequence[float] = (),
+) -> Launch | str:  # fmt: skip
+    """Floats of one type; weights and their gradients contiguous; dy, kept and dz laid out alike."""
+    refused = _refused(groups, x, w, dy, dz, dx, dw, db)
+    if refused:
+        return refused
+    if any(a is not None and not a.flags.c_contiguous for a in (w, dw, db)):
+        return "weights that are not contiguous"
+    dtype = FLOATS[x.dtype]
+    launch = _Building(dtype)
+    if activation != "identity":
+        made = _activation_grad(activation, dy, kept, dz, scalars)
+        if isinstance(made, str):
+            return made
+        launch.stages += [list(stage) for stage in made.stages]
+        launch._alive.append(made)
+    wide = _of_three_axes(window)
+    if dw is not None or db is not None:
+        _weights(launch, x, dz, wide, groups, w.shape, dw, db, add)
+    if dx is not None:
+        _inputs(launch, w, dz, wide, groups, dx)
+    return launch.launch(f"conv_grad_{activation}_{dtype}")
+
+
+def _activation_grad(
+    activation: str, dy: np.ndarray, kept: np.ndarray, dz: np.ndarray, scalars: Sequence[float]
+) -> Launch | str:
+    arrays = [dy, kept, dz]
+    if not all(a.flags.c_contiguous for a in arrays):
+        arrays = [np.moveaxis(a, 1, -1) for a in arrays]
+    return elementwise.map(f"{ACTIVATIONS[activation]}_grad", arrays[:2], arrays[2:], scalars)
+
+
+def _inputs(launch: _Building, w: np.ndarray, dz: np.ndarray, window: Window, groups: int, dx: np.ndarray) -> None:
+    """dx: for each remainder of its places a sum over planes of dz."""
+    (O, per), taps = w.shape[:2], math.prod(w.shape[2:])
+    outputs, sizes, places = O // groups, _three(dx.shape[2:], 1), _three(dz.shape[2:], 1)
+    planes, sums = backward_layout(window, outputs, per, sizes, places)
+    jobs = [launch.packed(w, groups, per, total, (outputs * per * taps, taps)) for total in sums]
+    work = dz.size * per * taps
+    launch.sums(_steps(dz), planes, outputs, groups, jobs, Written(_steps(dx)), len(dx), work)
+
+
+def _weights(
+    launch: _Building, x: np.ndarray, dz: np.ndarray, window: Window, groups: int, shape: tuple[int, ...],
+    dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
+) -> None:  # fmt: skip
+    """dw and db: products of planes of dz and of x, in parts of the images, and the parts added up."""
+    dtype, size, (B, O, per) = launch.dtype, launch.size, (len(x), shape[0] // groups, shape[1])
+    sizes, places = _three(x.shape[2:], 1), _three(dz.shape[2:], 1)
+    planes, total = forward_layout(window, per, sizes, places)
+    K, W = total.offsets.size, lanes(dtype)
+    last = sum((n - 1) * pitch for n, pitch in zip(places, planes.pitches, strict=True))
+    F = -(-(last + 1) // W) * W
+    others = Planes(places, (0, 0, 0), (1, 1, 1), (places[0], *planes.plane[1:]), F)
+    x_image, dz_image = planes.size(per, dtype), O * F
+    step = groups * O * (K + 1)
+    pieces = list(shares(B, 1, PARTS))
+    parts = launch.rooms.take(len(pieces) * step * size)
+    of_x, of_dz, stage = _steps(x), _steps(dz), []
+    launch._alive.append(total)
+    kernel = kernels.weights_kernel(dtype, kernels.weight_rows(O))
+    for number, (b, count) in enumerate(pieces):
+        once = max(1, min(count, NEAR // ((x_image + dz_image) * size)))
+        needs = once * x_image, once * dz_image + others.tail(dtype)
+        rooms = [launch.rooms.take(elements * size) for elements in needs]
+        copies = [
+            launch.planes(of_x._replace(at=of_x.at + b * of_x.sample * size), planes, per, rooms[0]),
+            launch.planes(of_dz._replace(at=of_dz.at + b * of_dz.sample * size), others, O, rooms[1]),
+        ]
+        stage.append(new_call(kernel, [
+            *(place for copy in copies for place in (copy.kernel.address, ctypes.addressof(copy.block))), count, once,
+            groups, of_x.sample * size, per * of_x.channel * size, of_dz.sample * size, O * of_dz.channel * size,
+            x_image, dz_image, parts + number * step * size, address(total.offsets), O, K, F, int(db is not None),
+        ]))  # fmt: skip
+    launch.stages.append(stage)
+    together, ends = kernels.together_kernel(dtype), []
+    for out, first, n, added in ((dw, 0, groups * O * K, add[0]), (db, groups * O * K, groups * O, add[1])):
+        if out is not None:
+            ends.append(new_call(together, [parts, len(pieces), step, n, address(out), int(added), first]))
+    launch.stages.append(ends)

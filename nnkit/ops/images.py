@@ -1,0 +1,273 @@
+"""Convolutions, pools and patches of images, signals and volumes: (B, C, *S), by windows.
+
+What PyTorch's arguments mean, a ``Window`` says; ``nnkit.nn.functional`` makes it of them. Arrays whose channels lie
+last in memory (Keras's order, seen through ``permute``) give results that lie so, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nnkit import dtypes
+from nnkit.backends import Backend
+from nnkit.backends.base import keeps_input
+from nnkit.backends.windows import Window
+from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import present
+from nnkit.methods import op
+from nnkit.ops.elementwise import activation_scalars, check_float
+from nnkit.precision import autocast_type
+from nnkit.tape import Gradient
+from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+
+Shape = tuple[int, ...]
+
+
+def room_like(backend: Backend, x: Any, shape: Shape, dtype: Any) -> Any:
+    """Memory for an array (B, C, *S) whose channels lie last where x's do."""
+    if len(shape) < 3 or backend.is_contiguous(x):
+        return backend.empty(shape, dtype)
+    back = (0, *range(2, len(shape)), 1)
+    if not backend.is_contiguous(backend.permute(x, back)):
+        return backend.empty(shape, dtype)
+    return backend.permute(
+        backend.empty(tuple(shape[k] for k in back), dtype), (0, len(shape) - 1, *range(1, len(shape) - 1))
+    )
+
+
+def places_of(name: str, window: Window, sizes: Shape) -> Shape:
+    """How many windows there are along each axis. Raises ShapeError where none fits."""
+    places = window.places(sizes)
+    if any(n < 1 for n in places):
+        padded, reach = window.padded(sizes), window.reach()
+        raise ShapeError(
+            f"{name}: the kernel reaches over {_sizes(reach)} places, and the input has {_sizes(padded)} with its "
+            "padding: use a larger input, a smaller kernel or dilation, or more padding"
+        )
+    return places
+
+
+def _sizes(sizes: Shape) -> str:
+    return " x ".join(map(str, sizes))
+
+
+# ---- convolutions ---------------------------------------------------------------------------------------------------
+
+
+@op
+def conv(
+    x: Tensor, w: Tensor, b: Tensor | None, window: Window, groups: int = 1, activation: str | None = None,
+    **scalars: float,
+) -> Tensor:  # fmt: skip
+    """activation(w over x + b): x (B, C, *S), w (O, C / groups, *kernel), b (O,), result (B, O, *places).
+
+    Cross-correlation, as in PyTorch and Keras: the kernel is not turned around. ``activation`` is a name of
+    ``kernels.formulas.ACTIVATIONS``. Under ``autocast`` x, w and in the gradient dz are rounded where they are
+    multiplied. Raises ShapeError where sizes do not match.
+    """
+    name = present(activation or "identity")
+    if name not in ACTIVATIONS:
+        raise UnknownNameError("activation", name, ACTIVATIONS)
+    backend = same_backend("conv", x, w, *([] if b is None else [b]))
+    check_float("conv", x)
+    x, w, b = _of_one_type(x, w, b)
+    check_channels("conv", x, w, groups, w.shape[1] * groups)
+    numbers, dtype = activation_scalars(name, scalars), x.dtype
+    places = places_of("conv", window, x.shape[2:])
+    shape = (x.shape[0], w.shape[0], *places)
+    y = room_like(backend, x.array, shape, dtype)
+    z = room_like(backend, x.array, shape, dtype) if keeps_input(name) else None
+    half = autocast_type() if dtype == dtypes.float32 else None
+    x_array, w_array = (t.array if half is None else backend.rounded(t.array, half) for t in (x, w))
+    backend.conv(x_array, w_array, None if b is None else b.array, window, groups, name, z, y, numbers)
+    gradient = backend.conv_grad if half is None else functools.partial(_half_conv_grad, backend, half)
+    kept = y if z is None else z
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
+        dz = dy if name == "identity" else room_like(backend, x_array, shape, dtype)
+        dx = room_like(backend, x_array, x.shape, dtype) if into[0] is not None else None
+        dw, add_w = into[1].place(backend, w.shape, dtype) if into[1] is not None else (None, False)
+        bias = into[2] if b is not None else None
+        db, add_b = bias.place(backend, b.shape, dtype) if bias is not None and b is not None else (None, False)
+        gradient(x_array, w_array, kept, dy, window, groups, name, dz, dx, dw, db, (add_w, add_b), numbers)
+        return [dx, None] if b is None else [dx, None, None]
+
+    inputs = (x, w) if b is None else (x, w, b)
+    active = (OUTPUT,) if z is None and name != "identity" else ()
+    reads = (((w, *active), (x, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
+    return result("conv", y, backend, inputs, pullback, reads)
+
+
+def _half_conv_grad(
+    backend: Backend, half: str, x: Any, w: Any, kept: Any, dy: Any, window: Window, groups: int, activation: str,
+    dz: Any, dx: Any, dw: Any, db: Any, add: tuple[bool, bool], scalars: Sequence[float],
+) -> None:  # fmt: skip
+    """``conv_grad`` under ``autocast``: x and w are rounded, dz is rounded before it is multiplied; db is its sum."""
+    if activation != "identity" or db is not None:
+        backend.conv_grad(x, w, kept, dy, window, groups, activation, dz, None, None, db, add, scalars)
+    if dx is not None or dw is not None:
+        operand = backend.rounded(dz, half)
+        backend.conv_grad(x, w, operand, operand, window, groups, "identity", operand, dx, dw, None, add)
+
+
+@op
+def conv_transpose(x: Tensor, w: Tensor, b: Tensor | None, window: Window, sizes: Shape, groups: int = 1) -> Tensor:
+    """The gradient of a convolution as an op of its own: x (B, C, *places), w (C, O / groups, *kernel), b (O,), result
+    (B, O, *sizes).
+
+    Each element of x adds w times itself where the convolution over ``sizes`` places would have looked. Dumoulin and
+    Visin, A guide to convolution arithmetic for deep learning, 2016. Raises ShapeError where sizes do not match.
+    """
+    backend = same_backend("conv_transpose", x, w, *([] if b is None else [b]))
+    check_float("conv_transpose", x)
+    x, w, b = _of_one_type(x, w, b)
+    check_channels("conv_transpose", x, w, groups, w.shape[0])
+    dtype, out = x.dtype, w.shape[1] * groups
+    half = autocast_type() if dtype == dtypes.float32 else None
+    x_array, w_array = (t.array if half is None else backend.rounded(t.array, half) for t in (x, w))
+    y = room_like(backend, x.array, (x.shape[0], out, *sizes), dtype)
+    never = (False, False)
+    backend.conv_grad(y, w_array, x_array, x_array, window, groups, "identity", x_array, y, None, None, never)
+    if b is not None:
+        backend.map("add", (y, backend.reshape(b.array, (out, *(1 for _ in sizes)))), (y,))
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
+        dx, dw, add_w = None, None, False
+        operand = dy if half is None else backend.rounded(dy, half)
+        if into[0] is not None:
+            dx = room_like(backend, x_array, x.shape, dtype)
+            backend.conv(operand, w_array, None, window, groups, "identity", None, dx)
+        if into[1] is not None:
+            dw, add_w = into[1].place(backend, w.shape, dtype)
+            backend.conv_grad(
+                operand, w_array, x_array, x_array, window, groups, "identity", x_array, None, dw, None, (add_w, False)
+            )
+        if b is None:
+            return [dx, None]
+        db = backend.empty((out,), dtype)
+        backend.reduce("sum", dy, (0, *range(2, 2 + len(sizes))), db)
+        return [dx, None, db]
+
+    inputs = (x, w) if b is None else (x, w, b)
+    reads = ((w,), (x,), ()) if half is None else ((), (), ())
+    return result("conv_transpose", y, backend, inputs, pullback, reads[: len(inputs)])
+
+
+def _of_one_type(x: Tensor, w: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    dtype = x.dtype
+    for other in (w, b):
+        dtype = dtype if other is None else dtypes.promote(dtype, other.dtype)
+    return x.to(dtype), w.to(dtype), None if b is None else b.to(dtype)
+
+
+def check_channels(name: str, x: Tensor, w: Tensor, groups: int, channels: int) -> None:
+    """Raises ShapeError where x is not (B, C, *S) for these weights."""
+    if x.ndim != w.ndim:
+        raise ShapeError(
+            f"{name}: expected an input of {w.ndim} axes, samples, channels and {w.ndim - 2} of places, got {x.shape}"
+        )
+    if x.shape[1] != channels:
+        raise ShapeError(
+            f"{name}: the input of shape {x.shape} has {x.shape[1]} channels, and the weights of shape {w.shape} in "
+            f"{groups} groups take {channels}"
+        )
+    if w.shape[0] % groups:
+        raise ShapeError(f"{name}: {w.shape[0]} channels of the weights {w.shape} are not {groups} equal groups")
+
+
+# ---- pools ----------------------------------------------------------------------------------------------------------
+
+
+@op
+def max_pool(x: Tensor, window: Window) -> Tensor:
+    """The greatest element in each window, and NaN where there is one: x (B, C, *S), result (B, C, *places).
+
+    The gradient goes to the first of the greatest elements.
+    """
+    check_float("max_pool", x)
+    backend, shape = x.backend, (*x.shape[:2], *places_of("max_pool", window, x.shape[2:]))
+    y, places = room_like(backend, x.array, shape, x.dtype), room_like(backend, x.array, shape, dtypes.int64)
+    backend.max_pool(x.array, window, y, places)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = room_like(backend, y, x.shape, x.dtype)
+        backend.max_pool_grad(dy, places, window, dx)
+        return (dx,)
+
+    return result("max_pool", y, backend, (x,), pullback)
+
+
+@op
+def sum_pool(x: Tensor, window: Window, factor: float = 1.0) -> Tensor:
+    """factor times the sum of the elements in each window, 0 for padding: x (B, C, *S), result (B, C, *places)."""
+    check_float("sum_pool", x)
+    backend, shape = x.backend, (*x.shape[:2], *places_of("sum_pool", window, x.shape[2:]))
+    y = room_like(backend, x.array, shape, x.dtype)
+    backend.sum_pool(x.array, window, factor, y)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = room_like(backend, y, x.shape, x.dtype)
+        backend.sum_pool_grad(dy, window, factor, dx)
+        return (dx,)
+
+    return result("sum_pool", y, backend, (x,), pullback)
+
+
+# ---- patches --------------------------------------------------------------------------------------------------------
+
+
+@op
+def patches(x: Tensor, window: Window) -> Tensor:
+    """What each window sees: x (B, C, *S), result (B, C, taps, *places)."""
+    check_float("patches", x)
+    backend, places = x.backend, places_of("patches", window, x.shape[2:])
+    y = backend.empty((*x.shape[:2], math.prod(window.kernel), *places), x.dtype)
+    backend.patches(x.array, window, y)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty(x.shape, x.dtype)
+        backend.patches_grad(dy, window, dx)
+        return (dx,)
+
+    return result("patches", y, backend, (x,), pullback)
+
+
+@op
+def sum_patches(x: Tensor, window: Window, sizes: Shape) -> Tensor:
+    """The sum at each place of what windows see of it: x (B, C, taps, *places), result (B, C, *sizes)."""
+    check_float("sum_patches", x)
+    backend = x.backend
+    y = backend.empty((*x.shape[:2], *sizes), x.dtype)
+    backend.patches_grad(x.array, window, y)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = backend.empty(x.shape, x.dtype)
+        backend.patches(dy, window, dx)
+        return (dx,)
+
+    return result("sum_patches", y, backend, (x,), pullback)
+
+
+# ---- padding --------------------------------------------------------------------------------------------------------
+
+
+@op
+def pad_with(x: Tensor, padding: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """x with so many elements of ``value`` before and behind each of its axes."""
+    shape = tuple(before + n + behind for n, (before, behind) in zip(x.shape, padding, strict=True))
+    inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, padding, strict=True))
+    backend = x.backend
+    y = room_like(backend, x.array, shape, x.dtype)
+    backend.fill(value, y)
+    backend.copy(x.array, y[inside])
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = room_like(backend, dy, x.shape, x.dtype)
+        backend.copy(dy[inside], dx)
+        return (dx,)
+
+    return result("pad_with", y, backend, (x,), pullback)
