@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nnkit.backends.aliasing import Changing
@@ -65,9 +65,12 @@ class ProgramRecorder:
 
     # ---- memory -------------------------------------------------------------------------------------------
 
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory of the program's own."""
-        array = self.pool.empty(shape, dtype)
+    def allocate(self, shape: tuple[int, ...], dtype: Any, elsewhere: Sequence[Array] = ()) -> Array:
+        """Memory of the program's own, and not that of ``elsewhere``, even if it is nobody's any more."""
+        array, held = self.pool.empty(shape, dtype), []
+        while any(overlap(array, other) for other in elsewhere):
+            held.append(array)
+            array = self.pool.empty(shape, dtype)
         if self.trace is not None:
             self.trace.made(array)
         return array

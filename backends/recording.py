@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -60,8 +60,8 @@ class Recorder(Protocol):
     observer: Any
     stream: Any
 
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory of the program's own."""
+    def allocate(self, shape: tuple[int, ...], dtype: Any, elsewhere: Sequence[Array] = ()) -> Array:
+        """Memory of the program's own, and not that of ``elsewhere``."""
 
     def owns(self, array: Array) -> bool:
         """Whether an array is in memory that only the program has."""

@@ -110,27 +110,26 @@ class CupyBackend(CupyArrays):
 
     @on_device
     def rounded(self, x: Array, half: str) -> Array:
+        """In a program, the kernel of a layer that has just written x writes the rounded x in every replay."""
         if x.dtype == half:
             return x
         if not products.multiplies(half):
             return super().rounded(x, half)
-        out = self.empty(x.shape, half)
-        if not self._rounds_at_once(x, out):
-            self.copy(x, out)
-        return out
-
-    def _rounds_at_once(self, x: Array, out: Array) -> bool:
-        """Whether the kernel that has just written x, in a program, is to write the rounded x in every replay."""
         at_work = recording.recorder()
-        last = None if at_work is None else at_work.last()
-        if at_work is None or last is None or last.kernel is None:
-            return False
-        work = products.also_rounding(last.kernel, x, at_work.unleased(out))
-        if work is None or not loads(work):
-            return False
+        before = None if at_work is None else at_work.last()
+        last = None if before is None else products.writing(before.kernel, x)
+        if at_work is None or before is None or last is None:
+            out = self.empty(x.shape, half)
+            self.copy(x, out)
+            return out
+        out = at_work.allocate(x.shape, half, last.reads)
+        work = products.also_rounding(before.kernel, last, at_work.unleased(out))
+        if not loads(work):
+            self.copy(x, out)
+            return out
         with recording.paused():
             self.copy(x, out)  # this time the layer has run already
-        shapes, nbytes = (*last.shapes, tuple(out.shape)), last.nbytes + out.nbytes
-        fused = last._replace(kernel=work, call=work.run, note=work.name, shapes=shapes, nbytes=nbytes)
+        shapes, nbytes = (*before.shapes, tuple(out.shape)), before.nbytes + out.nbytes
+        fused = before._replace(kernel=work, call=work.run, note=work.name, shapes=shapes, nbytes=nbytes)
         at_work.fuse(fused, "copy", [x, out], ((x, out), {}))
-        return True
+        return out

@@ -93,7 +93,7 @@ def _shown(value: Any) -> Any:
     return tuple(map(_shown, value)) if isinstance(value, (tuple, list)) else value
 
 
-def _kernels(work: Work | str | None) -> Iterator[Source]:
+def _kernels(work: Work | str) -> Iterator[Source]:
     if isinstance(work, Launch):
         yield work.kernel
     elif isinstance(work, products.Last):
@@ -161,7 +161,8 @@ class NotingBackend(NumpyBackend):
         out = self.empty(x.shape, half)
         anywhere = cupy.ndarray(out.shape, out.dtype, _pointer(PLACE, out.nbytes))
         for work in self._latest:  # what a layer has just written a program rounds by the same kernel
-            fused = None if isinstance(work, str) else products.also_rounding(work, _shown(x), anywhere)
+            last = None if isinstance(work, str) else products.writing(work, _shown(x))
+            fused = "" if isinstance(work, str) or last is None else products.also_rounding(work, last, anywhere)
             self.noted |= {source.name: source for source in _kernels(fused)}
         self.copy(x, out)
         return out

@@ -135,8 +135,8 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
     """Whether layers are to leave the rounding to copies."""
     from nnkit.backends.cuda import products
 
-    usual = products.also_rounding
-    yield lambda yes: monkeypatch.setattr(products, "also_rounding", (lambda *_: None) if yes else usual)
+    usual = products.writing
+    yield lambda yes: monkeypatch.setattr(products, "writing", (lambda *_: None) if yes else usual)
 
 
 @pytest.mark.parametrize("half", HALVES)
@@ -160,18 +160,27 @@ def test_a_program_computes_what_eager_calls_do(
     assert trace.difference(other) is None, "the same was asked for"
 
 
-def test_what_the_kernel_reads_is_not_what_it_rounds_to(device: str) -> None:
-    """Without a tape z is free again when its layer is over, and its memory may be that of the next operand."""
+def test_the_kernel_does_not_round_to_what_it_reads(device: str) -> None:
+    """Without a tape z is free again when its layer is over: the next array might lie there."""
     from nnkit.backends.cuda import products
 
-    w, b, x, z, y, other = (filled(*shape).array for shape in ((8, 8), (8,), (6, 8), (6, 8), (6, 8), (6, 8)))
-    work = products.linear(x, w, b, "gelu", z, y)
-    assert not isinstance(work, str)
-    apart, in_z, in_w = (a.reshape(-1)[:24].view("float16").reshape(6, 8) for a in (other, z, w))
-    found = products.also_rounding(work, y, apart)
-    assert found is not None and products.also_rounding(work, y, in_w) is not None, "the product has read w"
-    assert products.also_rounding(work, y, in_z) is None and products.also_rounding(work, other, in_w) is None
-    assert products.also_rounding(found, y, apart) is None, "once only"
+    backend, work = backends.get(device), backends.get(device).recorder()
+    w, b, x = (filled(*shape).array for shape in ((8, 8), (8,), (6, 8)))
+    with recording(work):
+        z, y = backend.empty((6, 8), np.float32), backend.empty((6, 8), np.float32)
+        backend.linear(x, w, b, "gelu", z, y)
+        place, other = z.data.ptr, filled(6, 8).array
+        del z
+        assert backend.empty((6, 8), "float16").data.ptr == place, "else this tests nothing"
+        last = products.writing(work.last().kernel, y)
+        assert last is not None and products.writing(work.last().kernel, other) is None
+        rounded = backend.rounded(y, "float16")
+        assert products.writing(work.last().kernel, y) is None, "once only"
+    assert rounded.data.ptr != place and [i.name for i in work.instructions] == ["linear"]
+    program, expected = work.finish(), backend.download(rounded).tobytes()
+    backend.fill(0.0, rounded)
+    program.replay()
+    assert backend.download(rounded).tobytes() == expected
 
 
 def test_a_kernel_that_cannot_be_had_leaves_the_copy(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
