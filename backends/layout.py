@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -17,8 +18,15 @@ def layout(x: Any, shape: tuple[int, ...]) -> tuple[str, int] | None:
     """
     if x.shape == shape and x.flags.c_contiguous:
         return "f", 0
-    lead = len(shape) - x.ndim
-    steps = [0] * lead + [0 if n == 1 else s // x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
+    return _spread(x.shape, x.strides, x.itemsize, shape)
+
+
+@functools.lru_cache(1 << 12)
+def _spread(
+    own: tuple[int, ...], strides: tuple[int, ...], itemsize: int, shape: tuple[int, ...]
+) -> tuple[str, int] | None:
+    lead = len(shape) - len(own)
+    steps = [0] * lead + [0 if n == 1 else s // itemsize for n, s in zip(own, strides, strict=True)]
     whole, size = [], 1
     for n in reversed(shape):
         whole.append(size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nnkit.backends.aliasing import Changing
@@ -65,9 +65,12 @@ class ProgramRecorder:
 
     # ---- memory -------------------------------------------------------------------------------------------
 
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory of the program's own."""
-        array = self.pool.empty(shape, dtype)
+    def allocate(self, shape: tuple[int, ...], dtype: Any, elsewhere: Sequence[Array] = ()) -> Array:
+        """Memory of the program's own, and not that of ``elsewhere``, even if it is nobody's any more."""
+        array, held = self.pool.empty(shape, dtype), []
+        while any(overlap(array, other) for other in elsewhere):
+            held.append(array)
+            array = self.pool.empty(shape, dtype)
         if self.trace is not None:
             self.trace.made(array)
         return array
@@ -102,8 +105,23 @@ class ProgramRecorder:
     def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
         """Add an instruction that has just run. It keeps only arrays that are not of the pool."""
         self.instructions.append(instruction)
+        self._noted(instruction.name, arrays, given)
+
+    def fuse(self, instruction: Instruction, name: str, arrays: list[Array], given: Any = ()) -> None:
+        """Put an instruction in the place of the last one, whose work it does beside that of the primitive ``name``.
+
+        Recordings are compared by the primitives that were asked for, in however many instructions they run.
+        """
+        self.instructions[-1] = instruction
+        self._noted(name, arrays, given)
+
+    def last(self) -> Instruction | None:
+        """The instruction that was noted last."""
+        return self.instructions[-1] if self.instructions else None
+
+    def _noted(self, name: str, arrays: list[Array], given: Any) -> None:
         if self.trace is not None:
-            self.trace.add(instruction.name, given, self.pool)
+            self.trace.add(name, given, self.pool)
         for array in arrays:
             if not self.pool.owns(array):
                 self.kept[id(array)] = array

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -60,8 +60,8 @@ class Recorder(Protocol):
     observer: Any
     stream: Any
 
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory of the program's own."""
+    def allocate(self, shape: tuple[int, ...], dtype: Any, elsewhere: Sequence[Array] = ()) -> Array:
+        """Memory of the program's own, and not that of ``elsewhere``."""
 
     def owns(self, array: Array) -> bool:
         """Whether an array is in memory that only the program has."""
@@ -77,6 +77,12 @@ class Recorder(Protocol):
 
     def note(self, instruction: Instruction, arrays: list[Array], given: Any = ()) -> None:
         """Add an instruction that reads and writes these arrays, and all that its primitive was given."""
+
+    def fuse(self, instruction: Instruction, name: str, arrays: list[Array], given: Any = ()) -> None:
+        """Put an instruction in the place of the last one, whose work it does beside that of the primitive ``name``."""
+
+    def last(self) -> Instruction | None:
+        """The instruction that was noted last."""
 
     def touch(self, *tensors: Any) -> None:
         """Tensors that the step reads or writes."""

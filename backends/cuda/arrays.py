@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -26,15 +27,22 @@ FLOATS = {dtype: name for dtype, name in STORED.items() if name not in ("int64",
 EXACT = {dtype: name for dtype, name in FLOATS.items() if name in ("float32", "float64")}
 INT64 = np.dtype(np.int64)
 QUAD = 16  # bytes that the widest access reads or writes
+#: What follows from shapes, types and strides alone is found once for each eager call that is made over and over, and
+#: kept; of each kind so many.
+KEPT = 1 << 12
 
 
 def common_type(*arrays: Array | None) -> str | None:
     """The float type that all of these contiguous arrays share, or None; those that are None do not count."""
-    given = [array for array in arrays if array is not None]
-    dtype = given[0].dtype
-    for array in given:
-        if array.dtype != dtype or not array.flags.c_contiguous:
-            return None
+    dtype: Any = None
+    for array in arrays:
+        if array is not None:
+            if dtype is None:
+                dtype = array.dtype
+            elif array.dtype != dtype:
+                return None
+            if not array.flags.c_contiguous:
+                return None
     return FLOATS.get(dtype)
 
 
@@ -49,14 +57,27 @@ def why_not(*arrays: Array | None) -> str:
 
 def aligned(*arrays: Array) -> bool:
     """Whether every array begins where a wide access may begin."""
-    return all(array.data.ptr % QUAD == 0 for array in arrays)
+    places = 0
+    for array in arrays:
+        places |= array.data.ptr
+    return places % QUAD == 0
 
 
 def apart(x: Array, y: Array) -> bool:
     """Whether two arrays have no memory in common."""
-    if x.flags.c_contiguous and y.flags.c_contiguous:
-        return x.data.ptr + x.nbytes <= y.data.ptr or y.data.ptr + y.nbytes <= x.data.ptr
-    return not overlap(x, y)
+    low, high = reach(x.shape, x.strides, x.itemsize)
+    from_, to = reach(y.shape, y.strides, y.itemsize)
+    first, second = x.data.ptr, y.data.ptr
+    return first + high <= second + from_ or second + to <= first + low or not overlap(x, y)
+
+
+@functools.lru_cache(KEPT)
+def reach(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, int]:
+    """Where the memory of an array begins and ends, in bytes from its first element."""
+    if 0 in shape:
+        return 0, 0
+    ways = [(n - 1) * step for n, step in zip(shape, strides, strict=True)]
+    return sum(min(way, 0) for way in ways), sum(max(way, 0) for way in ways) + itemsize
 
 
 def scratch(shape: tuple[int, ...], dtype: str) -> Array:
@@ -65,6 +86,7 @@ def scratch(shape: tuple[int, ...], dtype: str) -> Array:
     return cupy.empty(shape, dtype) if at_work is None else at_work.allocate(shape, dtype)
 
 
+@functools.lru_cache(KEPT)
 def around(axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int, int]:
     """How many elements lie before, in and behind the neighbouring axes."""
     first, last = axes[0], axes[-1] + 1

@@ -30,7 +30,7 @@ from weakref import WeakKeyDictionary
 from nnkit.backends.cuda import cublaslt
 from nnkit.backends.cuda.column_major import Problem, View, problem, view
 from nnkit.backends.cuda.cublaslt import ComputeType, CublasError, Epilogue, Object, Status
-from nnkit.backends.cuda.plans import WORKSPACE, Done, Plan, Refused, Request, alignment_of, offered
+from nnkit.backends.cuda.plans import MOST_ALIGNED, WORKSPACE, Done, Plan, Refused, Request, offered
 from nnkit.backends.cuda.streams import Thread, identity
 
 Array = Any
@@ -229,8 +229,12 @@ class Blas:
         self, requests: Callable[..., list[Request] | str], arrays: Arrays, options: tuple[Any, ...]
     ) -> Product | str:
         address = self._address
-        left, right, vector, z, out = [0 if a is None else address(a) for a in arrays]
-        alignment = alignment_of(left, right, vector, z, out)
+        if address is device_address:  # one call less for each array
+            left, right, vector, z, out = [0 if a is None else a.data.ptr for a in arrays]
+        else:
+            left, right, vector, z, out = [0 if a is None else address(a) for a in arrays]
+        bits = MOST_ALIGNED | left | right | vector | z | out
+        alignment = bits & -bits
         kinds = [None if a is None else (a.shape, a.strides, a.dtype) for a in arrays]
         key = (requests, options, alignment, *kinds)
         plan = self._plans.get(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from nnkit.backends.cuda.arrays import INT64, STORED, aligned, around, common_type, scratch, why_not
+from nnkit.backends.cuda.arrays import INT64, KEPT, STORED, aligned, around, common_type, scratch, why_not
 from nnkit.backends.cuda.elementwise import map
 from nnkit.backends.cuda.strided import after, in_order
 from nnkit.backends.cuda.work import Chain, Launch, Work
@@ -81,7 +81,7 @@ def arg_reduce(kind: str, x: Array, axis: int, out: Array) -> Work | str:
 
 
 #: Found again at each eager call: the frame of a row and the name of its kernel depend on sizes alone.
-_cross_entropy_step = functools.lru_cache(1024)(classification.cross_entropy_step)
+_cross_entropy_step = functools.lru_cache(KEPT)(classification.cross_entropy_step)
 
 
 def _rows(*arrays: Array) -> tuple[bool, int, int]:

@@ -5,6 +5,7 @@ As in ``launches``, each function has the signature of its primitive and returns
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import cupy
 import numpy as np
 
 from nnkit.backends.cuda import elementwise, strided
-from nnkit.backends.cuda.arrays import EXACT, INT64, QUAD, STORED, aligned, apart, common_type, why_not
+from nnkit.backends.cuda.arrays import EXACT, INT64, KEPT, QUAD, STORED, aligned, apart, common_type, why_not
 from nnkit.backends.cuda.work import Chain, Launch, Transfer, Work
 from nnkit.backends.layout import layout
 from nnkit.kernels.cuda import memory, random
@@ -21,7 +22,7 @@ from nnkit.kernels.philox import PURPOSES
 Array = Any
 #: The most units that a kernel which copies rows can count.
 MOST_UNITS = 2**32 - 1
-UNIT_TYPES = {"byte": np.uint8, "word": np.uint32, "quad": np.uint32}
+UNIT_TYPES = {"byte": np.dtype(np.uint8), "word": np.dtype(np.uint32), "quad": np.dtype(np.uint32)}
 UNIT_BYTES = {"byte": 1, "word": 4, "quad": QUAD}
 
 
@@ -65,10 +66,10 @@ class Rows(NamedTuple):
     distance: int
 
 
-def _rows_of(array: Array) -> Rows | None:
+def _rows_of(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Rows | None:
     """The longest rows that an array in row-major order is made of; None where it is not."""
-    axes = [(size, step) for size, step in zip(array.shape, array.strides, strict=True) if size != 1]
-    width = array.itemsize
+    axes = [(size, step) for size, step in zip(shape, strides, strict=True) if size != 1]
+    width = itemsize
     while axes and axes[-1][1] == width:
         width *= axes.pop()[0]
     count, distance = axes.pop() if axes else (1, width)
@@ -85,22 +86,35 @@ def _copy_of_rows(x: Array, out: Array) -> Work | None:
         return None
     if (x.flags.c_contiguous and out.flags.c_contiguous) or x.data.ptr == out.data.ptr:
         return None
-    given, wanted = _rows_of(x), _rows_of(out)
-    if given is None or wanted is None:
+    common = _common_rows(x.shape, x.strides, out.strides, x.itemsize)
+    if common is None:
         return None
-    width = min(given.width, wanted.width)
-    if any(rows.width != width and rows.number != 1 for rows in (given, wanted)):
-        return None
-    steps = [rows.distance if rows.width == width else width for rows in (given, wanted)]
-    unit = min((_unit(length, x, out) for length in (width, *steps)), key=list(UNIT_BYTES).index)
-    size, count = UNIT_BYTES[unit], out.nbytes // width
-    kind = np.dtype(UNIT_TYPES[unit])
-    parts = [
-        cupy.ndarray((((count - 1) * step + width) // kind.itemsize,), kind, array.data)
-        for array, step in zip((x, out), steps, strict=True)
-    ]
-    arguments = (parts[0], steps[0] // size, parts[1], steps[1] // size, count, width // size)
+    width, first, second = common
+    unit = _unit(width | first | second, x, out)  # as wide as all of them allow
+    size, kind, count = UNIT_BYTES[unit], UNIT_TYPES[unit], out.nbytes // width
+    given, wanted = (_in_units(array, kind, (count - 1) * step + width) for array, step in ((x, first), (out, second)))
+    arguments = (given, first // size, wanted, second // size, count, width // size)
     return Launch(memory.copy_rows_kernel(unit), memory.take_grid(count, width // size), arguments)
+
+
+def _in_units(array: Array, kind: Any, nbytes: int) -> Array:
+    """So many bytes from an array's first element on, as elements of a type."""
+    return cupy.ndarray((nbytes // kind.itemsize,), kind, array.data)
+
+
+@functools.lru_cache(KEPT)
+def _common_rows(
+    shape: tuple[int, ...], given: tuple[int, ...], wanted: tuple[int, ...], itemsize: int
+) -> tuple[int, int, int] | None:
+    """The width of rows that both arrays lie in, and their distance in each, in bytes, by the strides of both."""
+    both = [rows for rows in (_rows_of(shape, strides, itemsize) for strides in (given, wanted)) if rows is not None]
+    if len(both) < 2:
+        return None
+    width = min(rows.width for rows in both)
+    if any(rows.width != width and rows.number != 1 for rows in both):
+        return None
+    first, second = (rows.distance if rows.width == width else width for rows in both)
+    return width, first, second
 
 
 # ---- rows by number -------------------------------------------------------------------------------------------------
@@ -108,9 +122,10 @@ def _copy_of_rows(x: Array, out: Array) -> Work | None:
 
 def _unit(width: int, *arrays: Array) -> str:
     """The widest unit in which rows of ``width`` bytes can be copied."""
-    if width % QUAD == 0 and aligned(*arrays):
-        return "quad"
-    return "word" if width % 4 == 0 and all(a.data.ptr % 4 == 0 for a in arrays) else "byte"
+    places = width
+    for array in arrays:
+        places |= array.data.ptr
+    return "byte" if places % 4 else "word" if places % QUAD else "quad"
 
 
 def _units(array: Array, unit: str) -> Array:

@@ -1,6 +1,6 @@
 """Matrix products of cuBLASLt as work for the device, whatever the library refuses.
 
-    wanted = Wanted(ask, (x, y, out, add), done, finish)          how a product is asked for, and what it comes down to
+    wanted = Wanted(ask, plain, done, finish)                     how a product is asked for, and what it comes down to
     work, done = wanted.work(library)                             or the reason (a str) why there is none
 
 What the library does not offer, or refuses to run after it has offered it, is asked for in another way: in a plainer
@@ -28,13 +28,18 @@ from nnkit.backends.precision import is_half
 
 Array = Any
 FLOAT32 = np.dtype(np.float32)
+NOTHING_LEFT = Done(True, True)
+
+
+#: x, y and out of a product, and whether it is added to out.
+Plain = tuple[Array, Array, Array, bool]
 
 
 class Wanted(NamedTuple):
     """A product, and how it is done where the library has none."""
 
     ask: Callable[[], Product | str]
-    plain: tuple[Array, Array, Array, bool]  # x, y and out of the bare product, and whether it is added to out
+    plain: Callable[[], Plain]  # the bare product
     done: Done  # what of the layer the bare product does
     finish: Callable[[Done, Done], Work]  # what was promised and what is done -> the work that is missing
 
@@ -45,9 +50,10 @@ class Wanted(NamedTuple):
         except CublasError as error:
             if error.status != Status.NOT_SUPPORTED:
                 raise
-            if not is_half(self.plain[0].dtype):
+            plain = self.plain()
+            if not is_half(plain[0].dtype):
                 return str(error)
-            wide = _widened_product(library, *self.plain)
+            wide = _widened_product(library, *plain)
             return wide if isinstance(wide, str) else (wide, self.done)
         if isinstance(product, str):
             return product
@@ -56,7 +62,7 @@ class Wanted(NamedTuple):
     def _otherwise(self, library: Blas, promised: Done) -> Work:
         """The same again, after the library refused to run what it had offered."""
         found = self.work(library)
-        work, done = (PlainMultiply(*self.plain), self.done) if isinstance(found, str) else found
+        work, done = (PlainMultiply(*self.plain()), self.done) if isinstance(found, str) else found
         missing = (promised.bias and not done.bias) or (promised.activation and not done.activation)
         return Chain((work, self.finish(promised, done))) if missing else work
 
@@ -65,7 +71,7 @@ def multiplied(
     library: Blas, x: Array, y: Array, out: Array, add: bool = False, precision: str = "highest"
 ) -> Work | str:
     """out = x y, or out += x y."""
-    wanted = Wanted(lambda: library.matmul(x, y, out, add, precision), (x, y, out, add), Done(True, True), _nothing)
+    wanted = Wanted(lambda: library.matmul(x, y, out, add, precision), lambda: (x, y, out, add), NOTHING_LEFT, _nothing)
     found = wanted.work(library)
     return found if isinstance(found, str) else found[0]
 

@@ -99,6 +99,8 @@ def _shown(value: Any) -> Any:
 def _kernels(work: Work | str) -> Iterator[Source]:
     if isinstance(work, Launch):
         yield work.kernel
+    elif isinstance(work, products.Last):
+        yield work.launch.kernel
     elif isinstance(work, Chain):
         for part in work.parts:
             yield from _kernels(part)
@@ -141,22 +143,30 @@ class NotingBackend(NumpyBackend):
             raise ValueError(f"expected GPU 0, the only one that is pretended, got {index}")
         super().__init__(index)
         self.noted: dict[str, Source] = {}
+        self._latest: list[Work | str] = []  # what the last primitive may lead to
 
     def note(self, prepare: Callable[..., Work | str], args: Sequence[Any], options: dict[str, Any]) -> bool:
         """Note the kernels of a primitive; False where the GPU has no work for these arrays."""
         given, named = _shown(args), {key: _shown(value) for key, value in options.items()}
         found: Work | str = ""
+        self._latest = []
         for bias in (True, False):
             _within.bias = bias
             with recording.paused(), cupy.cuda.using_allocator(functools.partial(_pointer, PLACE)):
                 found = prepare(*given, **named)
             self.noted |= {source.name: source for source in _kernels(found)}
+            self._latest.append(found)
         return not isinstance(found, str)
 
     def rounded(self, x: Array, half: str) -> Array:
         if x.dtype == half:
             return x
         out = self.empty(x.shape, half)
+        anywhere = cupy.ndarray(out.shape, out.dtype, _pointer(PLACE, out.nbytes))
+        for work in self._latest:  # what a layer has just written a program rounds by the same kernel
+            last = None if isinstance(work, str) else products.writing(work, _shown(x))
+            fused = "" if isinstance(work, str) or last is None else products.also_rounding(work, last, anywhere)
+            self.noted |= {source.name: source for source in _kernels(fused)}
         self.copy(x, out)
         return out
 

@@ -15,17 +15,18 @@ import cupy
 
 from nnkit.backends.base import Scalar
 from nnkit.backends.cuda import elementwise
-from nnkit.backends.cuda.arrays import FLOATS, aligned, common_type, scratch, why_not
+from nnkit.backends.cuda.arrays import FLOATS, KEPT, aligned, common_type, scratch, why_not
 from nnkit.backends.cuda.blas import Blas
 from nnkit.backends.cuda.cublaslt import CublasError
-from nnkit.backends.cuda.multiplying import Wanted, multiplied
+from nnkit.backends.cuda.multiplying import NOTHING_LEFT, Wanted, multiplied
 from nnkit.backends.cuda.plans import Done
 from nnkit.backends.cuda.pool import device_bytes
 from nnkit.backends.cuda.streams import PER_THREAD
-from nnkit.backends.cuda.work import Chain, Launch, Work
+from nnkit.backends.cuda.work import Chain, Launch, Unleased, Work
 from nnkit.backends.errors import DeviceUnavailable
 from nnkit.backends.precision import get_matmul_precision
 from nnkit.kernels.cuda import linear as linear_kernels
+from nnkit.kernels.cuda.texts import Plan, Step
 from nnkit.kernels.formulas import ACTIVATIONS
 
 Array = Any
@@ -117,7 +118,7 @@ def linear(
 
     wanted = Wanted(
         lambda: library.linear(x, w, b, activation, z, out, precision),
-        (x, w.transpose(), target, False),
+        lambda: (x, w.transpose(), target, False),
         Done(b is None, activation == "identity" and z is None),
         finish,
     )
@@ -125,16 +126,75 @@ def linear(
     if isinstance(found, str):
         return found
     product, done = found
-    return product if all(done) else Chain((product, finish(Done(True, True), done)))
+    return product if done == NOTHING_LEFT else Chain((product, finish(NOTHING_LEFT, done)))
 
 
-def finished(z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar]) -> Launch:
-    """What is left of a layer after its product, which is in z where there is one, else in out."""
-    arrays = [a for a in (z, out, bias) if a is not None]
-    stored = None if bias is None else FLOATS[bias.dtype]
-    wide = _wide(out, *arrays)
-    step = linear_kernels.linear_step(activation, FLOATS[out.dtype], stored, z is not None, wide, *out.shape)
-    return Launch(step.source, step.grid, (*arrays, *step.sizes, *(float(s) for s in scalars)))
+class Last(NamedTuple):
+    """What is left of a layer after its product: a kernel, and what it was chosen for."""
+
+    launch: Launch
+    z: Array | None
+    out: Array
+    bias: Array | None
+    activation: str
+    scalars: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        return self.launch.name
+
+    @property
+    def reads(self) -> list[Array]:
+        """What the kernel reads and writes."""
+        return [a for a in (self.z, self.out, self.bias) if a is not None]
+
+    def run(self) -> None:
+        self.launch.run()
+
+    def bare(self, unleased: Unleased) -> Last:
+        z, out, bias = unleased((self.z, self.out, self.bias))
+        return Last(self.launch.bare(unleased), z, out, bias, self.activation, self.scalars)
+
+
+def finished(
+    z: Array | None, out: Array, bias: Array | None, activation: str, scalars: Sequence[Scalar],
+    rounded: Array | None = None,
+) -> Last:  # fmt: skip
+    """What is left of a layer whose product is in z where there is one, else in out; ``rounded`` is to be out too."""
+    arrays = [a for a in (z, out, rounded, bias) if a is not None]
+    numbers = tuple(map(float, scalars)) if scalars else ()
+    types = out.dtype, None if bias is None else bias.dtype, None if rounded is None else rounded.dtype
+    step = _linear_step(activation, types, z is not None, _wide(out, *arrays), out.shape)
+    launch = Launch(step.source, step.grid, (*arrays, *step.sizes, *numbers))
+    return Last(launch, z, out, bias, activation, numbers)
+
+
+@functools.lru_cache(KEPT)
+def _linear_step(activation: str, types: tuple[Any, ...], keeps: bool, wide: bool, shape: tuple[int, int]) -> Step:
+    """The kernel for an output, a bias and a rounded output of these types, the last two None where there are none."""
+    stored, bias, half = (None if dtype is None else FLOATS[dtype] for dtype in types)
+    assert stored is not None
+    return linear_kernels.linear_step(activation, stored, bias, keeps, wide, *shape, half)
+
+
+def writing(work: Work | None, x: Array) -> Last | None:
+    """The last kernel of work, where it is a layer's that writes x, of float32, and nothing beside it."""
+    if isinstance(work, Chain) and work.parts:
+        return writing(work.parts[-1], x)
+    if not isinstance(work, Last) or FLOATS.get(x.dtype) != "float32" or not x.flags.c_contiguous:
+        return None
+    return work if (x.data.ptr, x.nbytes, x.dtype) == (work.out.data.ptr, work.out.nbytes, work.out.dtype) else None
+
+
+def also_rounding(work: Work, last: Last, rounded: Array) -> Work:
+    """Work with that last kernel, which is to write its output to ``rounded``, too: apart from what it reads.
+
+    What only the product before it reads may be ``rounded``: by then the product is over.
+    """
+    if isinstance(work, Chain):
+        return Chain((*work.parts[:-1], also_rounding(work.parts[-1], last, rounded)))
+    _, z, out, bias, activation, scalars = last
+    return finished(z, out, bias, activation, scalars, rounded.reshape(out.shape)).launch
 
 
 def _wide(matrix: Array, *arrays: Array) -> bool:
@@ -206,7 +266,7 @@ def _gradients(
     if dw is not None:
         wanted = Wanted(
             lambda: library.weight_grad(x, dz, dw, db, add, precision),
-            (dz.transpose(), x, dw, add),
+            lambda: (dz.transpose(), x, dw, add),
             Done(db is None, True),
             lambda promised, done: _summed("identity", dz, dz, dz, db, False, ()),
         )
@@ -228,13 +288,19 @@ def _summed(
 ) -> Work:
     """dz from dy, which it may be for identity, and the sum of its rows to db."""
     wide = _wide(dz, dy, kept, dz)
-    types = linear_kernels.Gradients(*(FLOATS[a.dtype] for a in (dy, dz, db)))
-    plan = linear_kernels.linear_grad_plan(activation, types, add, wide, *dz.shape)
+    plan = _linear_grad_plan(activation, (dy.dtype, dz.dtype, db.dtype), add, wide, dz.shape)
     first, *rest = plan.steps
     sums = scratch((plan.partials,), plan.partial_type) if rest else db
     identity = activation == "identity"
-    arrays = [dy, *([] if identity else [kept]), *([] if identity and types.dz == types.dy else [dz]), sums]
+    arrays = [dy, *([] if identity else [kept]), *([] if identity and dz.dtype == dy.dtype else [dz]), sums]
     numbers = [] if identity else [float(s) for s in scalars]
     works = [Launch(first.source, first.grid, (*arrays, *first.sizes, *numbers))]
     works += [Launch(step.source, step.grid, (sums, db, *step.sizes)) for step in rest]
     return Chain(tuple(works))
+
+
+@functools.lru_cache(KEPT)
+def _linear_grad_plan(activation: str, types: tuple[Any, ...], add: bool, wide: bool, shape: tuple[int, int]) -> Plan:
+    """The kernels for dy, dz and db of these types."""
+    named = linear_kernels.Gradients(*(FLOATS[dtype] for dtype in types))
+    return linear_kernels.linear_grad_plan(activation, named, add, wide, *shape)

@@ -108,25 +108,32 @@ def scalars_of(activation: str) -> list[str]:
 # ---- forward -----------------------------------------------------------------------------------------------------
 
 
-def linear_step(activation: str, dtype: str, bias: str | None, keeps: bool, wide: bool, M: int, O: int) -> Step:
+def linear_step(
+    activation: str, dtype: str, bias: str | None, keeps: bool, wide: bool, M: int, O: int, half: str | None = None
+) -> Step:
     """y = activation(y + b) in place: y (M, O) is the matrix product.
 
-    Where ``keeps``, the product lies in z instead, and z becomes the value before the activation. Arguments: z where
-    ``keeps``, y, b (O,) where ``bias`` is its type, M, O, the step's last size, then the activation's scalars as
-    float64. y and z are contiguous, of ``dtype``: float32, float64, float16 or bfloat16. ``wide``: O is a multiple of
-    4, and y, z and b begin at multiples of 16 bytes. Without bias and activation there is nothing to do.
+    Where ``keeps``, the product lies in z instead, and z becomes the value before the activation. Where ``half`` is a
+    type, y of float32 is also written rounded to it, as an operand of the next product. Arguments: z where ``keeps``,
+    y, the rounded y where there is one, b (O,) where ``bias`` is its type, M, O, the step's last size, then the
+    activation's scalars as float64. y and z are contiguous, of ``dtype``: float32, float64, float16 or bfloat16.
+    ``wide``: O is a multiple of 4, and all arrays begin at multiples of 16 bytes. Without bias and activation there is
+    nothing to do.
     """
     tile = tile_for(M, O, wide, computed(dtype))
     unroll = UNROLL[computed(dtype)] // tile.width if M * O >= LARGE else 1
     span = tile.rows * unroll * (2 if M * O >= LARGE else 1)
-    source = _linear_source(activation, dtype, bias, keeps, tile, unroll)
+    source = _linear_source(activation, dtype, bias, keeps, half, tile, unroll)
     return Step(source, tile.across(O) * -(-M // span), (M, O, span))
 
 
 @functools.cache
-def _linear_source(activation: str, dtype: str, bias: str | None, keeps: bool, tile: Tile, unroll: int) -> Source:
+def _linear_source(
+    activation: str, dtype: str, bias: str | None, keeps: bool, half: str | None, tile: Tile, unroll: int
+) -> Source:
     scalars, formula = scalars_of(activation), ACTIVATIONS[activation]
-    arrays = [*[("z", dtype)] * keeps, ("y", dtype), *([("b", bias)] if bias else [])]
+    arrays = [*[("z", dtype)] * keeps, ("y", dtype), *([("rounded", half)] if half else [])]
+    arrays += [("b", bias)] if bias else []
     biases = [f"b{c}" for c in range(tile.width)]
 
     def body(places: list[str]) -> list[str]:
@@ -136,13 +143,14 @@ def _linear_source(activation: str, dtype: str, bias: str | None, keeps: bool, t
             if bias:
                 lines += [f"{t} = {t} + {b}" for t, b in zip(some, biases, strict=True)]
                 lines += store(dtype, some, "z", place) if keeps else []
-            lines += store(dtype, [f"{formula}({', '.join([t, *scalars])})" for t in some], "y", place)
+            lines += [f"{t} = {formula}({', '.join([t, *scalars])})" for t in some]
+            lines += store(dtype, some, "y", place) + (store(half, some, "rounded", place) if half else [])
         return lines
 
     inner = [*(load(bias, biases, "b", "column") if bias else []), *rounds(body, unroll, "step")]
     lines = [*(f"{s} = number({s})" for s in scalars), "if column < columns:", *(f"    {line}" for line in inner)]
-    name = f"linear_{activation}{'_keeping' * keeps}{f'_{bias}' if bias else ''}_{unroll}"
-    return _source(name, arrays, scalars, tile, lines)
+    types = f"{f'_{bias}' if bias else ''}{f'_to_{half}' if half else ''}"
+    return _source(f"linear_{activation}{'_keeping' * keeps}{types}_{unroll}", arrays, scalars, tile, lines)
 
 
 def _source(

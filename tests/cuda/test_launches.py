@@ -270,7 +270,7 @@ def told(work: Any) -> str:
     """Work in words: its name, and the grid of each kernel."""
     if isinstance(work, str):
         return work
-    parts = getattr(work, "parts", (work,))
+    parts = [getattr(part, "launch", part) for part in getattr(work, "parts", (work,))]
     return " + ".join(f"{part.name} {part.grid}" if hasattr(part, "grid") else part.name for part in parts)
 
 
@@ -278,6 +278,44 @@ def told(work: Any) -> str:
 def test_what_is_launched(name: str, device: str) -> None:
     call, expected = CASES[name]
     assert told(call()) == expected or (expected.startswith("cuBLASLt +") and told(call()).startswith(expected))
+
+
+#: What is kept of a call depends on layouts alone: another call with the same may have arrays elsewhere.
+ELSEWHERE: dict[str, Callable[[Callable[..., Any]], Any]] = {
+    "map": lambda make: elementwise().map("relu", [make(LARGE)], [make(LARGE)]),
+    "copy of columns": lambda make: moves().copy(make((33, 8))[:, :4], make((33, 12))[:, 4:8]),
+    "rows": lambda make: moves().take_rows(make((5, 4)), one((2,), INT), make((2, 4))),
+    "linear": lambda make: products().linear(
+        make((1024, 8)), make((1024, 8)), make((1024,)), "gelu", make((1024, 1024)), make((1024, 1024))
+    ),
+    "linear_grad": lambda make: products().linear_grad(
+        make((1024, 8)), make((1024, 8)), *(make((1024, 1024)) for _ in range(2)), "gelu", make((1024, 1024)), None,
+        make((1024, 8)), make((1024,)), (False, True),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_is_kept_does_not_depend_on_where_arrays_begin(name: str, device: str) -> None:
+    first, odd, again = (told(ELSEWHERE[name](make)) for make in (one, at_odd_place, one))
+    assert first == again != odd
+
+
+@pytest.mark.parametrize("way", ["in order", "turned", "strided", "reversed", "repeated", "empty"])
+def test_arrays_are_told_apart(way: str, device: str) -> None:
+    """As NumPy has it; neighbours in one memory, row by row and in between."""
+    from nnkit.backends.cuda.arrays import apart
+    from nnkit.backends.pool import shadow
+
+    ways: dict[str, Callable[[Any], Any]] = {
+        "in order": lambda x: x, "turned": lambda x: x.T, "strided": lambda x: x[:, ::2], "reversed": lambda x: x[::-1],
+        "repeated": lambda x: backends.get("cuda").broadcast_to(x[:1], x.shape), "empty": lambda x: x[:, :0],
+    }  # fmt: skip
+    whole = one((8, 6))
+    parts = [ways[way](whole[i : i + 4]) for i in range(5)] + [whole[:, 1::2], whole[3:5].T, whole[7:]]
+    for x in parts:
+        for y in parts:
+            assert apart(x, y) is not np.shares_memory(shadow(x), shadow(y))
 
 
 def test_launches_have_the_signature_of_their_primitive(device: str) -> None:

@@ -54,6 +54,14 @@ LAYERS = [
 ]  # fmt: skip
 
 
+#: Those whose output is rounded for the next product, too: small and large, odd widths, what keeps its input.
+ROUNDED = [
+    Layer(3, 33, "relu"), Layer(5, 7), Layer(9, 5, "identity"), Layer(2, 9, "softplus"), Layer(1025, 3, "tanh"),
+    Layer(40, 36, "gelu", "float32", True, True), Layer(12, 300, "relu", wide=True, large=True),
+    Layer(70, 5, "elu", large=True),
+]  # fmt: skip
+
+
 @pytest.fixture
 def layer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Layer:
     """The layer, and what it takes to be treated as a large one."""
@@ -82,6 +90,29 @@ def test_forward(layer: Layer, bias: bool) -> None:
     NUMPY.map(ACTIVATIONS[activation], (z,), (y,), layer.scalars)
     for one, other in zip(found, [z, y] if keeps else [y], strict=True):
         close(one, other, dtype)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("layer", ROUNDED, indirect=True, ids=str)
+def test_forward_with_the_operand_of_the_next_product(layer: Layer, half: str, bias: bool) -> None:
+    """y and z are, to the bit, what they are without it."""
+    M, O, activation, dtype, wide, _ = layer
+    keeps, product, b = keeps_input(activation), layer.array(0), layer.array(1, O)
+    product[0, 0], product[-1, -1] = np.nan, 3e38
+    biases, between = [b] if bias else [], [np.full_like(product, 7)] if keeps else []
+    apart, both = (linear_step(activation, dtype, dtype if bias else None, keeps, wide, M, O, h) for h in (None, half))
+    arrays = [product, *between]
+    expected = results(apart.source, apart.grid, [*arrays, *biases, *apart.sizes, *layer.scalars], range(len(arrays)))
+    arrays.append(np.zeros((M, O), as_dtype(half)))
+    found = results(both.source, both.grid, [*arrays, *biases, *both.sizes, *layer.scalars], range(len(arrays)))
+    with np.errstate(over="ignore"):
+        expected.append(expected[-1].astype(arrays[-1].dtype))
+    for one, other in zip(found, expected, strict=True):
+        nan = np.isnan(other.astype("float32"))
+        assert nan.any() and np.isnan(one[nan].astype("float32")).all()
+        assert one[~nan].tobytes() == other[~nan].tobytes()
+    assert both.source.name != apart.source.name
 
 
 def run_gradient(layer: Layer, types: Gradients, add: bool, dz: np.ndarray, db: np.ndarray) -> list[np.ndarray]:
@@ -183,6 +214,11 @@ COMPILED = [
     linear_step("mish", "float32", None, True, False, 65536, 4095).source,
     linear_step("relu", "bfloat16", "float32", False, True, 65536, 4096).source,
     linear_step("gelu", "float64", "float64", True, True, 65536, 4096).source,
+    *(linear_step(name, "float32", "float32", True, True, 4096, 4096, "bfloat16").source for name in ACTIVATIONS),
+    linear_step("relu", "float32", None, False, True, 4096, 4096, "bfloat16").source,
+    linear_step("gelu", "float32", "float32", True, True, 65536, 4096, "float16").source,
+    linear_step("mish", "float32", None, True, False, 65536, 4095, "float16").source,
+    linear_step("softplus", "float32", "float32", True, False, 100, 100, "bfloat16").source,
     linear_grad_plan("softplus", FLOAT32, True, False, 100, 100).steps[0].source,
     linear_grad_plan("gelu", FLOAT32, False, True, 65536, 4096).steps[0].source,
     linear_grad_plan("mish", FLOAT32, False, False, 65536, 4095).steps[0].source,
