@@ -6,6 +6,7 @@ while the stream captures, becomes a node of a graph. Any order that the stand-i
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 from collections.abc import Callable
@@ -46,7 +47,6 @@ class State:
         self.priority = priority
         self.queue: list[Operation] = []
         self.until = 0.0  # the clock's time when it has done what it was given
-        self.lock = threading.RLock()
         self.draining = False
         self.capture: Capture | None = None
 
@@ -71,10 +71,27 @@ class EventState:
         machine.clock.wait(self.time)
 
 
+#: One operation runs at a time, whichever threads wait for it: else one would see an event pass whose operation another
+#: has only begun.
+_running = threading.RLock()
+
+
+def perform(operation: Operation) -> None:
+    """Run an operation to its end: a finalizer in the middle of it may wait for what comes behind."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        operation()
+    finally:
+        if collects:
+            gc.enable()
+
+
 def reach(place: tuple[State, Operation] | None) -> None:
     """Run what comes before a place in a stream's queue."""
-    while place is not None and place[1] in place[0].queue:
-        place[0].queue.pop(0)()
+    with _running:
+        while place is not None and place[1] in place[0].queue:
+            perform(place[0].queue.pop(0))
 
 
 handles = itertools.count(0x10000, 16)
@@ -140,13 +157,13 @@ def _is_default(state: State) -> bool:
 
 def drain(state: State) -> None:
     """Run all that a stream was given; other threads wait for that."""
-    with state.lock:
+    with _running:
         if state.draining:  # what is running called a finalizer, which waits: it has to go on first
             return
         state.draining = True
         try:
             while state.queue:
-                state.queue.pop(0)()
+                perform(state.queue.pop(0))
         finally:
             state.draining = False
 
@@ -181,7 +198,8 @@ def submit(state: State, name: str, kind: str, run: Operation, ranges: tuple[tup
         state.queue.append(run)
     else:
         drain(state)
-        run()
+        with _running:
+            perform(run)
 
 
 def spend(state: State, kind: str) -> None:
