@@ -27,6 +27,22 @@ def kernel(block):
     K0, K1, K2, s0, s1, s2 = block[21], block[22], block[23], block[24], block[25], block[26]
     b0, b1, b2, d0, d1, d2 = block[27], block[28], block[29], block[30], block[31], block[32]
     factor = scalar(block[33])
+    if xc == 1 and yc == 1 and block[4] > 1:
+        for b in range(block[3]):
+            {before_image}
+            for p in range(P0 * P1 * P2):
+                p0, p1, p2 = p // (P1 * P2), p // P2 % P1, p % P2
+                row = b * yb + p0 * y0 + p1 * y1 + p2 * y2
+                {before_channels}
+                for k in range(K0 * K1 * K2):
+                    i0, i1 = p0 * s0 + k // (K1 * K2) * d0 - b0, p1 * s1 + k // K2 % K1 * d1 - b1
+                    i2 = p2 * s2 + k % K2 * d2 - b2
+                    if i0 >= 0 and i0 < S0 and i1 >= 0 and i1 < S1 and i2 >= 0 and i2 < S2:
+                        at = b * xb + i0 * x0 + i1 * x1 + i2 * x2
+                        for c in range(block[4]):
+                            {channel}
+                {after_channels}
+        return
     for n in range(block[3] * block[4]):
         from_x, from_y = n // block[4] * xb + n % block[4] * xc, n // block[4] * yb + n % block[4] * yc
         {before_plane}
@@ -64,19 +80,29 @@ def _row(line: str, first: str, last: str) -> list[str]:
     ]
 
 
-#: A pool -> what it does before a plane and a row, at each tap, and after a row.
-PARTS: dict[str, tuple[list[str], list[str], list[str], list[str]]] = {
+#: A pool -> what it does before a plane and a row, at each tap, and after a row; and where channels lie last, before an
+#: image and a window, for each channel at each tap, and after a window.
+PARTS: dict[str, tuple[list[str], ...]] = {
     "sum": (
         ["pass"],
         ["for j in range(P2):", "    y[row + j * y2] = zero"],
         _row("y[{y}] += x[{x}]", "first", "last"),
         ["for j in range(P2):", "    y[row + j * y2] *= factor"],
+        ["pass"],
+        ["for c in range(block[4]):", "    y[row + c] = zero"],
+        ["y[row + c] += x[at + c]"],
+        ["for c in range(block[4]):", "    y[row + c] *= factor"],
     ),
     "sum_grad": (
         ["for i0 in range(S0):", "    for i1 in range(S1):", "        for i2 in range(S2):",
          "            x[from_x + i0 * x0 + i1 * x1 + i2 * x2] = zero"],
         ["pass"],
         _row("x[{x}] += factor * y[{y}]", "first", "last"),
+        ["pass"],
+        ["for i in range(S0 * S1 * S2):", "    for c in range(block[4]):",
+         "        x[b * xb + i // (S1 * S2) * x0 + i // S2 % S1 * x1 + i % S2 * x2 + c] = zero"],
+        ["pass"],
+        ["x[at + c] += factor * y[row + c]"],
         ["pass"],
     ),
 }  # fmt: skip
@@ -90,6 +116,23 @@ def kernel(block):
     yb, yc, y0, y1, y2 = block[10], block[11], block[12], block[13], block[14]
     S0, S1, S2, P0, P1, P2 = block[15], block[16], block[17], block[18], block[19], block[20]
     s0, s1, b0, b1, b2, d0, d1 = block[24], block[25], block[27], block[28], block[29], block[30], block[31]
+    if xc == 1 and yc == 1 and block[4] > 1:
+        for n in range(block[3] * P0 * P1 * P2):
+            p0, p1, p2 = n // (P1 * P2) % P0, n // P2 % P1, n % P2
+            u0, u1, u2 = p0 * s0 - b0, p1 * s1 - b1, p2 * {s2} - b2
+            k0, k1, k2 = max(0, (d0 - 1 - u0) // d0), max(0, (d1 - 1 - u1) // d1), max(0, ({d2} - 1 - u2) // {d2})
+            n0, n1 = min({K0}, (S0 - 1 - u0) // d0 + 1) - k0, min({K1}, (S1 - 1 - u1) // d1 + 1) - k1
+            n2 = min({K2}, (S2 - 1 - u2) // {d2} + 1) - k2
+            i0, i1, i2 = u0 + k0 * d0, u1 + k1 * d1, u2 + k2 * {d2}
+            b = n // (P0 * P1 * P2)
+            at, row = b * xb + i0 * x0 + i1 * x1 + i2 * x2, b * yb + p0 * y0 + p1 * y1 + p2 * y2
+            number = (i0 * S1 + i1) * S2 + i2
+            for c in range(0, block[4], {W}):
+                across(
+                    x, y, block[2], at + c, row + c, number, block[4] - c, n0, n1, n2, d0 * x0, d1 * x1, {d2} * x2,
+                    d0 * S1 * S2, d1 * S2,
+                )
+        return
     begin = (b2 + {s2} - 1) // {s2}
     end = min(P2, (S2 - 1 - {reach} + b2) // {s2} + 1)
     for n in range(block[3] * block[4]):
@@ -149,6 +192,31 @@ def _greatest(taps: Taps, stride: int, dilation: int) -> Callable[..., None]:
     return build
 
 
+def _across(dilation: int) -> Callable[..., None]:
+    """y and places of one window for neighbouring channels; of the taps n0, n1 and n2 are there."""
+
+    def build(v: Vectors, x: Any, y: Any, places: Any, *numbers: Any) -> None:
+        at, row, number, channels, n0, n1, n2, step0, step1, step2, number0, number1 = numbers
+        ir, i32 = v.ir, v.ir.IntType(32)
+        best = v.variable(v.load(x, at, channels))
+        place = v.variable(v.spread(v.builder.trunc(number, i32)))
+        with v.loop(n0) as k0, v.loop(n1) as k1, v.loop(n2) as k2:
+            steps = v.plus(v.plus(v.times(k0, step0), v.times(k1, step1)), v.times(k2, step2))
+            value = v.load(x, v.plus(at, steps), channels)
+            counted = v.plus(v.plus(v.times(k0, number0), v.times(k1, number1)), v.times(k2, v.integer(dilation)))
+            here = v.spread(v.builder.trunc(v.plus(number, counted), i32))
+            known = v.builder.load(best)
+            greater, unknown = v.builder.fcmp_ordered(">", value, known), v.builder.fcmp_unordered("uno", value, value)
+            better = v.builder.or_(greater, unknown)
+            v.builder.store(v.builder.select(better, value, known), best)
+            v.builder.store(v.builder.select(better, here, v.builder.load(place)), place)
+        wide = v.builder.sext(v.builder.load(place), ir.VectorType(ir.IntType(64), v.lanes))
+        v.store(y, row, v.builder.load(best), channels)
+        v.store_integers(places, row, wide, channels)
+
+    return build
+
+
 @functools.cache
 def max_kernel(dtype: str, taps: Taps, stride: int, dilation: int) -> Kernel:
     """The greatest elements in windows of so many taps on three axes; stride and dilation are those of the last."""
@@ -164,6 +232,7 @@ def max_kernel(dtype: str, taps: Taps, stride: int, dilation: int) -> Kernel:
 def _max_words(dtype: str, *numbers: str) -> dict[str, Any]:
     K0, K1, K2, stride, dilation = map(int, numbers)
     words = memory_words(dtype) | {"zero": np.dtype(dtype).type(0)}
+    words["across"] = tile_word(dtype, 2, 13, _across(dilation))
     if stride <= 2:
         words["greatest"] = tile_word(dtype, 2, 10, _greatest((K0, K1, K2), stride, dilation))
     return words
@@ -174,6 +243,18 @@ MAX_GRAD = """
 def kernel(block):
     x, y, places = pointer(block[0]), pointer(block[1]), labels(block[2])
     xb, xc, x2, yb, yc, y0, y1, y2 = block[5], block[6], block[9], block[10], block[11], block[12], block[13], block[14]
+    if xc == 1 and yc == 1 and block[4] > 1:
+        for b in range(block[3]):
+            for i in range(block[15] * block[16] * block[17]):
+                for c in range(block[4]):
+                    x[b * xb + i * x2 + c] = zero
+            for p0 in range(block[18]):
+                for p1 in range(block[19]):
+                    for j in range(block[20]):
+                        row = b * yb + p0 * y0 + p1 * y1 + j * y2
+                        for c in range(block[4]):
+                            x[b * xb + places[row + c] * x2 + c] += y[row + c]
+        return
     for n in range(block[3] * block[4]):
         from_x, from_y = n // block[4] * xb + n % block[4] * xc, n // block[4] * yb + n % block[4] * yc
         for i in range(block[15] * block[16] * block[17]):
@@ -192,7 +273,10 @@ def pool_kernel(kind: str, dtype: str) -> Kernel:
     if kind == "max_grad":
         text = MAX_GRAD
     else:
-        depths = {"before_plane": 8, "before_row": 16, "tap": 28, "after_row": 16}
+        depths = {
+            "before_plane": 8, "before_row": 16, "tap": 28, "after_row": 16, "before_image": 12, "before_channels": 16,
+            "channel": 28, "after_channels": 16,
+        }  # fmt: skip
         lines = {
             name: f"\n{' ' * depth}".join(part) for (name, depth), part in zip(depths.items(), PARTS[kind], strict=True)
         }
