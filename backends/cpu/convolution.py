@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnkit.backends.cpu import elementwise
+from nnkit.backends.cpu.axes import AXES, Steps, of_three_axes, steps_of, three
 from nnkit.backends.cpu.launch import FLOATS, Call, Launch, address, address_or_0, new_call, shares
-from nnkit.backends.cpu.products import SHARED, Rooms
+from nnkit.backends.cpu.products import SHARED
+from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import convolution as kernels
@@ -21,7 +23,6 @@ from nnkit.kernels.cpu.target import second_cache
 from nnkit.kernels.cpu.vectors import lanes
 from nnkit.kernels.formulas import ACTIVATIONS
 
-AXES = 3
 #: Parts in which the gradient of weights is added up over images; they do not depend on the number of threads.
 PARTS = 8
 #: The part of a core's second cache that planes may take while their products are computed.
@@ -59,16 +60,6 @@ class Sum(NamedTuple):
     first: Sizes  # the first place of ``out`` on each axis
     step: Sizes
     sizes: Sizes
-
-
-def _three(values: Sequence[int], fill: int) -> Sizes:
-    return (fill,) * (AXES - len(values)) + tuple(values)
-
-
-def _of_three_axes(window: Window) -> Window:
-    """The same window with leading axes of one place."""
-    around = ((0, 0),) * (AXES - len(window.padding)) + window.padding
-    return Window(_three(window.kernel, 1), _three(window.stride, 1), around, _three(window.dilation, 1))
 
 
 @functools.lru_cache(512)
@@ -137,20 +128,6 @@ def _table(numbers: Any) -> np.ndarray:
 # ---- arrays ----------------------------------------------------------------------------------------------------------
 
 
-class Steps(NamedTuple):
-    """An array (B, C, *S) by its address and, in elements, the steps along samples, channels and three axes."""
-
-    at: int
-    sample: int
-    channel: int
-    axes: Sizes
-
-
-def _steps(x: np.ndarray) -> Steps:
-    sample, channel, *axes = (s // x.itemsize for s in x.strides)
-    return Steps(address(x), sample, channel, _three(axes, 0))
-
-
 def _refused(groups: int, *arrays: np.ndarray | None) -> str | None:
     """Why no kernel takes these arrays; None where one does."""
     given = [a for a in arrays if a is not None]
@@ -186,13 +163,13 @@ def conv(
     if z is not None and z.strides != out.strides:
         return "an output is laid out otherwise than the other"
     dtype, (O, per) = FLOATS[x.dtype], w.shape[:2]
-    sizes, places = _three(x.shape[2:], 1), _three(out.shape[2:], 1)
-    planes, total = forward_layout(_of_three_axes(window), per, sizes, places)
+    sizes, places = three(x.shape[2:], 1), three(out.shape[2:], 1)
+    planes, total = forward_layout(of_three_axes(window), per, sizes, places)
     launch = _Building(dtype)
     job = launch.packed(w, groups, O // groups, total, (O // groups * total.offsets.size, total.offsets.size))
-    written = Written(_steps(out), address_or_0(z), address_or_0(b), activation, [float(s) for s in scalars])
+    written = Written(steps_of(out), address_or_0(z), address_or_0(b), activation, [float(s) for s in scalars])
     work = out.size * total.offsets.size
-    launch.sums(_steps(x), planes, per, groups, [job], written, len(x), work)
+    launch.sums(steps_of(x), planes, per, groups, [job], written, len(x), work)
     return launch.launch(f"conv_{activation}_{dtype}")
 
 
@@ -317,7 +294,7 @@ def conv_grad(
             return made
         launch.stages += [list(stage) for stage in made.stages]
         launch._alive.append(made)
-    wide = _of_three_axes(window)
+    wide = of_three_axes(window)
     if dw is not None or db is not None:
         _weights(launch, x, dz, wide, groups, w.shape, dw, db, add)
     if dx is not None:
@@ -337,11 +314,11 @@ def _activation_grad(
 def _inputs(launch: _Building, w: np.ndarray, dz: np.ndarray, window: Window, groups: int, dx: np.ndarray) -> None:
     """dx: for each remainder of its places a sum over planes of dz."""
     (O, per), taps = w.shape[:2], math.prod(w.shape[2:])
-    outputs, sizes, places = O // groups, _three(dx.shape[2:], 1), _three(dz.shape[2:], 1)
+    outputs, sizes, places = O // groups, three(dx.shape[2:], 1), three(dz.shape[2:], 1)
     planes, sums = backward_layout(window, outputs, per, sizes, places)
     jobs = [launch.packed(w, groups, per, total, (outputs * per * taps, taps)) for total in sums]
     work = dz.size * per * taps
-    launch.sums(_steps(dz), planes, outputs, groups, jobs, Written(_steps(dx)), len(dx), work)
+    launch.sums(steps_of(dz), planes, outputs, groups, jobs, Written(steps_of(dx)), len(dx), work)
 
 
 def _weights(
@@ -350,7 +327,7 @@ def _weights(
 ) -> None:  # fmt: skip
     """dw and db: products of planes of dz and of x, in parts of the images, and the parts added up."""
     dtype, size, (B, O, per) = launch.dtype, launch.size, (len(x), shape[0] // groups, shape[1])
-    sizes, places = _three(x.shape[2:], 1), _three(dz.shape[2:], 1)
+    sizes, places = three(x.shape[2:], 1), three(dz.shape[2:], 1)
     planes, total = forward_layout(window, per, sizes, places)
     K, W = total.offsets.size, lanes(dtype)
     last = sum((n - 1) * pitch for n, pitch in zip(places, planes.pitches, strict=True))
@@ -360,7 +337,7 @@ def _weights(
     step = groups * O * (K + 1)
     pieces = list(shares(B, 1, PARTS))
     parts = launch.rooms.take(len(pieces) * step * size)
-    of_x, of_dz, stage = _steps(x), _steps(dz), []
+    of_x, of_dz, stage = steps_of(x), steps_of(dz), []
     launch._alive.append(total)
     kernel = kernels.weights_kernel(dtype, kernels.weight_rows(O))
     for number, (b, count) in enumerate(pieces):

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.backends.cpu.convolution import AXES, _of_three_axes, _steps, _three
+from nnkit.backends.cpu.axes import AXES, of_three_axes, steps_of, three
 from nnkit.backends.cpu.launch import FLOATS, LARGE, Call, Launch, address, address_or_0, common_type, new_call, shares
-from nnkit.backends.cpu.products import Rooms
+from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Window
 from nnkit.kernels.cpu.normalization import normalize_kernel
@@ -40,8 +40,8 @@ def _pool(
         places.dtype != INT64 or [8 * s for s in y.strides] != [y.itemsize * s for s in places.strides]
     ):
         return "places that do not lie as the elements do"
-    of_x, of_y, wide = _steps(x), _steps(y), _of_three_axes(window)
-    sizes, counts = _three(x.shape[2:], 1), _three(y.shape[2:], 1)
+    of_x, of_y, wide = steps_of(x), steps_of(y), of_three_axes(window)
+    sizes, counts = three(x.shape[2:], 1), three(y.shape[2:], 1)
     if kind == "max_grad" and not _merge(sizes, of_x.axes):
         return "places that do not lie one after the other"
     if kind == "max" and math.prod(wide.kernel) > MOST_TAPS:

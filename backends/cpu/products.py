@@ -6,12 +6,10 @@ the columns.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 
-from nnkit.backends import recording
 from nnkit.backends.cpu import elementwise
 from nnkit.backends.cpu.launch import (
     FLOATS,
@@ -24,7 +22,7 @@ from nnkit.backends.cpu.launch import (
     shares,
     why_not,
 )  # fmt: skip
-from nnkit.backends.pool import aligned_empty
+from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.kernels.cpu import linear as linear_kernels
 from nnkit.kernels.cpu import panels, products, thin
@@ -40,38 +38,6 @@ STEP = 16  # a piece begins at a multiple of so many rows or columns
 
 #: An address, how sums run through the factor, and the elements from one row in memory to the next.
 Factor = tuple[int, str, int]
-
-
-class _Local(threading.local):
-    """Memory of this thread's for panels, used again by its next launch."""
-
-    def __init__(self) -> None:
-        self.memory: list[np.ndarray] = []
-
-
-_local = _Local()
-
-
-class Rooms:
-    """Memory that the calls of one launch need while they run, and nobody after that.
-
-    What runs now takes the thread's own, what is recorded a block of the program's, which later instructions use again.
-    """
-
-    def __init__(self) -> None:
-        self._taken: list[np.ndarray] = []  # so that two calls of a launch never get the same
-
-    def take(self, nbytes: int) -> int:
-        """The address of so many bytes."""
-        at_work, number = recording.recorder(), len(self._taken)
-        if at_work is not None:
-            self._taken.append(at_work.allocate((nbytes,), np.uint8))
-        else:
-            kept = _local.memory
-            if number == len(kept) or kept[number].nbytes < nbytes:
-                kept[number : number + 1] = [aligned_empty((nbytes,), np.uint8)]
-            self._taken.append(kept[number])
-        return address(self._taken[-1])
 
 
 def _pieces(M: int, N: int, K: int) -> list[tuple[int, int, int, int]]:

@@ -1,0 +1,43 @@
+"""Memory that the calls of one launch need while they run."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from nnkit.backends import recording
+from nnkit.backends.cpu.launch import address
+from nnkit.backends.pool import aligned_empty
+
+
+class _Local(threading.local):
+    """Memory of this thread's, used again by its next launch."""
+
+    def __init__(self) -> None:
+        self.memory: list[np.ndarray] = []
+
+
+_local = _Local()
+
+
+class Rooms:
+    """Memory that the calls of one launch need while they run, and nobody after that.
+
+    What runs now takes the thread's own, what is recorded a block of the program's, which later instructions use again.
+    """
+
+    def __init__(self) -> None:
+        self._taken: list[np.ndarray] = []  # so that two calls of a launch never get the same
+
+    def take(self, nbytes: int) -> int:
+        """The address of so many bytes."""
+        at_work, number = recording.recorder(), len(self._taken)
+        if at_work is not None:
+            self._taken.append(at_work.allocate((nbytes,), np.uint8))
+        else:
+            kept = _local.memory
+            if number == len(kept) or kept[number].nbytes < nbytes:
+                kept[number : number + 1] = [aligned_empty((nbytes,), np.uint8)]
+            self._taken.append(kept[number])
+        return address(self._taken[-1])
