@@ -15,7 +15,7 @@ from nnkit.keras.layer import LayerOptions, Shape, in_layout, positive, refuse
 from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over
-from nnkit.nn.windowed_functions import Sizes, numbers
+from nnkit.nn.sizes import Sizes, numbers
 from nnkit.observer import call
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor

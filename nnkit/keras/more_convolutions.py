@@ -9,7 +9,7 @@ from nnkit.backends.windows import Window
 from nnkit.keras import initializers, regularizers
 from nnkit.keras.convolution import Convolution
 from nnkit.keras.layer import LayerOptions, Shape, positive, refuse
-from nnkit.nn.windowed_functions import Sizes, numbers
+from nnkit.nn.sizes import Sizes, numbers
 from nnkit.tensor import Tensor
 
 __all__ = [

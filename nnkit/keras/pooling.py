@@ -9,7 +9,8 @@ from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.keras.layer import LayerOptions, Shape
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over
-from nnkit.nn.windowed_functions import Sizes, counts, numbers
+from nnkit.nn.sizes import Sizes, numbers
+from nnkit.nn.windowed_functions import counts
 from nnkit.tensor import Tensor
 
 # fmt: off

@@ -11,7 +11,7 @@ from nnkit.creation import ones, tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.keras.layer import LayerOptions, Shape
 from nnkit.keras.places import ImageLayer
-from nnkit.nn.windowed_functions import Sizes, numbers
+from nnkit.nn.sizes import Sizes, numbers
 from nnkit.tensor import Tensor
 
 __all__ = [

@@ -9,9 +9,9 @@ from nnkit import ops
 from nnkit.creation import empty
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.nn import activations, functional, init
-from nnkit.nn.linear import _positive
 from nnkit.nn.module import Module
-from nnkit.nn.windowed_functions import Sizes, numbers, window_of
+from nnkit.nn.sizes import Sizes, numbers, positive
+from nnkit.nn.windowed_functions import window_of
 from nnkit.observer import call
 from nnkit.tensor import Parameter, Tensor
 
@@ -37,9 +37,9 @@ class _Convolution(Module):
         groups: int, padding_mode: str,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.in_channels = _positive("in_channels", in_channels)
-        self.out_channels = _positive("out_channels", out_channels)
-        self.groups = _positive("groups", groups)
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.groups = positive("groups", groups)
         for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if channels % self.groups:
                 raise ValueError(f"{name} must be a multiple of groups, got {channels} and {self.groups}")

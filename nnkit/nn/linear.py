@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 from nnkit import ops
@@ -12,6 +11,7 @@ from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn import activations, functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.regularizers import L1L2
+from nnkit.nn.sizes import positive
 from nnkit.observer import call
 from nnkit.tensor import Parameter, Tensor
 
@@ -47,8 +47,8 @@ class Linear(Module):
         l2: float = 0.0,
     ) -> None:
         super().__init__()
-        self.in_features = _positive("in_features", in_features)
-        self.out_features = _positive("out_features", out_features)
+        self.in_features = positive("in_features", in_features)
+        self.out_features = positive("out_features", out_features)
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(empty(shape, device=device, dtype=dtype))
         self.register_parameter("bias", Parameter(empty(shape[:1], device=device, dtype=dtype)) if bias else None)
@@ -194,13 +194,3 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace=False"
-
-
-def _positive(name: str, value: Any) -> int:
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if size < 1:
-        raise ValueError(f"{name} must be at least 1, got {size}")
-    return size

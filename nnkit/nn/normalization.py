@@ -9,8 +9,8 @@ from nnkit.creation import empty, ones, zeros
 from nnkit.dtypes import int64
 from nnkit.errors import ShapeError
 from nnkit.nn import functional, init
-from nnkit.nn.linear import _positive
 from nnkit.nn.module import Module
+from nnkit.nn.sizes import positive
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
 
@@ -55,7 +55,7 @@ class _Channels(_Scaled):
         device: Any, dtype: Any,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.num_features = _positive("num_features", num_features)
+        self.num_features = positive("num_features", num_features)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self._make((self.num_features,), affine, affine, device, dtype)
@@ -261,8 +261,8 @@ class GroupNorm(_Scaled):
         dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.num_groups = _positive("num_groups", num_groups)
-        self.num_channels = _positive("num_channels", num_channels)
+        self.num_groups = positive("num_groups", num_groups)
+        self.num_channels = positive("num_channels", num_channels)
         if self.num_channels % self.num_groups:
             raise ValueError(f"num_channels must be a multiple of num_groups, got {num_channels} and {num_groups}")
         self.eps, self.affine = eps, affine

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from nnkit.nn import functional
 from nnkit.nn.module import Module
-from nnkit.nn.windowed_functions import Sizes
+from nnkit.nn.sizes import Sizes
 from nnkit.tensor import Tensor
 
 # fmt: off

@@ -9,7 +9,7 @@ from typing import Any
 from nnkit import ops
 from nnkit.creation import tensor
 from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.nn.windowed_functions import numbers
+from nnkit.nn.sizes import numbers
 from nnkit.tensor import Tensor
 
 __all__ = ["interpolate", "pad", "pixel_shuffle", "pixel_unshuffle", "upsample"]

@@ -7,13 +7,13 @@ samples.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.nn.sizes import Sizes, numbers
 from nnkit.ops.images import places_of
 from nnkit.tensor import Tensor
 
@@ -24,28 +24,6 @@ __all__ = [
     "conv_transpose3d", "fold", "max_pool1d", "max_pool2d", "max_pool3d", "unfold",
 ]
 # fmt: on
-
-Sizes = int | Sequence[int]
-
-
-def numbers(name: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
-    """One whole number for each axis. Raises TypeError or ValueError where they are none, too few or too small.
-
-    >>> numbers("stride", 2, 3), numbers("stride", (1, 2), 2)
-    ((2, 2, 2), (1, 2))
-    """
-    given = value if isinstance(value, (tuple, list)) else (value,) * axes
-    try:
-        found = tuple(operator.index(n) for n in given)
-    except TypeError:
-        raise TypeError(f"{name}: expected whole numbers, got {value!r}") from None
-    if len(found) == 1:
-        found *= axes
-    if len(found) != axes:
-        raise ValueError(f"{name}: expected one number, or {axes}, got {value!r}")
-    if any(n < least for n in found):
-        raise ValueError(f"{name}: expected at least {least}, got {value!r}")
-    return found
 
 
 def window_of(kernel: Sizes, stride: Any, padding: Any, dilation: Any, axes: int, strided_same: bool = False) -> Window:
