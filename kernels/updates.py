@@ -372,6 +372,15 @@ def running_loss(total, count, loss, *, samples):
     return total, where(total - total == 0.0, count + 1.0, count)
 
 
+def moving_average(average, value, *, share, factor):
+    """An average of which a share is replaced by factor times a new value.
+
+    >>> moving_average(2.0, 3.0, share=0.25, factor=2.0)
+    3.0
+    """
+    return average * (1.0 - share) + value * (share * factor)
+
+
 def clip_value(gradient, *, limit):
     """The nearest number from -limit to limit.
 

@@ -12,6 +12,7 @@ from nnkit.keras import initializers, regularizers
 from nnkit.keras.layer import LayerOptions, SameShape, Shape, refuse
 from nnkit.keras.naming import configured
 from nnkit.nn import functional
+from nnkit.ops.in_place import move_average
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
@@ -157,8 +158,7 @@ class BatchNormalization(_Scaled):
         out, mean, variance = ops.normalize(part, self.gamma, self.beta, 0, self.epsilon)
         with no_grad():
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.mul_(self.momentum)
-                moving.add_(batch.to(moving.dtype) * (1.0 - self.momentum))
+                move_average(moving, batch.to(moving.dtype), 1.0 - self.momentum)
         return out.reshape(*x.shape)
 
     def get_config(self) -> dict[str, Any]:

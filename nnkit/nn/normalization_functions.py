@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError
+from nnkit.ops.in_place import move_average
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
@@ -49,8 +50,7 @@ def batch_norm(
     with no_grad():
         for running, batch, factor in ((running_mean, mean, 1.0), (running_var, variance, count / max(count - 1, 1))):
             if running is not None:
-                running.mul_(1.0 - momentum)
-                running.add_(batch.to(running.dtype) * (momentum * factor))
+                move_average(running, batch.to(running.dtype), momentum, factor)
     return out.reshape(*input.shape)
 
 
@@ -137,8 +137,7 @@ def instance_norm(
     with no_grad():
         for running, own, factor in ((running_mean, mean, 1.0), (running_var, variance, count / max(count - 1, 1))):
             if running is not None:
-                running.mul_(1.0 - momentum)
-                running.add_(own.mean(dim=0).to(running.dtype) * (momentum * factor))
+                move_average(running, own.mean(dim=0).to(running.dtype), momentum, factor)
     return out.reshape(*input.shape)
 
 

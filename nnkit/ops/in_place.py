@@ -98,6 +98,14 @@ def fill_in(x: Tensor, value: float) -> Tensor:
     return x
 
 
+def move_average(average: Tensor, value: Tensor, share: float, factor: float = 1.0) -> None:
+    """Replace a ``share`` of an average by ``factor`` times a value of its shape, off the tape."""
+    backend = same_backend("move_average", average, value)
+    open_to_change(average)
+    backend.map("moving_average", (average.array, value.array), (average.array,), (float(share), float(factor)))
+    average.version.count += 1
+
+
 def add_loss(total: Tensor, count: Tensor, loss: Tensor, samples: float) -> None:
     """Add ``samples`` times a loss to a running total, and 1 to ``count`` where the total is finite then.
 
