@@ -147,6 +147,9 @@ class BatchNormalization(_Scaled):
                 f"BatchNormalization layer {self.name!r} was built for {self.moving_mean.shape[0]} channels in axis "
                 f"{self.axis}; got inputs of shape {inputs.shape}"
             )
+        if axis == inputs.ndim - 1:  # rows of channels, as they lie
+            rows = inputs.reshape(math.prod(inputs.shape[:-1]), inputs.shape[-1])
+            return self._normalized(rows, training).reshape(*inputs.shape)
         planes, back = _in_planes(inputs, axis)
         return self._normalized(planes, training).permute(*back)
 
@@ -170,8 +173,7 @@ class BatchNormalization(_Scaled):
 def _in_planes(x: Tensor, axis: int) -> tuple[Tensor, list[int]]:
     """``x`` as (B, C, …), each channel's places together in memory, and the order of axes that undoes it.
 
-    A copy, unless they lie so. Rows of channels, (B times places, C, 1), would need none, but their statistics take
-    many times as long as the copy; and what comes after finds the planes in order.
+    A copy, unless they lie so.
     """
     order = [0, axis, *(k for k in range(1, x.ndim) if k != axis)]
     return x.permute(*order).contiguous(), [order.index(k) for k in range(x.ndim)]
