@@ -1,27 +1,28 @@
 """Matrix products by BLAS, and by ``kernels.cpu.products`` and ``panels``: why nnkit multiplies matrices itself.
 
 On a 2-core AMD EPYC (Zen 4), OpenBLAS 0.3.30, Numba 0.68, one thread, float32, GFLOP/s; left held to AVX2 (OpenBLAS's
-Haswell kernels), right with AVX-512 (SkylakeX), on a machine that was busy with other work:
+Haswell kernels), right with AVX-512 (SkylakeX):
 
     which, rows x columns, length of the sums   BLAS  tiles  panels     BLAS  tiles  panels
-    dot     32 x   32,   20                       20     48      45       21     49      36
-    dot     32 x   64,  784                       57    101      84       64     97      71
-    dot    128 x  128,  784                       89     99     102       85    105     102
-    dot    256 x 2048, 1024                       97     87     105       90    103      98
-    dot    256 x 2048, 2048                       96     73     103       90     92     100
-    outer  128 x  512,  512                       91     95     104       92    113     108
-    outer  256 x 2048, 2048                       97     93     101       94     92      91
-    outer 1024 x 1024, 1024                       97     87      99       97     96      98
-    outer 2048 x 2048, 2048                      106     71     106      103     96     102
-    grad   128 x  784,  128                       89     96      99       88    107     104
-    grad   512 x  512,  512                       82     72     104       97    110     108
-    grad  2048 x 1024,  256                      101     56     107       95     98     107
-    grad  2048 x 2048,  256                      102     73     106      102    101     104
+    dot     32 x   32,   20                       20     48      45       22     49      36
+    dot     32 x   64,  784                       57    101      85       68    106      84
+    dot    128 x  128,  784                       90    101     103       93    107     104
+    dot    256 x 2048, 1024                      100     86     106       94    107     105
+    dot    256 x 2048, 2048                       98     70     104       92     93     104
+    outer  128 x  512,  512                       92     95     104       95    115     110
+    outer  256 x 2048, 2048                      101     98     104       98    101     104
+    outer 1024 x 1024, 1024                      108     96     108      101    104     108
+    outer 2048 x 2048, 2048                      111     80     109      108     99     108
+    grad   128 x  784,  128                       90    100     107       93    112     109
+    grad   512 x  512,  512                      104     78     107      102    113     110
+    grad  2048 x 1024,  256                      104     56     109      100    100     108
+    grad  2048 x 2048,  256                      107     79     110      102    103     108
 
-On 16 registers ``outer`` and ``grad`` take panels from 2**24 multiplications on, with AVX-512 from 2**28; ``dot`` with
-weights of 7 MiB on 16 registers. BLAS copies both factors into an order of its own first, which small products do not
-pay back; the layouts of a linear layer need no copy. Besides, two BLAS libraries in one process (NumPy's and SciPy's)
-have threads that wait for work by spinning, against each other. SciPy's call from Python is part of its time: 0.7 us.
+``outer`` and ``grad`` take panels from 2**24 multiplications on with 16 registers, from 2**28 on with AVX-512; ``dot``
+where weights have 7 MiB or 16 MiB. With few rows panels are not packed (``thin``). BLAS copies both factors into an
+order of its own first, which small products do not pay back; the layouts of a linear layer need no copy. Besides, two
+BLAS libraries in one process (NumPy's and SciPy's) have threads that wait for work by spinning, against each other.
+SciPy's call from Python is part of its time: 0.7 us. Both threads: ``bench.lab.products_in_turns``.
 Run: ``env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OPENBLAS_NUM_THREADS=1 python -m bench.lab.products``; held to AVX2:
 ``env -u OPENBLAS_L2_SIZE OPENBLAS_CORETYPE=Haswell OPENBLAS_NUM_THREADS=1 NNKIT_VECTORS=avx2 python -m ...``.
 """

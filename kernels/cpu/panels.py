@@ -24,7 +24,8 @@ from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import control_words, memory_words
 
 TALLEST = 384  # rows of the left factor in a block, at most: the block lies on the stack
-HEAVY = 7 << 20  # bytes of weights, from which on sums are made in the order of panels
+#: Bytes of weights from which on sums are made in the order of panels: with registers of 64 bytes, and of less.
+HEAVY_WIDE, HEAVY = 16 << 20, 7 << 20
 BROAD = 3072  # columns of the right factor whose panels are kept: a few MiB, for the third cache
 UNROLLED = 4  # steps of a sum
 Build = Callable[..., None]
@@ -46,8 +47,8 @@ def width(dtype: str) -> int:
 
 
 def depth(dtype: str) -> int:
-    """Steps of the sums in a block: a panel of the right factor fills the first cache, 32 or 48 KiB."""
-    return (256 if registers().number >= 32 else 512) * 4 // np.dtype(dtype).itemsize
+    """Steps of the sums in a block: the longer, the less often sums go to memory and back; measured."""
+    return 2048 // np.dtype(dtype).itemsize
 
 
 def large_product(M: int, N: int, K: int) -> bool:
@@ -57,7 +58,8 @@ def large_product(M: int, N: int, K: int) -> bool:
 
 def large_weights(dtype: str, N: int, K: int) -> bool:
     """Whether products with these weights (N, K) are made by panels rather than by ``dot``, in another order."""
-    return registers().nbytes < 64 and N * K * np.dtype(dtype).itemsize >= HEAVY
+    heavy = HEAVY_WIDE if registers().nbytes >= 64 else HEAVY
+    return N * K * np.dtype(dtype).itemsize >= heavy
 
 
 def tall(dtype: str, M: int) -> int:
