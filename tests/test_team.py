@@ -162,3 +162,20 @@ def test_shares(arguments: Any, expected: list[tuple[int, int]]) -> None:
 def test_a_number_of_threads_is_at_least_one(count: int) -> None:
     with pytest.raises(ValueError, match=f"count: expected at least 1 thread, got {count}"):
         nnkit.set_num_threads(count)
+
+
+#: What is added to (16, 24, 30, 31), large enough to be shared: how it lies.
+ADDED = {
+    "full": (16, 24, 30, 31), "a row": (31,), "rows": (30, 31), "a column": (16, 24, 30, 1),
+    "one a sample": (16, 1, 1, 1),
+    "one a channel": (24, 1, 1), "a column inside": (24, 30, 1), "one": (1,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ADDED.values(), ids=ADDED)
+def test_shared_loops_see_each_element_once(threads: int, shape: tuple[int, ...]) -> None:
+    backend = nnkit.backends.get("numba")
+    x, y = (np.random.default_rng(k).normal(size=n).astype(np.float32) for k, n in enumerate(((16, 24, 30, 31), shape)))
+    out = np.full_like(x, np.nan)
+    backend.map("add", (x, y), (out,))
+    assert np.array_equal(out, x + y)

@@ -1,6 +1,6 @@
 """Launches of the elementwise primitives: ``map``, ``fill`` and ``copy``.
 
-A kernel takes contiguous outputs; an input is full, or repeats a row, a column or an element.
+A kernel takes contiguous outputs; an input is full, or repeats a row, a column, an element, or a column inside.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nnkit.backends.cpu.launch import (
     number_addresses,
     why_not,
 )  # fmt: skip
-from nnkit.backends.layout import layout
+from nnkit.backends.layout import Layouts, layouts
 from nnkit.kernels.cpu import elementwise, memory
 from nnkit.kernels.cpu.compiler import Kernel
 
@@ -39,7 +39,7 @@ WHOLE = frozenset({
 def map(
     formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar] = ()
 ) -> Launch | str:
-    """Outputs contiguous and of one shape; inputs that are full, or repeat a row, a column or an element."""
+    """Outputs contiguous and of one shape; inputs that lie as ``backends.layout`` says."""
     return _map_alike(formula, inputs, out, scalars) or _map_any(formula, inputs, out, scalars)
 
 
@@ -96,19 +96,34 @@ def _map_any(
         return why_not(*inputs)
     if any(isinstance(s, np.ndarray) and (s.dtype != np.float64 or s.size != 1) for s in scalars):
         return "a scalar is not one float64"
-    kinds = [layout(a, shape) for a in inputs]
-    sizes = {size // n if k == "r" else n for k, n in filter(None, kinds) if k in "rc"}
-    if None in kinds or len(sizes) > 1:
+    found = layouts(inputs, shape)
+    if found is None:
         return "an input is strided"
-    R = sizes.pop() if sizes else 1
+    letters, C, M = found
     sources, targets = [address(a) for a in inputs], [address(a) for a in out]
     aliases = tuple(sources.index(t) if t in sources else -1 for t in targets)
     numbers, boxes = number_addresses(scalars)
-    letters = "".join(kind[0] for kind in kinds if kind)
     names = tuple(TYPES[a.dtype] for a in inputs), tuple(TYPES[a.dtype] for a in out)
     kernel = elementwise.map_kernel(formula, elementwise.Shape(*names, letters, aliases))
-    launch = new_launch(kernel, [R, size // R, *sources, *numbers, *targets], boxes)
-    return _cut_map(launch, inputs, out, letters, len(numbers)) if set(letters) <= {"f", "1"} else launch
+    launch = new_launch(kernel, [size // C, C, *sources, *numbers, *targets, M], boxes)
+    if set(letters) <= {"f", "1"}:
+        return _cut_map(launch, inputs, out, letters, len(numbers))
+    return _cut_rows(launch, inputs, out, found, len(numbers))
+
+
+def _cut_rows(
+    launch: Launch, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], layouts: Layouts, numbers: int
+) -> Launch:
+    """The same loop as several calls, each of whole rows, or of whole groups of rows where a column is repeated."""
+    letters, C, M = layouts
+    steps = {"f": C, "c": 1}
+    moving = {
+        2 + k: steps[kind] * a.itemsize
+        for k, (a, kind) in enumerate(zip(inputs, letters, strict=True))
+        if kind in steps
+    }
+    moving |= {2 + len(inputs) + numbers + k: C * a.itemsize for k, a in enumerate(out)}
+    return cut(launch, out[0].size // C, moving, sum(moving.values()), count=0, step=M)
 
 
 def fill(value: float, out: np.ndarray) -> Launch | str:

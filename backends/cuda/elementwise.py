@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from nnkit.backends.base import Scalar
 from nnkit.backends.cuda import strided
 from nnkit.backends.cuda.arrays import QUAD, STORED, scratch
 from nnkit.backends.cuda.work import Chain, Launch, Work
-from nnkit.backends.layout import layout
+from nnkit.backends.layout import layout, layouts
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.elementwise import MOST_GROUPS, Shape, map_kernel
 
@@ -105,18 +104,6 @@ def _kind(scalar: Scalar) -> str:
     return "d" if scalar.dtype == DOUBLE and scalar.size == 1 else "?"
 
 
-def _middle(x: Array, shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """How long the column is that x is, again and again, and the elements behind one of it; None where it is none."""
-    axes = [k for k, n in enumerate(x.shape) if n > 1]
-    if not axes or axes[-1] == x.ndim - 1:
-        return None
-    lead = len(shape) - x.ndim
-    column = x[(0,) * axes[0]][..., *(0,) * (x.ndim - 1 - axes[-1])]
-    if column.shape != shape[lead + axes[0] : lead + axes[-1] + 1] or not column.flags.c_contiguous:
-        return None
-    return column.size, math.prod(shape[lead + axes[-1] + 1 :])
-
-
 def _choose(
     flags: tuple[Array, ...], formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: tuple[str, ...]
 ) -> Choice | str:
@@ -132,15 +119,12 @@ def _choose(
         return f"element types {types}"
     if "?" in scalars or any(_kind(flag) != "d" for flag in flags):
         return "a scalar is not one float64"
-    layouts = [layout(a, shape) for a in inputs]
-    columns = {_middle(a, shape) for a, found in zip(inputs, layouts, strict=True) if found is None}
-    sizes = {n // size if kind == "r" else size for kind, size in filter(None, layouts) if kind in "rc"}
-    if None in columns or len(columns) + len(sizes) > 1:
+    found = layouts(inputs, shape)
+    if found is None:
         return "an input is strided"
     names = tuple(STORED[a.dtype] for a in inputs), tuple(STORED[a.dtype] for a in out)
-    letters = "".join("m" if found is None else found[0] for found in layouts)
+    letters, width, middle = found
     form = Shape(*names, letters, "".join(scalars), False, bool(flags))
-    middle, width = next(iter(columns), None) or (1, n // sizes.pop() if sizes else n)
     if form.repeats() and n > MOST_GROUPS:
         return "too many elements for repeated rows"
     lengths = (n, width, middle)[: len(form.lengths())]

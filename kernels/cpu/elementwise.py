@@ -1,10 +1,10 @@
 """One compiled loop per formula, types and layout: ``out[i] = formula(inputs[i], scalars)``.
 
-Argument block: [R, C, inputs…, scalars…, outputs…], all addresses but the sizes. The outputs are R by C and
-contiguous; an input is laid out as ``f`` (full), ``r`` (one row of C, repeated), ``c`` (one column of R, repeated)
-or ``1`` (one element). Scalars are float64 in memory and become the type computed in once a call. An output may be
-one of the inputs; such a pair shares a name in the loop, because to LLVM two names for one address mean that it
-cannot be vectorised.
+Argument block: [R, C, inputs…, scalars…, outputs…, M], all addresses but the sizes. The outputs are R by C and
+contiguous; an input is laid out as ``f`` (full), ``r`` (one row of C, repeated), ``c`` (one column of R, repeated),
+``m`` (one column of M, repeated for each M rows) or ``1`` (one element). Scalars are float64 in memory and become the
+type computed in once a call. An output may be one of the inputs; such a pair shares a name in the loop, because to LLVM
+two names for one address mean that it cannot be vectorised.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nnkit.kernels.cpu.words import compiled_formulas, memory_words
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import scalar_names
 
-PLACES = {"f": "r * C + c", "r": "c", "c": "r", "1": "0"}
+PLACES = {"f": "r * C + c", "r": "c", "c": "r", "m": "r % M", "1": "0"}
 
 
 class Shape(NamedTuple):
@@ -78,11 +78,13 @@ def map_text(formula: str, shape: Shape) -> str:
         if alias < 0:
             lines.append(f"    y{k} = pointer_{t}(block[{first_scalar + scalars + k}])")
         targets.append(f"y{k}[{here}]" if alias < 0 else f"x{alias}[{here}]")
+    if "m" in shape.layout:
+        lines.append(f"    M = block[{first_scalar + scalars + len(shape.outputs)}]")
     # What stays the same along a row is read before it: LLVM's vectoriser follows such a value anew from each of its
     # uses, which in a long formula takes for ever (mish of a column: 2**40 steps).
     read = [f"x{k}[{here if kind == 'f' else PLACES[kind]}]" for k, kind in enumerate(shape.layout)]
     read = [_operand(a, t, shape.computed()) for a, t in zip(read, shape.inputs, strict=True)]
-    arguments = [f"v{k}" if kind in "c1" else read[k] for k, kind in enumerate(shape.layout)]
+    arguments = [f"v{k}" if kind in "cm1" else read[k] for k, kind in enumerate(shape.layout)]
     lines += [f"    v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind == "1"]
     call = f"{formula}({', '.join(arguments + [f's{k}' for k in range(scalars)])})"
     indent = "        "
@@ -90,7 +92,7 @@ def map_text(formula: str, shape: Shape) -> str:
         lines.append("    for c in range(R * C):")
     else:
         lines.append("    for r in range(R):")
-        lines += [f"        v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind == "c"]
+        lines += [f"        v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind in "cm"]
         lines.append("        for c in range(C):")
         indent += "    "
     if len(targets) == 1:
