@@ -15,9 +15,10 @@ import pytest
 
 from nnkit import backends
 from nnkit.backends.base import FORMULAS
-from nnkit.kernels import arithmetic, formulas, special, updates, vocabulary
+from nnkit.kernels import arithmetic, formulas, further_updates, keras_updates, special, updates, vocabulary
 from nnkit.kernels.cpu.words import FLOAT32_VERSIONS
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.kernels.registered import UPDATES
 from nnkit.kernels.vocabulary import array_words, bind, element_names, scalar_names, table_of
 from nnkit.testing.elementwise import LOGIC, VOCABULARIES, arguments
 
@@ -45,12 +46,13 @@ def statements(formula: Callable[..., Any]) -> list[ast.stmt]:
     return function.body[1:] if ast.get_docstring(function) is not None else function.body
 
 
-@pytest.mark.parametrize("module", [arithmetic, formulas, updates, special])
+@pytest.mark.parametrize("module", [arithmetic, formulas, updates, further_updates, keras_updates, special])
 def test_formulas_use_operators_float_literals_and_the_vocabulary_only(module: Any) -> None:
     siblings = table_of(module)
     constants = {name for name, value in vars(module).items() if isinstance(value, float)}
+    imported = {name for name, value in vars(module).items() if UPDATES.get(name) is value}
     for name in siblings.keys() - BITS:
-        known = {*inspect.signature(siblings[name]).parameters, *siblings, *constants, *WORDS}
+        known = {*inspect.signature(siblings[name]).parameters, *siblings, *constants, *WORDS, *imported}
         for node in itertools.chain.from_iterable(map(ast.walk, statements(siblings[name]))):
             assert isinstance(node, ALLOWED), f"{name}: {ast.unparse(node)}"
             if isinstance(node, ast.Constant):
@@ -121,7 +123,7 @@ def corners(name: str) -> list[np.ndarray]:
     points: tuple[float, ...] = POINTS
     if name.startswith("pow"):  # 0 times a power that overflows in float32 alone is NaN there alone
         points = tuple(p for p in points if abs(p) != 50.0)
-    if name in table_of(updates):  # sums of squares are not negative
+    if name in UPDATES:  # sums of squares are not negative
         points = tuple(p for p in points if not p < 0.0)
     rows = list(itertools.product(points, repeat=count)) if count <= 3 else [(p,) * count for p in points]
     return [np.array(column) for column in zip(*rows, strict=True)]

@@ -8,22 +8,17 @@ one kernel runs the update formula (``nnkit.kernels.updates``) over each run.
 from nnkit.optim import lr_scheduler
 from nnkit.optim.arena import Arena
 from nnkit.optim.clipping import clip_grad_norm_, clip_grad_value_
+from nnkit.optim.further_optimizers import ASGD, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
 from nnkit.optim.grad_scaler import GradScaler
+from nnkit.optim.lbfgs import LBFGS
+from nnkit.optim.muon import Muon
 from nnkit.optim.optimizer import Optimizer
 from nnkit.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, get, register
 
+# fmt: off
 __all__ = [
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Arena",
-    "GradScaler",
-    "Optimizer",
-    "RMSprop",
-    "SGD",
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "get",
-    "lr_scheduler",
-    "register",
+    "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Arena", "GradScaler", "LBFGS",
+    "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "clip_grad_norm_",
+    "clip_grad_value_", "get", "lr_scheduler", "register",
 ]
+# fmt: on

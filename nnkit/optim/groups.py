@@ -20,6 +20,9 @@ from nnkit.kernels.vocabulary import Formula, element_names, scalar_names
 from nnkit.state import changed
 from nnkit.tensor import Tensor
 
+#: Options that are two numbers -> what rates formulas call these.
+PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("least_step", "most_step")}
+
 
 class Rates:
     """The numbers of one group in one float64 vector on its device: step, the update's scalars, the options.
@@ -139,8 +142,8 @@ def scalar_options(options: Mapping[str, Any]) -> dict[str, float]:
     for name, value in options.items():
         if name == "maximize":
             numbers["direction"] = -1.0 if value else 1.0
-        elif name == "betas":
-            numbers["beta1"], numbers["beta2"] = map(float, value)
+        elif name in PAIRS:
+            numbers |= zip(PAIRS[name], map(float, value), strict=True)
         elif name != "params" and isinstance(value, Real):
             numbers[name] = float(value)
     return numbers

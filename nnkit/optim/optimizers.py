@@ -13,7 +13,9 @@ from nnkit.errors import UnknownNameError
 from nnkit.kernels import updates
 from nnkit.kernels.registered import adopt
 from nnkit.kernels.vocabulary import Formula
+from nnkit.optim.further_optimizers import ASGD, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
 from nnkit.optim.groups import check_pair, scalar_options
+from nnkit.optim.muon import Muon
 from nnkit.optim.optimizer import Optimizer, Parameters
 
 
@@ -225,8 +227,10 @@ class Adagrad(Optimizer):
 
 #: The optimizers that ``get`` and ``fit`` know by name.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad,
+    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad, "adadelta": Adadelta,
+    "adamax": Adamax, "nadam": NAdam, "radam": RAdam, "rprop": Rprop, "asgd": ASGD, "lion": Lion, "muon": Muon,
 }  # fmt: skip
+_BUILT_IN = frozenset(OPTIMIZERS)
 
 
 def register(name: str, rates: Formula, update: Formula, **defaults: Any) -> type[Optimizer]:
@@ -254,7 +258,7 @@ def register(name: str, rates: Formula, update: Formula, **defaults: Any) -> typ
     """
     if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(f"name must be a word, such as 'lion', got {name!r}")
-    if name.lower() in OPTIMIZERS and OPTIMIZERS[name.lower()] in (SGD, Adam, AdamW, RMSprop, Adagrad):
+    if name.lower() in _BUILT_IN:
         raise ValueError(f"{name!r} is an optimizer of nnkit's: choose another name")
     defaults = {"lr": 1e-3, "maximize": False} | defaults
     pair = adopt(rates), adopt(update)
@@ -280,7 +284,7 @@ def get(optimizer: str | Optimizer | Callable[..., Optimizer], parameters: Param
     """The optimizer that a name, an optimizer or a function of parameters stands for.
 
     Args:
-        optimizer: "sgd", "adam", "adamw", "rmsprop" or "adagrad", with defaults; or an Optimizer, which is
+        optimizer: a name such as "adam" or "sgd" (``OPTIMIZERS`` has all), with defaults; or an Optimizer, which is
             returned as it is; or a class or function that makes one from parameters.
         parameters: what to optimize.
 

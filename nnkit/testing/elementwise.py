@@ -12,8 +12,8 @@ import numpy as np
 
 from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS
-from nnkit.kernels import updates
-from nnkit.kernels.vocabulary import element_names, scalar_names, table_of
+from nnkit.kernels.registered import UPDATES
+from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.testing.bench import FLOATS, LAYOUTS, SIZES, Bench, Case, sample
 
 #: Formulas of booleans and whole numbers.
@@ -27,7 +27,7 @@ DOMAINS = {
     "pow_other_grad": (0.1, 4.0), "power_to": (0.1, 4.0), "power_to_grad": (0.1, 4.0), "box_muller": (0.0, 0.99),
     "root_of_variance": (0.1, 8.0), "root_of_variance_grad": (0.1, 8.0), "norm_of_order_grad": (0.1, 8.0),
     "binary_cross_entropy": (0.05, 0.95), "binary_cross_entropy_grad": (0.05, 0.95),
-} | dict.fromkeys(table_of(updates), (0.1, 0.9))  # fmt: skip
+} | dict.fromkeys(UPDATES, (0.1, 0.9))  # fmt: skip
 
 
 def arguments(formula: str, size: int, dtype: str) -> tuple[list[np.ndarray], list[float]]:

@@ -44,6 +44,20 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "rmsprop centered": ("RMSprop", {"lr": 0.01, "alpha": 0.9, "centered": True, "eps": 1e-2}),
     "rmsprop both": ("RMSprop", {"lr": 0.01, "alpha": 0.9, "centered": True, "momentum": 0.5, "eps": 1e-2}),
     "rmsprop maximize": ("RMSprop", {"lr": 0.01, "maximize": True}),
+    "adadelta": ("Adadelta", {}),
+    "adadelta all": ("Adadelta", {"lr": 0.5, "rho": 0.7, "eps": 1e-2, "weight_decay": 0.2, "maximize": True}),
+    "adamax": ("Adamax", {}),
+    "adamax all": ("Adamax", {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.2, "maximize": True}),
+    "nadam": ("NAdam", {}),
+    "nadam all": ("NAdam", {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.2, "momentum_decay": 0.1}),
+    "nadam decoupled": ("NAdam", {"lr": 0.05, "weight_decay": 0.2, "decoupled_weight_decay": True, "maximize": True}),
+    "radam": ("RAdam", {}),
+    "radam all": ("RAdam", {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.2}),
+    "radam decoupled": ("RAdam", {"lr": 0.05, "weight_decay": 0.2, "decoupled_weight_decay": True, "maximize": True}),
+    "rprop": ("Rprop", {}),
+    "rprop all": ("Rprop", {"lr": 0.1, "etas": (0.3, 1.7), "step_sizes": (0.02, 0.15), "maximize": True}),
+    "asgd": ("ASGD", {}),
+    "asgd all": ("ASGD", {"lr": 0.1, "lambd": 0.05, "alpha": 0.5, "t0": 3.0, "weight_decay": 0.2, "maximize": True}),
     "adagrad": ("Adagrad", {}),
     "adagrad decay": ("Adagrad", {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.2}),
     "adagrad initial": ("Adagrad", {"lr": 0.3, "initial_accumulator_value": 0.5, "eps": 1e-3}),
@@ -209,6 +223,28 @@ def trajectory(
     return np.stack(rows)
 
 
+def valley(x: Any) -> Any:
+    """Rosenbrock's valley: lowest, 0, at (1, 1)."""
+    return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+
+def lbfgs(library: Any, **options: Any) -> np.ndarray:
+    """A place in the valley after each of eight steps of four iterations: (8, 2)."""
+    x = library.tensor([-0.75, 0.5], dtype=library.float64, requires_grad=True)
+    optimizer, rows = library.optim.LBFGS([x], max_iter=4, history_size=3, **options), []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = valley(x)
+        loss.backward()
+        return loss
+
+    for _ in range(8):
+        optimizer.step(closure)
+        rows.append(x.detach().numpy().copy())
+    return np.stack(rows)
+
+
 def two_groups(library: Any, **place: Any) -> Any:
     """An optimizer whose two groups have rates 0.1 and 0.25."""
     parameters, _, _ = start(library, "float64", **place)
@@ -268,8 +304,12 @@ def clipped(library: Any, utils: Any, name: str, dtype: str = "float64", **place
 
 def compute(torch: Any) -> dict[str, np.ndarray]:
     """Everything that is stored."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # in which PyTorch keeps the numbers that some optimizers have beside lr
     values = {f"trajectory {name}": trajectory(torch, name) for name in OPTIMIZERS}
+    torch.set_default_dtype(before)
     values |= {f"groups {name}": trajectory(torch, name, second=two) for name, two in SECOND_GROUPS.items()}
+    values["lbfgs"] = lbfgs(torch, lr=0.1)
     values |= {f"rates {name}": rates(torch, name) for name in SCHEDULES}
     values |= {f"by hand {name}": rates(torch, name, (4, 0.03125)) for name in SCHEDULES}
     values |= {f"together {name}": rates_together(torch, name) for name in TOGETHER}

@@ -2,7 +2,7 @@
 
 Where Keras and PyTorch differ, these follow Keras: the learning rate is a part of the momentum, epsilon stands
 under the root (RMSprop, Adagrad) or is added before bias correction (Adam's "epsilon-hat"), and weight decay is
-decoupled from the gradient. The formulas are in ``nnkit.kernels.updates``. Definitions: ``keras.optimizers``.
+decoupled from the gradient. The formulas are in ``nnkit.kernels.keras_updates``. Definitions: ``keras.optimizers``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nnkit import optim
 from nnkit.keras.naming import resolve
 from nnkit.keras.optimizers import schedules
 from nnkit.keras.optimizers.base import CommonOptions, Optimizer, OptimizerOptions, Rate
-from nnkit.kernels import updates
+from nnkit.kernels import keras_updates, updates
 from nnkit.kernels.vocabulary import Formula
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
@@ -47,8 +47,9 @@ class SGD(Optimizer):
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
         if options["momentum"] == 0:
-            return updates.keras_plain_sgd_rates, updates.sgd
-        return updates.keras_sgd_rates, updates.keras_sgd_nesterov if options["nesterov"] else updates.keras_sgd
+            return keras_updates.keras_plain_sgd_rates, updates.sgd
+        update = keras_updates.keras_sgd_nesterov if options["nesterov"] else keras_updates.keras_sgd
+        return keras_updates.keras_sgd_rates, update
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
@@ -79,7 +80,7 @@ class Adam(Optimizer):
         super().__init__(learning_rate, settings, options)
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
-        return updates.keras_adam_rates, updates.adam_amsgrad if options["amsgrad"] else updates.adam
+        return keras_updates.keras_adam_rates, updates.adam_amsgrad if options["amsgrad"] else updates.adam
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("beta_1", "beta_2", "epsilon", "amsgrad")}
@@ -129,8 +130,8 @@ class RMSprop(Optimizer):
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
         if options["momentum"] == 0 and not options["centered"]:
-            return updates.keras_rmsprop_rates, updates.keras_rmsprop
-        return updates.keras_rmsprop_full_rates, updates.keras_rmsprop_full
+            return keras_updates.keras_rmsprop_rates, keras_updates.keras_rmsprop
+        return keras_updates.keras_rmsprop_full_rates, keras_updates.keras_rmsprop_full
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("rho", "momentum", "epsilon", "centered")}
@@ -159,7 +160,7 @@ class Adagrad(Optimizer):
         super().__init__(learning_rate, settings, options)
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
-        return updates.keras_adagrad_rates, updates.keras_adagrad
+        return keras_updates.keras_adagrad_rates, keras_updates.keras_adagrad
 
     def initial_state(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {"sum": options["initial_accumulator_value"]}
