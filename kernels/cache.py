@@ -59,7 +59,10 @@ def read(path: Path, key: str) -> tuple[dict[str, Any], bytes] | None:
 
 
 def write(path: Path, key: str, header: dict[str, Any], code: bytes) -> None:
-    """Keep header and code by replacing, so that another process never reads half a file. Raises OSError."""
+    """Keep header and code by replacing, so that another process never reads half a file. Raises OSError.
+
+    Windows replaces no file that another process is reading; what that one reads is then kept as well.
+    """
     make(path.parent)
     content = json.dumps(header).encode() + b"\n" + code
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
@@ -67,9 +70,10 @@ def write(path: Path, key: str, header: dict[str, Any], code: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(seal(key, content) + b"\n" + content)
         os.replace(temporary, path)
-    except OSError:
+    except OSError as error:
         os.unlink(temporary)
-        raise
+        if not (isinstance(error, PermissionError) and read(path, key)):
+            raise
 
 
 def make(folder: Path) -> None:

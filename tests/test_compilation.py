@@ -145,13 +145,24 @@ def test_what_another_process_cannot_find_is_compiled_here(other: Worker) -> Non
     assert number(compiler.compile_object(lambda_words())) == 5.0
 
 
-@pytest.mark.parametrize("program", ["/nowhere/python", "false", "cat"])
-def test_where_no_other_process_starts_it_is_compiled_here(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("program", ["/nowhere/python", "false", "cat", "", None])
+def test_where_no_other_process_starts_it_is_compiled_here(
+    program: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A Python inside of another program may not know where Python is."""
     monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: program)
     monkeypatch.setattr(compiler, "_worker", Worker())
     assert number(compiler.compile_object(SOURCE)) == 5.0
     compiler._worker.end()
+
+
+def test_a_frozen_program_does_not_start_itself_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would run from its beginning, and start itself again."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(FileNotFoundError, match="this program includes it"):
+        worker._interpreter()
+    monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: b"/somewhere/python")
+    assert worker._interpreter() == "/somewhere/python"
 
 
 def test_an_error_is_raised_where_the_kernel_was_asked_for() -> None:

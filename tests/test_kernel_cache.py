@@ -19,7 +19,7 @@ from damaged_files import with_header
 
 from nnkit import backends
 from nnkit.kernels import cache as kernels_cache
-from nnkit.kernels.cpu import compiler, memory, target
+from nnkit.kernels.cpu import compiler, memory, target, vectors
 from nnkit.kernels.cpu.compiler import Source
 from nnkit.kernels.cpu.words import control_words, memory_words
 
@@ -241,6 +241,23 @@ def test_the_processor_is_the_one_that_numba_compiles_for(monkeypatch: pytest.Mo
     assert (target.has("sse2"), target.has("avx"), target.has("sse")) == (True, False, False)
 
 
+@pytest.mark.parametrize(
+    ("triple", "expected"),
+    [
+        ("x86_64-pc-windows-msvc", ("x86_64", 16)),
+        ("arm64-apple-darwin22.0", ("aarch64", 32)),
+        ("aarch64-unknown-linux-gnu", ("aarch64", 32)),
+    ],
+)
+def test_the_processor_is_the_one_that_this_process_runs_as(
+    triple: str, expected: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the machine is called: it may be running another's programs, as Windows does on ARM."""
+    monkeypatch.setattr("llvmlite.binding.get_process_triple", lambda: triple)
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
+    assert (target.architecture(), vectors.registers.__wrapped__().number) == expected
+
+
 @pytest.mark.parametrize("change", [
     {"name": "six"}, {"text": "other"}, {"arguments": ("float32",)}, {"reassociate": True}, {"words": control_words},
 ])  # fmt: skip
@@ -263,6 +280,22 @@ def test_a_changed_kernel_of_the_same_name_is_compiled_anew(cache: Path) -> None
     processes = Processes()
     assert [processes.run(source) for source in (SOURCE, changed, changed)] == [5.0, 6.0, 6.0]
     assert processes.compiled == [True, True, False]
+
+
+def test_a_file_that_another_process_reads_is_left_to_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows replaces no file that is open elsewhere."""
+
+    def refuse(source: str, target: Path) -> None:
+        raise PermissionError(13, "Access is denied", str(target))
+
+    path = cache / "kernels" / "five.o"
+    kernels_cache.write(path, "a key", {}, b"code")
+    monkeypatch.setattr(os, "replace", refuse)
+    kernels_cache.write(path, "a key", {}, b"code")
+    assert kernels_cache.read(path, "a key") == ({}, b"code")
+    with pytest.raises(PermissionError):
+        kernels_cache.write(path, "another key", {}, b"other code")
+    assert os.listdir(path.parent) == ["five.o"]
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(cache: Path) -> None:

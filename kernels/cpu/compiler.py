@@ -54,7 +54,7 @@ class _Loader:
         self.llvm = llvm
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self.kernels: dict[str, Kernel] = {}
 

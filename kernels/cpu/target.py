@@ -22,6 +22,17 @@ def target() -> tuple[str, str]:
     return name, llvm.get_host_cpu_features().flatten() if features is None else features
 
 
+def architecture() -> str:
+    """The kind of processor that this process runs as: "x86_64", "aarch64" or another.
+
+    As LLVM says it: what the system says (``platform.machine``) is the machine's, which may be emulating another.
+    """
+    import llvmlite.binding as llvm
+
+    name = llvm.get_process_triple().partition("-")[0]
+    return "aarch64" if name.startswith("arm64") else name  # Apple's name for it
+
+
 def hold_to(vectors: str) -> None:
     """Compile for narrower vectors than the processor has: NNKIT_VECTORS=avx2, for tests and measurements.
 

@@ -26,13 +26,11 @@ class Registers(NamedTuple):
 @functools.cache
 def registers() -> Registers:
     """The vector registers of the processor that is compiled for, as LLVM describes it."""
-    import llvmlite.binding as llvm
-
     if target.has("avx512f"):
         return Registers(64, 32)
     if target.has("avx"):
         return Registers(32, 16)
-    return Registers(16, 16 if llvm.get_process_triple().startswith(("x86", "i")) else 32)
+    return Registers(16, 16 if target.architecture().startswith(("x86", "i")) else 32)
 
 
 def lanes(dtype: str) -> int:

@@ -6,12 +6,12 @@ Everything here imports Numba, so it is built on first use and only when somethi
 from __future__ import annotations
 
 import functools
-import platform
 from typing import Any
 
 import numpy as np
 
 from nnkit.kernels import special
+from nnkit.kernels.cpu import target
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import bind, where
 
@@ -285,11 +285,11 @@ def _waiting_words() -> dict[str, Any]:
         """Tell the processor that this is a waiting loop."""
 
         def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
-            machine = platform.machine().lower()
-            if machine in ("x86_64", "amd64"):
+            machine = target.architecture()
+            if machine == "x86_64":
                 hint = ir.FunctionType(ir.VoidType(), [])
                 builder.call(cgutils.get_or_insert_function(builder.module, hint, "llvm.x86.sse2.pause"), [])
-            elif machine in ("aarch64", "arm64"):
+            elif machine == "aarch64":
                 hint = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
                 function = cgutils.get_or_insert_function(builder.module, hint, "llvm.aarch64.hint")
                 builder.call(function, [ir.Constant(ir.IntType(32), 1)])  # yield
@@ -302,7 +302,7 @@ def _waiting_words() -> dict[str, Any]:
         """The processor's time stamp; always 0 where a program may not read it."""
 
         def generate(_: Any, builder: Any, signature: Any, args: Any) -> Any:
-            if platform.machine().lower() not in ("x86_64", "amd64"):
+            if target.architecture() != "x86_64":
                 return ir.Constant(ir.IntType(64), 0)
             stamp = ir.FunctionType(ir.IntType(64), [])
             return builder.call(cgutils.get_or_insert_function(builder.module, stamp, "llvm.readcyclecounter"), [])

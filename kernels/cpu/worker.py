@@ -77,10 +77,9 @@ class Worker:
         if self._process is not None:
             return self._process
         import subprocess
-        from multiprocessing.spawn import get_executable  # which knows of programs that Python is a part of
 
         process = self._process = subprocess.Popen(
-            [os.fsdecode(get_executable()), "-c", START.format(module=__name__)],
+            [_interpreter(), "-c", START.format(module=__name__)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -114,6 +113,16 @@ class Worker:
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
                 os.close(pipe.fileno())
+
+
+def _interpreter() -> str:
+    """The Python that runs the worker. Raises FileNotFoundError where there is none: a frozen program is not one."""
+    from multiprocessing.spawn import get_executable  # which knows of programs that Python is a part of
+
+    executable = get_executable()
+    if not executable or (getattr(sys, "frozen", False) and os.fsdecode(executable) == sys.executable):
+        raise FileNotFoundError("no Python to start: this program includes it")
+    return os.fsdecode(executable)
 
 
 # ---- in the other process -------------------------------------------------------------------------------------------
