@@ -52,6 +52,21 @@ def fail_at(call: int, real: Any, code: int = errno.ENOSPC) -> Any:
     return function
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_macos_is_asked_for_more_than_fsync(tmp_path: Path, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def call(descriptor: int, command: int) -> None:
+        asked.append(command)
+        if not known:
+            raise OSError(errno.ENOTSUP, "not on this file system")
+
+    monkeypatch.setattr(files.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(files.fcntl, "fcntl", call)
+    write_file(tmp_path / "file", b"new")
+    assert asked == [51] and (tmp_path / "file").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(
     ("function", "call"), [("open", 0), ("write", 0), ("write", 1), ("chmod", 0), ("fsync", 0), ("replace", 0)]
 )

@@ -7,6 +7,7 @@ leaves either the old file or the new one, never half of one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -133,6 +134,9 @@ def _write(descriptor: int, temporary: Path, content: bytes, mode: int | None) -
     while rest:
         rest = rest[os.write(descriptor, rest) :]
     os.fsync(descriptor)
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the bytes in the disk's own memory
+        with contextlib.suppress(OSError):  # a file system without it
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
 
 
 def _replace(temporary: Path, target: Path) -> None:
