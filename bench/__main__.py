@@ -36,7 +36,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("report", help="measure, and write JSON, Markdown and a plot")
-    measuring.add_argument("--only", type=sections, help="workloads by letter, limits, memory, startup, scaling")
+    only = "workloads by letter, limits, memory, startup, scaling; the rest of the report that is there stays"
+    measuring.add_argument("--only", type=sections, help=only)
+    measuring.add_argument("--resume", action="store_true", help="leave out what the report has from the same sources")
     measuring.add_argument("--quick", action="store_true", help="few rounds: to see that everything works")
     measuring.add_argument("--output", type=Path, help="the folder to write to (bench/results)")
     rendering = commands.add_parser("render", help="write Markdown and plot again from a JSON file")
@@ -67,7 +69,11 @@ def main(arguments: Sequence[str]) -> int:
         print(refusal(tied, arguments), file=sys.stderr)
         return 2
     made = processors()
-    print(made.report(chosen.only or made.SECTIONS, chosen.quick, chosen.output or made.RESULTS))
+    try:
+        print(made.report(chosen.only or made.SECTIONS, chosen.quick, chosen.output or made.RESULTS, chosen.resume))
+    except made.Different as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

@@ -12,16 +12,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Steps(NamedTuple):
     """Work that is ready: ``run(n)`` does n units, each of ``per_unit`` steps.
 
     ``has_setup`` says that a call also costs something that is no step; it is measured by two calls of different n.
+    ``values(n)``, before anything is run, gives what tells whether all do the same work: the losses of n steps, or the
+    outputs of n predictions.
     """
 
     run: Callable[[int], None]
     per_unit: int = 1
     has_setup: bool = False
+    values: Callable[[int], list[float]] = lambda count: []
 
     @classmethod
     def repeat(cls, step: Callable[[], Any]) -> Steps:
@@ -31,7 +36,12 @@ class Steps(NamedTuple):
             for _ in range(count):
                 step()
 
-        return cls(run)
+        return cls(run, values=lambda count: [value for _ in range(count) for value in numbers(step())])
+
+
+def numbers(array: Any) -> list[float]:
+    """The elements of a loss or of outputs, whosever arrays they are."""
+    return [float(value) for value in np.asarray(array.tolist()).reshape(-1)]
 
 
 class Contender(NamedTuple):

@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,16 @@ ROOT = Path(__file__).parent.parent
 TIED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 #: Variables that set numbers of threads; every contender gets ``THREADS``.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+#: nnkit's switch to narrower vectors than the processor has.
+VECTORS = "NNKIT_VECTORS"
+#: The same of its peers, of those that have one; ONNX Runtime has none.
+HELD = {
+    "avx2": {
+        "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2", "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    }
+}  # fmt: skip
 FEATURES = ("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
@@ -52,10 +62,11 @@ def pin() -> None:
 
 
 def worker_environment() -> dict[str, str]:
-    """The environment of measuring processes."""
+    """The environment of measuring processes: as many threads for each, and vectors as wide as nnkit's."""
     threads = dict.fromkeys(THREAD_VARIABLES, str(THREADS))
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, **threads, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    held = HELD.get(os.environ.get(VECTORS, ""), {})
+    return {**os.environ, **threads, **held, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
 
 
 def _cpu_field(name: str) -> str:
@@ -68,25 +79,62 @@ def _cpu_field(name: str) -> str:
 
 
 def processor() -> dict[str, Any]:
-    """The processor's name, how many of its cores may be used, and its vector instructions."""
+    """The processor's name and family, how many of its cores may be used, and its vector instructions."""
     cpus = available_cpus()
     flags = set((_cpu_field("flags") or _cpu_field("Features")).split())
+    numbers = [_cpu_field(name) for name in ("cpu family", "model")]
+    is_amd = _cpu_field("vendor_id") == "AuthenticAMD" and all(map(str.isdecimal, numbers))
     return {
         "name": _cpu_field("model name") or platform.processor() or platform.machine(),
+        "family": zen(*map(int, numbers)) if is_amd else "",
         "cores": len({_siblings(cpu) for cpu in cpus}),
         "hardware_threads": len(cpus),
         "features": [name for name in FEATURES if name in flags],
     }
 
 
-def slug(name: str, cores: int) -> str:
+#: AMD's family -> (models up to which, generation), as Linux tells them apart (arch/x86/kernel/cpu/amd.c).
+ZEN = {
+    0x17: ((0x2F, 1), (0x4F, 2), (0x5F, 1), (0xAF, 2)),
+    0x19: ((0x0F, 3), (0x1F, 4), (0x5F, 3), (0xAF, 4)),
+    0x1A: ((0x4F, 5), (0x5F, 6), (0x7F, 5), (0xAF, 6)),
+}
+
+
+def zen(family: int, model: int) -> str:
+    """The generation of an AMD processor, "" where it is not known.
+
+    >>> zen(0x19, 0x11), zen(0x19, 0x01), zen(0x1A, 0x02), zen(0x15, 0x02)
+    ('Zen 4', 'Zen 3', 'Zen 5', '')
+    """
+    return next((f"Zen {generation}" for last, generation in ZEN.get(family, ()) if model <= last), "")
+
+
+def vectors(features: Sequence[str]) -> str:
+    """The widest vectors that nnkit's kernels use of a processor's, unless it is held to narrower ones.
+
+    >>> vectors(["avx", "avx2", "fma"])
+    'avx2'
+    """
+    held = os.environ.get(VECTORS)
+    widest = {"avx512f": "avx512", "avx2": "avx2", "avx": "avx", "asimd": "neon"}
+    return held or next((name for feature, name in widest.items() if feature in features), "scalar")
+
+
+def slug(processor: Mapping[str, Any], vectors: str) -> str:
     """A file name for a machine.
 
-    >>> slug("AMD EPYC 9B14 96-Core Processor", 2)
-    'amd-epyc-9b14-96-core-processor-2-cores'
+    >>> slug({"name": "AMD EPYC 9B14 96-Core Processor", "family": "Zen 4"}, "avx512")
+    'amd-epyc-zen4-avx512'
+    >>> slug({"name": "Intel(R) Xeon(R) CPU @ 2.80GHz", "family": ""}, "avx2")
+    'intel-xeon-cpu-2-80ghz-avx2'
     """
+    name = processor["name"]
+    if processor["family"]:
+        line = re.match(r"AMD (EPYC|Ryzen Threadripper|Ryzen)\b", name)
+        name = f"{line[0] if line else 'AMD'} {processor['family'].replace(' ', '')}"
     words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", name.lower())).strip("-")
-    return f"{words}-{cores}-core{'s' if cores > 1 else ''}"
+    return f"{words}-{vectors}"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -180,8 +228,10 @@ def _processor_seconds() -> tuple[float, float]:
 
 def describe(packages: Iterable[str]) -> dict[str, Any]:
     """Everything above but the BLAS, as plain data."""
+    found = processor()
     return {
-        "processor": processor(),
+        "processor": found,
+        "vectors": vectors(found["features"]),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions(packages),

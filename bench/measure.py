@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from bench.contenders import CONTENDERS, OWN
 from bench.machine import Others
@@ -13,6 +16,8 @@ from bench.workloads import Target, Workload
 
 Name, Result = TypeVar("Name"), TypeVar("Result")
 ROUND = 0.05  # seconds of each contender in each round, at least
+STEPS = 5  # whose losses are compared before anybody is timed
+APART = 1e-3  # how far they may lie apart, relative for large ones
 
 
 def interleaved(
@@ -62,6 +67,28 @@ def compare(results: Mapping[str, Sequence[float]], target: Target) -> dict[str,
     return {"peer": fastest, "faster": faster, "missing": target.factor / faster["median"]}
 
 
+def judged(results: Mapping[str, Sequence[float]], targets: Sequence[Target]) -> dict[str, Any]:
+    """``compare`` for the target that is furthest; with several, "goals" has each."""
+    goals = [{"target": str(target), **compare(results, target)} for target in targets]
+    furthest = max(goals, key=lambda goal: math.inf if goal["missing"] is None else goal["missing"])
+    named = {"target": " and ".join(goal["target"] for goal in goals)}
+    return furthest | named | ({"goals": goals} if len(goals) > 1 else {})
+
+
+def apart(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """How far each contender's losses or outputs lie from nnkit's at the most; of those who tell theirs."""
+    own = np.array(values.get(OWN, ()))
+    there = {name: np.array(others) for name, others in values.items() if name != OWN and own.size and len(others)}
+    return {name: float(np.max(abs(others - own) / np.maximum(abs(own), 1.0))) for name, others in there.items()}
+
+
+class Ready(NamedTuple):
+    """A contender that waits for its turns, and the losses of its first steps or what it predicts."""
+
+    turn: Callable[[], float]
+    values: list[float]
+
+
 class Field:
     """The contenders' workers, started when first needed and kept from workload to workload."""
 
@@ -85,8 +112,8 @@ class Field:
         for name in list(self._workers):
             self.drop(name)
 
-    def prepare(self, contender: str, workload: Workload) -> Callable[[], float] | str:
-        """A function that takes one turn, or the reason why this contender has none."""
+    def prepare(self, contender: str, workload: Workload) -> Ready | str:
+        """What takes one turn, or the reason why this contender has none."""
         missing = CONTENDERS[contender].missing()
         if missing is not None:
             return missing
@@ -94,37 +121,35 @@ class Field:
         try:
             if not worker.ask("bench.session:build", contender, workload.as_json()):
                 return "has no such thing"
+            values = worker.ask("bench.session:values", STEPS)
             units = worker.ask("bench.session:units_for", ROUND)
         except WorkerError as error:
             self.drop(contender)
             return f"failed: {error}"
-        return lambda: worker.ask("bench.session:seconds_per_step", units)
+        return Ready(lambda: worker.ask("bench.session:seconds_per_step", units), values)
 
 
 def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]) -> dict[str, Any]:
     """Measure one workload with every contender that has it."""
-    turns: dict[str, Callable[[], float]] = {}
-    absent: dict[str, str] = {}
-    for name in contenders:
-        turn = field.prepare(name, workload)
-        if isinstance(turn, str):
-            absent[name] = turn
-        else:
-            turns[name] = turn
+    made = {name: field.prepare(name, workload) for name in contenders}
+    absent = {name: why for name, why in made.items() if isinstance(why, str)}
+    ready = {name: found for name, found in made.items() if isinstance(found, Ready)}
+    far = {} if workload.net.dropout else apart({name: found.values for name, found in ready.items()})
+    absent |= {name: f"failed: it does other work, {by:.1e} apart" for name, by in far.items() if not by <= APART}
     others = Others()
-    results, failures = interleaved(turns, rounds)
+    results, failures = interleaved({name: ready[name].turn for name in ready if name not in absent}, rounds)
     for name in failures:
         field.drop(name)
     return {
         "title": workload.title,
-        "target": str(workload.target),
         "seconds": {name: summary(values) for name, values in results.items()},
         "rounds": rounds,
         "others": others.share(),
+        "apart": far,
         "absent": absent | failures,
         "quoted": dict(workload.quoted),
         "parameters": workload.parameters,
         "flops": workload.flops,
         "parameter_bytes": workload.parameter_bytes,
-        **compare(results, workload.target),
+        **judged(results, workload.targets),
     }

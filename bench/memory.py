@@ -14,7 +14,7 @@ from bench.workloads import WORKLOADS, Workload
 
 STATUS = Path("/proc/self/status")
 #: Workload -> steps that are run.
-MODELS = {"c": 20, "e": 4}
+MODELS = {"c": 20, "e": 4, "m": 4}
 #: Row of the report -> (contender, kind of the step).
 ROWS = {"nnkit recorded": ("nnkit", "compiled"), "nnkit eager": ("nnkit", "eager"), "PyTorch": ("PyTorch", "eager")}
 
@@ -41,7 +41,7 @@ def growth(contender: str, workload: dict[str, Any], steps: int) -> dict[str, in
     given = Workload.from_json(workload)
     _forget_peak()
     imported = _status("VmRSS")
-    small = build(dataclasses.replace(given, sizes=(8, 8, 8), batch=8))
+    small = build(dataclasses.replace(given, net=given.net.shrunk(8), batch=8))
     assert small is not None
     small.run(3)
     del small

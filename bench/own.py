@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nnkit
+from bench import words
 from bench.contenders import Steps
 from bench.workloads import Workload
 from nnkit import nn
@@ -16,17 +18,10 @@ from nnkit import nn
 SEED_PROGRAM = Path(__file__).parent.parent / "examples" / "seed_004_keras_binary.py"
 
 
-def network(workload: Workload, device: str = "cpu") -> nn.Sequential:
-    """The workload's model: linear layers, and between them the activation and dropout."""
-    layers: list[nn.Module] = []
-    last = len(workload.sizes) - 2
-    for index, (inputs, outputs) in enumerate(zip(workload.sizes, workload.sizes[1:], strict=False)):
-        layers.append(nn.Linear(inputs, outputs, device=device))
-        if index < last:
-            layers.append({"relu": nn.ReLU, "gelu": nn.GELU}[workload.activation]())
-            if workload.dropout:
-                layers.append(nn.Dropout(workload.dropout))
-    return nn.Sequential(*layers)
+def network(workload: Workload, device: str = "cpu") -> nn.Module:
+    """The workload's model."""
+    model: nn.Module = words.network(nn, nnkit.tensor, workload.net)
+    return model.to(device=device)
 
 
 def optimizer(workload: Workload, model: nn.Module) -> nnkit.optim.Optimizer:
@@ -39,10 +34,11 @@ def optimizer(workload: Workload, model: nn.Module) -> nnkit.optim.Optimizer:
 def build(workload: Workload, device: str = "cpu") -> Steps:
     """The workload, ready to run on a device."""
     if workload.kind == "program":
-        return Steps.repeat(program())
+        return Steps(Steps.repeat(program()).run)
     model = network(workload, device)
     if workload.kind == "fit":
-        return _fit(workload, model)
+        single = dataclasses.replace(workload, kind="compiled")
+        return _fit(workload, model)._replace(values=lambda count: build(single, device).values(count))
     if workload.kind == "predict":
         row = workload.data(workload.batch)[0]
         return Steps.repeat(lambda: model.predict(row))

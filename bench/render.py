@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.contenders import OWN, PEERS
+from bench.machine import HELD, VECTORS
 
 Results = Mapping[str, Any]
 
@@ -61,8 +62,7 @@ def copy_rate(row: Results, limits: Results) -> float:
 
 def render(results: Results, reasons: Mapping[str, str]) -> str:
     """The report. ``reasons`` says, by the key of a workload, why its target was missed."""
-    title = results["machine"]["processor"]["name"]
-    lines = [f"# nnkit beside its peers: {title}, {results['machine']['threads']} threads", ""]
+    lines = [f"# nnkit beside its peers: {page_title(results['machine'])}", ""]
     lines += _warnings(results)
     lines += _workloads(results, reasons)
     lines += _limits(results)
@@ -73,11 +73,22 @@ def render(results: Results, reasons: Mapping[str, str]) -> str:
     return "\n".join([*lines, *_machine(results)])
 
 
+def page_title(machine: Results) -> str:
+    """The processor, the width of its vectors, and the threads."""
+    name, family = machine["processor"]["name"], machine["processor"].get("family")
+    width = machine.get("vectors")
+    known = [f"{name} ({family})" if family else name, *([width.upper().replace("AVX5", "AVX-5")] if width else [])]
+    return f"{', '.join(known)}, {machine['threads']} threads"
+
+
 def _warnings(results: Results) -> list[str]:
     machine = results["machine"]
     lines = []
     if results["partial"]:
         lines.append("> **Not the whole report**: something was left out, or rounds were few (`--only`, `--quick`).")
+    commits = {told["commit"] for told in results.get("measured", {}).values()}
+    if len(commits) > 1:
+        lines.append("> **Of several commits**: parts were measured one by one; the last table says which is of which.")
     for name, value in machine["environment"].items():
         lines.append(f"> **{name}={value} was set**: OpenBLAS was not free to choose. These numbers do not count.")
     busy = max([row["others"] for row in results["workloads"].values()], default=0.0)
@@ -103,7 +114,7 @@ def _workloads(results: Results, reasons: Mapping[str, str]) -> list[str]:
     for key, row in measured.items():
         times = [_cell(row, name) for name in (OWN, *peers)]
         rows.append([f"{key}. {row['title']}", *times, *_ratio(row), row["target"], verdict(row)])
-    lines = ["## Time", "", _how(measured), ""]
+    lines = ["## Time", "", _how(measured), *_agreement(measured), ""]
     header = ["workload", OWN, *peers, "fastest peer", "nnkit is faster by", "target: at most", "result"]
     lines += table(header, rows)
     for key, row in measured.items():
@@ -125,6 +136,19 @@ def _how(measured: Mapping[str, Results]) -> str:
         "batches, and so does scikit-learn; the others' steps see one batch again and again, and in the `fit` rows JAX "
         "does not wait for a step before it starts the next."
     )
+
+
+def _agreement(measured: Mapping[str, Results]) -> list[str]:
+    """What was seen of everybody's losses, before the clock ran."""
+    apart = [by for row in measured.values() for name, by in row.get("apart", {}).items() if name in row["seconds"]]
+    if not apart:
+        return []
+    return [
+        "",
+        "Everybody but scikit-learn starts from the same weights. The losses of the first 5 steps, or the outputs, are "
+        f"compared with nnkit's before the clock runs (but with dropout, which draws): they lie {max(apart):.0e} apart "
+        "at the most.",
+    ]
 
 
 def _cell(row: Results, name: str) -> str:
@@ -151,6 +175,7 @@ def _notes(key: str, row: Results, limits: Results | None, reasons: Mapping[str,
     if row["others"] > 0.05:
         notes.append(f"**other processes used {row['others']:.0%} of the processors** meanwhile: not to be trusted")
     notes += [f"{name} {why}" for name, why in row["absent"].items() if why.startswith("failed")]
+    notes += [_goal(goal) for goal in row.get("goals", ())]
     missing = row["missing"]
     if missing is not None and missing > 1.0:
         own = row["seconds"][OWN]["median"]
@@ -164,6 +189,13 @@ def _notes(key: str, row: Results, limits: Results | None, reasons: Mapping[str,
         if key in reasons:
             notes.append(reasons[key])
     return notes
+
+
+def _goal(goal: Results) -> str:
+    """One of a row's several targets."""
+    if "faster" not in goal:
+        return f"{goal['target']}: {verdict(goal)}"
+    return f"{goal['target']}: faster by {goal['faster']['median']:.2f}×, {verdict(goal)}"
 
 
 # ---- limits, memory, start ------------------------------------------------------------------------------------------
@@ -209,13 +241,22 @@ def _memory(memory: Results | None) -> list[str]:
     lines = ["## Memory", ""]
     lines += [
         "Peak resident memory of a process while it trains, over what it held after importing the library; in brackets "
-        "over what it held after a step of a very small model, which leaves out what the library loads at first use.",
+        "over what it held after a step of a very small model, which leaves out what the library loads at first use. "
+        "The aim: recorded steps take no more than PyTorch's.",
         "",
     ]
     rows = []
     for key, measured in memory.items():
-        rows.append([f"model of {key}", *map(_growth, measured.values())])
-    return [*lines, *table(["", *next(iter(memory.values()))], rows)]
+        rows.append([f"model of {key}", *map(_growth, measured.values()), _saved(measured)])
+    return [*lines, *table(["", *next(iter(memory.values())), "nnkit recorded / PyTorch"], rows)]
+
+
+def _saved(measured: Results) -> str:
+    own, theirs = measured["nnkit recorded"], measured["PyTorch"]
+    if isinstance(own, str) or isinstance(theirs, str):
+        return "–"
+    share = own["over_import"] / theirs["over_import"]
+    return f"{share:.2f}, {'**reached**' if share <= 1.0 else 'missed'}"
 
 
 def _growth(grown: Any) -> str:
@@ -258,7 +299,34 @@ def _machine(results: Results) -> list[str]:
         ["versions", ", ".join(f"{name} {version}" for name, version in machine["versions"].items())],
         ["BLAS", kernels],
         ["threads of each library", str(machine["threads"])],
-        ["commit", machine["commit"]],
-        ["measured", f"{machine['time']}; load {results['load_before']} before, {results['load_after']} after"],
+        *([["held to narrower vectors", held]] if (held := _held(machine)) else []),
+        *_measured(results),
     ]
     return ["## Machine", "", *table(["", ""], rows), "Made by `python -m bench report`.", ""]
+
+
+def _held(machine: Results) -> str:
+    """How the libraries were held to the vectors that nnkit was held to; "" where they were not."""
+    width = machine.get("vectors", "")
+    if width not in HELD or "avx512f" not in machine["processor"]["features"]:
+        return ""
+    settings = ", ".join(f"{name}={value}" for name, value in {VECTORS: width, **HELD[width]}.items())
+    return f"{settings}; ONNX Runtime has no such switch"
+
+
+def _measured(results: Results) -> list[list[str]]:
+    """When which sections were measured, of which commit, and how busy the machine was."""
+    if "measured" not in results:
+        machine = results["machine"]
+        when = f"{machine['time']}; load {results['load_before']} before, {results['load_after']} after"
+        return [["commit", machine["commit"]], ["measured", when]]
+    rows = []
+    by_commit: dict[str, dict[str, Results]] = {}
+    for name, told in results["measured"].items():
+        by_commit.setdefault(told["commit"], {})[name] = told
+    for commit, parts in by_commit.items():
+        times = sorted(told["time"] for told in parts.values())
+        loads = [told["load"][0][0] for told in parts.values() if told["load"][0]]
+        busy = f"; load before each of {min(loads)} to {max(loads)}" if loads else ""
+        rows.append([f"commit {commit}", f"{', '.join(parts)}: from {times[0]} to {times[-1]}{busy}"])
+    return rows

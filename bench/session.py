@@ -28,6 +28,11 @@ def build(contender: str, workload: dict[str, Any]) -> bool:
     return True
 
 
+def values(count: int) -> list[float]:
+    """What tells whether all do the same work; to be asked first."""
+    return _ready["steps"].values(count)
+
+
 def clock(steps: Steps, units: int) -> float:
     """Seconds for so many units."""
     start = time.perf_counter()

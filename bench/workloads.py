@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.nets import Net
+
 
 @dataclass(frozen=True)
 class Target:
@@ -42,13 +44,11 @@ class Workload:
     key: str
     title: str
     kind: str
-    sizes: tuple[int, ...]
+    net: Net
     batch: int
-    target: Target
+    targets: tuple[Target, ...]
     loss: str = "cross_entropy"
     optimizer: str = "adam"
-    activation: str = "relu"
-    dropout: float = 0.0
     rows: int = 0
     quoted: Mapping[str, float] = field(default_factory=dict)  # seconds measured elsewhere, shown but not compared
 
@@ -60,12 +60,12 @@ class Workload:
     @property
     def parameters(self) -> int:
         """The number of weights and biases."""
-        return sum(i * o + o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
+        return self.net.parameters
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one step's matrix products; the first layer needs no gradient of its input."""
-        products = [2 * self.batch * i * o for i, o in zip(self.sizes, self.sizes[1:], strict=False)]
+        """Floating-point operations of one step's products; the first layer needs no gradient of its input."""
+        products = [2 * self.batch * count for count in self.net.multiplications]
         return 3 * sum(products) - products[0] if self.trains else sum(products)
 
     @property
@@ -78,10 +78,10 @@ class Workload:
         return self.parameters * ({"adam": 28, "sgd": 20}[self.optimizer] if self.trains else 4)
 
     def data(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """x (rows, features) float32 and y: labels (rows,) int64, or (rows, 1) float32 of 0 and 1."""
+        """x (rows, …) float32 and y: labels (rows,) int64, or (rows, 1) float32 of 0 and 1."""
         random = np.random.default_rng(0)
-        half, classes = (rows + 1) // 2, max(self.sizes[-1], 2)
-        x = np.repeat(random.standard_normal((half, self.sizes[0]), np.float32), 2, axis=0)[:rows]
+        half, classes = (rows + 1) // 2, max(self.net.classes, 2)
+        x = np.repeat(random.standard_normal((half, *self.net.inputs), np.float32), 2, axis=0)[:rows]
         label = random.integers(0, classes, half)
         y = np.stack([label, (label + 1) % classes], axis=1).reshape(-1)[:rows]
         return x, y[:, None].astype(np.float32) if self.loss == "bce_with_logits" else y
@@ -93,34 +93,49 @@ class Workload:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Workload:
         """The workload that ``as_json`` wrote."""
-        return cls(**{**values, "sizes": tuple(values["sizes"]), "target": Target(**values["target"])})
+        targets = tuple(Target(**target) for target in values["targets"])
+        return cls(**{**values, "net": Net.from_json(values["net"]), "targets": targets})
 
 
 def _table() -> dict[str, Workload]:
-    tiny: dict[str, Any] = {
-        "sizes": (20, 32, 16, 1), "batch": 32, "loss": "bce_with_logits", "optimizer": "sgd", "rows": 8192,
-    }  # fmt: skip
-    mnist: dict[str, Any] = {"sizes": (784, 128, 10), "batch": 128, "rows": 8192}
-    deep: dict[str, Any] = {"sizes": (784, 64, 64, 10), "batch": 32, "rows": 8192}
-    wide: dict[str, Any] = {"sizes": (1024, 2048, 2048, 1000), "batch": 256}
+    mnist, narrow, wide = Net((784, 128, 10)), Net((20, 32, 16, 1)), (1024, 2048, 2048, 1000)
+    plain = Net((1, 16, 32, 10), "plain", (28, 28))
+    residual = Net((3, 16, 32, 64, 10), "residual", (32, 32))
+    separable = Net((3, 32, 64, 128, 10), "separable", (32, 32))
+    tiny: dict[str, Any] = {"net": narrow, "batch": 32, "loss": "bce_with_logits", "optimizer": "sgd", "rows": 8192}
+    digits: dict[str, Any] = {"net": mnist, "batch": 128, "rows": 8192}
+    deep: dict[str, Any] = {"net": Net((784, 64, 64, 10)), "batch": 32, "rows": 8192}
     one: dict[str, Any] = {"kind": "predict", "batch": 1}
     seed = {"Keras on TensorFlow": 113.0, "Keras on JAX": 6.3}
     rows = [
-        Workload("a", "20-32-16-1, batch 32, BCE, SGD nesterov, per step in `fit`", "fit", target=Target(12), **tiny),
-        Workload("b", "the same, one `nnkit.compile`d step per call", "compiled", target=Target(6), **tiny),
-        Workload("c", "784-128-10, batch 128, Adam, per step in `fit`", "fit", target=Target(2), **mnist),
-        Workload("d", "784-64-64-10, batch 32, Adam, per step in `fit`", "fit", target=Target(4), **deep),
-        Workload("e", "1024-2048-2048-1000, batch 256, Adam", "compiled", target=Target(1.25), **wide),
-        Workload("f", "the same with GELU and dropout 0.1", "compiled", activation="gelu", dropout=0.1,
-                 target=Target(1.25), **wide),
-        Workload("g", "one row through 784-128-10, `model.predict`", target=Target(1.5), sizes=(784, 128, 10), **one),
-        Workload("h", "one row through 20-32-16-1, `model.predict`", target=Target(2), sizes=(20, 32, 16, 1),
+        Workload("a", "20-32-16-1, batch 32, BCE, SGD nesterov, per step in `fit`", "fit", targets=_fastest(12),
+                 **tiny),
+        Workload("b", "the same, one `nnkit.compile`d step per call", "compiled", targets=_fastest(6), **tiny),
+        Workload("c", "784-128-10, batch 128, Adam, per step in `fit`", "fit", targets=_fastest(2), **digits),
+        Workload("d", "784-64-64-10, batch 32, Adam, per step in `fit`", "fit", targets=_fastest(4), **deep),
+        Workload("e", "1024-2048-2048-1000, batch 256, Adam", "compiled", Net(wide), 256, _fastest(1.25)),
+        Workload("f", "the same with GELU and dropout 0.1", "compiled", Net(wide, activation="gelu", dropout=0.1), 256,
+                 _fastest(1.25)),
+        Workload("g", "one row through 784-128-10, `model.predict`", targets=_fastest(1.5), net=mnist, **one),
+        Workload("h", "one row through 20-32-16-1, `model.predict`", targets=_fastest(2), net=narrow,
                  loss="bce_with_logits", **one),
         Workload("i", "examples/seed_004_keras_binary.py (1000×20, 1000 epochs of batch 32)", "program",
-                 target=Target(seconds=0.3), quoted=seed, **tiny),
-        Workload("j", "784-128-10, batch 128, Adam, eager step", "eager", target=Target(1, "PyTorch"), **mnist),
+                 targets=(Target(seconds=0.3),), quoted=seed, **tiny),
+        Workload("j", "784-128-10, batch 128, Adam, eager step", "eager", targets=(Target(1, "PyTorch"),), **digits),
+        Workload("k", "conv 1-16, pool, conv 16-32, pool, linear 1568-10; 28×28, batch 64, Adam", "compiled", plain, 64,
+                 _fastest(3)),
+        Workload("l", "one image through the same, `model.predict`", net=plain,
+                 targets=(Target(3, "PyTorch"), Target(1.5, "ONNX Runtime")), **one),
+        Workload("m", "residual net, 3 stages of 2 blocks, 16-32-64, BatchNorm; 32×32, batch 32, Adam", "compiled",
+                 residual, 32, _fastest(1.5)),
+        Workload("n", "depthwise-separable net, 32-64-128; 32×32, batch 32, Adam", "compiled", separable, 32,
+                 _fastest(2)),
     ]  # fmt: skip
     return {row.key: row for row in rows}
+
+
+def _fastest(factor: float) -> tuple[Target, ...]:
+    return (Target(factor),)
 
 
 WORKLOADS = _table()

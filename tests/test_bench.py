@@ -15,14 +15,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import nnkit
 from bench import __main__ as command
 from bench import machine, own, session
-from bench.contenders import CONTENDERS, PEERS, Contender, Steps
-from bench.measure import Field, compare, interleaved, run
-from bench.plot import draw
+from bench.contenders import CONTENDERS, Contender, Steps
+from bench.measure import APART, Field, Ready, apart, compare, interleaved, judged, run
+from bench.nets import FAMILIES, Net
 from bench.primitives import PRIMITIVES, recorded
-from bench.render import render
-from bench.report import write
 from bench.worker import Worker, WorkerError
 from bench.workloads import WORKLOADS, Target, Workload
 from nnkit import backends
@@ -34,8 +33,7 @@ PREDICTING = [key for key, workload in WORKLOADS.items() if workload.kind == "pr
 def small(key: str) -> Workload:
     """The workload with a few units per layer and a few rows."""
     given = WORKLOADS[key]
-    sizes = tuple(min(size, 6) for size in given.sizes)
-    return dataclasses.replace(given, sizes=sizes, batch=min(given.batch, 4), rows=min(given.rows, 12))
+    return dataclasses.replace(given, net=given.net.shrunk(6), batch=min(given.batch, 4), rows=min(given.rows, 12))
 
 
 # ---- workloads ----------------------------------------------------------------------------------------------------
@@ -59,7 +57,7 @@ def test_a_step_changes_every_weight(key: str, device: str, monkeypatch: pytest.
 def test_inference_runs(key: str, device: str) -> None:
     workload = small(key)
     own.build(workload, device).run(2)
-    assert own.network(workload, device).predict(workload.data(1)[0]).shape == (1, workload.sizes[-1])
+    assert own.network(workload, device).predict(workload.data(1)[0]).shape == (1, workload.net.classes)
 
 
 def test_the_seed_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,16 +65,23 @@ def test_the_seed_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("peer", PEERS)
+#: Peer -> the workloads that it has. (torch.compile compiles for seconds.)
+HAVE = {"PyTorch": "abcdefghjklmn", "JAX": "abcdefghklmn", "scikit-learn": "abcdegh", "ONNX Runtime": "ghl"}
+
+
+@pytest.mark.parametrize("peer", HAVE)
 @pytest.mark.parametrize("key", WORKLOADS)
-def test_a_peer_builds_what_it_has(peer: str, key: str) -> None:
+def test_a_peer_builds_what_it_has_and_does_the_same_work(peer: str, key: str) -> None:
     contender = CONTENDERS[peer]
-    if contender.missing() or peer == "torch.compile":  # which compiles for seconds
-        assert contender.needs
-        return
+    if missing := contender.missing():
+        pytest.skip(missing)
     steps = contender.load()(small(key))
-    assert steps is None or steps.run(2) is None
-    assert steps is not None or key in "fijgh"
+    assert (steps is not None) == (key in HAVE[peer])
+    if steps is not None:
+        own_values, found = own.build(small(key)).values(3), steps.values(3)
+        steps.run(2)
+        if peer != "scikit-learn" and not small(key).net.dropout:
+            assert apart({"nnkit": own_values, peer: found})[peer] < APART / 10
 
 
 def test_rows_come_twice_with_two_labels() -> None:
@@ -86,12 +91,39 @@ def test_rows_come_twice_with_two_labels() -> None:
 
 
 def test_operations_and_bytes_by_hand() -> None:
-    workload = Workload("x", "", "compiled", (3, 4, 2), batch=5, target=Target(1))
+    workload = Workload("x", "", "compiled", Net((3, 4, 2)), batch=5, targets=(Target(1),))
     forward, first = 2 * 5 * (3 * 4 + 4 * 2), 2 * 5 * 3 * 4
     assert workload.flops == 3 * forward - first
     assert dataclasses.replace(workload, kind="predict").flops == forward
     assert workload.parameters == 3 * 4 + 4 + 4 * 2 + 2
     assert workload.parameter_bytes == 28 * workload.parameters
+
+
+#: Network -> its parameters and multiplications for one image, by hand.
+COUNTED: dict[str, tuple[Net, int, list[int]]] = {
+    "plain": (Net((1, 2, 3), "plain", (4, 4)), (2 * 9 + 2) + (8 * 3 + 3), [16 * 2 * 9, 8 * 3]),
+    "residual": (
+        Net((3, 2, 4, 5), "residual", (4, 4)),
+        (2 * 3 * 9 + 4) + 2 * 2 * (2 * 2 * 9 + 4) + (2 * 4 * 9 + 8) + 3 * (4 * 4 * 9 + 8) + (2 * 4 + 8) + (4 * 5 + 5),
+        [16 * 2 * 3 * 9, *[16 * 2 * 2 * 9] * 4, 4 * 2 * 4 * 9, 4 * 4 * 4 * 9, 4 * 2 * 4, *[4 * 4 * 4 * 9] * 2, 20],
+    ),
+    "separable": (
+        Net((3, 2, 4, 6, 5), "separable", (4, 4)),
+        (3 * 2 * 9 + 2) + (2 * 9 + 2) + (2 * 4 + 4) + (4 * 9 + 4) + (4 * 6 + 6) + (6 * 5 + 5),
+        [16 * 2 * 3 * 9, 16 * 2 * 9, 16 * 2 * 4, 4 * 4 * 9, 4 * 4 * 6, 30],
+    ),
+}
+
+
+@pytest.mark.parametrize("family", COUNTED)
+def test_networks_for_images_by_hand(family: str) -> None:
+    net, parameters, multiplications = COUNTED[family]
+    assert (net.parameters, net.multiplications) == (parameters, multiplications)
+    workload = Workload("x", "", "eager", net, batch=2, targets=())
+    model = own.network(workload)
+    assert [p.shape for p in model.parameters()] == [array.shape for array in net.initial()]
+    assert model(nnkit.tensor(workload.data(2)[0])).shape == (2, net.classes)
+    assert {net.family, "dense"} <= FAMILIES.keys()
 
 
 @pytest.mark.parametrize("key", WORKLOADS)
@@ -144,6 +176,35 @@ def test_ratios_are_of_the_same_round(target: Target, expected: dict[str, Any]) 
     assert found | expected == found
 
 
+def test_of_several_targets_the_furthest_counts() -> None:
+    results = {"nnkit": [1.0], "P": [6.0], "Q": [1.5]}
+    found = judged(results, (Target(3, "P"), Target(2, "Q")))
+    assert (found["target"], found["peer"], found["missing"]) == ("1/3 of P and 1/2 of Q", "Q", 2 / 1.5)
+    assert [goal["missing"] for goal in found["goals"]] == [0.5, 2 / 1.5]
+    assert judged(results, (Target(3, "P"), Target(2, "R")))["missing"] is None
+    assert "goals" not in judged(results, (Target(3, "P"),))
+
+
+class Told(Field):
+    """Contenders whose first losses are given; each turn takes a second."""
+
+    def __init__(self, values: dict[str, list[float]]) -> None:
+        super().__init__()
+        self._values = values
+
+    def prepare(self, contender: str, workload: Workload) -> Ready | str:
+        return Ready(lambda: 1.0, self._values[contender])
+
+
+def test_who_does_other_work_is_not_timed() -> None:
+    losses = {"nnkit": [2.3, 2.2], "near": [2.3, 2.2001], "far": [2.3, 1.9], "mad": [2.3, float("nan")], "silent": []}
+    row = run(Told(losses), small("k"), 2, list(losses))
+    assert row["seconds"].keys() == {"nnkit", "near", "silent"} and row["apart"].keys() == {"near", "far", "mad"}
+    assert row["absent"].keys() == {"far", "mad"} and "other work" in row["absent"]["far"]
+    drawn = run(Told(losses), small("f"), 2, list(losses))
+    assert drawn["absent"] == {} and len(drawn["seconds"]) == 5
+
+
 def test_a_fit_is_timed_without_what_it_costs_besides_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
@@ -194,102 +255,6 @@ def test_a_wrong_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.parse(["report", "--only", "a,z"])
     assert "unknown: z" in capsys.readouterr().err
-
-
-# ---- the page -----------------------------------------------------------------------------------------------------
-
-
-def stored() -> dict[str, Any]:
-    """A small report as it lies in its JSON file: one target reached, one missed."""
-
-    def seconds(value: float) -> dict[str, float]:
-        return {"median": value, "low": 0.9 * value, "high": 1.1 * value}
-
-    base = {"rounds": 3, "others": 0.01, "absent": {"JAX": "not installed: jax"}, "quoted": {}, "parameters": 1000}
-    reached = base | {
-        "title": "tiny", "target": "1/12 of the fastest peer",
-        "seconds": {"nnkit": seconds(4e-6), "PyTorch": seconds(2e-4)},
-        "flops": 200_000, "parameter_bytes": 20_000, "peer": "PyTorch", "faster": seconds(50.0), "missing": 0.24,
-    }  # fmt: skip
-    missed = base | {
-        "title": "wide", "target": "1/2 of the fastest peer",
-        "seconds": {"nnkit": seconds(0.08), "PyTorch": seconds(0.1)},
-        "flops": 4_000_000_000, "parameter_bytes": 0, "peer": "PyTorch", "faster": seconds(1.25), "missing": 1.6,
-    }  # fmt: skip
-    processor = {"name": "Test CPU", "cores": 2, "hardware_threads": 2, "features": ["avx2"]}
-    blas = [{"of": "scipy", "library": "openblas", "version": "0.3", "kernels": "Zen", "threads": 2}]
-    about = {
-        "processor": processor, "system": "Linux", "python": "3.11", "versions": {"nnkit": "0"}, "threads": 2,
-        "commit": "abc", "environment": {}, "time": "now", "blas": blas,
-    }  # fmt: skip
-    line = {"recorded": [1e-6, 1e-4], "eager": [2e-6, 1e-4]}
-    panels = dict.fromkeys(("linear + bias + relu", "its gradients", "Adam"), line)
-    return {
-        "name": "test-cpu", "partial": False, "machine": about, "load_before": [0.1], "load_after": [0.2],
-        "failures": {},
-        "workloads": {"a": reached, "e": missed},
-        "limits": {"gemm_flops": 1e11, "copies": [[65536, 1e11], [2**29, 1e10]],
-                   "adam": [{"parameters": 10, "bytes_per_second": 5e9, "copy": 1e10}]},
-        "memory": {"c": {"nnkit recorded": {"over_import": 2**20, "over_first_use": 2**19}, "PyTorch": "absent"}},
-        "startup": {"import": 0.1, "warm": 0.6, "cold": 9.0, "target": 0.5, "program": 1.5},
-        "scaling": {"sizes": [16, 1024], "backends": {"numpy": panels, "numba": panels}},
-    }  # fmt: skip
-
-
-def test_the_page_says_what_was_reached_and_what_was_missed() -> None:
-    page = render(stored(), {"e": "The products alone take that long"})
-    for text in (
-        "50.00× (45.00–55.00) | 1/12 of the fastest peer | **reached**",
-        "1/2 of the fastest peer | missed: 1.60× too slow",
-        "80.0 ms where 50.0 ms is wanted",
-        "need 40.0 ms of that, 50% (80% of what is wanted)",
-        "The products alone take that long",
-        "JAX (not installed: jax)",
-        "0.5 s: missed: 1.20× too slow",
-        "1 MiB (0)",
-        "scipy's openblas 0.3, Zen kernels, 2 threads",
-        "![Time against size for each backend](test-cpu.png)",
-    ):
-        assert text in page, text
-    assert "does not count" not in page and "busy" not in page
-
-
-def test_the_page_warns_of_what_spoils_numbers() -> None:
-    results = stored()
-    results["machine"]["environment"] = {"OPENBLAS_CORETYPE": "Haswell"}
-    results["workloads"]["a"]["others"] = 0.3
-    results |= {"partial": True, "failures": {"memory": "no room"}}
-    page = render(results, {})
-    assert "OPENBLAS_CORETYPE=Haswell was set" in page
-    assert "**memory was not measured**: no room" in page
-    assert "other processes used 30% of the processors" in page
-    assert "was busy" in page and "Not the whole report" in page
-
-
-def test_the_page_is_made_from_the_stored_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "test-cpu.json"
-    path.write_text(json.dumps(stored() | {"scaling": None}))
-    (tmp_path / "test-cpu.reasons.toml").write_text('e = "the reason"\n')
-    assert "the reason" in write(path).read_text(encoding="utf-8")
-
-
-def test_the_plot_is_made_from_the_stored_numbers(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    draw(stored()["scaling"], "title", tmp_path / "test-cpu.png")
-    assert (tmp_path / "test-cpu.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_own_work_does_not_count_as_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([(10.0, 1.0), (11.5, 2.0)])  # of everyone, of our own
-    monkeypatch.setattr(machine, "_processor_seconds", lambda: next(seconds))
-    monkeypatch.setattr(machine, "available_cpus", lambda: [0, 1])
-    now = iter([100.0, 101.0])
-    monkeypatch.setattr(machine.time, "monotonic", lambda: next(now))
-    assert machine.Others().share() == 0.25
-
-
-def test_machines_have_names_for_files() -> None:
-    assert machine.slug("Intel(R) Xeon(R) CPU @ 2.80GHz", 1) == "intel-xeon-cpu-2-80ghz-1-core"
 
 
 # ---- the laboratory -----------------------------------------------------------------------------------------------

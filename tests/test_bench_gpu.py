@@ -51,7 +51,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
 CHOSEN = {
     "conformance": ("map-gelu", "copy-transposed"),
     "products": ("matmul float32 high", "linear gelu", "linear of NaN"),
-    "training": ("dropout", "data streamed from the host", "scaled float16 steps that overflow"),
+    "training": ("dropout", "plain net of images", "data streamed from the host", "scaled float16 steps that overflow"),
     "captured": ("adam", "autocast bfloat16", "scaled float16 steps that overflow"),
     "device": ("random primitives", "random streams", "moved while training", "forked", "broken context"),
     "kernels": ("map adam", "reduce sum", "argmax", "cross_entropy float32", "rows by number"),
@@ -145,17 +145,24 @@ def test_traffic_is_measured(key: str, gpu: Machine, monkeypatch: pytest.MonkeyP
     assert row["count"] == 64 and row["wanted"] >= 2**28 and row["share"]["median"] > 0
 
 
+def tiny(key: str) -> workloads.Training:
+    """A training with a few units per layer and a few rows."""
+    given = workloads.TRAININGS[key]
+    return dataclasses.replace(given, net=given.net.shrunk(5, 4), batch=4, rows=8)
+
+
 @pytest.mark.parametrize(
-    ("key", "contender"), [("small", "nnkit"), ("small", "nnkit in fit"), ("wide, bfloat16", "nnkit")]
-)
+    ("key", "contender"),
+    [("small", "nnkit"), ("small", "nnkit in fit"), ("wide, bfloat16", "nnkit"), ("plain", "nnkit"),
+     ("residual", "nnkit"), ("separable", "nnkit")],
+)  # fmt: skip
 def test_trainings_are_ready_to_be_timed(
     key: str, contender: str, gpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "WARM_UP", 0.0)
     monkeypatch.setattr(session, "LEAD_IN", 0.0)
-    tiny = {**workloads.TRAININGS[key].as_json(), "sizes": [6, 5, 4], "batch": 8, "rows": 16}
     try:
-        session.build(contender, tiny)
+        session.build(contender, tiny(key).as_json())
         assert session.units_for(key, 0.0) == 1 and session.seconds_per_step(key, 1) > 0.0
     finally:
         session.drop(key)
@@ -168,10 +175,9 @@ def test_contenders_are_timed_in_processes_of_their_own(free: int, way: str, mon
     pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
     monkeypatch.setattr(process, "COMMAND", [sys.executable, "-c", PRETENDED])
     monkeypatch.setattr(speed, "TURN", 0.0)
-    tiny = dataclasses.replace(workloads.TRAININGS["small"], sizes=(6, 5, 4), batch=8, rows=16)
     field = speed.Field(["nnkit"])
     try:
-        row = field.race(tiny, 1, free)
+        row = field.race(tiny("small"), 1, free)
     finally:
         field.close()
     assert row is not None and row["absent"] == {}
@@ -212,9 +218,8 @@ def test_a_jax_step_trains() -> None:
     pytest.importorskip("optax")
     from bench.gpu import jax_peer
 
-    for key in ("small", "wide, bfloat16"):
-        tiny = workloads.Training.from_json({**workloads.TRAININGS[key].as_json(), "sizes": [6, 5, 4], "batch": 8})
-        jax_peer.steps(tiny).run(2)
+    for key in workloads.TRAININGS:
+        jax_peer.steps(tiny(key)).run(2)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

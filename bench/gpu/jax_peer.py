@@ -29,25 +29,29 @@ def steps(workload: Training) -> Steps:
     x, y = map(jnp.array, workload.data(workload.batch))
     optimizer = optax.adam(1e-3)
 
-    def loss_of(layers: Any, x: Any, y: Any) -> Any:
+    layers = workload.net.layers
+
+    def loss_of(learned: Any, statistics: Any, x: Any, y: Any) -> Any:
         if half:  # weights stay float32; what is computed up to the loss is bfloat16
-            layers, x = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (layers, x))
-        logits = jax_optax.forward(workload, layers, x).astype(jnp.float32)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            learned, x = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (learned, x))
+        forward = jax_optax.Forward(statistics, jax.random.key(0))
+        logits = forward(layers, learned, x).astype(jnp.float32)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), forward.running
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def update(layers: Any, state: Any, x: Any, y: Any) -> Any:
+    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
+    def update(learned: Any, state: Any, statistics: Any, x: Any, y: Any) -> Any:
         with jax.default_matmul_precision(PRECISIONS[workload.precision]):
-            loss, gradients = jax.value_and_grad(loss_of)(layers, x, y)
+            gradient = jax.value_and_grad(loss_of, has_aux=True)
+            (loss, statistics), gradients = gradient(learned, statistics, x, y)
         changes, state = optimizer.update(gradients, state)
-        return optax.apply_updates(layers, changes), state, loss
+        return optax.apply_updates(learned, changes), state, statistics, loss
 
-    layers = jax_optax.parameters(workload)
-    held = [layers, optimizer.init(layers)]
+    learned = jax_optax.parameters(workload.net)
+    held = [learned, optimizer.init(learned), jax_optax.running(workload.net)]
 
     def run(count: int) -> None:
         for _ in range(count):
-            held[0], held[1], _ = update(*held, x, y)
+            *held[:], _ = update(*held, x, y)
         jax.block_until_ready(held)
 
     run(3)

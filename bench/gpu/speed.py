@@ -26,7 +26,7 @@ from bench.gpu.plan import Plan
 from bench.gpu.process import Over, Process, ask
 from bench.gpu.workloads import IN_FIT as KEYS_IN_FIT
 from bench.gpu.workloads import QUICK, ROOM, SHARE, TRAFFIC, TRAININGS, Training
-from bench.measure import compare, summary
+from bench.measure import judged, summary
 from bench.worker import WorkerError
 
 TURN = 0.06  # seconds of each contender in each round, at least
@@ -46,7 +46,7 @@ Turn = Callable[[], float]
 
 def needed(workload: Training) -> int:
     """Bytes of device memory that one contender takes, rather too many than too few."""
-    values = workload.parameters + workload.batch * sum(workload.sizes)
+    values = workload.parameters + workload.batch * workload.net.elements
     return CONTEXT + COPIES * 4 * values
 
 
@@ -147,12 +147,11 @@ class Field:
             return None
         return {
             "title": workload.title,
-            "target": str(workload.target),
             "way": way,
             "rounds": max(map(len, results.values()), default=0),
             "seconds": {name: summary(values) for name, values in results.items() if values},
             "absent": absent | failures,
-            **compare({name: values for name, values in results.items() if name != IN_FIT and values}, workload.target),
+            **judged({name: values for name, values in results.items() if name != IN_FIT and values}, workload.targets),
         }
 
     def _together(

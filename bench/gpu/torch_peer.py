@@ -6,14 +6,14 @@ Adam is PyTorch's fused one, its fastest, in all three.
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 from bench.contenders import Steps
 from bench.gpu.workloads import Training
+from bench.peers import pytorch
 
-torch: Any = importlib.import_module("torch")
+torch = pytorch.torch
 WARM_UP = 5  # steps before a graph is captured
 
 
@@ -23,7 +23,9 @@ def build(workload: Training, way: str) -> Steps:
         raise RuntimeError(f"PyTorch {torch.__version__} sees no GPU")
     half = workload.precision == "bfloat16"
     torch.set_float32_matmul_precision("highest" if half else workload.precision)
-    model, (x, y) = network(workload), (torch.from_numpy(a).cuda() for a in workload.data(workload.batch))
+    torch.backends.cudnn.allow_tf32 = workload.precision == "high"  # of convolutions, which it would allow by default
+    model = pytorch.network(workload).cuda()
+    x, y = (torch.from_numpy(array).cuda() for array in workload.data(workload.batch))
     optimizer = torch.optim.Adam(model.parameters(), fused=True, capturable=way == "graphs")
     loss_of = torch.nn.CrossEntropyLoss()
 
@@ -39,17 +41,6 @@ def build(workload: Training, way: str) -> Steps:
         optimizer.step()
 
     return _synchronized(captured(step) if way == "graphs" else step)
-
-
-def network(workload: Training) -> Any:
-    """The workload's model, on the GPU."""
-    layers: list[Any] = []
-    last = len(workload.sizes) - 2
-    for index, (inputs, outputs) in enumerate(zip(workload.sizes, workload.sizes[1:], strict=False)):
-        layers.append(torch.nn.Linear(inputs, outputs))
-        if index < last:
-            layers.append(torch.nn.ReLU())
-    return torch.nn.Sequential(*layers).cuda()
 
 
 def captured(step: Callable[[], None]) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import nnkit
+from bench.gpu import images
 from bench.gpu.checks import Check, Sizes, Skip
 from bench.gpu.products import precision
 from nnkit import nn, optim
@@ -37,6 +38,7 @@ class Run(NamedTuple):
     dropout: float = 0.0
     dtype: str = "float32"
     digits: str = "highest"
+    images: str = ""  # the family of a network for images, in place of one of two layers
     fit: dict[str, Any] = {}  # noqa: RUF012 - read only
 
 
@@ -66,8 +68,11 @@ def network(run: Run, features: int, hidden: int, device: str) -> nn.Sequential:
 
 def train(run: Run, sizes: Sizes, device: str = GPU, compile: bool = True) -> Result:
     """A few epochs of ``fit``."""
-    x, y = data(sizes, run.dtype)
-    model = network(run, x.shape[1], sizes.pick(128, 64, 5), device)
+    x, y = images.data(run.images, sizes) if run.images else data(sizes, run.dtype)
+    if run.images:
+        model = images.network(run.images, sizes, device)
+    else:
+        model = network(run, x.shape[1], sizes.pick(128, 64, 5), device)
     options: dict[str, Any] = {"epochs": 3, "batch_size": sizes.pick(128, 128, 8), "verbose": 0, "seed": 3} | run.fit
     with precision(run.digits):
         history = model.fit(
@@ -171,6 +176,8 @@ def _runs() -> Iterator[tuple[str, Run]]:
         yield name, Run(optimizer)
     for activation in ("gelu", "silu", "tanh", "softmax"):
         yield f"activation {activation}", Run(activation=activation)
+    for family in images.NETS:
+        yield f"{family} net of images", Run(functools.partial(optim.SGD, lr=0.01), images=family)
     yield "dropout", Run(dropout=0.3)
     yield "float64", Run(dtype="float64")
     for digits in ("high", "medium"):

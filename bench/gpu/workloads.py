@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.workloads import Target, Workload
+from bench.nets import Net
+from bench.workloads import WORKLOADS, Target, Workload
 
 
 @dataclass(frozen=True)
@@ -16,23 +17,30 @@ class Training(Workload):
 
 
 def _trainings() -> dict[str, Training]:
-    wide = (4096, 4096, 4096, 1000)
+    wide, middle = Net((4096, 4096, 4096, 1000)), Net((784, 512, 512, 10))
     rows = [
-        Training("small", "784-128-10, batch 128", "compiled", (784, 128, 10), 128, Target(1.5), rows=8192),
-        Training("middle", "784-512-512-10, batch 1024", "compiled", (784, 512, 512, 10), 1024, Target(1.2),
-                 rows=16384),
-        Training("wide, TF32", "4096-4096-4096-1000, batch 4096, TF32", "compiled", wide, 4096, Target(1),
+        Training("small", "784-128-10, batch 128", "compiled", Net((784, 128, 10)), 128, (Target(1.5),), rows=8192),
+        Training("middle", "784-512-512-10, batch 1024", "compiled", middle, 1024, (Target(1.2),), rows=16384),
+        Training("wide, TF32", "4096-4096-4096-1000, batch 4096, TF32", "compiled", wide, 4096, (Target(1),),
                  precision="high"),
-        Training("wide, bfloat16", "4096-4096-4096-1000, batch 4096, bfloat16", "compiled", wide, 4096, Target(1),
+        *(_images(family) for family in ("residual", "plain", "separable")),
+        Training("wide, bfloat16", "4096-4096-4096-1000, batch 4096, bfloat16", "compiled", wide, 4096, (Target(1),),
                  precision="bfloat16"),
     ]  # fmt: skip
     return {row.key: row for row in rows}
 
 
+def _images(family: str) -> Training:
+    """The training of images that ``python -m bench report`` has of this family, in TF32, PyTorch's default there."""
+    same = next(row for row in WORKLOADS.values() if row.net.family == family and row.trains)
+    title = same.title.removesuffix(", Adam")
+    return Training(family, f"{title}, TF32", "compiled", same.net, same.batch, (Target(1),), precision="high")
+
+
 TRAININGS = _trainings()
 #: Those whose step is also timed inside ``fit``.
 IN_FIT = ("small", "middle")
-QUICK = ("small", "middle")
+QUICK = ("small", "middle", "plain")
 
 
 class Traffic(NamedTuple):

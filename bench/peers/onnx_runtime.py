@@ -6,33 +6,32 @@ import importlib
 import time
 from typing import Any
 
-import numpy as np
-
+from bench import nets
 from bench.contenders import Steps
 from bench.machine import THREADS
+from bench.nets import Net
 from bench.workloads import Workload
 
 onnx: Any = importlib.import_module("onnx")
 runtime: Any = importlib.import_module("onnxruntime")
 
 
-def graph(workload: Workload) -> bytes:
-    """The model as an ONNX file: Gemm, and Relu between."""
-    make, random = onnx.helper, np.random.default_rng(0)
+def graph(net: Net) -> bytes | None:
+    """The network as an ONNX file; None where it has layers that no prediction of the table needs."""
+    make, values = onnx.helper, iter(net.initial())
     nodes, weights, name = [], [], "x"
-    pairs = list(zip(workload.sizes, workload.sizes[1:], strict=False))
-    for index, (inputs, outputs) in enumerate(pairs):
-        w = random.standard_normal((outputs, inputs), np.float32) / np.float32(np.sqrt(inputs))
-        weights += [onnx.numpy_helper.from_array(w, f"w{index}")]
-        weights += [onnx.numpy_helper.from_array(np.zeros(outputs, np.float32), f"b{index}")]
-        nodes.append(make.make_node("Gemm", [name, f"w{index}", f"b{index}"], [f"z{index}"], transB=1))
-        name = f"z{index}"
-        if index < len(pairs) - 1:
-            nodes.append(make.make_node("Relu", [name], [f"h{index}"]))
-            name = f"h{index}"
+    for number, layer in enumerate(net.layers):
+        node = _node(layer)
+        if node is None:
+            return None
+        kind, options = node
+        names = [f"w{number}.{index}" for index, _ in enumerate(layer.parameters())]
+        weights += [onnx.numpy_helper.from_array(next(values), weight) for weight in names]
+        nodes.append(make.make_node(kind, [name, *names], [f"y{number}"], **options))
+        name = f"y{number}"
     kind = onnx.TensorProto.FLOAT
-    x = make.make_tensor_value_info("x", kind, [None, workload.sizes[0]])
-    y = make.make_tensor_value_info(name, kind, [None, workload.sizes[-1]])
+    x = make.make_tensor_value_info("x", kind, [None, *net.inputs])
+    y = make.make_tensor_value_info(name, kind, [None, net.classes])
     built = make.make_graph(nodes, "network", [x], [y], weights)
     model: bytes = make.make_model(
         built, opset_imports=[make.make_opsetid("", 17)], ir_version=10
@@ -40,17 +39,34 @@ def graph(workload: Workload) -> bytes:
     return model
 
 
+def _node(layer: nets.Layer) -> tuple[str, dict[str, Any]] | None:
+    """An operator's name, and its attributes."""
+    match layer:
+        case nets.Linear():
+            return "Gemm", {"transB": 1}
+        case nets.Convolution(_, _, side, stride, groups):
+            return "Conv", {"strides": [stride] * 2, "pads": [side // 2] * 4, "group": groups}
+        case nets.Activation("relu"):
+            return "Relu", {}
+        case nets.MaxPool(side):
+            return "MaxPool", {"kernel_shape": [side] * 2, "strides": [side] * 2}
+        case nets.Flatten():
+            return "Flatten", {}
+    return None
+
+
 def build(workload: Workload) -> Steps | None:
     """One ``session.run`` per step, with as many threads as are faster."""
-    if workload.kind != "predict" or workload.activation != "relu":
+    model = graph(workload.net) if workload.kind == "predict" else None
+    if model is None:
         return None
-    x, model = workload.data(workload.batch)[0], graph(workload)
+    x = workload.data(workload.batch)[0]
 
     def with_threads(count: int) -> Steps:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = count
         session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return Steps.repeat(lambda: session.run(None, {"x": x}))
+        return Steps.repeat(lambda: session.run(None, {"x": x})[0])
 
     return min((with_threads(count) for count in sorted({1, THREADS})), key=_seconds)
 

@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from bench.contenders import Steps
+from bench import words
+from bench.contenders import Steps, numbers
 from bench.machine import THREADS
 from bench.workloads import Workload
 
@@ -15,15 +16,7 @@ torch: Any = importlib.import_module("torch")
 
 def network(workload: Workload) -> Any:
     """The workload's model."""
-    layers = []
-    last = len(workload.sizes) - 2
-    for index, (inputs, outputs) in enumerate(zip(workload.sizes, workload.sizes[1:], strict=False)):
-        layers.append(torch.nn.Linear(inputs, outputs))
-        if index < last:
-            layers.append({"relu": torch.nn.ReLU, "gelu": torch.nn.GELU}[workload.activation]())
-            if workload.dropout:
-                layers.append(torch.nn.Dropout(workload.dropout))
-    return torch.nn.Sequential(*layers)
+    return words.network(torch.nn, torch.from_numpy, workload.net)
 
 
 def build(workload: Workload, compiled: bool = False) -> Steps | None:
@@ -44,10 +37,10 @@ def build(workload: Workload, compiled: bool = False) -> Steps | None:
             for _ in range(count):
                 forward(row)
 
-    return Steps(run)
+    return Steps(run, values=lambda count: count * numbers(forward(row).detach()))
 
 
-def _train(workload: Workload, model: Any, compiled: bool) -> Callable[[], None]:
+def _train(workload: Workload, model: Any, compiled: bool) -> Callable[[], Any]:
     x, y = map(torch.from_numpy, workload.data(workload.batch))
     loss_of = torch.nn.BCEWithLogitsLoss() if workload.loss == "bce_with_logits" else torch.nn.CrossEntropyLoss()
     if workload.optimizer == "sgd":
@@ -62,9 +55,11 @@ def _train(workload: Workload, model: Any, compiled: bool) -> Callable[[], None]
     if compiled:
         forward, update = torch.compile(forward), torch.compile(update)
 
-    def step() -> None:
+    def step() -> Any:
         optimizer.zero_grad()
-        forward().backward()
+        loss = forward()
+        loss.backward()
         update()
+        return loss
 
     return step
