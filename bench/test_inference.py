@@ -12,7 +12,7 @@ from bench import own
 from bench.contenders import CONTENDERS, PEERS
 from bench.workloads import WORKLOADS, Workload
 
-MODELS = {"784-128-10": "g", "20-32-16-1": "h"}
+MODELS = {"784-128-10": "g", "20-32-16-1": "h", "plain net of images": "l"}
 ROWS = (1, 256)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -203,6 +204,26 @@ def test_integers_cannot_require_grad(device: str) -> None:
 
 
 # ---- modes ----------------------------------------------------------------------------------------------------------
+
+
+#: Ops, and whether their gradient reads what goes in.
+HELD: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "relu": (lambda h: h.relu(), False), "gelu": (nnkit.nn.functional.gelu, True), "tanh": (lambda h: h.tanh(), False),
+    "negation": (lambda h: -h, False), "sum of two": (lambda h: h + nnkit.ones(4), False),
+    "product of two": (lambda h: h * nnkit.ones(4), True), "product with itself": (lambda h: h * h, True),
+    "maximum": (lambda h: nnkit.maximum(h, nnkit.ones(4)), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_the_tape_holds_only_values_that_a_gradient_reads(name: str, device: str) -> None:
+    op, reads = HELD[name]
+    h = leaf(-2.0, 3.0, 0.5, 1.0) + nnkit.ones(4)
+    y, seen = op(h), weakref.ref(h.array)
+    del h
+    gc.collect()
+    assert (seen() is not None) == reads
+    y.sum().backward()
 
 
 def test_retain_graph_allows_another_backward(device: str) -> None:

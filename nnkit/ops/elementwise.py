@@ -39,11 +39,12 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
     y = backend.empty(x.shape, x.dtype)
     backend.map(formula, (x.array,), (y,), scalars)
     reads = element_names(FORMULAS[f"{formula}_grad"])[1:]
-    kept = x.array if reads == ("x",) else y
+    kept = {(): (), ("x",): (x.array,)}.get(reads, (y,))  # nothing else: the tape holds it until backward
+    shape, dtype = x.shape, x.dtype
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        dx = backend.empty(tuple(y.shape), x.dtype)
-        backend.map(f"{formula}_grad", (dy, kept) if reads else (dy,), (dx,), scalars)
+        dx = backend.empty(shape, dtype)
+        backend.map(f"{formula}_grad", (dy, *kept), (dx,), scalars)
         return (dx,)
 
     saved = ((x if reads == ("x",) else OUTPUT,),) if reads else ()
@@ -128,6 +129,12 @@ def _reads(grads: tuple[str | None, ...]) -> list[list[int]]:
     return [[] if formula is None else ["xyz".index(n) for n in element_names(formula)[1:]] for formula in formulas]
 
 
+@functools.cache
+def _needed(grads: tuple[str | None, ...]) -> frozenset[int]:
+    """Which of x, y and z any of them reads: the tape holds no other until backward."""
+    return frozenset(number for read in _reads(grads) for number in read)
+
+
 def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...]) -> Tensor:
     """A formula of two tensors with broadcasting; ``grads`` are the formulas of its two gradients.
 
@@ -138,7 +145,8 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
         formula = _on_booleans(name, formula)
     z = backend.empty(shape, x.dtype)
     backend.map(formula, (x.array, y.array), (z,))
-    arrays, reads = (x.array, y.array, z), _reads(grads)
+    reads, needed, shapes = _reads(grads), _needed(grads), (x.shape, y.shape)
+    arrays = [array if number in needed else None for number, array in enumerate((x.array, y.array, z))]
 
     def one(dz: Any, number: int, shape: tuple[int, ...]) -> Any:
         out, gradient = dz, grads[number]
@@ -149,8 +157,8 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
 
     def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
         return (
-            one(dz, 0, x.shape) if into[0] is not None else None,
-            one(dz, 1, y.shape) if into[1] is not None else None,
+            one(dz, 0, shapes[0]) if into[0] is not None else None,
+            one(dz, 1, shapes[1]) if into[1] is not None else None,
         )
 
     operands = x, y, OUTPUT
