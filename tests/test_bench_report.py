@@ -30,7 +30,7 @@ def stored() -> dict[str, Any]:
     base = {"rounds": 3, "others": 0.01, "absent": {"JAX": "not installed: jax"}, "quoted": {}, "parameters": 1000}
     reached = base | {
         "title": "tiny", "target": "1/12 of the fastest peer",
-        "seconds": {"nnkit": seconds(4e-6), "PyTorch": seconds(2e-4)},
+        "seconds": {"nnkit": seconds(4e-6), "PyTorch": seconds(2e-4)}, "apart": {"PyTorch": 3e-6},
         "flops": 200_000, "parameter_bytes": 20_000, "peer": "PyTorch", "faster": seconds(50.0), "missing": 0.24,
     }  # fmt: skip
     missed = base | {
@@ -54,7 +54,9 @@ def stored() -> dict[str, Any]:
         "workloads": {"a": reached, "e": missed},
         "limits": {"gemm_flops": 1e11, "copies": [[65536, 1e11], [2**29, 1e10]],
                    "adam": [{"parameters": 10, "bytes_per_second": 5e9, "copy": 1e10}]},
-        "memory": {"c": {"nnkit recorded": {"over_import": 2**20, "over_first_use": 2**19}, "PyTorch": "absent"}},
+        "memory": {"c": {"nnkit recorded": {"over_import": 2**20, "over_first_use": 2**19}, "PyTorch": "absent"},
+                   "m": {"nnkit recorded": {"over_import": 3 * 2**20, "over_first_use": 0},
+                         "PyTorch": {"over_import": 2 * 2**20, "over_first_use": 0}}},
         "startup": {"import": 0.1, "warm": 0.6, "cold": 9.0, "target": 0.5, "program": 1.5},
         "scaling": {"sizes": [16, 1024], "backends": {"numpy": panels, "numba": panels}},
     }  # fmt: skip
@@ -88,6 +90,26 @@ def test_the_page_warns_of_what_spoils_numbers() -> None:
     assert "**memory was not measured**: no room" in page
     assert "other processes used 30% of the processors" in page
     assert "was busy" in page and "Not the whole report" in page
+
+
+def test_the_page_says_how_wide_and_of_which_commits() -> None:
+    results = stored()
+    machine = results["machine"] | {"vectors": "avx2"}
+    machine["processor"] |= {"family": "Zen 4", "features": ["avx2", "avx512f"]}
+    part = {"sources": "s", "time": "noon", "seconds": 9, "load": [[0.25], [0.5]]}
+    measured = {"a": part | {"commit": "abc"}, "e": part | {"commit": "def"}, "limits": part | {"commit": "def"}}
+    page = render(results | {"machine": machine, "measured": measured}, {})
+    for text in (
+        "# nnkit beside its peers: Test CPU (Zen 4), AVX2, 2 threads",
+        "| held to narrower vectors | NNKIT_VECTORS=avx2, OPENBLAS_CORETYPE=Haswell",
+        "ONNX Runtime has no such switch",
+        "**Of several commits**",
+        "| commit def | e, limits: from noon to noon; load before each of 0.25 to 0.25 |",
+        "1/2 of P: faster by 1.25×, missed: 1.60× too slow; 1/3 of Q: no peer to compare with",
+        "they lie 3e-06 apart at the most",
+        "| model of m | 3 MiB (0) | 2 MiB (0) | 1.50, missed |",
+    ):
+        assert text in page, text
 
 
 def test_the_page_is_made_from_the_stored_numbers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Networks and data of images for whole trainings: the families that are timed, on images of at most 16 × 16."""
+"""Networks and data of images for whole trainings: the families that are timed, in small."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NETS = {row.net.family: row.net for row in WORKLOADS.values() if row.net.image}
 def net(family: str, sizes: Sizes) -> Net:
     """The network, smaller than where it is timed: its losses on the CPU are waited for."""
     given = NETS[family]
-    return given.shrunk(*sizes.pick((max(given.sizes), 16), (16, 16), (4, 8)))
+    return given.shrunk(*sizes.pick((32, 16), (16, 8), (4, 8)))
 
 
 def data(family: str, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:

@@ -177,7 +177,7 @@ def _runs() -> Iterator[tuple[str, Run]]:
     for activation in ("gelu", "silu", "tanh", "softmax"):
         yield f"activation {activation}", Run(activation=activation)
     for family in images.NETS:
-        yield f"{family} net of images", Run(functools.partial(optim.SGD, lr=0.01), images=family)
+        yield f"{family} net of images", Run(functools.partial(optim.SGD, lr=0.003), images=family)
     yield "dropout", Run(dropout=0.3)
     yield "float64", Run(dtype="float64")
     for digits in ("high", "medium"):
