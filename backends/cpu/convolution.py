@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit.backends.cpu import elementwise
+from nnkit.backends.cpu import elementwise, winograd
 from nnkit.backends.cpu.axes import AXES, Steps, of_three_axes, steps_of, three
 from nnkit.backends.cpu.launch import FLOATS, Call, Launch, address, address_or_0, new_call, shares
 from nnkit.backends.cpu.products import SHARED
@@ -164,10 +164,15 @@ def conv(
         return "an output is laid out otherwise than the other"
     dtype, (O, per) = FLOATS[x.dtype], w.shape[:2]
     sizes, places = three(x.shape[2:], 1), three(out.shape[2:], 1)
-    planes, total = forward_layout(of_three_axes(window), per, sizes, places)
-    launch = _Building(dtype)
-    job = launch.packed(w, groups, O // groups, total, (O // groups * total.offsets.size, total.offsets.size))
+    wide, launch = of_three_axes(window), _Building(dtype)
     written = Written(steps_of(out), address_or_0(z), address_or_0(b), activation, [float(s) for s in scalars])
+    if winograd.fits(wide, groups, per, O, places, dtype):
+        weights = winograd.Weights(address(w), per, O, 9, 9 * per, False)
+        before = wide.padding[1][0], wide.padding[2][0]
+        winograd.forward(launch, steps_of(x), sizes, before, weights, written, places, len(x))
+        return launch.launch(f"conv_{activation}_{dtype}")
+    planes, total = forward_layout(wide, per, sizes, places)
+    job = launch.packed(w, groups, O // groups, total, (O // groups * total.offsets.size, total.offsets.size))
     work = out.size * total.offsets.size
     launch.sums(steps_of(x), planes, per, groups, [job], written, len(x), work)
     return launch.launch(f"conv_{activation}_{dtype}")
@@ -192,16 +197,20 @@ class _Building:
         self.rooms = Rooms()
         self.stages: list[list[Call]] = []
         self._packing: list[Call] = []
-        self._alive: list[Any] = [self.rooms]
+        self.alive: list[Any] = [self.rooms]
 
     def launch(self, name: str) -> Launch:
         """All stages."""
-        return Launch(name, [stage for stage in self.stages if stage], *self._alive)
+        return Launch(name, [stage for stage in self.stages if stage], *self.alive)
+
+    def threads(self, work: int) -> int:
+        """How many threads share so many multiplications."""
+        return get_num_threads() if work >= SHARED else 1
 
     def call(self, kernel: Any, arguments: Sequence[int]) -> Call:
         """A call that others know by address."""
         made = new_call(kernel, arguments)
-        self._alive.append(made)
+        self.alive.append(made)
         return made
 
     def packed(self, w: np.ndarray, groups: int, channels: int, total: Sum, steps: tuple[int, int]) -> _Job:
@@ -209,7 +218,7 @@ class _Building:
         R, K = kernels.rows_for(channels), total.offsets.size
         tiles = -(-channels // R)
         at = self.rooms.take(max(groups * tiles * R * K, 1) * self.size)
-        self._alive.append(total)
+        self.alive.append(total)
         if not self._packing:
             self.stages.append(self._packing)
         arguments = [address(w), at, groups, channels, K, R, *steps, address(total.places)]
@@ -227,7 +236,7 @@ class _Building:
         work: int,
     ) -> None:  # fmt: skip
         """A stage in which threads share the images; of a single one, the channels of the result."""
-        threads = get_num_threads() if work >= SHARED else 1
+        threads = self.threads(work)
         stage = []
         for b, count in shares(images, 1, 2 * threads if images >= 4 * threads else threads):
             parts = [(0, jobs[0].channels)]
@@ -253,7 +262,7 @@ class _Building:
             at = (at + sum(n * step for n, step in zip(job.sum.first, out.axes, strict=True))) * self.size
             steps = [n * step for n, step in zip(job.sum.step, out.axes, strict=True)]
             boxes = [ctypes.c_double(s) for s in written.scalars]
-            self._alive.append(boxes)
+            self.alive.append(boxes)
             bias = written.bias + o * self.size if written.bias else 0
             pitches = planes.pitches[:2]
             weights = job.weights + o * K * self.size
@@ -265,7 +274,7 @@ class _Building:
             table += [kernel.address, ctypes.addressof(own.block), out.sample * self.size]
             table += [job.channels * out.channel * self.size, group, job.channels * self.size]
         rows = _table(table)
-        self._alive.append(rows)
+        self.alive.append(rows)
         return new_call(kernels.images_kernel(), [
             copy.kernel.address, ctypes.addressof(copy.block), address(rows), len(jobs), images[1], groups,
             x.sample * self.size, channels * x.channel * self.size,
@@ -293,7 +302,7 @@ def conv_grad(
         if isinstance(made, str):
             return made
         launch.stages += [list(stage) for stage in made.stages]
-        launch._alive.append(made)
+        launch.alive.append(made)
     wide = of_three_axes(window)
     if dw is not None or db is not None:
         _weights(launch, x, dz, wide, groups, w.shape, dw, db, add)
@@ -315,6 +324,11 @@ def _inputs(launch: _Building, w: np.ndarray, dz: np.ndarray, window: Window, gr
     """dx: for each remainder of its places a sum over planes of dz."""
     (O, per), taps = w.shape[:2], math.prod(w.shape[2:])
     outputs, sizes, places = O // groups, three(dx.shape[2:], 1), three(dz.shape[2:], 1)
+    if winograd.fits(window, groups, O, per, sizes, launch.dtype):
+        weights = winograd.Weights(address(w), O, per, 9 * per, 9, True)
+        before = 2 - window.padding[1][0], 2 - window.padding[2][0]
+        winograd.forward(launch, steps_of(dz), places, before, weights, Written(steps_of(dx)), sizes, len(dx))
+        return
     planes, sums = backward_layout(window, outputs, per, sizes, places)
     jobs = [launch.packed(w, groups, per, total, (outputs * per * taps, taps)) for total in sums]
     work = dz.size * per * taps
@@ -325,37 +339,51 @@ def _weights(
     launch: _Building, x: np.ndarray, dz: np.ndarray, window: Window, groups: int, shape: tuple[int, ...],
     dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
 ) -> None:  # fmt: skip
-    """dw and db: products of planes of dz and of x, in parts of the images, and the parts added up."""
-    dtype, size, (B, O, per) = launch.dtype, launch.size, (len(x), shape[0] // groups, shape[1])
-    sizes, places = three(x.shape[2:], 1), three(dz.shape[2:], 1)
+    """dw and db: made in parts of the images, and the parts added up."""
+    B, O, K = len(x), shape[0], math.prod(shape[1:])
+    sizes, places, bias = three(x.shape[2:], 1), three(dz.shape[2:], 1), int(db is not None)
+    fast = winograd.fits(window, groups, shape[1], O, places, launch.dtype)
+    pieces = list(shares(B, 1, winograd.parts(shape[1], O, PARTS, launch.dtype) if fast else PARTS))
+    step = O * (K + 1)
+    parts = launch.rooms.take(len(pieces) * step * launch.size)
+    into = [(*piece, parts + number * step * launch.size) for number, piece in enumerate(pieces)]
+    if fast:
+        before = window.padding[1][0], window.padding[2][0]
+        winograd.gradient(launch, steps_of(x), sizes, before, steps_of(dz), places, into, (O, shape[1]), bias)
+    else:
+        _products(launch, steps_of(x), sizes, steps_of(dz), places, into, window, groups, (O // groups, shape[1]), bias)
+    together, ends = kernels.together_kernel(launch.dtype), []
+    for out, first, n, added in ((dw, 0, O * K, add[0]), (db, O * K, O, add[1])):
+        if out is not None:
+            ends.append(new_call(together, [parts, len(pieces), step, n, address(out), int(added), first]))
+    launch.stages.append(ends)
+
+
+def _products(
+    launch: _Building, x: Steps, sizes: Sizes, dz: Steps, places: Sizes, into: Sequence[tuple[int, int, int]],
+    window: Window, groups: int, shape: tuple[int, int], bias: int,
+) -> None:  # fmt: skip
+    """Products of planes of dz and of x. ``into``: for each part its first image, how many, and where it goes."""
+    dtype, size, (O, per) = launch.dtype, launch.size, shape
     planes, total = forward_layout(window, per, sizes, places)
     K, W = total.offsets.size, lanes(dtype)
     last = sum((n - 1) * pitch for n, pitch in zip(places, planes.pitches, strict=True))
     F = -(-(last + 1) // W) * W
     others = Planes(places, (0, 0, 0), (1, 1, 1), (places[0], *planes.plane[1:]), F)
     x_image, dz_image = planes.size(per, dtype), O * F
-    step = groups * O * (K + 1)
-    pieces = list(shares(B, 1, PARTS))
-    parts = launch.rooms.take(len(pieces) * step * size)
-    of_x, of_dz, stage = steps_of(x), steps_of(dz), []
-    launch._alive.append(total)
-    kernel = kernels.weights_kernel(dtype, kernels.weight_rows(O))
-    for number, (b, count) in enumerate(pieces):
+    launch.alive.append(total)
+    kernel, stage = kernels.weights_kernel(dtype, kernels.weight_rows(O)), []
+    for b, count, part in into:
         once = max(1, min(count, second_cache() // NEAR // ((x_image + dz_image) * size)))
         needs = once * x_image, once * dz_image + others.tail(dtype)
         rooms = [launch.rooms.take(elements * size) for elements in needs]
         copies = [
-            launch.planes(of_x._replace(at=of_x.at + b * of_x.sample * size), planes, per, rooms[0]),
-            launch.planes(of_dz._replace(at=of_dz.at + b * of_dz.sample * size), others, O, rooms[1]),
+            launch.planes(x._replace(at=x.at + b * x.sample * size), planes, per, rooms[0]),
+            launch.planes(dz._replace(at=dz.at + b * dz.sample * size), others, O, rooms[1]),
         ]
         stage.append(new_call(kernel, [
             *(place for copy in copies for place in (copy.kernel.address, ctypes.addressof(copy.block))), count, once,
-            groups, of_x.sample * size, per * of_x.channel * size, of_dz.sample * size, O * of_dz.channel * size,
-            x_image, dz_image, parts + number * step * size, address(total.offsets), O, K, F, int(db is not None),
+            groups, x.sample * size, per * x.channel * size, dz.sample * size, O * dz.channel * size, x_image, dz_image,
+            part, address(total.offsets), O, K, F, bias,
         ]))  # fmt: skip
     launch.stages.append(stage)
-    together, ends = kernels.together_kernel(dtype), []
-    for out, first, n, added in ((dw, 0, groups * O * K, add[0]), (db, groups * O * K, groups * O, add[1])):
-        if out is not None:
-            ends.append(new_call(together, [parts, len(pieces), step, n, address(out), int(added), first]))
-    launch.stages.append(ends)

@@ -1,0 +1,174 @@
+"""Launches of convolutions by Winograd's way: when it is taken, and who makes which rows of tiles."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnkit.backends.cpu.axes import Steps
+from nnkit.backends.cpu.launch import Call, new_call, shares
+from nnkit.backends.cpu.rooms import Rooms
+from nnkit.backends.windows import Sizes, Window
+from nnkit.kernels.cpu import winograd as kernels
+from nnkit.kernels.cpu.target import second_cache
+from nnkit.kernels.cpu.vectors import lanes
+
+#: What the transforms of a channel's tile of x and of results cost beside a multiplication of the products.
+TRANSFORMS = 72
+#: Bytes that the sums of all parts of a gradient may take.
+ROOM = 1 << 24
+
+
+def fits(window: Window, groups: int, channels: int, outputs: int, places: Sizes, dtype: str) -> bool:
+    """Whether a convolution, of three axes, is made faster so. It does not depend on the batch or the threads."""
+    (k0, *kernel), (_, *places) = window.kernel, places  # type: ignore[assignment]
+    if groups != 1 or k0 != 1 or kernel != [3, 3] or {*window.stride, *window.dilation} != {1}:
+        return False
+    if window.padding[0] != (0, 0) or any(not 0 <= n <= 2 for pair in window.padding for n in pair):
+        return False
+    W = lanes(dtype)
+    C, O = (-(-n // W) * W for n in (channels, outputs))
+    wasted = math.prod(n + n % 2 for n in places) / math.prod(places)
+    return wasted * (16 * C * O + TRANSFORMS * (C + O)) < 36 * channels * outputs
+
+
+class Tiles(NamedTuple):
+    """The tiles of a convolution."""
+
+    images: int
+    height: int  # rows of tiles of an image
+    width: int  # tiles of a row
+
+    @property
+    def rows(self) -> int:
+        """Of all images."""
+        return self.images * self.height
+
+    def at_once(self, channels: int, dtype: str) -> int:
+        """Rows of tiles whose transforms, of so many channels in all, leave half of the second cache free."""
+        most = second_cache() // 2 // (kernels.PLACES * channels * np.dtype(dtype).itemsize * self.width)
+        return max(1, most)
+
+
+def tiles_of(images: int, places: Sizes) -> Tiles:
+    """The tiles that make so many results."""
+    return Tiles(images, -(-places[1] // 2), -(-places[2] // 2))
+
+
+class _Room(NamedTuple):
+    """Where the transformed tiles of some rows lie."""
+
+    channels: int
+    tiles: Tiles
+    once: int
+    dtype: str
+
+    @property
+    def plane(self) -> int:
+        """Elements from register to register of channels; a product may read and write some tiles more."""
+        return (self.once * self.tiles.width + kernels.few_rows(1)) * lanes(self.dtype)
+
+    @property
+    def step(self) -> int:
+        """Elements from place to place of a transformed tile."""
+        return -(-self.channels // lanes(self.dtype)) * self.plane + kernels.APART
+
+    def take(self, rooms: Rooms) -> int:
+        """The address of that memory."""
+        return rooms.take(kernels.PLACES * self.step * np.dtype(self.dtype).itemsize)
+
+
+def _tiles_call(
+    launch: Any, x: Steps, sizes: Sizes, before: tuple[int, int], room: _Room, of_gradient: bool
+) -> tuple[Call, int]:
+    """The kernel that fills a room with transformed tiles, and the room's address."""
+    size, W, dtype = 2 if of_gradient else 4, lanes(room.dtype), room.dtype
+    wide = max(2 * room.tiles.width + size - 2, before[1] + -(-sizes[2] // W) * W)
+    channels = -(-room.channels // W) * W
+    strips, at = launch.rooms.take(channels * size * wide * launch.size), room.take(launch.rooms)
+    made = launch.call(kernels.tiles_kernel(dtype, of_gradient), [
+        x.at, strips, at, room.channels, *sizes[1:], *before, x.sample, x.channel, *x.axes[1:], room.tiles.height,
+        room.tiles.width, 0, 0, wide, room.step, room.plane,
+    ])  # fmt: skip
+    return made, at
+
+
+class Weights(NamedTuple):
+    """Weights (outputs, channels, 3, 3), or those of the gradient for the input: in elements, the steps along both."""
+
+    at: int
+    channels: int
+    outputs: int
+    channel: int
+    output: int
+    turned: bool
+
+
+def forward(
+    launch: Any, x: Steps, sizes: Sizes, before: tuple[int, int], weights: Weights, written: Any, places: Sizes,
+    images: int,
+) -> None:  # fmt: skip
+    """The stages of a convolution: the weights' transform, and the rows of tiles. ``written`` is where it goes."""
+    dtype, size, W = launch.dtype, launch.size, lanes(launch.dtype)
+    C, O = weights.channels, weights.outputs
+    N = kernels.panel(O, dtype)
+    panels, channels = -(-O // (N * W)), -(-C // W)
+    of_w = launch.rooms.take(kernels.PLACES * panels * channels * W * N * W * size)
+    tiles = tiles_of(images, places)
+    threads = launch.threads(images * math.prod(places) * C * O * 9)
+    launch.stages.append([
+        new_call(kernels.weights_kernel(dtype, N), [
+            weights.at, of_w, C, O, weights.channel, weights.output, int(weights.turned), first, count, panels,
+        ])
+        for first, count in shares(panels, 1, threads if C * O >= 1 << 10 else 1)
+    ])  # fmt: skip
+    once = min(tiles.at_once(channels * W + panels * N * W, dtype), tiles.rows)
+    kernel = kernels.forward_kernel(dtype, written.activation, N)
+    boxes = [ctypes.c_double(s) for s in written.scalars]
+    launch.alive.append(boxes)
+    out, stage, wide = written.out, [], max(2 * tiles.width, -(-places[2] // W) * W)
+    for first, count in shares(tiles.rows, 1, 2 * threads if threads > 1 else 1):
+        room, sums = _Room(C, tiles, once, dtype), _Room(panels * N * W, tiles, once, dtype)
+        mine, _ = _tiles_call(launch, x, sizes, before, room, False)
+        strip = launch.rooms.take((2 * wide * W + panels * N * W) * size)
+        stage.append(new_call(kernel, [
+            mine.kernel.address, ctypes.addressof(mine.block), of_w, sums.take(launch.rooms), strip, written.bias, out.at,
+            written.z, first, count, once, tiles.height, tiles.width, channels, O, *places[1:], out.sample, out.channel,
+            *out.axes[1:], wide, room.step, room.plane, sums.step, *(ctypes.addressof(box) for box in boxes),
+        ]))  # fmt: skip
+    launch.stages.append(stage)
+
+
+def gradient(
+    launch: Any, x: Steps, sizes: Sizes, before: tuple[int, int], dz: Steps, places: Sizes,
+    into: Sequence[tuple[int, int, int]], shape: tuple[int, int], bias: int,
+) -> None:  # fmt: skip
+    """A stage of parts of the gradient of weights and bias: for each its first image, how many, where it goes."""
+    dtype, size, W, (O, C) = launch.dtype, launch.size, lanes(launch.dtype), shape
+    N = kernels.weight_panel(C, dtype)
+    channels, outputs = -(-C // W) * W, -(-O // W) * W
+    tiles, stage = tiles_of(1, places), []
+    kernel = kernels.gradient_kernel(dtype, N)
+    for b, count, part in into:
+        rows = count * tiles.height
+        once = min(tiles.at_once(channels + outputs, dtype), rows)
+        of_x, of_dz = _Room(C, tiles, once, dtype), _Room(O, tiles, once, dtype)
+        mine, _ = _tiles_call(launch, x, sizes, before, of_x, False)
+        others, _ = _tiles_call(launch, dz, places, (0, 0), of_dz, True)
+        stage.append(new_call(kernel, [
+            mine.kernel.address, ctypes.addressof(mine.block), others.kernel.address, ctypes.addressof(others.block),
+            launch.rooms.take(kernels.PLACES * (outputs * channels + kernels.APART) * size), part,
+            b * tiles.height, rows, once, tiles.width, C, O, of_x.step, of_dz.step, of_x.plane, bias,
+        ]))  # fmt: skip
+    launch.stages.append(stage)
+
+
+def parts(channels: int, outputs: int, most: int, dtype: str) -> int:
+    """In how many parts the gradient of weights is added up over images: fewer where the weights are large."""
+    W = lanes(dtype)
+    each = kernels.PLACES * -(-channels // W) * W * -(-outputs // W) * W * np.dtype(dtype).itemsize
+    return max(2, min(most, ROOM // each))
