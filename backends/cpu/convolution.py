@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -14,11 +13,13 @@ import numpy as np
 from nnkit.backends.cpu import elementwise, winograd
 from nnkit.backends.cpu.axes import AXES, Steps, of_three_axes, steps_of, three
 from nnkit.backends.cpu.launch import FLOATS, Call, Launch, address, address_or_0, new_call, shares
+from nnkit.backends.cpu.planes import Planes, Sum, backward_layout, forward_layout, table
 from nnkit.backends.cpu.products import SHARED
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import convolution as kernels
+from nnkit.kernels.cpu.planes import planes_kernel
 from nnkit.kernels.cpu.target import second_cache
 from nnkit.kernels.cpu.vectors import lanes
 from nnkit.kernels.formulas import ACTIVATIONS
@@ -27,102 +28,6 @@ from nnkit.kernels.formulas import ACTIVATIONS
 PARTS = 8
 #: The part of a core's second cache that planes may take while their products are computed.
 NEAR = 2
-
-
-class Planes(NamedTuple):
-    """How the channels of an image are laid out: what ``planes_kernel`` is told."""
-
-    sizes: Sizes  # of the array
-    before: Sizes  # places of padding
-    stride: Sizes
-    plane: Sizes  # places of a plane
-    channel: int  # elements of a channel
-
-    @property
-    def pitches(self) -> Sizes:
-        """From one place to the next along each axis of a plane."""
-        return self.plane[1] * self.plane[2], self.plane[2], 1
-
-    def size(self, channels: int, dtype: str) -> int:
-        """Elements of an image, with what a tile may read behind it."""
-        return channels * self.channel + self.tail(dtype)
-
-    def tail(self, dtype: str) -> int:
-        """Elements behind the last channel that a tile may read."""
-        return kernels.slack(dtype) + self.plane[2]
-
-
-class Sum(NamedTuple):
-    """A sum over channels and taps: for each of them its distance in planes and its place among a group's weights."""
-
-    offsets: np.ndarray
-    places: np.ndarray
-    first: Sizes  # the first place of ``out`` on each axis
-    step: Sizes
-    sizes: Sizes
-
-
-@functools.lru_cache(512)
-def forward_layout(window: Window, channels: int, sizes: Sizes, out: Sizes) -> tuple[Planes, Sum]:
-    """The planes of x and the sum of a convolution; of three axes, ``channels`` in a group."""
-    stride, padded = window.stride, window.padded(sizes)
-    plane = tuple(-(-n // s) for n, s in zip(padded, stride, strict=True))
-    planes = Planes(sizes, tuple(b for b, _ in window.padding), stride, plane, math.prod(stride) * math.prod(plane))
-    taps = []
-    for tap in itertools.product(*map(range, window.kernel)):
-        apart = [k * d for k, d in zip(tap, window.dilation, strict=True)]
-        remainder = 0
-        for u, s in zip(apart, stride, strict=True):
-            remainder = remainder * s + u % s
-        steps = sum(u // s * pitch for u, s, pitch in zip(apart, stride, planes.pitches, strict=True))
-        taps.append(remainder * math.prod(plane) + steps)
-    offsets = [c * planes.channel + tap for c in range(channels) for tap in taps]
-    return planes, Sum(_table(offsets), _table(range(len(offsets))), (0, 0, 0), (1, 1, 1), out)
-
-
-@functools.lru_cache(512)
-def backward_layout(window: Window, outputs: int, inputs: int, sizes: Sizes, out: Sizes) -> tuple[Planes, list[Sum]]:
-    """The planes of dz, and the sums that make dx: one for each remainder of its places by the strides.
-
-    ``outputs`` and ``inputs`` are the channels of a group, ``sizes`` x's places, ``out`` those of dz.
-    """
-    each = [_remainders(*one) for one in zip(*window, sizes, strict=True)]
-    before = [max(0, *(t - m for _, _, m, taps in axis for _, t in taps), 0) for axis in each]
-    plane = tuple(
-        max(low + n, *(m + count + low for _, count, m, _ in axis))
-        for low, n, axis in zip(before, out, each, strict=True)
-    )
-    planes = Planes(out, tuple(before), (1, 1, 1), plane, math.prod(plane))
-    every, sums = math.prod(window.kernel), []
-    for parts in itertools.product(*each):
-        if any(count < 1 for _, count, _, _ in parts):
-            continue
-        offsets, places = [], []
-        for o in range(outputs):
-            for taps in itertools.product(*(taps for _, _, _, taps in parts)):
-                steps = zip(parts, taps, before, planes.pitches, strict=True)
-                offsets.append(o * planes.channel + sum((m - t + low) * p for (_, _, m, _), (_, t), low, p in steps))
-                number = 0
-                for (k, _), n in zip(taps, window.kernel, strict=True):
-                    number = number * n + k
-                places.append(o * inputs * every + number)
-        first, counts = tuple(part[0] for part in parts), tuple(part[1] for part in parts)
-        sums.append(Sum(_table(offsets), _table(places), first, window.stride, counts))
-    return planes, sums
-
-
-def _remainders(kernel: int, stride: int, padding: tuple[int, int], dilation: int, n: int) -> list[Any]:
-    """Along an axis, for each remainder: its first place, how many, where that is in dz, its taps and their shifts."""
-    found = []
-    for remainder in range(stride):
-        first = (remainder - padding[0]) % stride
-        taps = [(k, (k * dilation - remainder) // stride) for k in range(kernel) if k * dilation % stride == remainder]
-        found.append((first, -(-(n - first) // stride), (first + padding[0] - remainder) // stride, taps))
-    return found
-
-
-def _table(numbers: Any) -> np.ndarray:
-    return np.array(list(numbers), np.int64)
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------
@@ -225,11 +130,12 @@ class _Building:
         self._packing.append(new_call(kernels.pack_kernel(self.dtype), arguments))
         return _Job(total, at, channels)
 
-    def planes(self, x: Steps, planes: Planes, channels: int, at: int) -> Call:
-        """The copy of one image's group."""
-        arguments = [x.at, at, channels, x.channel, *planes.sizes, *x.axes, *planes.before, *planes.stride]
+    def planes(self, x: Steps, planes: Planes, channels: int) -> Call:
+        """The copy of one image's group, to where its caller says."""
+        arguments = [x.at, 0, channels, x.channel, *planes.sizes, *x.axes, *planes.before, *planes.stride]
         tail = planes.tail(self.dtype)
-        return self.call(kernels.planes_kernel(self.dtype), [*arguments, *planes.plane, planes.channel, tail])
+        arguments += [*planes.plane, planes.channel, tail, 1, *planes.kept]
+        return self.call(planes_kernel(self.dtype), arguments)
 
     def sums(
         self, x: Steps, planes: Planes, channels: int, groups: int, jobs: Sequence[_Job], written: Written, images: int,
@@ -237,23 +143,25 @@ class _Building:
     ) -> None:  # fmt: skip
         """A stage in which threads share the images; of a single one, the channels of the result."""
         threads = self.threads(work)
-        stage = []
-        for b, count in shares(images, 1, 2 * threads if images >= 4 * threads else threads):
-            parts = [(0, jobs[0].channels)]
-            if images < threads:
-                parts = list(shares(jobs[0].channels, kernels.rows_for(jobs[0].channels), -(-threads // images)))
-            for o, some in parts:
-                own = x._replace(at=x.at + b * x.sample * self.size)
-                stage.append(self._images(own, planes, channels, groups, jobs, written, (b, count), (o, some)))
-        self.stages.append(stage)
+        parts = [(0, jobs[0].channels)]
+        if images < threads:
+            parts = list(shares(jobs[0].channels, kernels.rows_for(jobs[0].channels), -(-threads // images)))
+        pieces = list(shares(images, 1, 2 * threads if images >= 4 * threads else threads))
+        room = self.rooms.table(len(pieces) * len(parts), planes.size(channels, self.dtype) * self.size)
+        self.stages.append([
+            self._images(
+                x._replace(at=x.at + piece[0] * x.sample * self.size), planes, channels, groups, jobs, written, piece,
+                part, room,
+            )
+            for piece, part in itertools.product(pieces, parts)
+        ])  # fmt: skip
 
     def _images(
         self, x: Steps, planes: Planes, channels: int, groups: int, jobs: Sequence[_Job], written: Written,
-        images: tuple[int, int], part: tuple[int, int],
+        images: tuple[int, int], part: tuple[int, int], room: int,
     ) -> Call:  # fmt: skip
-        room = self.rooms.take(planes.size(channels, self.dtype) * self.size)
-        copy = self.planes(x, planes, channels, room)
-        out, table = written.out, []
+        copy = self.planes(x, planes, channels)
+        out, rows = written.out, []
         for job in jobs:
             R, K = kernels.rows_for(job.channels), job.sum.offsets.size
             kernel = kernels.forward_kernel(self.dtype, written.activation, R)
@@ -267,17 +175,17 @@ class _Building:
             pitches = planes.pitches[:2]
             weights = job.weights + o * K * self.size
             own = self.call(kernel, [
-                room, weights, address(job.sum.offsets), K, out.at + at, written.z and written.z + at, some,
+                0, weights, address(job.sum.offsets), K, out.at + at, written.z and written.z + at, some,
                 out.channel, *steps, *job.sum.sizes, *pitches, bias, *(ctypes.addressof(box) for box in boxes),
             ])  # fmt: skip
             group = -(-job.channels // R) * R * K * self.size
-            table += [kernel.address, ctypes.addressof(own.block), out.sample * self.size]
-            table += [job.channels * out.channel * self.size, group, job.channels * self.size]
-        rows = _table(table)
-        self.alive.append(rows)
+            rows += [kernel.address, ctypes.addressof(own.block), out.sample * self.size]
+            rows += [job.channels * out.channel * self.size, group, job.channels * self.size]
+        found = table(rows)
+        self.alive.append(found)
         return new_call(kernels.images_kernel(), [
-            copy.kernel.address, ctypes.addressof(copy.block), address(rows), len(jobs), images[1], groups,
-            x.sample * self.size, channels * x.channel * self.size,
+            copy.kernel.address, ctypes.addressof(copy.block), address(found), len(jobs), images[1], groups,
+            x.sample * self.size, channels * x.channel * self.size, room,
         ])  # fmt: skip
 
 
@@ -373,17 +281,16 @@ def _products(
     x_image, dz_image = planes.size(per, dtype), O * F
     launch.alive.append(total)
     kernel, stage = kernels.weights_kernel(dtype, kernels.weight_rows(O)), []
+    most = max(1, min(max(count for _, count, _ in into), second_cache() // NEAR // ((x_image + dz_image) * size)))
+    room = launch.rooms.table(len(into), (most * (x_image + dz_image) + others.tail(dtype)) * size)
     for b, count, part in into:
-        once = max(1, min(count, second_cache() // NEAR // ((x_image + dz_image) * size)))
-        needs = once * x_image, once * dz_image + others.tail(dtype)
-        rooms = [launch.rooms.take(elements * size) for elements in needs]
         copies = [
-            launch.planes(x._replace(at=x.at + b * x.sample * size), planes, per, rooms[0]),
-            launch.planes(dz._replace(at=dz.at + b * dz.sample * size), others, O, rooms[1]),
+            launch.planes(x._replace(at=x.at + b * x.sample * size), planes, per),
+            launch.planes(dz._replace(at=dz.at + b * dz.sample * size), others, O),
         ]
         stage.append(new_call(kernel, [
-            *(place for copy in copies for place in (copy.kernel.address, ctypes.addressof(copy.block))), count, once,
+            *(place for copy in copies for place in (copy.kernel.address, ctypes.addressof(copy.block))), count, most,
             groups, x.sample * size, per * x.channel * size, dz.sample * size, O * dz.channel * size, x_image, dz_image,
-            part, address(total.offsets), O, K, F, bias,
+            part, address(total.offsets), O, K, F, bias, room, most * x_image * size,
         ]))  # fmt: skip
     launch.stages.append(stage)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 
 import numpy as np
 
 from nnkit.backends import recording
 from nnkit.backends.cpu.launch import address
-from nnkit.backends.pool import aligned_empty
+from nnkit.backends.pool import ALIGNMENT, aligned_empty
+from nnkit.backends.threads import get_num_threads
+from nnkit.kernels.cpu.rooms import LINE
 
 
 class _Local(threading.local):
@@ -29,6 +32,7 @@ class Rooms:
 
     def __init__(self) -> None:
         self._taken: list[np.ndarray] = []  # so that two calls of a launch never get the same
+        self._tables: list[ctypes.Array[ctypes.c_int64]] = []
 
     def take(self, nbytes: int) -> int:
         """The address of so many bytes."""
@@ -41,3 +45,13 @@ class Rooms:
                 kept[number : number + 1] = [aligned_empty((nbytes,), np.uint8)]
             self._taken.append(kept[number])
         return address(self._taken[-1])
+
+    def table(self, calls: int, nbytes: int) -> int:
+        """The address of a table of rooms that so many calls take turns at: see ``kernels.cpu.rooms``."""
+        nbytes = -(-nbytes // ALIGNMENT) * ALIGNMENT
+        count = min(calls, get_num_threads())
+        table = (ctypes.c_int64 * (LINE * (count + 2)))()
+        skipped = -ctypes.addressof(table) % (8 * LINE) // 8
+        table[skipped : skipped + 3] = [count, self.take(count * nbytes), nbytes]
+        self._tables.append(table)
+        return ctypes.addressof(table) + 8 * skipped

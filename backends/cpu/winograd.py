@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,11 +12,12 @@ import numpy as np
 
 from nnkit.backends.cpu.axes import Steps
 from nnkit.backends.cpu.launch import Call, new_call, shares
-from nnkit.backends.cpu.rooms import Rooms
+from nnkit.backends.pool import ALIGNMENT
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import winograd as kernels
 from nnkit.kernels.cpu.target import second_cache
 from nnkit.kernels.cpu.vectors import lanes
+from nnkit.kernels.cpu.winograd_tiles import PLACES, tiles_kernel, weights_kernel
 
 #: What the transforms of a channel's tile of x and of results cost beside a multiplication of the products.
 TRANSFORMS = 72
@@ -50,7 +52,7 @@ class Tiles(NamedTuple):
 
     def at_once(self, channels: int, dtype: str) -> int:
         """Rows of tiles whose transforms, of so many channels in all, leave half of the second cache free."""
-        most = second_cache() // 2 // (kernels.PLACES * channels * np.dtype(dtype).itemsize * self.width)
+        most = second_cache() // 2 // (PLACES * channels * np.dtype(dtype).itemsize * self.width)
         return max(1, most)
 
 
@@ -77,24 +79,52 @@ class _Room(NamedTuple):
         """Elements from place to place of a transformed tile."""
         return -(-self.channels // lanes(self.dtype)) * self.plane + kernels.APART
 
-    def take(self, rooms: Rooms) -> int:
-        """The address of that memory."""
-        return rooms.take(kernels.PLACES * self.step * np.dtype(self.dtype).itemsize)
+    @property
+    def size(self) -> int:
+        """Elements of all."""
+        return PLACES * self.step
 
 
-def _tiles_call(
-    launch: Any, x: Steps, sizes: Sizes, before: tuple[int, int], room: _Room, of_gradient: bool
-) -> tuple[Call, int]:
-    """The kernel that fills a room with transformed tiles, and the room's address."""
-    size, W, dtype = 2 if of_gradient else 4, lanes(room.dtype), room.dtype
-    wide = max(2 * room.tiles.width + size - 2, before[1] + -(-sizes[2] // W) * W)
-    channels = -(-room.channels // W) * W
-    strips, at = launch.rooms.take(channels * size * wide * launch.size), room.take(launch.rooms)
-    made = launch.call(kernels.tiles_kernel(dtype, of_gradient), [
-        x.at, strips, at, room.channels, *sizes[1:], *before, x.sample, x.channel, *x.axes[1:], room.tiles.height,
-        room.tiles.width, 0, 0, wide, room.step, room.plane,
-    ])  # fmt: skip
-    return made, at
+class _Source(NamedTuple):
+    """What tiles are made of."""
+
+    x: Steps
+    sizes: Sizes
+    before: tuple[int, int]
+    of_gradient: bool
+
+    def wide(self, room: _Room) -> int:
+        """Places of a strip."""
+        W = lanes(room.dtype)
+        return max(2 * room.tiles.width + self.side - 2, self.before[1] + -(-self.sizes[2] // W) * W)
+
+    @property
+    def side(self) -> int:
+        """Places of a tile, and rows of strips."""
+        return 2 if self.of_gradient else 4
+
+    def strips(self, room: _Room) -> int:
+        """Elements of the strips."""
+        W = lanes(room.dtype)
+        return -(-room.channels // W) * W * self.side * self.wide(room)
+
+    def call(self, launch: Any, room: _Room) -> Call:
+        """The kernel that makes strips and transformed tiles where its caller says."""
+        x, sizes, tiles = self.x, self.sizes, room.tiles
+        made: Call = launch.call(tiles_kernel(room.dtype, self.of_gradient), [
+            x.at, 0, 0, room.channels, *sizes[1:], *self.before, x.sample, x.channel, *x.axes[1:], tiles.height,
+            tiles.width, 0, 0, self.wide(room), room.step, room.plane,
+        ])  # fmt: skip
+        return made
+
+
+def _room(launch: Any, calls: int, sizes: Sequence[int]) -> tuple[int, int]:
+    """A table of rooms of parts with so many elements, and where the distances of all but the first begin."""
+    bytes_of = [-(-n * launch.size // ALIGNMENT) * ALIGNMENT for n in sizes]
+    starts = list(itertools.accumulate(bytes_of))
+    distances = (ctypes.c_int64 * len(starts))(*starts)
+    launch.alive.append(distances)
+    return launch.rooms.table(calls, starts[-1]), ctypes.addressof(distances)
 
 
 class Weights(NamedTuple):
@@ -117,11 +147,11 @@ def forward(
     C, O = weights.channels, weights.outputs
     N = kernels.panel(O, dtype)
     panels, channels = -(-O // (N * W)), -(-C // W)
-    of_w = launch.rooms.take(kernels.PLACES * panels * channels * W * N * W * size)
+    of_w = launch.rooms.take(PLACES * panels * channels * W * N * W * size)
     tiles = tiles_of(images, places)
     threads = launch.threads(images * math.prod(places) * C * O * 9)
     launch.stages.append([
-        new_call(kernels.weights_kernel(dtype, N), [
+        new_call(weights_kernel(dtype, N), [
             weights.at, of_w, C, O, weights.channel, weights.output, int(weights.turned), first, count, panels,
         ])
         for first, count in shares(panels, 1, threads if C * O >= 1 << 10 else 1)
@@ -130,14 +160,16 @@ def forward(
     kernel = kernels.forward_kernel(dtype, written.activation, N)
     boxes = [ctypes.c_double(s) for s in written.scalars]
     launch.alive.append(boxes)
-    out, stage, wide = written.out, [], max(2 * tiles.width, -(-places[2] // W) * W)
-    for first, count in shares(tiles.rows, 1, 2 * threads if threads > 1 else 1):
-        room, sums = _Room(C, tiles, once, dtype), _Room(panels * N * W, tiles, once, dtype)
-        mine, _ = _tiles_call(launch, x, sizes, before, room, False)
-        strip = launch.rooms.take((2 * wide * W + panels * N * W) * size)
+    out, wide = written.out, max(2 * tiles.width, -(-places[2] // W) * W)
+    room, sums = _Room(C, tiles, once, dtype), _Room(panels * N * W, tiles, once, dtype)
+    source, pieces = _Source(x, sizes, before, False), list(shares(tiles.rows, 1, 2 * threads if threads > 1 else 1))
+    needs = source.strips(room), room.size, sums.size, 2 * wide * W + panels * N * W
+    table, stage = _room(launch, len(pieces), needs), []
+    for first, count in pieces:
+        mine = source.call(launch, room)
         stage.append(new_call(kernel, [
-            mine.kernel.address, ctypes.addressof(mine.block), of_w, sums.take(launch.rooms), strip, written.bias, out.at,
-            written.z, first, count, once, tiles.height, tiles.width, channels, O, *places[1:], out.sample, out.channel,
+            mine.kernel.address, ctypes.addressof(mine.block), of_w, *table, written.bias, out.at, written.z,
+            first, count, once, tiles.height, tiles.width, channels, O, *places[1:], out.sample, out.channel,
             *out.axes[1:], wide, room.step, room.plane, sums.step, *(ctypes.addressof(box) for box in boxes),
         ]))  # fmt: skip
     launch.stages.append(stage)
@@ -148,21 +180,24 @@ def gradient(
     into: Sequence[tuple[int, int, int]], shape: tuple[int, int], bias: int,
 ) -> None:  # fmt: skip
     """A stage of parts of the gradient of weights and bias: for each its first image, how many, where it goes."""
-    dtype, size, W, (O, C) = launch.dtype, launch.size, lanes(launch.dtype), shape
+    dtype, W, (O, C) = launch.dtype, lanes(launch.dtype), shape
     N = kernels.weight_panel(C, dtype)
     channels, outputs = -(-C // W) * W, -(-O // W) * W
     tiles, stage = tiles_of(1, places), []
+    rows = max(count for _, count, _ in into) * tiles.height
+    once = min(tiles.at_once(channels + outputs, dtype), rows)
+    of_x, of_dz = _Room(C, tiles, once, dtype), _Room(O, tiles, once, dtype)
+    sources = _Source(x, sizes, before, False), _Source(dz, places, (0, 0), True)
+    totals = PLACES * (outputs * channels + kernels.APART)
+    needs = sources[0].strips(of_x), of_x.size, sources[1].strips(of_dz), of_dz.size, totals
     kernel = kernels.gradient_kernel(dtype, N)
+    table, distances = _room(launch, len(into), needs)
     for b, count, part in into:
-        rows = count * tiles.height
-        once = min(tiles.at_once(channels + outputs, dtype), rows)
-        of_x, of_dz = _Room(C, tiles, once, dtype), _Room(O, tiles, once, dtype)
-        mine, _ = _tiles_call(launch, x, sizes, before, of_x, False)
-        others, _ = _tiles_call(launch, dz, places, (0, 0), of_dz, True)
+        mine, others = sources[0].call(launch, of_x), sources[1].call(launch, of_dz)
         stage.append(new_call(kernel, [
             mine.kernel.address, ctypes.addressof(mine.block), others.kernel.address, ctypes.addressof(others.block),
-            launch.rooms.take(kernels.PLACES * (outputs * channels + kernels.APART) * size), part,
-            b * tiles.height, rows, once, tiles.width, C, O, of_x.step, of_dz.step, of_x.plane, bias,
+            table, part, b * tiles.height, count * tiles.height, once, tiles.width, C, O, of_x.step, of_dz.step,
+            of_x.plane, bias, distances,
         ]))  # fmt: skip
     launch.stages.append(stage)
 
@@ -170,5 +205,5 @@ def gradient(
 def parts(channels: int, outputs: int, most: int, dtype: str) -> int:
     """In how many parts the gradient of weights is added up over images: fewer where the weights are large."""
     W = lanes(dtype)
-    each = kernels.PLACES * -(-channels // W) * W * -(-outputs // W) * W * np.dtype(dtype).itemsize
+    each = PLACES * -(-channels // W) * W * -(-outputs // W) * W * np.dtype(dtype).itemsize
     return max(2, min(most, ROOM // each))

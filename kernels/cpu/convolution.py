@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.rooms import room_words
 from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import compiled_formulas, control_words, memory_words
 from nnkit.kernels.formulas import ACTIVATIONS
@@ -58,74 +59,6 @@ def weight_columns(rows: int) -> int:
 def slack(dtype: str) -> int:
     """Elements behind the planes that a tile may read."""
     return 9 * lanes(dtype)
-
-
-# ---- planes ---------------------------------------------------------------------------------------------------------
-
-# Block: [x, planes, C, from channel to channel in x, 3 sizes of x, 3 steps in x, 3 paddings before, 3 strides, 3 sizes
-# of a plane, elements of a channel in planes, elements behind all that become 0]. There are as many planes of a channel
-# as remainders of the strides.
-PLANES = """
-def kernel(block):
-    x, y = pointer(block[0]), pointer(block[1])
-    C, xc, S0, S1, S2, x0, x1, x2 = block[2], block[3], block[4], block[5], block[6], block[7], block[8], block[9]
-    before0, before1, before2, s0, s1, s2 = block[10], block[11], block[12], block[13], block[14], block[15]
-    Q0, Q1, Q2, channel = block[16], block[17], block[18], block[19]
-    plane = Q0 * Q1 * Q2
-    for k in range(C * channel, C * channel + block[20]):
-        y[k] = zero
-    for k in range(C * channel):
-        y[k] = zero
-    if xc == 1 and x2 != 1 and s2 == 1:
-        for i0 in range(S0):
-            for i1 in range(S1):
-                remainder = (i0 + before0) % s0 * s1 + (i1 + before1) % s1
-                to = remainder * plane + ((i0 + before0) // s0 * Q1 + (i1 + before1) // s1) * Q2 + before2
-                for i2 in range(0, S2, {W}):
-                    at = i0 * x0 + i1 * x1 + i2 * x2
-                    for c in range(0, C, {W}):
-                        turned(x, y, at + c, c * channel + to + i2, x2, channel, S2 - i2, C - c)
-        return
-    for c in range(C):
-        base = c * channel
-        for i0 in range(S0):
-            u0 = i0 + before0
-            for i1 in range(S1):
-                u1 = i1 + before1
-                remainder = ((u0 % s0) * s1 + u1 % s1) * s2
-                to = base + remainder * plane + (u0 // s0 * Q1 + u1 // s1) * Q2
-                at = c * xc + i0 * x0 + i1 * x1
-                if s2 == 1 and x2 == 1:
-                    for i2 in range(S2):
-                        y[to + before2 + i2] = x[at + i2]
-                elif s2 == 1:
-                    for i2 in range(S2):
-                        y[to + before2 + i2] = x[at + i2 * x2]
-                else:
-                    for i2 in range(S2):
-                        u2 = i2 + before2
-                        y[to + u2 % s2 * plane + u2 // s2] = x[at + i2 * x2]
-"""
-
-
-def _turned(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
-    """y[to + c row + i] = x[at + i step + c]: a square of places i, whose channels c lie side by side in x."""
-    at, to, step, row, places, channels = numbers
-    last = v.plus(places, -1)
-    loaded = [v.load(x, v.plus(at, v.times(v.at_most(v.integer(i), last), step)), channels) for i in range(v.lanes)]
-    for c, column in enumerate(v.transposed(loaded)):
-        with v.when(v.builder.icmp_signed("<", v.integer(c), channels)):
-            v.store(y, v.plus(to, v.times(row, v.integer(c))), column, places)
-
-
-@functools.cache
-def planes_kernel(dtype: str) -> Kernel:
-    """Copy the channels of one image into planes."""
-    return load(Source(f"conv_planes_{dtype}_{lanes(dtype)}", PLANES.format(W=lanes(dtype)), _plane_words, (dtype,)))
-
-
-def _plane_words(dtype: str) -> dict[str, Any]:
-    return memory_words(dtype) | {"zero": np.dtype(dtype).type(0), "turned": tile_word(dtype, 2, 6, _turned)}
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -289,20 +222,22 @@ def _forward_words(dtype: str, rows: str) -> dict[str, Any]:
     return words
 
 
-# Block: [planes kernel, its block, jobs, number of jobs, images, groups, and in bytes: from image to image in x, from
-# group to group in x]. A job is five numbers: kernel, block, and in bytes from image to image and from group to group
-# in ``out`` and from group to group of its weights; then from group to group of its bias.
+# Block: [planes kernel, its block, jobs, number of jobs, images, groups, bytes from image to image and from group to
+# group in x, table of rooms for planes]. A job is five numbers: kernel, block, and in bytes from image to image and
+# from group to group in ``out`` and from group to group of its weights; then from group to group of its bias.
 IMAGES = """
 def kernel(block):
     planes, jobs = labels(block[1]), labels(block[2])
-    x = planes[0]
+    x, room = planes[0], taken(block[8])
+    planes[1] = room
     for b in range(block[4]):
         for g in range(block[5]):
-            planes[0] = x + b * block[6] + g * block[7]
+            planes[0], planes[21] = x + b * block[6] + g * block[7], b == 0 and g == 0
             call(block[0], block[1])
             for n in range(block[3]):
                 job = 6 * n
                 own = labels(jobs[job + 1])
+                own[0] = room
                 weights, out, z, bias = own[1], own[4], own[5], own[16]
                 own[1] = weights + g * jobs[job + 4]
                 own[4] = out + b * jobs[job + 2] + g * jobs[job + 3]
@@ -313,6 +248,7 @@ def kernel(block):
                 call(jobs[job], jobs[job + 1])
                 own[1], own[4], own[5], own[16] = weights, out, z, bias
     planes[0] = x
+    given_back(block[8], room)
 """
 
 
@@ -323,7 +259,7 @@ def images_kernel() -> Kernel:
 
 
 def _control() -> dict[str, Any]:
-    return memory_words("float64") | control_words()
+    return memory_words("float64") | control_words() | room_words()
 
 
 # ---- the gradient of the weights ------------------------------------------------------------------------------------
@@ -360,12 +296,13 @@ def _products(R: int, C: int) -> Build:
 
 # Block: [x planes kernel, its block, dz planes kernel, its block, images, most images at once, groups, and in bytes:
 # from image to image and group to group in x, and in dz; elements of an image in the planes of x, and of dz; sums,
-# offsets, O, K, places (a multiple of the lanes), 1 where the bias is wanted]. sums: for each group and output its K,
-# then for each output one for the bias.
+# offsets, O, K, places (a multiple of the lanes), 1 where the bias is wanted, table of rooms, in it bytes from the
+# planes of x to those of dz]. sums: for each group and output its K, then for each output one for the bias.
 WEIGHTS = """
 def kernel(block):
     planes, others = labels(block[1]), labels(block[3])
-    x, dz, to_x, to_dz = planes[0], others[0], planes[1], others[1]
+    x, dz, to_x = planes[0], others[0], taken(block[19])
+    to_dz = to_x + block[20]
     G, O, K, F = block[6], block[15], block[16], block[17]
     sums = pointer(block[13])
     for k in range(G * O * (K + 1)):
@@ -376,10 +313,10 @@ def kernel(block):
             images = min(block[5], block[4] - b0)
             for b in range(images):
                 planes[0] = x + (b0 + b) * block[7] + g * block[8]
-                planes[1] = to_x + b * block[11] * {size}
+                planes[1], planes[21] = to_x + b * block[11] * {size}, b0 == 0 and g == 0
                 call(block[0], block[1])
                 others[0] = dz + (b0 + b) * block[9] + g * block[10]
-                others[1] = to_dz + b * block[12] * {size}
+                others[1], others[21] = to_dz + b * block[12] * {size}, b0 == 0 and g == 0
                 call(block[2], block[3])
             for o in range(0, O, {R}):
                 for k in range(0, K, {C}):
@@ -392,7 +329,8 @@ def kernel(block):
                         for f in range(F):
                             total += row[f]
                         sums[G * O * K + g * O + o] += total
-    planes[0], others[0], planes[1], others[1] = x, dz, to_x, to_dz
+    planes[0], others[0] = x, dz
+    given_back(block[19], to_x)
 """
 
 
@@ -407,7 +345,7 @@ def weights_kernel(dtype: str, R: int) -> Kernel:
 
 def _weights_words(dtype: str, rows: str) -> dict[str, Any]:
     tile = tile_word(dtype, 3, 10, _products(int(rows), weight_columns(int(rows))))
-    return memory_words(dtype) | control_words() | {"tile": tile, "zero": np.dtype(dtype).type(0)}
+    return memory_words(dtype) | control_words() | room_words() | {"tile": tile, "zero": np.dtype(dtype).type(0)}
 
 
 # Block: [parts, number of parts, from part to part, n, out or 0, add, first]: out (+)= the sum of the parts, from
