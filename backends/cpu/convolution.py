@@ -102,11 +102,17 @@ class _Building:
         self.rooms = Rooms()
         self.stages: list[list[Call]] = []
         self._packing: list[Call] = []
-        self.alive: list[Any] = [self.rooms]
+        self.alive: list[Any] = []  # not the rooms: what comes later uses them again
 
     def launch(self, name: str) -> Launch:
         """All stages."""
         return Launch(name, [stage for stage in self.stages if stage], *self.alive)
+
+    def table(self, calls: int, nbytes: int) -> int:
+        """The address of a table of rooms that so many calls take turns at."""
+        at, alive = self.rooms.table(calls, nbytes)
+        self.alive.append(alive)
+        return at
 
     def threads(self, work: int) -> int:
         """How many threads share so many multiplications."""
@@ -147,7 +153,7 @@ class _Building:
         if images < threads:
             parts = list(shares(jobs[0].channels, kernels.rows_for(jobs[0].channels), -(-threads // images)))
         pieces = list(shares(images, 1, 2 * threads if images >= 4 * threads else threads))
-        room = self.rooms.table(len(pieces) * len(parts), planes.size(channels, self.dtype) * self.size)
+        room = self.table(len(pieces) * len(parts), planes.size(channels, self.dtype) * self.size)
         self.stages.append([
             self._images(
                 x._replace(at=x.at + piece[0] * x.sample * self.size), planes, channels, groups, jobs, written, piece,
@@ -282,7 +288,7 @@ def _products(
     launch.alive.append(total)
     kernel, stage = kernels.weights_kernel(dtype, kernels.weight_rows(O)), []
     most = max(1, min(max(count for _, count, _ in into), second_cache() // NEAR // ((x_image + dz_image) * size)))
-    room = launch.rooms.table(len(into), (most * (x_image + dz_image) + others.tail(dtype)) * size)
+    room = launch.table(len(into), (most * (x_image + dz_image) + others.tail(dtype)) * size)
     for b, count, part in into:
         copies = [
             launch.planes(x._replace(at=x.at + b * x.sample * size), planes, per),

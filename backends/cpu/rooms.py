@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,6 @@ class Rooms:
 
     def __init__(self) -> None:
         self._taken: list[np.ndarray] = []  # so that two calls of a launch never get the same
-        self._tables: list[ctypes.Array[ctypes.c_int64]] = []
 
     def take(self, nbytes: int) -> int:
         """The address of so many bytes."""
@@ -46,12 +46,14 @@ class Rooms:
             self._taken.append(kept[number])
         return address(self._taken[-1])
 
-    def table(self, calls: int, nbytes: int) -> int:
-        """The address of a table of rooms that so many calls take turns at: see ``kernels.cpu.rooms``."""
+    def table(self, calls: int, nbytes: int) -> tuple[int, Any]:
+        """A table of rooms that so many calls take turns at, by address, and what has to live as long.
+
+        See ``kernels.cpu.rooms``.
+        """
         nbytes = -(-nbytes // ALIGNMENT) * ALIGNMENT
         count = min(calls, get_num_threads())
         table = (ctypes.c_int64 * (LINE * (count + 2)))()
         skipped = -ctypes.addressof(table) % (8 * LINE) // 8
         table[skipped : skipped + 3] = [count, self.take(count * nbytes), nbytes]
-        self._tables.append(table)
-        return ctypes.addressof(table) + 8 * skipped
+        return ctypes.addressof(table) + 8 * skipped, table

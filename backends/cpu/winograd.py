@@ -124,7 +124,7 @@ def _room(launch: Any, calls: int, sizes: Sequence[int]) -> tuple[int, int]:
     starts = list(itertools.accumulate(bytes_of))
     distances = (ctypes.c_int64 * len(starts))(*starts)
     launch.alive.append(distances)
-    return launch.rooms.table(calls, starts[-1]), ctypes.addressof(distances)
+    return launch.table(calls, starts[-1]), ctypes.addressof(distances)
 
 
 class Weights(NamedTuple):
