@@ -102,7 +102,7 @@ class _Building:
         self.rooms = Rooms()
         self.stages: list[list[Call]] = []
         self._packing: list[Call] = []
-        self.alive: list[Any] = []  # not the rooms: what comes later uses them again
+        self.alive: list[Any] = [self.rooms.own]  # not what a program's later instructions use again
 
     def launch(self, name: str) -> Launch:
         """All stages."""

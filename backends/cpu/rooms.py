@@ -33,6 +33,7 @@ class Rooms:
 
     def __init__(self) -> None:
         self._taken: list[np.ndarray] = []  # so that two calls of a launch never get the same
+        self.own: list[np.ndarray] = []  # of the thread: for the launch to hold; a program holds its blocks itself
 
     def take(self, nbytes: int) -> int:
         """The address of so many bytes."""
@@ -44,6 +45,7 @@ class Rooms:
             if number == len(kept) or kept[number].nbytes < nbytes:
                 kept[number : number + 1] = [aligned_empty((nbytes,), np.uint8)]
             self._taken.append(kept[number])
+            self.own.append(kept[number])
         return address(self._taken[-1])
 
     def table(self, calls: int, nbytes: int) -> tuple[int, Any]:
