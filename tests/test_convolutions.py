@@ -26,6 +26,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 #: Layers, with the shape of an image: large enough for several threads; one group, several, and one for each channel.
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "plain": (lambda: nn.Conv2d(8, 24, 3, padding=1), (8, 20, 20)),
+    "by tiles": (lambda: nn.Conv2d(16, 24, 3, padding=1), (16, 21, 20)),
     "stride and dilation": (lambda: nn.Conv2d(8, 20, 3, stride=2, dilation=2, padding=2), (8, 33, 31)),
     "groups": (lambda: nn.Conv2d(8, 16, 3, groups=4), (8, 24, 24)),
     "depthwise": (lambda: nn.Conv2d(32, 32, 3, groups=32, padding=1), (32, 24, 24)),

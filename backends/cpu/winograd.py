@@ -51,8 +51,8 @@ class Tiles(NamedTuple):
         return self.images * self.height
 
     def at_once(self, channels: int, dtype: str) -> int:
-        """Rows of tiles whose transforms, of so many channels in all, leave half of the second cache free."""
-        most = second_cache() // 2 // (PLACES * channels * np.dtype(dtype).itemsize * self.width)
+        """Rows of tiles whose transforms, of so many channels in all, leave three quarters of the second cache free."""
+        most = second_cache() // 4 // (PLACES * channels * np.dtype(dtype).itemsize * self.width)
         return max(1, most)
 
 
