@@ -26,6 +26,8 @@ from nnkit.kernels.formulas import ACTIVATIONS
 
 #: Parts in which the gradient of weights is added up over images; they do not depend on the number of threads.
 PARTS = 8
+#: What adding an element of a part counts, in multiplications.
+TOGETHER = 8
 #: The part of a core's second cache that planes may take while their products are computed.
 NEAR = 2
 
@@ -254,9 +256,9 @@ def _weights(
     dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
 ) -> None:  # fmt: skip
     """dw and db: made in parts of the images, and the parts added up."""
-    B, O, K = len(x), shape[0], math.prod(shape[1:])
+    B, O, K = len(x), shape[0], 0 if dw is None else math.prod(shape[1:])
     sizes, places, bias = three(x.shape[2:], 1), three(dz.shape[2:], 1), int(db is not None)
-    fast = winograd.fits(window, groups, shape[1], O, places, launch.dtype)
+    fast = K > 0 and winograd.fits(window, groups, shape[1], O, places, launch.dtype)
     pieces = list(shares(B, 1, winograd.parts(shape[1], O, PARTS, launch.dtype) if fast else PARTS))
     step = O * (K + 1)
     parts = launch.rooms.take(len(pieces) * step * launch.size)
@@ -265,22 +267,25 @@ def _weights(
         before = window.padding[1][0], window.padding[2][0]
         winograd.gradient(launch, steps_of(x), sizes, before, steps_of(dz), places, into, (O, shape[1]), bias)
     else:
-        _products(launch, steps_of(x), sizes, steps_of(dz), places, into, window, groups, (O // groups, shape[1]), bias)
+        _products(
+            launch, steps_of(x), sizes, steps_of(dz), places, into, window, groups, (O // groups, shape[1], K), bias
+        )
     together, ends = kernels.together_kernel(launch.dtype), []
     for out, first, n, added in ((dw, 0, O * K, add[0]), (db, O * K, O, add[1])):
         if out is not None:
-            ends.append(new_call(together, [parts, len(pieces), step, n, address(out), int(added), first]))
+            for begin, count in shares(n, 64, launch.threads(n * len(pieces) * TOGETHER)):
+                to = address(out) + begin * launch.size
+                ends.append(new_call(together, [parts, len(pieces), step, count, to, int(added), first + begin]))
     launch.stages.append(ends)
 
 
 def _products(
     launch: _Building, x: Steps, sizes: Sizes, dz: Steps, places: Sizes, into: Sequence[tuple[int, int, int]],
-    window: Window, groups: int, shape: tuple[int, int], bias: int,
+    window: Window, groups: int, shape: tuple[int, int, int], bias: int,
 ) -> None:  # fmt: skip
     """Products of planes of dz and of x. ``into``: for each part its first image, how many, and where it goes."""
-    dtype, size, (O, per) = launch.dtype, launch.size, shape
+    dtype, size, W, (O, per, K) = launch.dtype, launch.size, lanes(launch.dtype), shape
     planes, total = forward_layout(window, per, sizes, places)
-    K, W = total.offsets.size, lanes(dtype)
     last = sum((n - 1) * pitch for n, pitch in zip(places, planes.pitches, strict=True))
     F = -(-(last + 1) // W) * W
     others = Planes(places, (0, 0, 0), (1, 1, 1), (places[0], *planes.plane[1:]), F)
