@@ -230,6 +230,23 @@ class enable_grad(_Block):
         super().__init__(True)
 
 
+class inference_mode(_Block):
+    """``no_grad`` under PyTorch's other name, in all its forms; ``inference_mode(False)`` puts ops on the tape.
+
+    Tensors made inside may be used on the tape later, which PyTorch refuses.
+    """
+
+    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
+        if not callable(mode):
+            return super().__new__(cls)
+        block = super().__new__(cls)
+        block.__init__(True)  # type: ignore[misc]
+        return block(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
+
+
 def _order(root: Node) -> list[Node]:
     """The nodes that root depends on, each before the nodes that use it."""
     order: list[Node] = []
