@@ -358,9 +358,9 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
-            data = OPS["tensor"](data)
+            data = OPS["tensor"]([] if data is None else data)
         super().__init__(data.array, data.backend, requires_grad)
         self.version = data.version
         self.version.shown(self, data)

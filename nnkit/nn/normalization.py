@@ -17,7 +17,7 @@ from nnkit.tensor import Parameter, Tensor
 # fmt: off
 __all__ = [
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
-    "LayerNorm", "LocalResponseNorm", "RMSNorm",
+    "LayerNorm", "LocalResponseNorm", "RMSNorm", "SyncBatchNorm",
 ]
 # fmt: on
 
@@ -150,6 +150,29 @@ class BatchNorm3d(_BatchNorm):
     """Mean 0 and variance 1 for each channel over a batch of volumes; see ``BatchNorm2d``."""
 
     ranks = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalization of inputs (B, C, ...) over all processes, of which there is one here: see ``BatchNorm2d``.
+
+    >>> import nnkit
+    >>> SyncBatchNorm(3)(nnkit.ones(2, 3, 4)).shape
+    (2, 3, 4)
+    """
+
+    ranks = (2, 3, 4, 5)
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module as it is: over one process its batch normalizations give the same."""
+        return module
 
 
 class _InstanceNorm(_Channels):
