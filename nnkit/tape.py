@@ -185,13 +185,13 @@ class set_grad_enabled(_Block):
     >>> _ = nnkit.set_grad_enabled(True)
     """
 
-    def __init__(self, enabled: bool) -> None:
-        super().__init__(enabled)
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
         self._found = _enabled.value
         at_work = recorder()
         if at_work is not None:  # A step that leaves it so cannot be replayed.
             at_work.changed(_enabled, "value", self._found)
-        _enabled.value = enabled
+        _enabled.value = mode
 
     def __enter__(self) -> None:
         _enabled.value = self._found  # It was meant for the block alone.

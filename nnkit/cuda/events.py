@@ -23,7 +23,9 @@ class Event:
     True
     """
 
-    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
+    def __init__(
+        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, external: bool = False
+    ) -> None:
         self._mark: Any = None
 
     def record(self, stream: Any = None) -> None:

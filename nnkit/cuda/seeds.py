@@ -27,12 +27,12 @@ def initial_seed() -> int:
     return random.initial_seed()
 
 
-def get_rng_state(device: Any = None) -> dict[str, Any]:
+def get_rng_state(device: Any = "cuda") -> dict[str, Any]:
     """``nnkit.get_rng_state``."""
     return random.get_rng_state()
 
 
-def set_rng_state(new_state: dict[str, Any], device: Any = None) -> None:
+def set_rng_state(new_state: dict[str, Any], device: Any = "cuda") -> None:
     """``nnkit.set_rng_state``."""
     random.set_rng_state(new_state)
 

@@ -133,6 +133,8 @@ def _read_old(file: BinaryIO, size: int, place: Place) -> Any:
             name = keys[len(places)]
             places[name] = at + 8
             at += 8 + _old_length(file, at, order) * tensors.width(name)
+            if at > size:
+                raise ModelFileError(f"the storage {name[:100]!r} reaches beyond the end of the file")
         here = places[key]
         file.seek(here)
         return file.read(_old_length(file, here - 8, order) * tensors.width(key))

@@ -65,8 +65,10 @@ class _Machine:
 
     def result(self) -> Any:
         """What the program leaves."""
-        (value,) = self.stack
-        return finished(value)
+        value = self.pop()
+        if self.stack:
+            raise ValueError("values are left over")
+        return value
 
     def run(self, name: str, argument: Any) -> None:
         """One instruction."""

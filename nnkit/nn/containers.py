@@ -120,8 +120,9 @@ class Sequential(_Row):
         else:
             self.extend(modules)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         """Run every module on the output of the one before it."""
+        x = input
         row = self._row()
         index = 0
         while index < len(row):

@@ -201,9 +201,9 @@ class Module(Lookups, Casts):
         registry[name] = value
         changed(self, name, before)
 
-    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under ``name``; None reserves the name (a layer without bias)."""
-        self._register(self._parameters, name, parameter, Parameter)
+        self._register(self._parameters, name, param, Parameter)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that moves and, where ``persistent``, is saved with the module, but is not learned."""
@@ -216,9 +216,11 @@ class Module(Lookups, Casts):
 
     # ---- walking ------------------------------------------------------------------------------------------
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all its parts, with dotted names; a shared part once."""
-        return self._walk(prefix, set() if remove_duplicate else None)
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all its parts, with dotted names; a shared part once. ``memo``: parts known (by id)."""
+        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
 
     def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
         if seen is not None:
@@ -232,7 +234,7 @@ class Module(Lookups, Casts):
 
     def _named_members(self, kind: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        owners = self.named_modules(prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
+        owners = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
         for owner_name, owner in owners:
             for name, member in getattr(owner, kind).items():
                 if member is None or (unique and id(member) in seen):
@@ -272,15 +274,15 @@ class Module(Lookups, Casts):
         """The direct parts."""
         return (module for _, module in self.named_children())
 
-    def modules(self) -> Iterator[Module]:
-        """This module and all its parts."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all its parts; a shared part once."""
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
-    def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call ``function`` on every part, then on this module; returns the module."""
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every part, then on this module; returns the module."""
         for module in self.children():
-            module.apply(function)
-        function(self)
+            module.apply(fn)
+        fn(self)
         return self
 
     # ---- modes and gradients ------------------------------------------------------------------------------
