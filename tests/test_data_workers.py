@@ -75,7 +75,12 @@ def begin(number: int) -> None:
 
 
 def listed(loader: DataLoader) -> list[Any]:
-    return [[part.tolist() for part in batch] if isinstance(batch, list) else batch.tolist() for batch in loader]
+    """The batches as lists of numbers."""
+    return [part if isinstance(part, (int, float)) else part.tolist() for batch in loader for part in ends(batch)]
+
+
+def ends(batch: Any) -> list[Any]:
+    return batch if isinstance(batch, list) else [batch]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +167,21 @@ def test_fit_takes_a_loader_with_workers(device: str) -> None:
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_other_ways_to_start_processes(start: str) -> None:
+    loader = DataLoader(Squares(), batch_size=4, num_workers=1, multiprocessing_context=start)
+    assert listed(loader) == listed(DataLoader(Squares(), batch_size=4))
+
+
+def refuse(number: int) -> None:
+    raise OSError("no such disk")
+
+
+def test_a_worker_that_cannot_begin_says_so() -> None:
+    with pytest.raises(OSError, match=r"in DataLoader worker 0:[\s\S]*no such disk"):
+        list(DataLoader(Squares(), num_workers=1, worker_init_fn=refuse))
+
+
 def test_tensors_are_read_here() -> None:
     loader = DataLoader(TensorDataset([1.0, 2.0, 3.0]), batch_size=2, num_workers=2, worker_init_fn=begin)
-    assert listed(loader) == [[[1.0, 2.0]], [[3.0]]] and "number" not in START
+    assert listed(loader) == [[1.0, 2.0], [3.0]] and "number" not in START

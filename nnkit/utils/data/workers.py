@@ -7,9 +7,9 @@ its batch hears of it at once. Workers end when the main process does.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import random as python_random
+import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -88,8 +88,8 @@ class Workers:
         for number in range(count):
             receiver, sender = context.Pipe(duplex=False)
             tasks = context.Queue()
-            job = (WorkerInfo(number, count, 0, dataset), fetcher, begin, place, tasks, sender, os.getpid())
-            process = context.Process(target=_work, args=job, daemon=True)
+            job = _Job(WorkerInfo(number, count, 0, dataset), fetcher, begin, place)
+            process = context.Process(target=_work, args=(job, tasks, sender), daemon=True)
             process.start()
             sender.close()  # the worker's copy is the only one: the pipe ends with it
             self._workers.append(_Worker(process, tasks, receiver))
@@ -151,7 +151,10 @@ class Workers:
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
-            worker.process.join()
+            worker.process.join(PATIENCE)
+            if worker.process.exitcode is None:
+                worker.process.kill()
+                worker.process.join()
             worker.results.close()
             worker.tasks.cancel_join_thread()
             worker.tasks.close()
@@ -177,54 +180,57 @@ def _raise(failure: Failure, number: int) -> None:
 # ---- in a worker -------------------------------------------------------------------------------------------
 
 
-def _work(
-    info: WorkerInfo, fetcher: Callable[[Any], Callable[[Any], Any]], begin: Any, place: str, tasks: Any, results: Any,
-    parent: int,
-) -> None:  # fmt: skip
+class _Job(NamedTuple):
+    """What a worker has to know: itself, how batches are made, what to do first, and its default device."""
+
+    info: WorkerInfo
+    fetcher: Callable[[Any], Callable[[Any], Any]]
+    begin: Callable[[int], Any] | None
+    place: str
+
+
+def _work(job: _Job, tasks: Any, results: Any) -> None:
     """Do tasks until the main process has gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ``fit`` has a handler of its own, which a fork would inherit
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's, which ends this one
     set_num_threads(1)
-    set_default_device(place)
+    set_default_device(job.place)
     fetch: Any = None
-    failure: Failure | None = None
-    while os.getppid() == parent:
+    while (main := multiprocessing.parent_process()) is None or main.is_alive():
         try:
             kind, content = tasks.get(timeout=PATIENCE)
         except queue.Empty:
             continue
-        except KeyboardInterrupt:
-            return
-        try:
-            if kind == "epoch":
-                started = fetch is not None
-                failure = None
-                _seed(info._replace(seed=content + info.id), anew=not started)
-                if begin is not None and not started:
-                    begin(info.id)
-                fetch = fetcher(info.dataset)
-                continue
-            made = failure or fetch(content)
-        except StopIteration:
-            made = Ended()
-        except KeyboardInterrupt:
-            return
-        except BaseException as error:
-            made = _failure(error)
-            if kind == "epoch":
-                failure, fetch = made, fetch or _nothing
-                continue
-        _send(results, made)
+        if kind == "epoch":
+            fetch = _begun(job, content, fetch is None)
+        else:
+            _send(results, _made(fetch, content))
 
 
-def _nothing(task: Any) -> Any:
-    raise RuntimeError("the worker was not made ready")
-
-
-def _seed(info: WorkerInfo, anew: bool) -> None:
+def _begun(job: _Job, seed: int, first: bool) -> Callable[[Any], Any]:
+    """What makes the batches of an epoch; where that cannot be made, it fails in the place of the first batch."""
+    info = job.info._replace(seed=seed + job.info.id)
     _info[:] = [info]
-    if anew:
-        python_random.seed(info.seed)
-        np.random.seed(info.seed % 2**32)  # noqa: NPY002
-        random.manual_seed(info.seed)
+    try:
+        if first:
+            python_random.seed(info.seed)
+            np.random.seed(info.seed % 2**32)  # noqa: NPY002
+            random.manual_seed(info.seed)
+            if job.begin is not None:
+                job.begin(info.id)
+        return job.fetcher(info.dataset)
+    except BaseException as error:
+        failure = _failure(error)
+        return lambda task: failure
+
+
+def _made(fetch: Callable[[Any], Any], task: Any) -> Any:
+    try:
+        return fetch(task)
+    except StopIteration:
+        return Ended()
+    except BaseException as error:
+        return _failure(error)
 
 
 def _failure(error: BaseException) -> Failure:
@@ -234,7 +240,7 @@ def _failure(error: BaseException) -> Failure:
 def _send(results: Any, made: Any) -> None:
     try:
         results.send(made)
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
         return
     except Exception as error:  # what cannot be pickled: the batch, or the error that a worker raised
         text = made.text if isinstance(made, Failure) else _failure(error).text
