@@ -15,6 +15,8 @@ class Device:
     """
 
     __slots__ = ("index", "name")
+    name: str
+    index: int
 
     def __init__(self, type: str | int | Device, index: int | None = None) -> None:
         if isinstance(type, Device):

@@ -7,7 +7,6 @@ What it makes is no larger than the file: lengths are compared with what there i
 
 from __future__ import annotations
 
-import pickletools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
@@ -35,6 +34,8 @@ def read_pickle(stream: BinaryIO, words: Mapping[str, Any], persistent: Callable
     ``words`` has what stands for each name, ``persistent`` what for a reference to something outside of the pickle.
     Raises ModelFileError for a name or an instruction that is not known, and for a damaged pickle.
     """
+    import pickletools
+
     machine = _Machine(words, persistent)
     try:
         for instruction, argument, _ in pickletools.genops(stream):
@@ -50,6 +51,8 @@ def read_pickle(stream: BinaryIO, words: Mapping[str, Any], persistent: Callable
 
 def skip_pickle(stream: BinaryIO) -> None:
     """Go behind the pickle at the stream's place."""
+    import pickletools
+
     try:
         for _ in pickletools.genops(stream):
             pass

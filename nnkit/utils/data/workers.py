@@ -6,8 +6,6 @@ its batch hears of it at once. Workers end when the main process does.
 
 from __future__ import annotations
 
-import multiprocessing
-import queue
 import random as python_random
 import signal
 import traceback
@@ -80,6 +78,8 @@ class Workers:
         self, dataset: Any, fetcher: Callable[[Any], Callable[[Any], Any]], count: int, begin: Any, timeout: float,
         context: Any,
     ) -> None:  # fmt: skip
+        import multiprocessing
+
         context = multiprocessing.get_context(context) if isinstance(context, str | None) else context
         self.timeout = timeout
         self._workers: list[_Worker] = []
@@ -191,6 +191,9 @@ class _Job(NamedTuple):
 
 def _work(job: _Job, tasks: Any, results: Any) -> None:
     """Do tasks until the main process has gone."""
+    import multiprocessing
+    import queue
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ``fit`` has a handler of its own, which a fork would inherit
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's, which ends this one
     set_num_threads(1)
