@@ -164,7 +164,7 @@ class _Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    elements: int
     place: Any
 
 
@@ -216,10 +216,10 @@ class _Tensors:
         if storage.key not in self._storages:
             self._storages[storage.key] = np.frombuffer(self._content(storage.key), np.uint8)
         raw = self._storages[storage.key]
-        if raw.nbytes != storage.count * storage.dtype.itemsize:
+        if raw.nbytes != storage.elements * storage.dtype.itemsize:
             raise ModelFileError(
-                f"the storage {storage.key[:100]!r} has {raw.nbytes:,} bytes; {storage.count:,} elements of "
-                f"{storage.dtype} need {storage.count * storage.dtype.itemsize:,}"
+                f"the storage {storage.key[:100]!r} has {raw.nbytes:,} bytes; {storage.elements:,} elements of "
+                f"{storage.dtype} need {storage.elements * storage.dtype.itemsize:,}"
             )
         values = raw.view(storage.dtype)
         return values if self._order == "<" else values.byteswap()
@@ -231,8 +231,10 @@ class _Tensors:
             raise ModelFileError("a tensor of the file has an impossible place in its storage")
         if math.prod(shape):
             last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
-            if last >= storage.count:
-                raise ModelFileError(f"a tensor of shape {shape} is not inside its storage of {storage.count} elements")
+            if last >= storage.elements:
+                raise ModelFileError(
+                    f"a tensor of shape {shape} is not inside its storage of {storage.elements}"
+                )
         if self.measure_only:
             return tensor(0.0)
         window = (storage.key, storage.dtype, offset, shape, steps, str(storage.place))

@@ -156,7 +156,8 @@ class _Writer:
         self.out.write(b"((")  # of the arguments, and of the reference
         self.value("storage", ())
         self._name("torch", kind)
-        for part in (str(self._storage(value)), _device_name(value), value.numel()):
+        reference: tuple[Any, ...] = (str(self._storage(value)), _device_name(value), value.numel())
+        for part in reference:
             self.value(part, ())
         self.out.write(b"tQ")
         shape = tuple(value.shape)

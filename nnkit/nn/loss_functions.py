@@ -161,10 +161,10 @@ def _weighted(
 ) -> Tensor:
     """A loss whose mean is over its weights, one for each element."""
     if weight is None:
-        return _elementwise(formula, input, target, reduction, **scalars)
+        return _elementwise(formula, input, target, reduction, None, None, **scalars)
     if weight.shape != input.shape:
         raise ShapeError(f"weight must have the shape of the predictions, {input.shape}, got {weight.shape}")
-    losses = _elementwise(formula, input, target, "none", weight, **scalars)
+    losses = _elementwise(formula, input, target, "none", weight, None, **scalars)
     return losses.sum() / weight.sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
