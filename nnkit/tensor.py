@@ -45,6 +45,10 @@ def resolve(device: str | Device | None) -> Backend:
     return backends.get(_default_device[0] if device is None else device)
 
 
+#: What stands in the place of a backend where a user calls ``Tensor(data)`` or ``Tensor(2, 3)``.
+NOT_BACKENDS = {type(None), bool, int, float, np.int64, np.int32}
+
+
 class Size(tuple):
     """A shape, as ``Tensor.size()`` gives it: a tuple that says so.
 
@@ -88,7 +92,7 @@ class Tensor(Conversions, Methods):
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
     def __init__(self, array: Any = None, backend: Any = None, requires_grad: Any = False, *more: Any) -> None:
-        if backend is None or type(backend) is int:  # called by a user: Tensor(data), Tensor(2, 3)
+        if type(backend) in NOT_BACKENDS:  # called by a user: Tensor(data), Tensor(2, 3)
             given = tuple(x for x in (array, backend, requires_grad) if x is not None and x is not False) + more
             made = OPS["of_data_or_sizes"](given)
             array, backend, requires_grad = made.array, made.backend, False

@@ -32,7 +32,13 @@ def test_tensors_of_data_or_of_sizes(device: str, name: str, dtype: str) -> None
     for data in ([1, 0], (1, 0), np.array([1, 0]), nnkit.tensor([1, 0]), [nnkit.tensor(1), nnkit.tensor(0)]):
         made = make(data)
         assert made.tolist() == [1, 0] and str(made.dtype) == dtype and str(made.device) == device
-    for given, shape in [((), (0,)), ((3,), (3,)), ((2, 0), (2, 0)), ((2, 3, 4, 5), (2, 3, 4, 5))]:
+    for given, shape in [
+        ((), (0,)),
+        ((3,), (3,)),
+        ((2, 0), (2, 0)),
+        ((2, 3, 4, 5), (2, 3, 4, 5)),
+        ((np.int64(2), np.int64(3)), (2, 3)),
+    ]:
         assert make(*given).shape == shape
     assert make(nnkit.ones(2, 3).size()).shape == (2, 3)
     assert isinstance(make([1]), make) and (make is nnkit.Tensor or np.dtype(make) == dtype)

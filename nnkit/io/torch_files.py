@@ -232,9 +232,7 @@ class _Tensors:
         if math.prod(shape):
             last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
             if last >= storage.elements:
-                raise ModelFileError(
-                    f"a tensor of shape {shape} is not inside its storage of {storage.elements}"
-                )
+                raise ModelFileError(f"a tensor of shape {shape} is not inside its storage of {storage.elements}")
         if self.measure_only:
             return tensor(0.0)
         window = (storage.key, storage.dtype, offset, shape, steps, str(storage.place))
