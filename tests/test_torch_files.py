@@ -25,6 +25,10 @@ def model_and_optimizer() -> tuple[nn.Module, Any]:
 
 @pytest.mark.parametrize("name", ["zip", "protocol4", "old"])
 def test_what_pytorch_wrote_is_read(device: str, name: str) -> None:
+    if device == "strict":  # which has no half types, as the standard does not
+        with pytest.raises(DtypeError, match="the file holds tensors of float16, and device 'strict' has no"):
+            nnkit.load(FILES / f"{name}.pt")
+        return
     found = nnkit.load(FILES / f"{name}.pt", map_location=device, weights_only=True)
     views = [GRID, GRID.T, GRID[1:, ::2], GRID[2, 1], np.zeros((0, 3)), np.broadcast_to(GRID[0], (2, 4))]
     for tensor, expected in zip(found["views"], views, strict=True):
@@ -39,7 +43,7 @@ def test_what_pytorch_wrote_is_read(device: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["zip", "old"])
 def test_a_checkpoint_goes_on_here(device: str, tmp_path: Path, name: str) -> None:
-    found = nnkit.load(FILES / f"{name}.pt")
+    found = nnkit.load(FILES / f"{name}.pt", map_location="numpy")
     model, optimizer = model_and_optimizer()
     model.load_state_dict(found["model_state_dict"])
     optimizer.load_state_dict(found["optimizer_state_dict"])
@@ -73,6 +77,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str, state: Any) ->
     "kind", ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool"]
 )
 def test_tensors_are_written_and_read_again(device: str, tmp_path: Path, kind: str) -> None:
+    if device == "strict" and "float16" in kind:
+        pytest.skip("array-api-strict has no half types")
     x = nnkit.tensor(GRID % 3, dtype=kind)
     state = {"whole": x, "part": x[1:, ::2], "turned": x.t(), "one": x[0, 1], "none": x[:0]}
     nnkit.save(state, tmp_path / "x.pt")

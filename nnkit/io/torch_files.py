@@ -20,7 +20,7 @@ import numpy as np
 from nnkit.backends import Device
 from nnkit.creation import tensor
 from nnkit.dtypes import as_dtype
-from nnkit.errors import ModelFileError
+from nnkit.errors import DtypeError, ModelFileError
 from nnkit.io.torch_pickle import read_pickle, skip_pickle
 from nnkit.io.torch_words import StorageType, Word, plain_words
 from nnkit.tensor import Parameter, Tensor
@@ -57,7 +57,8 @@ def read_torch_file(file: BinaryIO, map_location: Any = None) -> Any:
     """What ``torch.save`` wrote: tensors, numbers, texts, and lists, tuples and dicts of them.
 
     ``map_location`` says where tensors go: a device, or as PyTorch has it a dict or a function of the device that they
-    were on; the default device unless given. Raises ModelFileError for anything else in the file, and a damaged one.
+    were on; the default device unless given. Raises ModelFileError for anything else in the file, and a damaged one;
+    DtypeError where the device lacks a type of the file.
     """
     file.seek(0, io.SEEK_END)
     size = file.tell()
@@ -249,7 +250,10 @@ class _Tensors:
         values = self._values(storage)[offset:] if math.prod(shape) else np.empty(0, storage.dtype)
         strides = [step * width for step in steps]
         view = np.lib.stride_tricks.as_strided(values, shape, strides, writeable=False)
-        return tensor(np.array(view), device=storage.place)
+        try:
+            return tensor(np.array(view), device=storage.place)
+        except TypeError as error:
+            raise DtypeError(f"the file holds tensors of {storage.dtype}, and {error}") from None
 
     def _parameter(self, data: Any, requires_grad: Any, hooks: Any) -> Parameter:
         if not isinstance(data, Tensor) or type(requires_grad) is not bool or not isinstance(hooks, OrderedDict):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from nnkit.errors import ModelFileError
+from nnkit.errors import ModelFileError, NnkitError
 from nnkit.io.torch_words import ArrayOfNumpy, DtypeOfNumpy, StorageType, Word
 
 __all__ = ["read_pickle", "skip_pickle"]
@@ -42,7 +42,7 @@ def read_pickle(stream: BinaryIO, words: Mapping[str, Any], persistent: Callable
             if instruction.name == "STOP":
                 return _sound(machine.result())
             machine.run(instruction.name, argument)
-    except ModelFileError:
+    except NnkitError:  # of the file, or of a device that lacks its types
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, UnicodeError) as error:
         raise ModelFileError(f"the pickle is damaged: {str(error)[:200]}") from None
