@@ -15,7 +15,7 @@ from nnkit.kernels import updates
 from nnkit.kernels.registered import adopt
 from nnkit.kernels.vocabulary import Formula
 from nnkit.optim.further_optimizers import ASGD, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
-from nnkit.optim.groups import check_pair, scalar_options
+from nnkit.optim.groups import check_pair, refuse_differentiable, scalar_options
 from nnkit.optim.muon import Muon
 from nnkit.optim.optimizer import Optimizer, Parameters
 
@@ -245,12 +245,6 @@ class Adagrad(Optimizer):
 
     def initial_state(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {"sum": options["initial_accumulator_value"]}
-
-
-def refuse_differentiable(differentiable: bool) -> None:
-    """Raise ValueError for the one option of PyTorch's that would change what a step is."""
-    if differentiable:
-        raise ValueError("differentiable=True: a step is no part of the tape here; leave it out")
 
 
 #: The optimizers that ``get`` and ``fit`` know by name.
