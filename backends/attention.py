@@ -139,9 +139,7 @@ class Attention(Memory):
         for j in range(0, stop, BLOCK):
             yield Places(i, i_end, j, min(j + BLOCK, S))
 
-    def _scores(
-        self, q: Array, k: Array, mask: Array | None, past: Array | None, rule: Rule, place: Places
-    ) -> Array:
+    def _scores(self, q: Array, k: Array, mask: Array | None, past: Array | None, rule: Rule, place: Places) -> Array:
         """The scores of a block, minus infinity where a key is not seen: (B, G, heads of a group, queries, keys)."""
         xp = self.xp
         i, i_end, j, j_end = place

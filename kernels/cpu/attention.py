@@ -35,12 +35,13 @@ def _steps(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}{part}" for name in names for part in ("", "_BATCH", "_HEAD", "_ROW"))
 
 
-#: The numbers of the blocks, in order. HEADS share a head of keys in groups of GROUP; a unit is a block of queries of a
-#: head (forward), or a head of keys (backward). Addresses that may be 0: MASK, PAST, KEY (of random numbers), DQ, and DK
-#: with DV. ROOM is for a block of keys transposed, and backward one of values.
+#: The numbers of the blocks, in order. Of HEADS each GROUP shares a head of keys; a unit is a block of queries of a
+#: head (forward), or a head of keys (backward). Addresses that may be 0: MASK, PAST, KEY (of random numbers), DQ, and
+#: DK with DV. ROOM is for a block of keys transposed, and backward one of values.
 SHARED = (
     "HEADS", "GROUP", "QUERIES", "KEYS", "WIDTH", "VALUES", *_steps("Q", "K", "V", "MASK"), "MASK_STEP", "MASK_KIND",
-    "PAST", "KEY", "CAUSAL", "SCALE", "DROPOUT", "KEEP", "OUTER", "THIN", "ROOM", *_steps("OUT"), "LSE", "FIRST", "COUNT",
+    "PAST", "KEY", "CAUSAL", "SCALE", "DROPOUT", "KEEP", "OUTER", "THIN", "ROOM", *_steps("OUT"), "LSE", "FIRST",
+    "COUNT",
 )  # fmt: skip
 FORWARD_FIELDS = SHARED
 #: A call that has DQ takes all blocks of keys, and one that has DK and DV all blocks of queries.
@@ -108,7 +109,9 @@ def kernel(block):
             if rows <= FEW:
                 across(p, values, pointer(out), rows, F, columns, block[V_ROW], block[OUT_ROW], add)
             else:
-                product(outer, arguments, tile, values, out, rows, F, columns, WIDE, 1, block[V_ROW], block[OUT_ROW], add)
+                product(
+                    outer, arguments, tile, values, out, rows, F, columns, WIDE, 1, block[V_ROW], block[OUT_ROW], add
+                )
         for r in range(rows):
             y, seen = pointer(out + r * block[OUT_ROW] * SIZE), total[r] != zero
             if seen:
@@ -149,7 +152,8 @@ def kernel(block):
                     if seen:
                         product(outer, arguments, q, turned, tile, rows, columns, E, block[Q_ROW], 1, WIDE, WIDE, 0)
                         product(
-                            outer, arguments, dy, turned_values, change, rows, columns, F, block[DY_ROW], 1, WIDE, WIDE, 0
+                            outer, arguments, dy, turned_values, change, rows, columns, F, block[DY_ROW], 1, WIDE,
+                            WIDE, 0,
                         )
                         mask = b * block[MASK_BATCH] + h * block[MASK_HEAD] + i * block[MASK_ROW]
                         last = min(columns, stop - j)
@@ -297,7 +301,8 @@ def _words(dtype: str, fields: tuple[str, ...]) -> dict[str, Any]:
     words |= {"TALL": TALL, "WIDE": WIDE, "FEW": FEW, "W": lanes(dtype), "SIZE": np.dtype(dtype).itemsize}
     words |= {"BOOLEANS": BOOLEANS, "NUMBERS": NUMBERS, "greatest": scalar_words()["greatest"]}
     words |= {"zero": kind(0), "one": kind(1), "lowest": kind(-np.inf), "digit": kind(2.0**-24)}
-    words |= {"PURPOSE": np.uint32(PURPOSES["dropout"]), "row_tile": row_tile(dtype), "transpose": transpose_word(dtype)}
+    words |= {"row_tile": row_tile(dtype), "transpose": transpose_word(dtype)}
+    words["PURPOSE"] = np.uint32(PURPOSES["dropout"])
     exec(WORDS, words)
     fast = {"contract", "nsz", "reassoc"}
     for name in ("product", "along", "across", "turn", "clear", "shut", "draw"):

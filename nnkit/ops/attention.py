@@ -14,14 +14,16 @@ from nnkit import dtypes, random
 from nnkit.backends import Backend
 from nnkit.backends.attention import Rule
 from nnkit.backends.precision import is_half
-from nnkit.errors import DtypeError, ShapeError
+from nnkit.backends.recording import recorder
+from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import op
 from nnkit.ops.choice import gt, where
 from nnkit.ops.classification import dropout, softmax
 from nnkit.ops.elementwise import check_float
+from nnkit.ops.in_place import open_to_change
 from nnkit.ops.products import matmul
 from nnkit.ops.reductions import amax
-from nnkit.ops.shape import reshape, transpose
+from nnkit.ops.shape import contiguous, permute, reshape, transpose
 from nnkit.precision import autocast_type
 from nnkit.tape import Gradient
 from nnkit.tensor import OUTPUT, Tensor, result, same_backend
@@ -112,18 +114,49 @@ def self_attention(
         cuts = (slice(0, heads), slice(heads, heads + groups), slice(heads + groups, heads + 2 * groups))
         return tuple(backend.permute(whole[:, :, cut, :], (0, 2, 1, 3)) for cut in cuts)
 
-    out = backend.empty((B, L, heads * E), x.dtype)
+    out = _like_tokens(backend, x, heads * E)
     by_head = backend.permute(backend.reshape(out, (B, L, heads, E)), (0, 2, 1, 3))
     given = _checked_mask(mask, (B, heads, L, L), x.dtype)
     run = _run(backend, parts(_operand(backend, x, half)), given, None, _rule(E, causal, scale, p), by_head)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        dx = backend.empty(x.shape, x.dtype)
+        dx = _like_tokens(backend, x, width)
         dz = backend.permute(backend.reshape(dy, (B, L, heads, E)), (0, 2, 1, 3))
         run.gradient(dz, half, *parts(dx))
         return (dx,)
 
     return result("self_attention", out, backend, (x,), pullback, ((x, OUTPUT, *(() if mask is None else (mask,))),))
+
+
+def check_room(length: Tensor, more: int, capacity: int) -> None:
+    """Raise ShapeError where ``length``, int64 (1,), and ``more`` rows are more than fit; a replay looks, too."""
+    backend, at_work = length.backend, recorder()
+
+    def test(array: Any) -> bool:
+        there = int(backend.to_numpy(array)[0])
+        if there + more > capacity:
+            raise ShapeError(f"cache: {there} tokens and {more} more do not fit its capacity of {capacity}")
+        return False
+
+    _ = test(length.array) if at_work is None else at_work.check(length.array, test)
+
+
+def append_rows(memory: Tensor, length: Tensor, rows: Tensor) -> None:
+    """Write rows (B, T, width) into ``memory`` (capacity, B, width) from place ``length``, int64 (1,), on.
+
+    The memory is 0 there, and T rows have room. The place is read on the device. Off the tape: raises GradientError
+    for rows that want a gradient.
+    """
+    if open_to_change(memory, rows):
+        raise GradientError("a cache of keys and values has no gradient: call the model under nnkit.no_grad()")
+    backend, T = same_backend("append_rows", memory, length, rows), rows.shape[1]
+    places = length.array
+    if T != 1:
+        places = backend.empty((T,), dtypes.int64)
+        backend.map("add", (length.array, backend.asarray(list(range(T)), dtypes.int64)), (places,))
+    by_token = contiguous(permute(rows.detach(), (1, 0, 2)))
+    backend.add_rows(by_token.array, places, memory.array)
+    memory.version.count += 1
 
 
 def whole_attention(
@@ -210,9 +243,7 @@ def _checked_mask(mask: Tensor | None, shape: tuple[int, int, int, int], dtype: 
     return reshape(mask.detach(), sizes).array
 
 
-def _run(
-    backend: Backend, arrays: tuple[Any, ...], mask: Any, past: Tensor | None, rule: Rule, out: Any
-) -> _Run:
+def _run(backend: Backend, arrays: tuple[Any, ...], mask: Any, past: Tensor | None, rule: Rule, out: Any) -> _Run:
     q, k, v = arrays
     key = random.next_key(backend) if rule.dropout else None
     dtype = backend.dtype_of(out)
@@ -220,6 +251,15 @@ def _run(
     given = (q, k, v, mask, None if past is None else past.detach().array, key)
     backend.attention(*given, rule, out, lse)
     return _Run(backend, given, rule, out, lse)
+
+
+def _like_tokens(backend: Backend, x: Tensor, width: int) -> Any:
+    """Memory for (B, L, width) in the order in which the tokens of x lie, batch by batch or place by place."""
+    B, L, _ = x.shape
+    steps = backend.strides(x.array)
+    if steps[0] >= steps[1] or B == 1 or L == 1:
+        return backend.empty((B, L, width), x.dtype)
+    return backend.permute(backend.empty((L, B, width), x.dtype), (1, 0, 2))
 
 
 def _by_token(backend: Backend, t: Tensor) -> bool:
@@ -238,5 +278,3 @@ def _like_queries(backend: Backend, q: Tensor, shape: tuple[int, int, int, int])
 
 def _like(backend: Backend, t: Tensor) -> Any:
     return _like_queries(backend, t, t.shape)  # type: ignore[arg-type]
-
-
