@@ -123,7 +123,9 @@ def _fields(
     at = ctypes.addressof(boxes)
     fields = {"HEADS": H, "GROUP": H // G, "QUERIES": L, "KEYS": S, "WIDTH": E, "VALUES": F, "LSE": address(lse)}
     fields |= {"SCALE": at, "DROPOUT": at + 8, "KEEP": at + 16, "CAUSAL": int(rule.causal)}
-    fields |= {"OUTER": outer_kernel(dtype).address, "THIN": thin_kernel(dtype).address}
+    fields |= {"OUTER": outer_kernel(dtype).address, "THIN": thin_kernel(dtype).address if L <= kernels.SMALL else 0}
+    parts = ("turn", "shut") + ("few",) * (L <= kernels.SMALL) + ("draw",) * (key is not None)
+    fields |= {"FEW": 0, "DRAW": 0} | {name.upper(): kernels.part_kernel(name, dtype).address for name in parts}
     fields |= {"PAST": address_or_0(past), "KEY": address_or_0(key)}
     fields |= _places("Q", q) | _places("K", k) | _places("V", v) | _places("OUT", out)
     fields |= dict.fromkeys(("MASK", "MASK_BATCH", "MASK_HEAD", "MASK_ROW", "MASK_STEP", "MASK_KIND"), 0)

@@ -173,6 +173,11 @@ def memory_words(dtype: str) -> dict[str, Any]:
 
         return types.void(memory, types.int64), generate
 
+    @intrinsic
+    def address(context: Any, memory: Any) -> Any:
+        """Where a pointer leads to, as a number."""
+        return types.int64(memory), lambda c, builder, s, args: builder.ptrtoint(args[0], ir.IntType(64))
+
     double = pointer_to(types.float64)
     cast = np.dtype(dtype).type
 
@@ -182,7 +187,7 @@ def memory_words(dtype: str) -> dict[str, Any]:
 
     return {
         "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar, "double": double,
-        "prefetch": prefetch, "element": cast, "byte": pointer_to(types.uint8),
+        "prefetch": prefetch, "address": address, "element": cast, "byte": pointer_to(types.uint8),
     }  # fmt: skip
 
 
