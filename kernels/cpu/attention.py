@@ -81,7 +81,7 @@ def kernel(block):
         for j in range(0, last, WIDE):
             columns, add = min(WIDE, last - j), int(j > 0)
             keys, values = k + j * block[K_ROW] * SIZE, v + j * block[V_ROW] * SIZE
-            if rows <= SMALL:
+            if L <= SMALL:
                 along(block[THIN], arguments, q, keys, tile, rows, columns, E, block[Q_ROW], block[K_ROW])
             else:
                 run(block[TURN], arguments, keys, turned, columns, E, block[K_ROW], 0, 0, 0)
@@ -113,7 +113,7 @@ def kernel(block):
                     run(block[DRAW], arguments, address(block), address(luck), number, 0, 0, 0, 0, 0)
                     for c in range(WIDE):
                         p[r * WIDE + c] = p[r * WIDE + c] * luck[c]
-            if rows <= SMALL:
+            if L <= SMALL:
                 run(block[FEW], arguments, tile, values, out, rows, F, columns, block[V_ROW], block[OUT_ROW] * 2 + add)
             else:
                 product(
