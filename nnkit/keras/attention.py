@@ -166,7 +166,7 @@ class MultiHeadAttention(Layer):
     def _by_head(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
 
-    def compute_output_shape(  # type: ignore[override]
+    def compute_output_shape(
         self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
     ) -> Shape:
         return (*query_shape[:-1], self.output_width or query_shape[-1])
@@ -242,8 +242,8 @@ class Attention(Layer):
             q = q if self.scale is None else q * self.scale
             if mask is not None and causal:
                 mask, causal = ops.logical_and(mask, _causal(q, k)), False
-            heads = (x.unsqueeze(1) for x in (q, k, v))
-            return ops.attention(*heads, mask, causal, 1.0, p).squeeze(1), None
+            queries, keys, values = (x.unsqueeze(1) for x in (q, k, v))
+            return ops.attention(queries, keys, values, mask, causal, 1.0, p).squeeze(1), None
         scores = self._scores(q, k)
         if causal:
             mask = _causal(q, k) if mask is None else ops.logical_and(mask, _causal(q, k))

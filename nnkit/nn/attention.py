@@ -118,7 +118,7 @@ class MultiheadAttention(Module):
             if need_weights:
                 out, weights = self._weighted(query, key, value, mask, causal)
                 weights = weights.mean(1) if average_attn_weights else weights
-            elif own and self._is_plain():
+            elif own and self.in_proj_weight is not None and self._is_plain():
                 qkv = ops.linear(query, self.in_proj_weight, self.in_proj_bias)
                 out = ops.self_attention(qkv, self.num_heads, None, mask, causal, None, self._p())
             else:
@@ -132,9 +132,8 @@ class MultiheadAttention(Module):
     # ---- queries, keys and values -----------------------------------------------------------------------------
 
     def _is_plain(self) -> bool:
-        """Whether one product makes queries, keys and values, and nothing is done to them."""
-        packed = self.in_proj_weight is not None and self.bias_k is None
-        return packed and not self.add_zero_attn and self.rotary is None
+        """Whether nothing is done to queries, keys and values."""
+        return self.bias_k is None and not self.add_zero_attn and self.rotary is None
 
     def _p(self) -> float:
         return self.dropout if self.training else 0.0

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
-
-import numpy as np
 
 from nnkit import dtypes, ops
 from nnkit.creation import arange, tensor
@@ -17,6 +14,11 @@ from nnkit.tensor import Tensor
 __all__ = ["RotaryPositions", "SinusoidalPositions"]
 
 
+def _rates(width: int, base: float, device: Any) -> Tensor:
+    """base**(-2 i / width) for every pair of columns, float64."""
+    return tensor([base ** (-column / width) for column in range(0, width, 2)], dtype=dtypes.float64, device=device)
+
+
 class SinusoidalPositions(Module):
     """Adds sines and cosines of each token's place: x (B, L, width), or (L, B, width) unless ``batch_first``.
 
@@ -25,8 +27,9 @@ class SinusoidalPositions(Module):
     gives others than 0, 1, 2, … Raises ShapeError for more tokens than the capacity.
 
     >>> import nnkit
-    >>> SinusoidalPositions(4, 10)(nnkit.zeros(1, 2, 4)).round(decimals=2).tolist()
-    [[[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]]
+    >>> SinusoidalPositions(4, 10)(nnkit.zeros(2, 4))
+    tensor([[0.    , 1.    , 0.    , 1.    ],
+            [0.8415, 0.5403, 0.01  , 1.    ]])
     """
 
     table: Tensor
@@ -38,14 +41,9 @@ class SinusoidalPositions(Module):
         super().__init__()
         self.width, self.capacity = positive("width", width), positive("capacity", capacity)
         self.base, self.batch_first = base, batch_first
-        self.register_buffer("table", tensor(self._sinusoids(), device=device, dtype=dtype or dtypes.float32), False)
-
-    def _sinusoids(self) -> np.ndarray:
-        columns = np.arange(0, self.width, 2)
-        angles = np.arange(self.capacity)[:, None] * np.exp(-math.log(self.base) * columns / self.width)
-        table = np.empty((self.capacity, self.width))
-        table[:, 0::2], table[:, 1::2] = np.sin(angles), np.cos(angles[:, : self.width // 2])
-        return table
+        angles = arange(capacity, device=device).double().unsqueeze(1) * _rates(width, base, device)
+        both = ops.stack([ops.sin(angles), ops.cos(angles)], 2).reshape(capacity, -1)
+        self.register_buffer("table", both[:, :width].contiguous().to(dtype or dtypes.float32), False)
 
     def forward(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """x plus the sinusoids of its tokens' places."""
@@ -69,8 +67,9 @@ class RotaryPositions(Module):
     parameters. Raises ShapeError for another width. ``width`` has to be even.
 
     >>> import nnkit
-    >>> RotaryPositions(2)(nnkit.tensor([[1.0, 0.0], [1.0, 0.0]])).round(decimals=2).tolist()
-    [[1.0, 0.0], [0.54, 0.84]]
+    >>> RotaryPositions(2)(nnkit.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    tensor([[1.    , 0.    ],
+            [0.5403, 0.8415]])
     """
 
     rates: Tensor
@@ -80,8 +79,7 @@ class RotaryPositions(Module):
         self.width, self.base = positive("width", width), base
         if width % 2:
             raise ValueError(f"width must be even, for coordinates are turned in pairs, got {width}")
-        rates = base ** (-np.arange(0, width, 2) / width)
-        self.register_buffer("rates", tensor(rates, device=device, dtype=dtype or dtypes.float32), False)
+        self.register_buffer("rates", _rates(width, base, device).to(dtype or dtypes.float32), False)
 
     def forward(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """x (..., L, width), turned; ``positions`` (L,) gives other places than 0, 1, 2, …"""

@@ -15,6 +15,7 @@ from nnkit.backends import Backend
 from nnkit.backends.attention import Rule
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import recorder
+from nnkit.creation import arange
 from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import op
 from nnkit.ops.choice import gt, where
@@ -177,8 +178,6 @@ def attention_weights(
     safe: bool = False,
 ) -> Tensor:  # fmt: skip
     """softmax(scale q k^T + mask): (B, H, L, S). Rows that see no key are NaN, or where ``safe`` 0."""
-    from nnkit.creation import arange
-
     (B, H, L, E), (_, G, S, _) = q.shape, k.shape
     scale = 1.0 / math.sqrt(E) if scale is None else scale
     queries = reshape(q * scale, (B, G, H // G * L, E))

@@ -66,11 +66,10 @@ def _given(sizes: Sizes, dtype: str) -> Given:
         mask[..., :1, :] = False  # a query that sees nothing
         if sizes.kind == "float":
             mask = np.where(mask, sample(shape, dtype, seed=6), -math.inf).astype(dtype)
-    arrays = [
-        sample(s, dtype, seed=n) for n, s in enumerate(((B, H, L, E), (B, G, S, E), (B, G, S, F), (B, H, L, F)), 1)
-    ]
+    shapes = ((B, H, L, E), (B, G, S, E), (B, G, S, F), (B, H, L, F))
+    q, k, v, dy = (sample(shape, dtype, seed=number) for number, shape in enumerate(shapes, 1))
     past = None if sizes.past is None else np.array([sizes.past])
-    return Given(*arrays, mask, past, np.array([7, 2**33]) if sizes.dropout else None)
+    return Given(q, k, v, dy, mask, past, np.array([7, 2**33]) if sizes.dropout else None)
 
 
 def _weights(sizes: Sizes, given: Given) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
