@@ -29,7 +29,7 @@ class SinusoidalPositions(Module):
     >>> import nnkit
     >>> SinusoidalPositions(4, 10)(nnkit.zeros(2, 4))
     tensor([[0.    , 1.    , 0.    , 1.    ],
-            [0.8415, 0.5403, 0.01  , 1.    ]])
+            [0.8415, 0.5403, 0.01  , 0.9999]])
     """
 
     table: Tensor
