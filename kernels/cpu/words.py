@@ -17,7 +17,7 @@ from nnkit.kernels.vocabulary import bind, where
 
 #: The formulas of these names have a float32 version in ``special`` that vectorises.
 FLOAT32_VERSIONS = {
-    "exp": "exp32", "log": "log32", "tanh": "tanh32", "expm1": "expm1_32", "log1p": "log1p_32",
+    "exp": "exp32", "log": "log32", "tanh": "tanh32", "expm1": "expm1_32", "log1p": "log1p_32", "erf": "erf32",
 }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def _compiled_formulas(dtype: str, registered: int) -> dict[str, Any]:
     if dtype == "float32":
         fast = bind({name: getattr(special, name) for name in _closure_of_fast()}, words, constant, compile)
         words |= {word: fast[version] for word, version in FLOAT32_VERSIONS.items()}
+        return bind(FORMULAS, words, constant, compile)
     return bind({"erf": special.erf} | FORMULAS, words, constant, compile)
 
 
