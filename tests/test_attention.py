@@ -313,6 +313,39 @@ def test_token_by_token_is_as_all_at_once(rotary: bool, prompt: int, recorded: b
             cache.reset()
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_recorded_step_takes_the_cache_that_there_is(given: bool, device: str) -> None:
+    """Another cache, by its name or as an argument, begins with no tokens; the first goes on where it was."""
+    layer, x = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True).eval(), normal(1, 6, 8, dtype="float32")
+    caches = [nn.KeyValueCache(6), nn.KeyValueCache(6)]
+    cache = caches[0]
+
+    if given:
+
+        @nnkit.compile
+        @nnkit.no_grad()
+        def run(x: nnkit.Tensor, cache: nn.KeyValueCache) -> nnkit.Tensor:
+            return layer(x, cache=cache)
+
+    else:
+
+        @nnkit.compile
+        @nnkit.no_grad()
+        def run(x: nnkit.Tensor) -> nnkit.Tensor:
+            return layer(x, cache=cache)
+
+    with nnkit.no_grad():
+        whole = host(layer(x, is_causal=True))
+    places = [0, 0]
+    for number in (0, 0, 0, 1, 1, 0, 1, 1, 0, 1):
+        cache, place = caches[number], places[number]
+        token = x[:, place : place + 1].contiguous()
+        found = run(token, cache) if given else run(token)
+        np.testing.assert_allclose(host(found), whole[:, place : place + 1], 1e-4, 1e-5)
+        places[number] += 1
+    assert [len(one) for one in caches] == places
+
+
 def test_a_cache_in_a_model_and_its_limits(device: str) -> None:
     model = model_of(0.0).eval()
     cache, x = nn.KeyValueCache(4), normal(1, 4, 16, dtype="float32")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nnkit import dtypes, ops
+from nnkit.backends.recording import paused
 from nnkit.creation import arange, zeros
 from nnkit.errors import ShapeError
 from nnkit.nn.sizes import positive
+from nnkit.state import Watched
 from nnkit.tensor import Tensor
 
 __all__ = ["KeyValueCache"]
@@ -21,7 +23,7 @@ class _Layer:
         self.length = zeros(1, dtype=dtypes.int64, device=like.device)
 
 
-class KeyValueCache:
+class KeyValueCache(Watched):
     """Keys and values of up to ``capacity`` tokens, for the attention layers that are called with ``cache=``.
 
     A layer that is given a cache appends the keys and values of the tokens at hand, and its queries see all tokens so
@@ -80,7 +82,8 @@ class KeyValueCache:
         B, T, width = keys_and_values.shape
         found = self._layers.get(id(owner))
         if found is None:
-            layer = _Layer(self.capacity, B, width, keys_and_values)
+            with paused():  # its memory outlives a step that is being recorded
+                layer = _Layer(self.capacity, B, width, keys_and_values)
             self._layers[id(owner)] = (owner, layer)
         else:
             layer = found[1]
