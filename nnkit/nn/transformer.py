@@ -11,10 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from nnkit import dtypes
-from nnkit.creation import tensor
+from nnkit import dtypes, ops
+from nnkit.creation import arange, zeros
 from nnkit.errors import ShapeError
 from nnkit.nn import init
 from nnkit.nn.attention import MultiheadAttention
@@ -276,4 +274,6 @@ class Transformer(Module):
         >>> Transformer.generate_square_subsequent_mask(2).tolist()
         [[0.0, -inf], [0.0, 0.0]]
         """
-        return tensor(np.triu(np.full((sz, sz), -math.inf), 1), dtype=dtype or dtypes.float32, device=device)
+        places = arange(sz, device=device)
+        later = ops.gt(places, places.reshape(-1, 1))
+        return ops.where(later, -math.inf, zeros((), dtype=dtype or dtypes.float32, device=device))
