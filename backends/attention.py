@@ -63,7 +63,7 @@ class Attention(Memory):
         int64 (2,), is what dropout draws its numbers with.
         """
         xp = self.xp
-        q, k, v = self._grouped(q, k.shape[1]), self._keys(k), self._keys(v)
+        q, k, v = self._heads_by_group(q, k.shape[1]), self._keys(k), self._keys(v)
         (B, G, R, L, _), F = q.shape, v.shape[4]
         for i in range(0, L, BLOCK):
             i_end = min(i + BLOCK, L)
@@ -94,8 +94,8 @@ class Attention(Memory):
     ) -> None:  # fmt: skip
         """The gradients of ``attention``: out and lse as it left them, and dy like out; dq, dk and dv are written."""
         xp, shapes = self.xp, (tuple(dq.shape), tuple(dk.shape), tuple(dv.shape))
-        given, made = self._grouped(dy, k.shape[1]), self._grouped(out, k.shape[1])
-        q, k, v = self._grouped(q, k.shape[1]), self._keys(k), self._keys(v)
+        given, made = self._heads_by_group(dy, k.shape[1]), self._heads_by_group(out, k.shape[1])
+        q, k, v = self._heads_by_group(q, k.shape[1]), self._keys(k), self._keys(v)
         (B, G, R, L, _), S = q.shape, k.shape[3]
         sums = xp.reshape(lse, (B, G, R, L, 1))
         to_k, to_v = xp.zeros_like(k), xp.zeros_like(v)
@@ -121,7 +121,7 @@ class Attention(Memory):
 
     # ---- parts of both ----------------------------------------------------------------------------------------
 
-    def _grouped(self, x: Array, groups: int) -> Array:
+    def _heads_by_group(self, x: Array, groups: int) -> Array:
         """(B, H, L, E) as (B, G, heads of a group, L, E), of the type that is computed in."""
         B, H, L, E = x.shape
         return self.xp.reshape(self._wide(x), (B, groups, H // max(groups, 1), L, E))
