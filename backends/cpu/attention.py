@@ -124,7 +124,7 @@ def _fields(
     fields = {"HEADS": H, "GROUP": H // G, "QUERIES": L, "KEYS": S, "WIDTH": E, "VALUES": F, "LSE": address(lse)}
     fields |= {"SCALE": at, "DROPOUT": at + 8, "KEEP": at + 16, "CAUSAL": int(rule.causal)}
     fields |= {"OUTER": outer_kernel(dtype).address, "THIN": thin_kernel(dtype).address if L <= kernels.SMALL else 0}
-    parts = ("turn", "shut") + ("few",) * (L <= kernels.SMALL) + ("draw",) * (key is not None)
+    parts = ("turn", "shut", "soften", "weigh") + ("few",) * (L <= kernels.SMALL) + ("draw",) * (key is not None)
     fields |= {"FEW": 0, "DRAW": 0} | {name.upper(): kernels.part_kernel(name, dtype).address for name in parts}
     fields |= {"PAST": address_or_0(past), "KEY": address_or_0(key)}
     fields |= _places("Q", q) | _places("K", k) | _places("V", v) | _places("OUT", out)

@@ -37,11 +37,11 @@ def _steps(*names: str) -> tuple[str, ...]:
 
 #: The numbers of the blocks, in order. Of HEADS each GROUP shares a head of keys; a unit is a block of queries of a
 #: head (forward), or a head of keys (backward). Addresses that may be 0: MASK, PAST, KEY (of random numbers), DQ, and
-#: DK with DV. ROOM is for a block of keys transposed, and backward one of values. OUTER to FEW are other kernels.
+#: DK with DV. ROOM is for a block of keys transposed, and backward one of values. OUTER to WEIGH are other kernels.
 SHARED = (
     "HEADS", "GROUP", "QUERIES", "KEYS", "WIDTH", "VALUES", *_steps("Q", "K", "V", "MASK"), "MASK_STEP", "MASK_KIND",
-    "PAST", "KEY", "CAUSAL", "SCALE", "DROPOUT", "KEEP", "OUTER", "THIN", "TURN", "SHUT", "DRAW", "FEW", "ROOM",
-    *_steps("OUT"), "LSE", "FIRST", "COUNT",
+    "PAST", "KEY", "CAUSAL", "SCALE", "DROPOUT", "KEEP", "OUTER", "THIN", "TURN", "SHUT", "DRAW", "FEW",
+    "SOFTEN", "WEIGH", "ROOM", *_steps("OUT"), "LSE", "FIRST", "COUNT",
 )  # fmt: skip
 FORWARD_FIELDS = SHARED
 #: A call that has DQ takes all blocks of keys, and one that has DK and DV all blocks of queries.
@@ -53,16 +53,13 @@ BEGIN = """H, R, L, S = block[HEADS], block[GROUP], block[QUERIES], block[KEYS]
     if block[PAST] != 0:
         before = labels(block[PAST])[0]
         stop = min(S, before + L)
-    scaled = block[MASK_KIND] == NUMBERS or scale <= zero
-    factor, shuts = one if scaled else scale, scaled or block[MASK_KIND] != 0
-    arguments, tile, luck = stack(96), stack({tile}), pointer(stack({row}))
-    p, turned, per_row = pointer(tile), block[ROOM], (S + 3) // 4"""
+    shuts, arguments, tile, turned = scale <= zero or block[MASK_KIND] != 0, stack(96), stack({tile}), block[ROOM]"""
 
 FORWARD = """
 def kernel(block):
     {begin}
-    top, total, fade = pointer(stack({column})), pointer(stack({column})), pointer(stack({column}))
-    high, lse = pointer(stack({column})), pointer(block[LSE])
+    state, lse = stack({state}), pointer(block[LSE])
+    top, total, fade = pointer(state), pointer(state + TALL * SIZE), pointer(state + 2 * TALL * SIZE)
     blocks = (L + TALL - 1) // TALL
     for unit in range(block[FIRST], block[FIRST] + block[COUNT]):
         head, i = unit // blocks, unit % blocks * TALL
@@ -89,30 +86,7 @@ def kernel(block):
             if shuts or columns < WIDE or (block[CAUSAL] != 0 and j + columns > before + i + 1):
                 at = mask + j * block[MASK_STEP]
                 run(block[SHUT], arguments, address(block), tile, rows, columns, i, j, before, at)
-            for r in range(rows):
-                row_top(p, high, r * WIDE, r)
-            for r in range(rows):
-                fade[r] = top[r]
-                top[r] = greatest(top[r], high[r] * factor)
-                high[r] = top[r] if top[r] > lowest else zero
-            for r in range(rows):
-                at, base, sums = r * WIDE, high[r], zero
-                for c in range(WIDE):
-                    weight = exponential(p[at + c] * factor - base)
-                    p[at + c] = weight
-                    sums += weight
-                total[r] = sums if j == 0 else total[r] * exponential(fade[r] - base) + sums
-            if j > 0:
-                for r in range(rows):
-                    fade[r] = exponential(fade[r] - high[r])
-                for r in range(rows):
-                    row_scale(pointer(out + r * block[OUT_ROW] * SIZE), fade, r, F)
-            if block[KEY] != 0:
-                for r in range(rows):
-                    number = (head * L + i + r) * per_row + j // 4
-                    run(block[DRAW], arguments, address(block), address(luck), number, 0, 0, 0, 0, 0)
-                    for c in range(WIDE):
-                        p[r * WIDE + c] = p[r * WIDE + c] * luck[c]
+            run(block[SOFTEN], arguments, address(block), tile, state, rows, head * L + i, out, j, 0)
             if L <= SMALL:
                 run(block[FEW], arguments, tile, values, out, rows, F, columns, block[V_ROW], block[OUT_ROW] * 2 + add)
             else:
@@ -133,7 +107,6 @@ BACKWARD = """
 def kernel(block):
     {begin}
     change, turned_values = stack({tile}), turned + (E + W) * WIDE * SIZE
-    dp, lse, along_row = pointer(change), pointer(block[LSE]), pointer(stack({column}))
     for unit in range(block[FIRST], block[FIRST] + block[COUNT]):
         b, g = unit // G, unit % G
         k = block[K] + (b * block[K_BATCH] + g * block[K_HEAD]) * SIZE
@@ -165,23 +138,7 @@ def kernel(block):
                             at += j * block[MASK_STEP]
                             run(block[SHUT], arguments, address(block), tile, rows, last, i, j, before, at)
                         first = (b * H + h) * L + i
-                        for r in range(rows):
-                            z, y = pointer(dy + r * block[DY_ROW] * SIZE), pointer(out + r * block[OUT_ROW] * SIZE)
-                            row_dot(z, y, along_row, r, F)
-                        for r in range(rows):
-                            at, logs, whole = r * WIDE, lse[first + r], along_row[r]
-                            if block[KEY] != 0:
-                                number = (first + r) * per_row + j // 4
-                                run(block[DRAW], arguments, address(block), address(luck), number, 0, 0, 0, 0, 0)
-                                for c in range(WIDE):
-                                    dp[at + c] = dp[at + c] * luck[c]
-                            for c in range(WIDE):
-                                weight = exponential(p[at + c] * factor - logs)
-                                p[at + c] = weight
-                                dp[at + c] = weight * (dp[at + c] - whole) * scale
-                            if block[KEY] != 0:
-                                for c in range(WIDE):
-                                    p[at + c] = p[at + c] * luck[c]
+                        run(block[WEIGH], arguments, address(block), tile, change, rows, first, dy, out, j)
                         if block[DQ] != 0:
                             product(
                                 outer, arguments, change, keys, dq, rows, E, columns, WIDE, 1, block[K_ROW],
@@ -292,7 +249,68 @@ def kernel(own):
         y[4 * n + 2] = share if element(c2 >> u32(8)) * digit >= chance else zero
         y[4 * n + 3] = share if element(c3 >> u32(8)) * digit >= chance else zero
 """
-TEXTS = {"turn": TURN, "few": FEW, "shut": SHUT, "draw": DRAW}
+# What the two below begin with: scores were multiplied by their scale where a mask was added.
+ROWS = """block, p, rows, first = labels(own[0]), pointer(own[1]), own[3], own[4]
+    luck, arguments = stack({row}), stack(96)
+    scale, per_row, drawn, F = scalar(block[SCALE]), (block[KEYS] + 3) // 4, pointer(luck), block[VALUES]
+    factor = one if block[MASK_KIND] == NUMBERS or scale <= zero else scale"""
+
+# Block: [block of attention, scores, state, rows, number of the first, out, first key]: weights of scores, their sums,
+# and out made smaller by as much as the greatest score has grown. The state of TALL rows: the greatest score, the sum,
+# what out is multiplied by, and the greatest score or, where that is minus infinity, 0.
+SOFTEN = """
+def kernel(own):
+    {rows}
+    top, total = pointer(own[2]), pointer(own[2] + TALL * SIZE)
+    fade, high, out, j = pointer(own[2] + 2 * TALL * SIZE), pointer(own[2] + 3 * TALL * SIZE), own[5], own[6]
+    for r in range(rows):
+        row_top(p, high, r * WIDE, r)
+    for r in range(rows):
+        fade[r] = top[r]
+        top[r] = greatest(top[r], high[r] * factor)
+        high[r] = top[r] if top[r] > lowest else zero
+    for r in range(rows):
+        fade[r] = exponential(fade[r] - high[r])
+    for r in range(rows):
+        at, base, sums = r * WIDE, high[r], zero
+        for c in range(WIDE):
+            weight = exponential(p[at + c] * factor - base)
+            p[at + c] = weight
+            sums += weight
+        total[r] = total[r] * fade[r] + sums
+    if j > 0:
+        for r in range(rows):
+            row_scale(pointer(out + r * block[OUT_ROW] * SIZE), fade, r, F)
+    if block[KEY] != 0:
+        for r in range(rows):
+            run(block[DRAW], arguments, own[0], luck, (first + r) * per_row + j // 4, 0, 0, 0, 0, 0)
+            for c in range(WIDE):
+                p[r * WIDE + c] = p[r * WIDE + c] * drawn[c]
+"""
+
+# Block: [block of attention, scores, changes, rows, number of the first, dy, out, first key]: weights of scores, and
+# the changes of scores from those of weights.
+WEIGH = """
+def kernel(own):
+    {rows}
+    lse, whole, dp = pointer(block[LSE]), pointer(stack({column})), pointer(own[2])
+    for r in range(rows):
+        row_dot(pointer(own[5] + r * block[DY_ROW] * SIZE), pointer(own[6] + r * block[OUT_ROW] * SIZE), whole, r, F)
+    for r in range(rows):
+        at, logs, less = r * WIDE, lse[first + r], whole[r]
+        if block[KEY] != 0:
+            run(block[DRAW], arguments, own[0], luck, (first + r) * per_row + own[7] // 4, 0, 0, 0, 0, 0)
+            for c in range(WIDE):
+                dp[at + c] = dp[at + c] * drawn[c]
+        for c in range(WIDE):
+            weight = exponential(p[at + c] * factor - logs)
+            p[at + c] = weight
+            dp[at + c] = weight * (dp[at + c] - less) * scale
+        if block[KEY] != 0:
+            for c in range(WIDE):
+                p[at + c] = p[at + c] * drawn[c]
+"""
+TEXTS = {"soften": SOFTEN, "weigh": WEIGH, "turn": TURN, "few": FEW, "shut": SHUT, "draw": DRAW}
 
 
 # ---- rows in vector registers: loops of their lengths would be left to scalars --------------------------------------
@@ -349,13 +367,14 @@ def backward_kernel(dtype: str) -> Kernel:
 @functools.cache
 def part_kernel(name: str, dtype: str) -> Kernel:
     """One of ``TEXTS``."""
-    return _load(f"attention_{name}", dtype, TEXTS[name], {"turn": _tile_words, "few": _tile_words}.get(name, _words))
+    words = {"turn": _tile_words, "few": _tile_words, "soften": _soften_words, "weigh": _weigh_words}
+    return _load(f"attention_{name}", dtype, TEXTS[name], words.get(name, _words))
 
 
 def _load(name: str, dtype: str, text: str, words: Callable[[str], dict[str, Any]]) -> Kernel:
     size = np.dtype(dtype).itemsize
-    sizes = {"tile": TALL * WIDE * size, "row": WIDE * size, "column": TALL * size}
-    text = text.format(begin=BEGIN.format(**sizes), **sizes)
+    sizes = {"tile": TALL * WIDE * size, "row": WIDE * size, "column": TALL * size, "state": 4 * TALL * size}
+    text = text.format(begin=BEGIN.format(**sizes), rows=ROWS.format(**sizes), **sizes)
     return load(Source(f"{name}_{dtype}_{lanes(dtype)}", text, words, (dtype,), reassociate=True))
 
 
@@ -375,13 +394,21 @@ def _tile_words(dtype: str) -> dict[str, Any]:
 
 
 def _forward_words(dtype: str) -> dict[str, Any]:
-    words = {"row_top": tile_word(dtype, 2, 2, _row_top), "row_scale": tile_word(dtype, 2, 2, _row_scale)}
-    return _calling_words(dtype) | words | {"greatest": scalar_words()["greatest"]}
+    return _calling_words(dtype) | {"row_scale": tile_word(dtype, 2, 2, _row_scale)}
 
 
 def _backward_words(dtype: str) -> dict[str, Any]:
-    places = {name: number for number, name in enumerate(BACKWARD_FIELDS)}
-    return _calling_words(dtype) | places | {"row_dot": tile_word(dtype, 3, 2, _row_dot)}
+    return _calling_words(dtype) | {name: number for number, name in enumerate(BACKWARD_FIELDS)}
+
+
+def _soften_words(dtype: str) -> dict[str, Any]:
+    return _forward_words(dtype) | {
+        "row_top": tile_word(dtype, 2, 2, _row_top), "greatest": scalar_words()["greatest"],
+    }  # fmt: skip
+
+
+def _weigh_words(dtype: str) -> dict[str, Any]:
+    return _backward_words(dtype) | {"row_dot": tile_word(dtype, 3, 2, _row_dot)}
 
 
 def _calling_words(dtype: str) -> dict[str, Any]:
