@@ -76,9 +76,9 @@ def attention(
     run = _run(backend, arrays, _checked_mask(mask, (B, H, L, k.shape[2]), q.dtype), past, rule, out)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, ...]:
-        made = tuple(_like(backend, t) for t in (q, k, v))
-        run.gradient(dy, half, *made)
-        return made
+        rooms = [_room(backend, t, place) for t, place in zip((q, k, v), into, strict=True)]
+        run.gradient(_in_rows(backend, dy), half, *(array for array, _ in rooms))
+        return tuple(array if passed else None for array, passed in rooms)
 
     read = (q, k, v, OUTPUT, *(t for t in (mask, past) if t is not None))
     return result("attention", out, backend, (q, k, v), pullback, (read, read, read))
@@ -122,7 +122,7 @@ def self_attention(
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = _like_tokens(backend, x, width)
-        dz = backend.permute(backend.reshape(dy, (B, L, heads, E)), (0, 2, 1, 3))
+        dz = backend.permute(backend.reshape(_in_rows(backend, dy), (B, L, heads, E)), (0, 2, 1, 3))
         run.gradient(dz, half, *parts(dx))
         return (dx,)
 
@@ -275,5 +275,17 @@ def _like_queries(backend: Backend, q: Tensor, shape: tuple[int, int, int, int])
     return backend.permute(backend.empty((B, L, H, F), q.dtype), (0, 2, 1, 3))
 
 
-def _like(backend: Backend, t: Tensor) -> Any:
-    return _like_queries(backend, t, t.shape)  # type: ignore[arg-type]
+def _room(backend: Backend, t: Tensor, place: Gradient | None) -> tuple[Any, bool]:
+    """Memory for a gradient, and whether it has to be passed on: a leaf's own where that holds nothing yet."""
+    if type(place) is Gradient and not place.filled:
+        return place.place(backend, t.shape, t.dtype)[0], False
+    return _like_queries(backend, t, t.shape), True  # type: ignore[arg-type]
+
+
+def _in_rows(backend: Backend, dy: Any) -> Any:
+    """dy, or a copy where its rows do not lie in order, as those of a sum's gradient, which repeats one number."""
+    if backend.strides(dy)[-1] == backend.dtype_of(dy).itemsize or dy.shape[-1] < 2:
+        return dy
+    made = backend.empty(tuple(dy.shape), backend.dtype_of(dy))
+    backend.copy(dy, made)
+    return made
