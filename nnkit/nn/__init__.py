@@ -28,8 +28,8 @@ from nnkit.nn.activations import (
 from nnkit.nn.attention import MultiheadAttention
 from nnkit.nn.containers import ModuleDict, ModuleList, Sequential
 from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Fold, Unfold
-from nnkit.nn.lazy import LazyLinear
 from nnkit.nn.key_value_cache import KeyValueCache
+from nnkit.nn.lazy import LazyLinear
 from nnkit.nn.linear import Dropout, Flatten, Identity, Linear, Reshape, Unflatten
 from nnkit.nn.losses import (
     BCELoss,
