@@ -217,6 +217,14 @@ def test_recorded_steps_are_eager_ones_to_the_bit(first: bool, device: str) -> N
     assert found[0] == found[1]
 
 
+def test_hooks_of_a_layers_parts_are_called(device: str) -> None:
+    layer, x, seen = nn.TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True), normal(1, 3, 8, dtype="float32"), []
+    fused = host(layer(x))
+    layer.linear1.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    np.testing.assert_allclose(host(layer(x)), fused, 1e-5, 1e-6)
+    assert seen == [(1, 3, 12)]
+
+
 @pytest.mark.parametrize("half", ["bfloat16", "float16"])
 def test_autocast_rounds_what_is_multiplied(half: str, device: str) -> None:
     tensors = [t.float().requires_grad_() for t in heads(L=9, S=9, E=16)]

@@ -14,7 +14,7 @@ from typing import Any
 from nnkit import dtypes, ops
 from nnkit.creation import arange, zeros
 from nnkit.errors import ShapeError
-from nnkit.nn import init
+from nnkit.nn import activations, functional, init
 from nnkit.nn.attention import MultiheadAttention
 from nnkit.nn.containers import ModuleList
 from nnkit.nn.key_value_cache import KeyValueCache
@@ -30,6 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 Mask = Tensor | None
+#: Functions that are one with the product before them.
+FUSED: dict[Any, str] = {functional.relu: "relu", functional.gelu: "gelu"}
 
 
 class _Layer(Module):
@@ -62,7 +64,12 @@ class _Layer(Module):
             self.add_module(f"dropout{number}", Dropout(dropout))
 
     def _network(self, x: Tensor) -> Tensor:
-        return call(self.linear2, call(self.dropout, self.linear1.activated(x, self.activation)))
+        fused = type(self.linear1) is Linear and not (self.linear1._forward_hooks or self.linear1._forward_pre_hooks)
+        if fused:
+            hidden = self.linear1.activated(x, FUSED.get(self.activation, self.activation))
+        else:
+            hidden = call(activations.get(self.activation), call(self.linear1, x))
+        return call(self.linear2, call(self.dropout, hidden))
 
     def _added(self, number: int, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
         """x and what a part makes of it, normalized before or after."""
@@ -92,7 +99,7 @@ class TransformerEncoderLayer(_Layer):
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: str | Callable[..., Any] = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        activation: str | Callable[..., Any] = functional.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
         norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
@@ -120,7 +127,7 @@ class TransformerDecoderLayer(_Layer):
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: str | Callable[..., Any] = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        activation: str | Callable[..., Any] = functional.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
         norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
@@ -229,7 +236,7 @@ class Transformer(Module):
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable[..., Any] = "relu",
+        dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable[..., Any] = functional.relu,
         custom_encoder: Module | None = None, custom_decoder: Module | None = None, layer_norm_eps: float = 1e-5,
         batch_first: bool = False, norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
