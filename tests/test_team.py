@@ -16,8 +16,10 @@ import pytest
 import nnkit
 from nnkit.backends.cpu import team
 from nnkit.backends.cpu.launch import new_call, shares
+from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.cpu.table import MOST, Table
 from nnkit.kernels.cpu.elementwise import Shape, map_kernel
+from nnkit.kernels.cpu.rooms import LINE
 from nnkit.kernels.cpu.runner import ACTIVE, ALONE, HELPERS, PENALTY
 
 PIECES = 12
@@ -148,6 +150,22 @@ def test_a_forked_child_has_a_team_of_its_own() -> None:
         assert os.waitpid(child, 0)[1] == 0
     finally:
         nnkit.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_finds_all_rooms_free() -> None:
+    """Also those that another thread of the parent had at that moment."""
+    at, table = Rooms().table(2, 64)
+    taken = range(LINE, LINE * (ctypes.c_int64.from_address(at).value + 1), LINE)
+    places = [ctypes.c_int64.from_address(at + 8 * place) for place in taken]
+    for place in places:
+        place.value = 1
+    child = os.fork()
+    if child == 0:
+        os._exit(sum(place.value for place in places))
+    assert os.waitpid(child, 0)[1] == 0 and sum(place.value for place in places) == len(places)
+    assert table is not None
 
 
 @pytest.mark.parametrize(

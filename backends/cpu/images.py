@@ -114,7 +114,7 @@ def _by_channels(
     for first, count in shares(x.shape[1], 1, _threads(3 * x.nbytes)):
         room = [rooms.take(32 * count)] if by_columns else []
         calls.append(new_call(kernel, [*ends, *x.shape, ctypes.addressof(box), *flags, first, count, *more, *room]))
-    return Launch(kernel.name, [calls], box, rooms)
+    return Launch(kernel.name, [calls], box, rooms.own)
 
 
 def normalize(
@@ -180,9 +180,9 @@ def _rows_weights(
     ends = [address(x), address(dy), address(mean), address(variance), address_or_0(dw), address_or_0(db)]
     calls = []
     for first, count in shares(x.shape[1], 1, _threads(2 * x.nbytes)):
-        room, flags = rooms.take(16 * count), [int(flag) for flag in add]
+        room, flags = rooms.take(32 * count), [int(flag) for flag in add]
         calls.append(new_call(kernel, [*ends, *x.shape, ctypes.addressof(box), groups, first, count, *flags, room]))
-    return Launch(kernel.name, [calls], box, rooms)
+    return Launch(kernel.name, [calls], box, rooms.own)
 
 
 def _channels_grad(

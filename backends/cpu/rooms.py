@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,22 @@ class _Local(threading.local):
 
 
 _local = _Local()
+
+
+#: Every table of rooms that there is, by its address.
+_tables: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+def _all_free() -> None:
+    """In a process that has just been forked nobody has a room: threads that had one are not there."""
+    for at, table in list(_tables.items()):
+        first = (at - ctypes.addressof(table)) // 8
+        for room in range(table[first]):
+            table[first + LINE * (room + 1)] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_all_free)
 
 
 class Rooms:
@@ -58,4 +76,5 @@ class Rooms:
         table = (ctypes.c_int64 * (LINE * (count + 2)))()
         skipped = -ctypes.addressof(table) % (8 * LINE) // 8
         table[skipped : skipped + 3] = [count, self.take(count * nbytes), nbytes]
+        _tables[ctypes.addressof(table) + 8 * skipped] = table
         return ctypes.addressof(table) + 8 * skipped, table
