@@ -17,6 +17,7 @@ from nnkit.backends.images import Images
 from nnkit.backends.normalization import Normalization
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import Array, primitive
+from nnkit.backends.recurrent import Recurrent
 from nnkit.kernels import formulas, philox, special
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import ARRAY_NAMES, array_words, bind, element_names
@@ -29,6 +30,7 @@ PRIMITIVES = (
     "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
     "uniform", "dropout", "conv", "conv_grad", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad", "patches",
     "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad", "attention", "attention_grad",
+    "recurrence", "recurrence_grad", "recurrent_step", "recurrent_step_grad",
 )  # fmt: skip
 
 
@@ -60,7 +62,7 @@ class _Bound(dict[str, Any]):
         return self[name]
 
 
-class Backend(Attention, Images, Normalization):
+class Backend(Attention, Images, Normalization, Recurrent):
     """A device's memory and primitives over the array-API namespace ``xp``.
 
     Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``, which has to

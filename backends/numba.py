@@ -17,7 +17,7 @@ import numpy as np
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
 from nnkit.backends.cpu import attention as attending
-from nnkit.backends.cpu import convolution, elementwise, images, launches, products
+from nnkit.backends.cpu import convolution, elementwise, images, launches, products, recurrent
 from nnkit.backends.cpu.launch import Launch
 from nnkit.backends.cpu.program import KernelProgram
 from nnkit.backends.numpy import NumpyBackend
@@ -37,7 +37,7 @@ def picks(prepare: Callable[..., Launch | str]) -> Callable[..., None]:
         launch = prepare(*args, **options)
         at_work = recording.recorder()
         if isinstance(launch, str):
-            if at_work is None:
+            if at_work is None or not hasattr(body, "__wrapped__"):  # one that is made of primitives
                 body(self, *args, **options)
             else:
                 recording.note_call(body.__wrapped__, launch, self, args, options)
@@ -77,6 +77,8 @@ class NumbaBackend(NumpyBackend):
     normalize_by_grad = picks(images.normalize_by_grad)
     attention = picks(attending.attention)
     attention_grad = picks(attending.attention_grad)
+    recurrence = picks(recurrent.recurrence)
+    recurrence_grad = picks(recurrent.recurrence_grad)
     softmax = picks(launches.softmax)
     softmax_grad = picks(launches.softmax_grad)
     cross_entropy = picks(launches.cross_entropy)

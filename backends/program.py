@@ -230,6 +230,16 @@ class ProgramRecorder:
         self.instructions.append(Instruction("check", None, call, reason, (tuple(array.shape),), 0))
         return True
 
+    def rely_on(self, array: Array, read: Callable[[], Any]) -> Any:
+        """What ``read`` makes of an array on the host; a replay that would read something else is Stale."""
+        with paused():
+            found = read()
+        if self.pool.owns(array) or any(overlap(array, x) for x in self._written):
+            self.obstacle("it reads a value on the host")
+        else:
+            self.checks.append(lambda: _expect(read() == found, True))
+        return found
+
     def finish(self) -> Program:
         """The program of what was noted."""
         return self._program(self.instructions, self.pool, list(self.kept.values()), self.checks)

@@ -108,6 +108,9 @@ class Recorder(Protocol):
     def check(self, array: Array, test: Callable[[Array], bool]) -> bool:
         """Test values that a replay may find changed; returns what the step has to reckon with."""
 
+    def rely_on(self, array: Array, read: Callable[[], Any]) -> Any:
+        """What ``read`` makes of an array on the host; a replay that would read something else is Stale."""
+
 
 class _Current(threading.local):
     recorder: Recorder | None = None

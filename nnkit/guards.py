@@ -57,6 +57,11 @@ class Guards:
         for gradient in self._emptied:
             gradient.shown = None  # what the step itself looked at belongs to the program, and nobody is to get a copy
         self._exit = [(gradient, gradient.filled) for gradient, _ in flags]
+        # Gradients that came in rows: what the step leaves, and those that it finds and reads as a whole.
+        slots = [gradient for gradient, _ in flags if hasattr(gradient, "by_rows")]
+        self._by_rows = [(slot, slot.by_rows) for slot in slots]
+        self._rows = [(slot, slot.rows) for slot in slots if slot.by_rows]
+        self._whole = [slot for slot, _ in self._rows if (slot, True) in self._entry]
         self._written = [tensor.version for tensor in recorder.written.values()]
 
     def hold(self) -> bool:
@@ -86,6 +91,7 @@ class Guards:
             and all(t.requires_grad is trained for t, _, trained, _ in self._tensors)
             and all(_equal(_settings(module, self._but), settings) for module, settings in self._modules)
             and all(o.is_prepared() and _options(o) == options for o, _, options in self._optimizers)
+            and all(slot.by_rows is known for slot, known in self._by_rows)
             and all(holds() for holds in self._relied)
             and self._defaults == _defaults()
         )
@@ -102,6 +108,8 @@ class Guards:
 
     def enter(self) -> bool:
         """Give copies to those who hold gradients that the step forgets; whether the program is true all the same."""
+        for slot in self._whole:
+            slot.settle()
         if self._looks == looks.count:
             return True
         self._looks = looks.count
@@ -112,6 +120,8 @@ class Guards:
         """Set what the step would have set in Python: which gradients are filled now, and that memory was changed."""
         for gradient, filled in self._exit:
             gradient._filled = filled
+        for slot, rows in self._rows:
+            slot.rows = rows
         if self._looks_left != looks.count:
             self._looks_left = looks.count
             seen = [gradient.version for gradient, _ in self._exit if gradient.version is not None]

@@ -158,6 +158,8 @@ EXCEPTIONS = {
     "nnkit.ops.indexing": {"arange", "broadcast_to", "ones", "where"},  # positions of the elements an index chooses
     "nnkit.ops.reductions": {"arange"},  # places along an axis
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
+    "nnkit.nn.embedding_functions": {"arange", "where"},  # where bags begin and end
+    "nnkit.nn.utils.rnn": {"arange", "argsort", "ascontiguousarray", "divmod", "flatnonzero", "zeros"},  # and rows lie
     "nnkit.nn.init": {"linalg", "diagonal", "sign"},  # initial weights: orthogonal ones
     "nnkit.ops.shape": {"cumsum"},  # sizes of the parts
     "nnkit.tensor": {"prod"},  # of a shape

@@ -100,7 +100,8 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, "images.py", "language_model.py"])
+    names = ["forecast.py", "images.py", "language_model.py"]
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
 def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +120,14 @@ def test_language_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert perplexity < 15 < number("by how often each comes: perplexity", output)
     assert f"learned from: {perplexity:.3f}" in output
     assert len(output.partition("Shall I compare the")[2]) == 100 - 19 + 1
+
+
+def test_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "forecast.py"))["main"], tmp_path / "forecast.png"
+    error, last = main(["--epochs", "3", "--output", str(picture)])
+    assert error < 0.8 * last and f"LSTM {error:.3f}, last value {last:.3f}" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -222,6 +222,8 @@ OTHERS = {
     "bitwise_not", "any", "all", "argmax", "argmin", "setitem", "dropout", "check_labels", "take_batch",
     # with windows and statistics: against PyTorch in test_torch_values_images.py
     "conv", "conv_transpose", "max_pool", "sum_pool", "patches", "sum_patches", "pad_with", "normalize", "normalize_by",
+    # against PyTorch in test_torch_values_sequences.py
+    "recurrence", "embedding",
 }  # fmt: skip
 
 

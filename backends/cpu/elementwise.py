@@ -144,35 +144,42 @@ def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
         return "a read-only array"  # NumPy refuses it
     if address(x) != address(out) and np.may_share_memory(x, out):
         return "the arrays overlap"
-    if out.flags.c_contiguous:
+    if out.flags.c_contiguous and (x.flags.c_contiguous or x.shape != out.shape):
         return map("identity", (x,), (out,))
-    return _copy_rows(x, out) or "an output is strided"
+    rows = _copy_rows(x, out)
+    if rows is not None:
+        return rows
+    return map("identity", (x,), (out,)) if out.flags.c_contiguous else "an output is strided"
 
 
 def _copy_rows(x: np.ndarray, out: np.ndarray) -> Launch | None:
-    """A copy between arrays of one type and shape whose memory is rows of the same length, some way apart."""
-    rows, target = _rows(x), _rows(out)
-    if x.shape != out.shape or x.dtype != out.dtype or x.itemsize % WORD or rows is None or target is None:
+    """A copy between arrays of one type and shape whose memory is rows of the same length, along at most two axes."""
+    if x.shape != out.shape or x.dtype != out.dtype or x.itemsize % WORD or not x.size:
         return None
-    R, C = max(rows[0], target[0]), min(rows[1], target[1])  # contiguous memory is rows of any length
-    if not x.size or {rows[1] % C, target[1] % C} != {0} or any(n > 1 and c != C for n, c, _ in (rows, target)):
+    *outer, (C, step, target) = _axes(x, out)
+    if (step, target) != (1, 1) or len(outer) > (2 if C > 1 else 1):
         return None
     words = x.itemsize // WORD
-    steps = [(step if n > 1 else C) * words for n, _, step in (rows, target)]
-    return new_launch(memory.copy_rows_kernel(), [address(x), address(out), R, C * words, *steps])
+    (A, *blocks), (R, *rows) = [(1, 0, 0)] * (2 - len(outer)) + outer
+    steps = [step * words for pair in zip(blocks, rows, strict=True) for step in pair]
+    launch = new_launch(memory.copy_rows_kernel(), [address(x), address(out), A, R, C * words, *steps])
+    if A < 2:
+        return launch
+    return cut(launch, A, {0: steps[0] * WORD, 1: steps[2] * WORD}, 2 * R * C * x.itemsize, count=2, step=1)
 
 
-def _rows(x: np.ndarray) -> tuple[int, int, int] | None:
-    """How many rows, their length, and from one to the next; in elements. None where the memory is not like that."""
-    steps = [s // x.itemsize for s in x.strides]
-    length, axis = 1, x.ndim
-    while axis and (x.shape[axis - 1] == 1 or steps[axis - 1] == length):
-        axis -= 1
-        length *= x.shape[axis]
-    count, step = 1, 0
-    for n, s in reversed(list(zip(x.shape[:axis], steps[:axis], strict=True))):
-        if n > 1 and count > 1 and s != count * step:
-            return None
-        step = s if count == 1 and n > 1 else step
-        count *= n
-    return count, length, step
+def _axes(x: np.ndarray, out: np.ndarray) -> list[tuple[int, int, int]]:
+    """The axes of two arrays of one shape, in as few as there can be: size, and elements from one to the next in both.
+
+    The last is of step 1 in both where anything is.
+    """
+    axes: list[tuple[int, int, int]] = []
+    for n, *steps in reversed(list(zip(x.shape, x.strides, out.strides, strict=True))):
+        first, second = (step // x.itemsize for step in steps)
+        if n == 1:
+            continue
+        if axes and (first, second) == (axes[0][0] * axes[0][1], axes[0][0] * axes[0][2]):
+            axes[0] = (n * axes[0][0], *axes[0][1:])
+        else:
+            axes.insert(0, (n, first, second))
+    return axes if axes and axes[-1][1:] == (1, 1) else [*axes, (1, 1, 1)]

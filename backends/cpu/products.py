@@ -25,7 +25,7 @@ from nnkit.backends.cpu.launch import (
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.kernels.cpu import linear as linear_kernels
-from nnkit.kernels.cpu import panels, products, thin
+from nnkit.kernels.cpu import memory, panels, products, thin
 from nnkit.kernels.formulas import ACTIVATIONS
 
 #: Multiplications of a product from which on it is shared among threads: some 10 microseconds' worth.
@@ -149,17 +149,32 @@ def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | str:
     return Launch(f"outer_{dtype}", [_outer(*places, (M, N, K), dtype, rooms, left[1])])
 
 
+def _side_by_side(x: np.ndarray, dtype: str | None, rooms: Rooms) -> tuple[int, list[list[Call]]] | None:
+    """The address of a matrix with its rows side by side, and the stages that copy rows which lie apart; or None."""
+    if dtype is None or x.ndim != 2 or FLOATS.get(x.dtype) != dtype:
+        return None
+    if x.flags.c_contiguous:
+        return address(x), []
+    (M, I), size = x.shape, x.itemsize
+    if I > 1 and x.strides[1] != size:
+        return None
+    room, words = rooms.take(M * I * size), size // 4
+    steps = [0, x.strides[0] // size * words, 0, I * words]
+    return room, [[new_call(memory.copy_rows_kernel(), [address(x), room, 1, M, I * words, *steps])]]
+
+
 def linear(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, activation: str, z: np.ndarray | None, out: np.ndarray,
     scalars: Sequence[float] = (),
 ) -> Launch | str:  # fmt: skip
-    """Every array contiguous and of one type."""
-    dtype = common_type(*(a for a in (x, w, b, z, out) if a is not None))
-    if dtype is None or out.size == 0 or w.shape[1] == 0:
+    """Every array of one type and contiguous, but the rows of x, which may lie apart."""
+    dtype, rooms = common_type(*(a for a in (w, b, z, out) if a is not None)), Rooms()
+    rows = _side_by_side(x, dtype, rooms) if out.size and w.shape[1] else None
+    if dtype is None or rows is None:
         return why_not(*(a for a in (x, w, b, z, out) if a is not None))
     (M, I), O = x.shape, w.shape[0]
     target = out if z is None else z
-    stages = [_dot(address(x), address(w), address(target), (M, O, I), dtype, Rooms(), address_or_0(b))]
+    stages = [*rows[1], _dot(rows[0], address(w), address(target), (M, O, I), dtype, rooms, address_or_0(b))]
     if activation == "identity" and target is out:
         return Launch(f"linear_{dtype}", stages)
     end = elementwise.map(ACTIVATIONS[activation], (target,), (out,), scalars)
@@ -172,19 +187,20 @@ def linear_grad(
     dx: np.ndarray | None, dw: np.ndarray | None, db: np.ndarray | None, add: tuple[bool, bool],
     scalars: Sequence[float] = (),
 ) -> Launch | str:  # fmt: skip
-    """Every array contiguous and of one type."""
-    dtype = common_type(*(a for a in (x, w, kept, dy, dz, dx, dw, db) if a is not None))
-    if dtype is None or dz.size == 0 or w.shape[1] == 0:
+    """Every array of one type and contiguous, but the rows of x, which may lie apart."""
+    dtype, rooms = common_type(*(a for a in (w, kept, dy, dz, dx, dw, db) if a is not None)), Rooms()
+    rows = _side_by_side(x, dtype, rooms) if dz.size and w.shape[1] else None
+    if dtype is None or rows is None:
         return why_not(*(a for a in (x, w, kept, dy, dz, dx, dw, db) if a is not None))
     (M, I), O = x.shape, w.shape[0]
-    stages, alive = [], []
+    stages, alive = list[Sequence[Call]](rows[1] if dw is not None else []), list[Launch]()
     if activation != "identity":
         start = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
         assert isinstance(start, Launch)
-        stages, alive = [*start.stages], [start]
-    rooms, weights, inputs = Rooms(), list[Call](), list[Call]()
+        stages, alive = [*stages, *start.stages], [start]
+    weights, inputs = list[Call](), list[Call]()
     if dw is not None:
-        weights = _outer(address(dz), address(x), address(dw), (O, I, M), dtype, rooms, True, add[0])
+        weights = _outer(address(dz), rows[0], address(dw), (O, I, M), dtype, rooms, True, add[0])
     if dx is not None:
         inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, rooms, False)
     sums = linear_kernels.bias_grad_kernel(dtype)

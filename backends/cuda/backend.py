@@ -24,6 +24,7 @@ from nnkit.backends.cuda import (
     moves,
     normalization,
     products,
+    recurrent,
 )
 from nnkit.backends.cuda.device_memory import CupyArrays, on_device
 from nnkit.backends.cuda.work import Chain, Launch, Work
@@ -115,6 +116,8 @@ class CupyBackend(CupyArrays):
     patches_grad = picks(images.patches_grad)
     attention = picks(attending.attention)
     attention_grad = picks(attending.attention_grad)
+    recurrent_step = picks(recurrent.recurrent_step)
+    recurrent_step_grad = picks(recurrent.recurrent_step_grad)
     normalize = picks(normalization.normalize)
     normalize_grad = picks(normalization.normalize_grad)
     normalize_by = picks(normalization.normalize_by)

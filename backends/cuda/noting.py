@@ -18,7 +18,7 @@ import numpy as np
 
 from nnkit.backends import recording, registry
 from nnkit.backends.base import PRIMITIVES, Array
-from nnkit.backends.cuda import convolution, elementwise, images, launches, moves, normalization, products
+from nnkit.backends.cuda import convolution, elementwise, images, launches, moves, normalization, products, recurrent
 from nnkit.backends.cuda.column_major import problem, view
 from nnkit.backends.cuda.plans import Done
 from nnkit.backends.cuda.work import Chain, Launch, Work
@@ -27,7 +27,7 @@ from nnkit.backends.windows import Window
 from nnkit.kernels.cuda.compiler import Source
 
 #: Where the work of a primitive is prepared: the first that has a function of its name.
-MODULES = (elementwise, moves, products, launches, convolution, images, normalization)
+MODULES = (elementwise, moves, products, launches, convolution, images, normalization, recurrent)
 PLACE = 1 << 20  # of memory that nobody reads or writes; wide accesses may begin there
 
 # ---- what cuBLASLt would do -----------------------------------------------------------------------------------------

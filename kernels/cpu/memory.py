@@ -60,15 +60,16 @@ def kernel(block):
             out[target + j] += y[source + j]
 """
 
-# Block: [x, out, R, words a row, words from row to row of x, and of out].
+# Block: [x, out, A, R, words a row, words from block to block and from row to row of x, and of out].
 COPY_ROWS = """
 def kernel(block):
     x, y = pointer(block[0]), pointer(block[1])
-    width = block[3]
-    for i in range(block[2]):
-        source, target = i * block[4], i * block[5]
-        for j in range(width):
-            y[target + j] = x[source + j]
+    width = block[4]
+    for a in range(block[2]):
+        for i in range(block[3]):
+            source, target = a * block[5] + i * block[6], a * block[7] + i * block[8]
+            for j in range(width):
+                y[target + j] = x[source + j]
 """
 
 # Block: [state, key].
@@ -100,7 +101,7 @@ def take_batch_kernel() -> Kernel:
 
 @functools.cache
 def copy_rows_kernel() -> Kernel:
-    """Rows of a multiple of 4 bytes, some way apart on either side."""
+    """Rows of a multiple of 4 bytes, along two axes some way apart on either side."""
     return load(Source("copy_rows", COPY_ROWS, memory_words, ("uint32",)))
 
 

@@ -289,6 +289,7 @@ _CLASSES: tuple[type[Initializer], ...] = (
     LecunNormal,
 )
 _BY_NAME = {name: cls for cls in _CLASSES for name in (cls.__name__, snake_case(cls.__name__))}
+_BY_NAME |= {"uniform": RandomUniform, "normal": RandomNormal}
 
 
 def get(

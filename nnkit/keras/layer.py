@@ -8,6 +8,7 @@ or at the first call. Shapes are tuples whose first entry, the batch size, is No
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, TypeAlias, TypedDict
 
@@ -18,6 +19,7 @@ from nnkit.backends.recording import paused
 from nnkit.creation import tensor, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras import initializers, regularizers
+from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name
 from nnkit.observer import call
 from nnkit.random import Generator, using
@@ -65,6 +67,9 @@ class Layer(nn.Module):
     """
 
     _call_takes_training = False
+    _call_takes_mask = False
+    #: Whether the layer treats each step of a sequence by itself, so that a mask of its input is one of its output.
+    supports_masking = False
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class Layer(nn.Module):
         super().__init_subclass__(**options)
         code = getattr(cls.call, "__code__", None)
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
-        cls._call_takes_training = "training" in arguments
+        cls._call_takes_training, cls._call_takes_mask = "training" in arguments, "mask" in arguments
         if "build" in vars(cls):
             cls.build = _noting(vars(cls)["build"])  # type: ignore[method-assign]
 
@@ -133,8 +138,12 @@ class Layer(nn.Module):
                 "(input_shape=, or build(input_shape)), or call it on data first"
             )
 
-    def forward(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors."""
+    def forward(self, inputs: Any, training: bool | None = None, mask: Tensor | None = None, **more: Any) -> Any:
+        """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors.
+
+        A mask (batch, steps) that the input carries goes to a ``call`` that takes ``mask``, and on to the output where
+        ``supports_masking``; ``more`` are further arguments of ``call``.
+        """
         if isinstance(inputs, Layer):
             raise TypeError(
                 f"layer {self.name!r} was called on a layer: nnkit.keras has no functional API; write "
@@ -145,10 +154,26 @@ class Layer(nn.Module):
             self.ensure_built((None, *x.shape[1:]))
             self.to(device=x.device)
             self._built_for_shape = (None, *x.shape[1:])
-        if not self._call_takes_training:
-            return call(self.call, x)
-        mode = self.training if training is None else training
-        return call(self.call, x, training=mode)
+        options: dict[str, Any] = {}
+        if self._call_takes_training:
+            options["training"] = self.training if training is None else training
+        mask = mask_of(x) if mask is None else mask
+        if self._call_takes_mask:
+            options["mask"] = mask
+        return self._masked(call(self.call, x, **options, **more), x, mask)
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
+        """The mask of the output, of a layer that supports masks: that of the input."""
+        return previous_mask
+
+    def _masked(self, output: Any, inputs: Tensor, mask: Tensor | None) -> Any:
+        if self.supports_masking:
+            found = self.compute_mask(inputs, mask)
+            if found is not None and isinstance(output, Tensor):
+                return with_mask(output, found) if mask_of(output) is not found else output
+        elif mask is not None and not self._call_takes_mask:
+            _say_mask_ends(type(self).__name__, self.name)
+        return output
 
     # ---- weights ------------------------------------------------------------------------------------------
 
@@ -336,6 +361,15 @@ def _noting(build: Callable[..., None]) -> Callable[..., None]:
         self._note_built()
 
     return noting
+
+
+@functools.cache
+def _say_mask_ends(kind: str, name: str) -> None:
+    warnings.warn(
+        f"layer {name!r} ({kind}) takes an input whose steps are masked, and does not hand the mask on: what follows "
+        "counts all steps; set supports_masking = True in a layer that treats each step by itself",
+        stacklevel=2,
+    )
 
 
 def as_input(inputs: Any) -> Tensor:

@@ -23,6 +23,7 @@ from nnkit.keras.augmentation import (
     Rescaling,
 )
 from nnkit.keras.convolution import Conv1D, Conv2D, Conv3D
+from nnkit.keras.embedding import Embedding, Masking
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, in_layout, positive, refuse
 from nnkit.keras.logits import with_logits
 from nnkit.keras.more_convolutions import (
@@ -65,6 +66,7 @@ from nnkit.keras.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from nnkit.keras.recurrent import GRU, LSTM, SimpleRNN
 from nnkit.keras.reshaping import (
     Cropping1D,
     Cropping2D,
@@ -76,6 +78,8 @@ from nnkit.keras.reshaping import (
     ZeroPadding2D,
 )
 from nnkit.keras.standardizing import Normalization
+from nnkit.keras.texts import StringLookup, TextVectorization
+from nnkit.keras.wrappers import Bidirectional, TimeDistributed
 from nnkit.observer import call
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
@@ -83,16 +87,17 @@ from nnkit.tensor import Tensor
 # fmt: off
 __all__ = [
     "Activation", "AdditiveAttention", "Attention", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
-    "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Conv1D", "Conv1DTranspose", "Conv2D",
-    "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D", "Convolution1DTranspose", "Convolution2D",
-    "Convolution2DTranspose", "Convolution3D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D",
-    "DepthwiseConv2D", "Dropout", "ELU", "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "GroupNormalization", "Identity", "Input", "InputLayer", "Layer", "LayerNormalization",
-    "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
-    "MultiHeadAttention", "Normalization", "RMSNormalization", "RandomContrast", "RandomFlip", "RandomRotation",
-    "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "Reshape", "SeparableConv1D", "SeparableConv2D",
-    "SeparableConvolution1D", "SeparableConvolution2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
+    "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Bidirectional", "Conv1D", "Conv1DTranspose",
+    "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D", "Convolution1DTranspose",
+    "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D",
+    "DepthwiseConv2D", "Dropout", "ELU", "Embedding", "Flatten", "GRU", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D", "GlobalMaxPool2D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization", "Identity", "Input", "InputLayer", "LSTM",
+    "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D",
+    "MaxPooling2D", "MaxPooling3D", "MultiHeadAttention", "Normalization", "RMSNormalization", "RandomContrast",
+    "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "Reshape",
+    "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN", "Softmax",
+    "SpatialDropout1D", "SpatialDropout2D", "StringLookup", "TextVectorization", "TimeDistributed",
     "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
 ]
 # fmt: on
@@ -150,6 +155,8 @@ class Dense(Layer):
     >>> layer([[1.0, 2.0, 3.0]]).tolist(), layer.kernel.shape
     ([[6.0, 6.0]], (3, 2))
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -243,6 +250,8 @@ class Dense(Layer):
 class Activation(SameShape):
     """An activation as a layer of its own: ``Activation("relu")``."""
 
+    supports_masking = True
+
     def __init__(self, activation: Any, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.activation = activations.get(activation)
@@ -265,6 +274,8 @@ class Dropout(SameShape):
         noise_shape: not supported; anything but None is refused.
         seed: accepted; the masks come from nnkit's random stream, which ``keras.utils.set_random_seed`` starts.
     """
+
+    supports_masking = True
 
     def __init__(
         self, rate: float, noise_shape: None = None, seed: int | None = None, **options: Unpack[LayerOptions]
@@ -346,6 +357,8 @@ class Reshape(Layer):
 class ReLU(SameShape):
     """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``."""
 
+    supports_masking = True
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -372,6 +385,8 @@ class ReLU(SameShape):
 class LeakyReLU(SameShape):
     """``x`` where positive, else ``negative_slope * x``, 0.3 by default (the function of this name: 0.2)."""
 
+    supports_masking = True
+
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.negative_slope = negative_slope
@@ -385,6 +400,8 @@ class LeakyReLU(SameShape):
 
 class ELU(SameShape):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
+
+    supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
@@ -400,6 +417,8 @@ class ELU(SameShape):
 class Softmax(SameShape):
     """Non-negative numbers that sum to 1 along ``axis``."""
 
+    supports_masking = True
+
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.axis = axis
@@ -414,6 +433,8 @@ class Softmax(SameShape):
 
 class Identity(SameShape):
     """The input itself."""
+
+    supports_masking = True
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs

@@ -18,6 +18,7 @@ from nnkit.errors import ModelFileError, ShapeError
 from nnkit.io.registry import lookup, name_of
 from nnkit.keras.layer import Layer, Shape, normalized_shape
 from nnkit.keras.layers import InputLayer
+from nnkit.keras.masks import unmasked
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
 from nnkit.keras.trainer import Trainer
@@ -34,6 +35,9 @@ class Model(Trainer):
     Args:
         name: what the model is called; by default made from the class name.
     """
+
+    def forward(self, inputs: Any, training: bool | None = None, mask: Any = None, **more: Any) -> Any:
+        return unmasked(super().forward(inputs, training, mask, **more))
 
     @property
     def layers(self) -> list[Layer]:

@@ -54,6 +54,8 @@ def sizes_along(layer: SameShape, axis: Axes, shape: Shape) -> tuple[int, ...]:
 class _Scaled(SameShape):
     """A normalization that may multiply by ``gamma`` (where ``scale``) and add ``beta`` (where ``center``)."""
 
+    supports_masking = True
+
     gamma: Tensor | None
     beta: Tensor | None
 
@@ -255,6 +257,8 @@ class RMSNormalization(SameShape):
     [[0.20000000298023224, -0.20000000298023224, 1.399999976158142, 1.399999976158142]]
     """
 
+    supports_masking = True
+
     scale: Tensor
 
     def __init__(self, axis: Axes = -1, epsilon: float = 1e-6, **options: Unpack[LayerOptions]) -> None:
@@ -280,6 +284,8 @@ class UnitNormalization(SameShape):
     >>> UnitNormalization()([[3.0, 4.0], [0.0, 0.0]]).round(decimals=4).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
+
+    supports_masking = True
 
     def __init__(self, axis: Axes = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)

@@ -150,13 +150,20 @@ class _GlobalPooling(ImageLayer):
 
 
 class GlobalAveragePooling1D(_GlobalPooling):
-    """The mean over all steps: (B, steps, C) -> (B, C), or (B, 1, C) with ``keepdims``.
+    """The mean over all steps that count: (B, steps, C) -> (B, C), or (B, 1, C) with ``keepdims``.
 
     >>> GlobalAveragePooling1D()([[[1.0, 0.0], [3.0, 4.0]]]).tolist()
     [[2.0, 2.0]]
     """
 
     axes, reduction = 1, "mean"
+
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return super().call(inputs)
+        axis = 1 if self.data_format == "channels_last" else 2
+        there = ops.unsqueeze(mask, 3 - axis).to(inputs.dtype)
+        return ops.sum(inputs * there, axis, self.keepdims) / ops.sum(there, axis, self.keepdims)
 
 
 class GlobalAveragePooling2D(_GlobalPooling):

@@ -257,6 +257,8 @@ class Cropping2D(_Cropping):
 
 
 class _SpatialDropout(ImageLayer):
+    supports_masking = True
+
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **options: Unpack[LayerOptions]
     ) -> None:

@@ -28,6 +28,7 @@ from nnkit.nn.activations import (
 from nnkit.nn.attention import MultiheadAttention
 from nnkit.nn.containers import ModuleDict, ModuleList, Sequential
 from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Fold, Unfold
+from nnkit.nn.embedding import Embedding, EmbeddingBag
 from nnkit.nn.key_value_cache import KeyValueCache
 from nnkit.nn.lazy import LazyLinear
 from nnkit.nn.linear import Dropout, Flatten, Identity, Linear, Reshape, Unflatten
@@ -72,6 +73,8 @@ from nnkit.nn.pooling import (
     MaxPool3d,
 )
 from nnkit.nn.positions import RotaryPositions, SinusoidalPositions
+from nnkit.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from nnkit.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from nnkit.nn.regularizers import L1L2
 from nnkit.nn.resizing import (
     CircularPad1d,
@@ -107,18 +110,18 @@ __all__ = [
     "Activation", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d",
     "BatchNorm2d", "BatchNorm3d", "CircularPad1d", "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d",
-    "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss",
-    "DataParallel", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Flatten", "Fold", "GELU",
-    "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d",
-    "InstanceNorm2d", "InstanceNorm3d", "KeyValueCache", "L1L2", "L1Loss", "LayerNorm", "LazyLinear",
-    "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "Loss", "MSELoss", "MaxPool1d", "MaxPool2d",
-    "MaxPool3d", "Mish", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter",
-    "ParameterDict", "ParameterList", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6",
-    "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d", "Reshape", "RotaryPositions",
-    "SELU", "Sequential", "SiLU", "Sigmoid", "SinusoidalPositions", "SmoothL1Loss", "Softmax", "Softplus",
-    "Softsign", "SyncBatchNorm", "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
-    "TransformerEncoder", "TransformerEncoderLayer", "Unflatten", "Unfold", "Upsample", "UpsamplingBilinear2d",
-    "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "activations", "functional", "init", "losses", "parallel",
-    "parameter", "register_activation", "utils",
+    "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss", "DataParallel",
+    "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Embedding", "EmbeddingBag", "Flatten", "Fold", "GELU",
+    "GRU", "GRUCell", "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d",
+    "InstanceNorm2d", "InstanceNorm3d", "KeyValueCache", "L1L2", "L1Loss", "LSTM", "LSTMCell", "LayerNorm",
+    "LazyLinear", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "Loss", "MSELoss", "MaxPool1d",
+    "MaxPool2d", "MaxPool3d", "Mish", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss",
+    "Parameter", "ParameterDict", "ParameterList", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "RNN", "RNNBase",
+    "RNNCell", "RNNCellBase", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d",
+    "ReplicationPad2d", "Reshape", "RotaryPositions", "SELU", "Sequential", "SiLU", "Sigmoid", "SinusoidalPositions",
+    "SmoothL1Loss", "Softmax", "Softplus", "Softsign", "SyncBatchNorm", "Tanh", "Transformer", "TransformerDecoder",
+    "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer", "Unflatten", "Unfold", "Upsample",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "activations", "functional", "init",
+    "losses", "parallel", "parameter", "register_activation", "utils",
 ]
 # fmt: on

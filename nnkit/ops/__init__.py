@@ -57,10 +57,12 @@ from nnkit.ops.elementwise import (
     sub,
     tanh,
 )  # fmt: skip
+from nnkit.ops.embedding import embedding
 from nnkit.ops.images import conv, conv_transpose, max_pool, pad_with, patches, sum_patches, sum_pool
 from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.normalization import normalize, normalize_by
 from nnkit.ops.products import linear, matmul
+from nnkit.ops.recurrent import recurrence
 from nnkit.ops.reductions import (
     all,
     amax,

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
 from nnkit.backends.base import Backend
+from nnkit.backends.recording import paused, recorder
 from nnkit.state import changed
 from nnkit.tape import Gradient
 from nnkit.tensor import Tensor
@@ -50,18 +51,62 @@ class Slot(Gradient):
 
     start, stop: the elements of the parameter; end: where the next slot starts, after the padding.
     value, home: views of them, in the parameter's shape, in the block's values and gradients.
+    rows: a gradient that is 0 but for some rows, as (numbers of rows, rows) to be added up, until somebody reads it
+    whole: so a step of plain descent does not grow with a table that it takes a few rows of.
     """
 
     def __init__(self, block: Block, start: int, end: int, shape: tuple[int, ...]) -> None:
+        self.rows: tuple[tuple[Any, Any], ...] = ()
+        self.by_rows = False  # whether its gradient ever came in rows
+        self._recorded_by: Any = None
         self.block, self.start, self.stop, self.end = block, start, start + math.prod(shape), end
         reshape = block.backend.reshape
         self.value = reshape(block.values[start : self.stop], shape)
         self.home = reshape(block.gradients[start : self.stop], shape)
         super().__init__(array=self.home)
 
+    @property
+    def array(self) -> Any:
+        """The gradient, whole."""
+        self.settle()
+        return self._array
+
+    @array.setter
+    def array(self, array: Any) -> None:
+        self._array = array
+
+    def add_rows(self, indices: Any, rows: Any) -> None:
+        """Add ``rows`` (M, ...) to the rows of the gradient with these numbers (M,); both stay as they are from now."""
+        at_work = recorder()
+        if self.rows and self._recorded_by is not at_work:
+            with paused():  # they came before the step that is recorded
+                self.settle()
+        if not self.by_rows:
+            self.by_rows = True
+            changed()
+        backend, filled = self.block.backend, self.filled
+        if filled and not self.rows:
+            backend.add_rows(rows, indices, self.place(backend, tuple(self.home.shape), self.block.dtype)[0])
+            return
+        self.rows, self._recorded_by, self.filled = (*self.rows, (indices, rows)), at_work, True
+        if self.version is not None:
+            self.version.count += 1
+
+    def settle(self) -> None:
+        """Write a gradient that came in rows to its place."""
+        if self.rows:
+            rows, self.rows = self.rows, ()
+            self.block.backend.fill(0.0, self.home)
+            for indices, part in rows:
+                self.block.backend.add_rows(part, indices, self.home)
+
+    def empty(self) -> None:
+        self.rows = ()
+        super().empty()
+
     def holds(self, parameter: Tensor) -> bool:
         """Whether the parameter's value and gradient are in this place now."""
-        return parameter.gradient is self and parameter.array is self.value and self.array is self.home
+        return parameter.gradient is self and parameter.array is self.value and self._array is self.home
 
     def fits(self, parameter: Tensor) -> bool:
         """Whether the parameter, which sat here, can come back: same backend, dtype and shape."""
@@ -122,6 +167,8 @@ def filled_runs(parameters: Iterable[Tensor]) -> Iterator[Run]:
     Usually one: everything. A parameter that is frozen or got no gradient interrupts it.
     """
     slots = [cast(Slot, p.gradient) for p in parameters if has_gradient(p)]
+    for slot in slots:
+        slot.settle()
     slots.sort(key=lambda slot: (id(slot.block), slot.start))
     pending: list[Slot] = []
     for slot in slots:

@@ -10,14 +10,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
-from nnkit.optim.arena import Arena, Run, has_gradient
+from nnkit.optim.arena import Arena, Run, Slot, has_gradient
 from nnkit.optim.checkpoint import GroupPlan, plan_load
-from nnkit.optim.groups import ParameterGroup, Rates, check_not_negative, named_tensors, prepared_map
+from nnkit.optim.groups import (
+    ParameterGroup,
+    Rates,
+    check_not_negative,
+    named_tensors,
+    note_option_read,
+    prepared_map,
+)
 from nnkit.optim.state import State, transfer
 from nnkit.state import Watched, changed
 from nnkit.tape import enable_grad
@@ -233,13 +240,40 @@ class Optimizer(Watched):
         for group in self.param_groups:
             group.split(has_gradient)
             for parameters, rates in group.lanes:
-                runs = self.arena.runs(parameters)
-                if runs:
+                apart = self._in_rows(group) if unless is None else ()
+                runs = self.arena.runs([p for p in parameters if p not in apart] if apart else parameters)
+                if runs or apart:
                     rates.advance(unless)
+                for parameter in apart:
+                    self._step_rows(parameter, rates)
                 for run in runs:
                     self._launch(run, rates, unless)()
             written(*[p for p in group["params"] if p.requires_grad and p.gradient._filled])
         return loss
+
+    def _in_rows(self, group: ParameterGroup) -> set[Tensor]:
+        """The parameters whose gradient came in rows, where those rows alone change in a step."""
+        found = {p for p in group.options["params"] if has_gradient(p) and cast(Slot, p.gradient).rows}
+        if not found or not self.changes_rows(group.options):
+            return set()
+        for name, value in group.options.items():
+            if name not in ("lr", "params", "param_names"):
+                note_option_read(group, name, value)  # a recorded step is true while these stay
+        return found
+
+    def changes_rows(self, options: Mapping[str, Any]) -> bool:
+        """Whether a row with a gradient of 0 stays as it is, and a sum of gradients may be taken one by one."""
+        return False
+
+    def _step_rows(self, parameter: Tensor, rates: Rates) -> None:
+        """The step of a parameter whose other rows stay: what it adds to 0 is added to those rows."""
+        backend, zero = parameter.backend, parameter.backend.zeros((), parameter.dtype)
+        for indices, rows in cast(Slot, parameter.gradient).rows:
+            change = backend.empty(tuple(rows.shape), parameter.dtype)
+            backend.map(
+                rates.update.__name__, (backend.broadcast_to(zero, change.shape), rows), (change,), rates.scalars
+            )
+            backend.add_rows(change, indices, parameter.array)
 
     @contextmanager
     def unless(self, flag: Array) -> Iterator[None]:

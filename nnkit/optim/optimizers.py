@@ -74,6 +74,9 @@ class SGD(Optimizer):
             return updates.sgd_rates, updates.sgd
         return updates.sgd_momentum_rates, updates.sgd_nesterov if options["nesterov"] else updates.sgd_momentum
 
+    def changes_rows(self, options: Mapping[str, Any]) -> bool:
+        return bool(options["momentum"] == 0 and options["weight_decay"] == 0)
+
 
 class Adam(Optimizer):
     """Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015.

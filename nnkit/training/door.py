@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.creation import as_tensor, empty
+from nnkit.dtypes import int64
 from nnkit.errors import DataError, ShapeError
 from nnkit.nn import Dropout, Flatten, Identity, Linear, Sequential
 from nnkit.nn.module import Module
@@ -55,6 +56,8 @@ class Door:
         self.loss = loss
         self.class_weight = class_weight
         self.device, self.dtype = home(model)
+        # An embedding among its parts takes whole numbers as they are; to others they are features like any.
+        self._reads_whole_numbers = any(getattr(module, "reads_whole_numbers", False) for module in model.modules())
         self._targets: Targets | None = None
 
     # ---- arrays -------------------------------------------------------------------------------------------
@@ -79,6 +82,8 @@ class Door:
     def inputs(self, x: Any, name: str = "x", finite: bool = True) -> Checked:
         """x checked by itself and against the model's first Linear."""
         x_host = features(x, name, self.dtype, finite)
+        if self._reads_whole_numbers and x_host.array.dtype.kind in "iu":
+            x_host = Checked(x_host.array, int64)
         check_first_layer(self.model, x_host.shape, name)
         return x_host
 

@@ -1,0 +1,398 @@
+"""SimpleRNN, LSTM and GRU with Keras's arguments, gates and defaults, over ``ops.recurrence``.
+
+Weights are kept as ``nn.LSTM`` keeps them, outputs by inputs, and shown as Keras does. A layer with other activations
+than the usual ones, or a GRU with the reset before the product, runs step by step in ordinary ops: the same, slower.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Unpack
+
+from nnkit import ops
+from nnkit.backends.recording import paused
+from nnkit.creation import ones, zeros
+from nnkit.errors import ShapeError
+from nnkit.keras import activations, initializers, regularizers
+from nnkit.keras.layer import Layer, LayerOptions, Shape, in_layout, positive, refuse
+from nnkit.keras.naming import configured
+from nnkit.nn.init import are_skipped
+from nnkit.observer import call
+from nnkit.tape import no_grad
+from nnkit.tensor import Parameter, Tensor
+
+__all__ = ["GRU", "LSTM", "RecurrentLayer", "SimpleRNN"]
+
+States = list[Tensor]
+
+
+class RecurrentLayer(Layer):
+    """What SimpleRNN, LSTM and GRU have in common: (batch, steps, features) -> (batch, units), or all steps.
+
+    Args:
+        units: the size of the state.
+        activation, recurrent_activation: of the state, and of the gates.
+        use_bias: whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: names or initializers.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: names, regularizers, or None.
+        dropout: the share of the input's features that is dropped in training, the same in all steps.
+        recurrent_dropout: not supported; anything but 0 is refused, as are constraints and activity_regularizer.
+        return_sequences: put out the state of every step.
+        return_state: put out the last states, too.
+        go_backwards: from the last step to the first, and the output in that order.
+        stateful: begin with the states that the last batch ended with; ``reset_states`` forgets them.
+        unroll, seed: accepted.
+
+    A call takes ``initial_state`` and ``mask`` (batch, steps): in a step that does not count the states stay, and the
+    output is the one before. Source: ``keras.layers``.
+    """
+
+    gates: ClassVar[int]
+    kind: ClassVar[str]
+    state_count: ClassVar[int] = 1
+
+    def __init__(
+        self, units: int, activation: Any, recurrent_activation: Any, use_bias: bool, kernel_initializer: Any,
+        recurrent_initializer: Any, bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any,
+        bias_regularizer: Any, refused: dict[str, Any], dropout: float, recurrent_dropout: float,
+        return_sequences: bool, return_state: bool, go_backwards: bool, stateful: bool, unroll: bool,
+        seed: int | None, options: LayerOptions,
+    ) -> None:  # fmt: skip
+        super().__init__(**options)
+        name = type(self).__name__
+        refuse(name, **refused, recurrent_dropout=recurrent_dropout or None)
+        self.units = positive(name, "units", units)
+        self.activation, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+            raise ValueError(f"{name}: dropout must be a number from 0 to less than 1; got {dropout!r}")
+        self.dropout, self.unroll, self.seed = dropout, bool(unroll), seed
+        self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
+        self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
+        #: Whether steps that do not count put out 0, as within Bidirectional, and not what was before.
+        self.zero_output_for_mask = False
+
+    # ---- weights ------------------------------------------------------------------------------------------
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def build(self, input_shape: Shape) -> None:
+        if len(input_shape) != 3 or input_shape[-1] is None:
+            raise ShapeError(
+                f"{type(self).__name__} layer {self.name!r} needs inputs of shape (batch, steps, features) with a "
+                f"known number of features; got {tuple(input_shape)}"
+            )
+        rows = self.gates * self.units
+        for name, columns in (("kernel_rows", input_shape[-1]), ("recurrent_rows", self.units)):
+            self.register_parameter(name, Parameter(zeros(rows, columns)))
+        self.register_parameter("bias", Parameter(zeros(*self._bias_shape())) if self.use_bias else None)
+        if not are_skipped():
+            with no_grad():
+                self._draw()
+        for name, penalty in (
+            ("kernel_rows", self.kernel_regularizer), ("recurrent_rows", self.recurrent_regularizer),
+        ):  # fmt: skip
+            if penalty is not None:
+                self.regularizers[name] = in_layout(penalty, lambda weight: weight.T)
+        if self.bias_regularizer is not None and self.use_bias:
+            self.regularizers["bias"] = self.bias_regularizer
+
+    def _draw(self) -> None:
+        """Give the weights their initial values."""
+        for weight, initializer in (
+            (self.kernel_rows, self.kernel_initializer), (self.recurrent_rows, self.recurrent_initializer),
+        ):  # fmt: skip
+            if initializer is not None:
+                weight.copy_(initializer((weight.shape[1], weight.shape[0])).T)
+        if self.bias is not None and self.bias_initializer is not None:
+            self.bias.copy_(self.bias_initializer(self._bias_shape()))
+
+    def keras_layout(self, weight: Tensor) -> Tensor:
+        turned = weight is self.kernel_rows or weight is self.recurrent_rows
+        return weight.detach().T if turned else weight.detach()
+
+    @property
+    def kernel(self) -> Tensor:
+        """The input's weights (features, gates x units): a view of the layer's memory."""
+        self.require_built()
+        return self.keras_layout(self.kernel_rows)
+
+    @property
+    def recurrent_kernel(self) -> Tensor:
+        """The state's weights (units, gates x units): a view of the layer's memory."""
+        self.require_built()
+        return self.keras_layout(self.recurrent_rows)
+
+    # ---- states that stay ---------------------------------------------------------------------------------
+
+    def _kept_states(self, batch: int, like: Tensor) -> States:
+        """The states that the last batch ended with; 0 at first."""
+        if self._buffers.get("state_0") is None:
+            with paused():
+                for number in range(self.state_count):
+                    state = zeros(batch, self.units, dtype=like.dtype, device=like.device)
+                    self.register_buffer(f"state_{number}", state, persistent=False)
+        states = [getattr(self, f"state_{number}") for number in range(self.state_count)]
+        if states[0].shape[0] != batch:
+            raise ShapeError(
+                f"{type(self).__name__} layer {self.name!r} is stateful, for batches of {states[0].shape[0]}; got one "
+                f"of {batch}: keep to one size, or call reset_states() and give it a new one"
+            )
+        return states
+
+    def reset_states(self) -> None:
+        """Forget the states that the last batch ended with."""
+        for number in range(self.state_count):
+            if f"state_{number}" in self._buffers:
+                delattr(self, f"state_{number}")
+
+    reset_state = reset_states
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weights in Keras's order and layout; the states of a stateful layer are none."""
+        return [self.keras_layout(p) for p in self._parameters.values() if p is not None]
+
+    # ---- running --------------------------------------------------------------------------------------------
+
+    def call(
+        self, inputs: Tensor, mask: Tensor | None = None, training: bool = False, initial_state: Any = None
+    ) -> Any:
+        states = self._first(inputs, initial_state)
+        x = inputs
+        if training and self.dropout:
+            x = x * ops.dropout(ones(x.shape[0], 1, x.shape[2], dtype=x.dtype, device=x.device), self.dropout)
+        if self._is_usual():
+            y, *last = self._recurrence(x, states, mask)
+        else:
+            y, *last = self._step_by_step(x, states, mask)
+        if self.stateful:
+            with no_grad():
+                for state, after in zip(self._kept_states(x.shape[0], x), last, strict=True):
+                    state.copy_(after.detach())
+        if mask is not None and self.zero_output_for_mask and self.return_sequences:
+            y = y * ops.unsqueeze(mask, -1).to(y.dtype)
+        output = last[0] if not self.return_sequences else y[:, ::-1] if self.go_backwards else y
+        return (output, *last) if self.return_state else output
+
+    def _first(self, inputs: Tensor, initial_state: Any) -> States | None:
+        if initial_state is None:
+            return self._kept_states(inputs.shape[0], inputs) if self.stateful else None
+        given = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+        shape = (inputs.shape[0], self.units)
+        if len(given) != self.state_count or any(state.shape != shape for state in given):
+            raise ShapeError(
+                f"initial_state of {self.name!r}: expected {self.state_count} of shape {shape}, got "
+                f"{[tuple(state.shape) for state in given]}"
+            )
+        return given
+
+    def _is_usual(self) -> bool:
+        """Whether ``ops.recurrence`` has this layer's activations."""
+        return self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
+
+    def _weights(self) -> list[Tensor | None]:
+        return [self.kernel_rows, self.recurrent_rows, self.bias, None]
+
+    def _recurrence(self, x: Tensor, states: States | None, mask: Tensor | None) -> tuple[Tensor, ...]:
+        h, c = (*(states or ()), None, None)[:2]
+        y, *last = ops.recurrence(x, self._weights(), self.kind, h, c, keep=mask, reverse=self.go_backwards)
+        return (y, *(state for state in last if state is not None))
+
+    def _step_by_step(self, x: Tensor, states: States | None, mask: Tensor | None) -> tuple[Tensor, ...]:
+        B, T = x.shape[:2]
+        states = states or [zeros(B, self.units, dtype=x.dtype, device=x.device) for _ in range(self.state_count)]
+        entering = ops.linear(x, self.kernel_rows, self._entering_bias())
+        made: list[Any] = [None] * T
+        for t in range(T - 1, -1, -1) if self.go_backwards else range(T):
+            after = self._step(entering[:, t], states)
+            if mask is not None:
+                there = ops.unsqueeze(mask[:, t], -1)
+                after = [ops.where(there, new, old) for new, old in zip(after, states, strict=True)]
+            states = after
+            made[t] = states[0]
+        return (ops.stack(made, 1), *states)
+
+    def _entering_bias(self) -> Tensor | None:
+        bias: Tensor | None = self.bias
+        return bias
+
+    def _step(self, entering: Tensor, states: States) -> States:
+        """The states after a step, of the input's products."""
+        raise NotImplementedError
+
+    def _parts_of(self, z: Tensor) -> list[Tensor]:
+        return [z[:, g * self.units : (g + 1) * self.units] for g in range(self.gates)]
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
+        return previous_mask if self.return_sequences else None
+
+    supports_masking = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        output = (*input_shape[:2], self.units) if self.return_sequences else (input_shape[0], self.units)
+        return (output, *[(input_shape[0], self.units)] * self.state_count) if self.return_state else output
+
+    def get_config(self) -> dict[str, Any]:
+        plain = ("units", "use_bias", "dropout", "return_sequences", "return_state", "go_backwards", "stateful")
+        made = ("kernel_initializer", "recurrent_initializer", "bias_initializer", "kernel_regularizer",
+                "recurrent_regularizer", "bias_regularizer")  # fmt: skip
+        config = {**super().get_config(), **{name: getattr(self, name) for name in (*plain, "unroll", "seed")}}
+        config["activation"] = activations.serialize(self.activation) or self.activation
+        return config | {name: configured(getattr(self, name)) for name in made}
+
+
+class SimpleRNN(RecurrentLayer):
+    """``activation(x W + h U + b)``, step by step. See ``RecurrentLayer`` for the arguments.
+
+    >>> SimpleRNN(4, return_sequences=True)([[[1.0], [2.0]]]).shape
+    (1, 2, 4)
+    """
+
+    gates, kind = 1, "tanh"
+
+    def __init__(
+        self, units: int, activation: Any = "tanh", use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        kernel_constraint: None = None, recurrent_constraint: None = None, bias_constraint: None = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        seed: int | None = None, **options: Unpack[LayerOptions],
+    ) -> None:  # fmt: skip
+        refused = {
+            "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
+            "recurrent_constraint": recurrent_constraint, "bias_constraint": bias_constraint,
+        }  # fmt: skip
+        super().__init__(
+            units, activation, "sigmoid", use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, refused, dropout, recurrent_dropout,
+            return_sequences, return_state, go_backwards, stateful, unroll, seed, options,
+        )  # fmt: skip
+
+    def _step(self, entering: Tensor, states: States) -> States:
+        return [call(self.activation, entering + ops.linear(states[0], self.recurrent_rows))]
+
+
+class LSTM(RecurrentLayer):
+    """Long short-term memory: Hochreiter and Schmidhuber, 1997. Gates in the order i, f, c, o; states h and c.
+
+    ``unit_forget_bias`` starts the forget gate's bias at 1. See ``RecurrentLayer`` for the other arguments.
+
+    >>> LSTM(4)([[[1.0], [2.0]]]).shape
+    (1, 4)
+    """
+
+    gates, kind, state_count = 4, "lstm", 2
+
+    def __init__(
+        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        kernel_constraint: None = None, recurrent_constraint: None = None, bias_constraint: None = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        use_cudnn: Any = "auto", **options: Unpack[LayerOptions],
+    ) -> None:  # fmt: skip
+        refused = {
+            "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
+            "recurrent_constraint": recurrent_constraint, "bias_constraint": bias_constraint,
+        }  # fmt: skip
+        super().__init__(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
+            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, refused, dropout,
+            recurrent_dropout, return_sequences, return_state, go_backwards, stateful, unroll, seed, options,
+        )  # fmt: skip
+        self.unit_forget_bias = bool(unit_forget_bias)
+
+    def _draw(self) -> None:
+        super()._draw()
+        if self.unit_forget_bias and self.bias is not None:
+            self.bias[self.units : 2 * self.units] = 1.0
+
+    def _step(self, entering: Tensor, states: States) -> States:
+        h, c = states
+        i, f, g, o = self._parts_of(entering + ops.linear(h, self.recurrent_rows))
+        i, f, o = (call(self.recurrent_activation, z) for z in (i, f, o))
+        after = f * c + i * call(self.activation, g)
+        return [o * call(self.activation, after), after]
+
+    def get_config(self) -> dict[str, Any]:
+        named = activations.serialize(self.recurrent_activation) or self.recurrent_activation
+        return {**super().get_config(), "recurrent_activation": named, "unit_forget_bias": self.unit_forget_bias}
+
+
+class GRU(RecurrentLayer):
+    """The gated recurrent unit: Cho et al., 2014. Gates in the order z, r, h.
+
+    ``reset_after`` multiplies by the reset gate after the state's product, and has two biases (2, 3 units); False does
+    so before. See ``RecurrentLayer`` for the other arguments.
+
+    >>> GRU(4)([[[1.0], [2.0]]]).shape
+    (1, 4)
+    """
+
+    gates, kind = 3, "gru"
+
+    def __init__(
+        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None, activity_regularizer: None = None, kernel_constraint: None = None,
+        recurrent_constraint: None = None, bias_constraint: None = None, dropout: float = 0.0,
+        recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        reset_after: bool = True, use_cudnn: Any = "auto", **options: Unpack[LayerOptions],
+    ) -> None:  # fmt: skip
+        refused = {
+            "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
+            "recurrent_constraint": recurrent_constraint, "bias_constraint": bias_constraint,
+        }  # fmt: skip
+        super().__init__(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
+            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, refused, dropout,
+            recurrent_dropout, return_sequences, return_state, go_backwards, stateful, unroll, seed, options,
+        )  # fmt: skip
+        self.reset_after = bool(reset_after)
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def _is_usual(self) -> bool:
+        return self.reset_after and super()._is_usual()
+
+    def _weights(self) -> list[Tensor | None]:
+        biases = [None, None] if self.bias is None else [self._swapped(self.bias[0]), self._swapped(self.bias[1])]
+        return [self._swapped(self.kernel_rows), self._swapped(self.recurrent_rows), *biases]
+
+    def _swapped(self, rows: Tensor) -> Tensor:
+        """The rows of z, r and h in the order r, z, h, which ``ops.recurrence`` takes."""
+        return ops.cat([rows[self.units : 2 * self.units], rows[: self.units], rows[2 * self.units :]])
+
+    def _entering_bias(self) -> Tensor | None:
+        return self.bias[0] if self.reset_after and self.bias is not None else self.bias
+
+    def _step(self, entering: Tensor, states: States) -> States:
+        (h,), (xz, xr, xh) = states, self._parts_of(entering)
+        if self.reset_after:
+            bias = None if self.bias is None else self.bias[1]
+            hz, hr, hh = self._parts_of(ops.linear(h, self.recurrent_rows, bias))
+            z, r = (call(self.recurrent_activation, x) for x in (xz + hz, xr + hr))
+            new = call(self.activation, xh + r * hh)
+        else:
+            rows = self.recurrent_rows
+            hz, hr = (ops.linear(h, rows[g * self.units : (g + 1) * self.units]) for g in range(2))
+            z, r = (call(self.recurrent_activation, x) for x in (xz + hz, xr + hr))
+            new = call(self.activation, xh + ops.linear(r * h, rows[2 * self.units :]))
+        return [z * h + (1.0 - z) * new]
+
+    def get_config(self) -> dict[str, Any]:
+        named = activations.serialize(self.recurrent_activation) or self.recurrent_activation
+        return {**super().get_config(), "recurrent_activation": named, "reset_after": self.reset_after}
