@@ -224,6 +224,8 @@ OTHERS = {
     "conv", "conv_transpose", "max_pool", "sum_pool", "patches", "sum_patches", "pad_with", "normalize", "normalize_by",
     # against PyTorch in test_torch_values_sequences.py
     "recurrence", "embedding",
+    # in test_attention.py
+    "attention", "self_attention", "whole_attention", "attention_weights", "check_room", "append_rows",
 }  # fmt: skip
 
 
