@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit import dtypes
-from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
 from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.methods import op
+from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import Number, check_held, pair, result_type
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Asked, Tensor, result, same_backend
 
 #: The activations that keep whole numbers whole, and their bounds.
 LIMITS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
@@ -47,8 +47,12 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
         backend.map(f"{formula}_grad", (dy, *kept), (dx,), scalars)
         return (dx,)
 
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        read = x if reads == ("x",) else asked.output(y)
+        return (mapped(f"{formula}_grad", (dy, read) if reads else (dy,), scalars),)
+
     saved = ((x if reads == ("x",) else OUTPUT,),) if reads else ()
-    return result(name, y, backend, (x,), pullback, saved)
+    return result(name, y, backend, (x,), pullback, saved, rule)
 
 
 def _unary(name: str, formula: str, says: str) -> Callable[[Tensor], Tensor]:
@@ -109,19 +113,6 @@ def formula_scalars(formula: str, given: dict[str, float]) -> tuple[float, ...]:
 # ---- two operands -------------------------------------------------------------------------------------------
 
 
-def unbroadcast(backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Any:
-    """The sum of a gradient over the axes that broadcasting added or repeated."""
-    if tuple(gradient.shape) == shape:
-        return gradient
-    lead = len(gradient.shape) - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        lead + i for i, size in enumerate(shape) if size == 1 and gradient.shape[lead + i] != 1
-    )
-    out = backend.empty(shape, backend.dtype_of(gradient))
-    backend.reduce("sum", gradient, axes, out)
-    return out
-
-
 @functools.cache
 def _reads(grads: tuple[str | None, ...]) -> list[list[int]]:
     """For each gradient, which of x, y and z its formula reads."""
@@ -161,8 +152,18 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
             one(dz, 1, shapes[1]) if into[1] is not None else None,
         )
 
+    def rule(dz: Tensor, asked: Asked) -> list[Tensor | None]:
+        gradients: list[Tensor | None] = []
+        for gradient, read, wanted, shape in zip(grads, reads, asked.wanted, (x.shape, y.shape), strict=True):
+            if wanted and gradient is not None:
+                own = [x, y, asked.output(z)] if 2 in read else [x, y]
+                gradients.append(sum_to(mapped(gradient, [dz, *(own[i] for i in read)]), shape))
+            else:
+                gradients.append(sum_to(dz, shape) if wanted else None)
+        return gradients
+
     operands = x, y, OUTPUT
-    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads])
+    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads], rule)
 
 
 #: What arithmetic is on booleans.
@@ -364,7 +365,12 @@ def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: f
     if name.startswith("binary"):
         target = target.detach()
     both = prediction, target
-    return result(name, loss, backend, both, pullback, (both, both))
+
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor | None, Tensor | None]:
+        dx = mapped(f"{name}_grad", (dy, *both), numbers)
+        return dx, mapped("neg", (dx,)) if asked.wanted[1] else None
+
+    return result(name, loss, backend, both, pullback, (both, both), rule)
 
 
 def shapes_differ(prediction: tuple[int, ...], target: tuple[int, ...]) -> str:

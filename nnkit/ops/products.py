@@ -13,12 +13,14 @@ from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
 from nnkit.methods import op
-from nnkit.ops.elementwise import activation_scalars, unbroadcast
+from nnkit.ops.elementwise import activation_scalars
+from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import operand
-from nnkit.ops.shape import reshape
-from nnkit.precision import autocast_type
+from nnkit.ops.reductions import sum
+from nnkit.ops.shape import reshape, transpose
+from nnkit.precision import autocast_type, rounding
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 
 @op
@@ -69,7 +71,16 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
             product(_transposed(backend, a), dz, y.shape) if into[1] is not None else None,
         )
 
-    return result("matmul", z, backend, (x, y), pullback, ((y,), (x,)) if half is None else ())
+    counts = None if half is None else (changes(x), changes(y))  # else what is read is noted below
+
+    def rule(dz: Tensor, asked: Asked) -> tuple[Tensor | None, ...]:
+        if counts is not None:
+            require_unchanged("matmul", (x, y), counts)
+        with rounding(half):
+            dx = sum_to(_matmul(dz, transpose(y)), x.shape) if asked.wanted[0] else None
+            return dx, sum_to(_matmul(transpose(x), dz), y.shape) if asked.wanted[1] else None
+
+    return result("matmul", z, backend, (x, y), pullback, ((y,), (x,)) if half is None else (), rule)
 
 
 def _half_for(dtype: Any) -> str | None:
@@ -125,8 +136,20 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     half = _half_for(dtype)
     x_array, w_array = _operand(backend, x2.array, half), _operand(backend, w.array, half)
     backend.linear(x_array, w_array, None if b is None else b.array, name, z, y, numbers)
+    out = _linear_result(name, numbers, (x2, w, b), (x_array, w_array), y, z, half)
+    return out if x.ndim == 2 else reshape(out, (*lead, O))
+
+
+def _linear_result(
+    name: str, numbers: tuple[float, ...], given: tuple[Tensor, Tensor, Tensor | None], operands: tuple[Any, Any],
+    y: Any, z: Any, half: str | None,
+) -> Tensor:  # fmt: skip
+    """y = activation(z) on the tape; z is kept where the activation's gradient reads it."""
+    (x, w, b), (x_array, w_array), backend, dtype = given, operands, given[0].backend, given[0].dtype
+    (M, I), O = x.shape, w.shape[0]
     gradient = backend.linear_grad if half is None else functools.partial(backend.half_linear_grad, half)
     kept = y if z is None else z
+    counts = None if half is None else (changes(x), changes(w))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
         dz = dy if name == "identity" else backend.empty((M, O), dtype)
@@ -137,11 +160,22 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
         gradient(x_array, w_array, kept, dy, name, dz, dx, dw, db, (add_w, add_b), numbers)
         return [dx, None] if b is None else [dx, None, None]
 
-    inputs = (x2, w) if b is None else (x2, w, b)
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        if counts is not None:
+            require_unchanged("linear", (x, w), counts)
+        dz = dy
+        if name != "identity":
+            read = asked.output(y) if z is None else _linear_result("identity", (), given, operands, z, None, half)
+            dz = mapped(f"{ACTIVATIONS[name]}_grad", (dy, read), numbers)
+        with rounding(half):
+            dx = _matmul(dz, w) if asked.wanted[0] else None
+            dw = _matmul(transpose(dz), x) if asked.wanted[1] else None
+        return [dx, dw] if b is None else [dx, dw, sum(dz, 0) if asked.wanted[2] else None]
+
+    inputs = (x, w) if b is None else (x, w, b)
     active = (OUTPUT,) if z is None and name != "identity" else ()
-    reads = (((w, *active), (x2, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
-    out = result("linear", y, backend, inputs, pullback, reads)
-    return out if x.ndim == 2 else reshape(out, (*lead, O))
+    reads = (((w, *active), (x, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
+    return result("linear", y, backend, inputs, pullback, reads, rule)
 
 
 def _check_linear(x: Tensor, w: Tensor, b: Tensor | None) -> None:
