@@ -147,7 +147,7 @@ def written(name: str, elements: Sequence[str], scalars: Sequence[str], results:
     meanings: dict[str, Any] = WORDS | {text: value for value, text in UNWRITTEN.items()} | FORMULAS
     named = {word: meanings[word] for word in {term.word for term in order} & meanings.keys()}
     named |= {text: value for value, text in UNWRITTEN.items()}
-    exec(compile(f"def {name}({kept}):\n{body}\n", f"<formula {name}>", "exec"), named)
+    exec(compile(f"def {name}({kept}):\n{body}\n", f"<kernel {name}>", "exec"), named)
     function: Formula = named.pop(name)
     return function
 

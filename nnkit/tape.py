@@ -160,7 +160,7 @@ class Node:
         self.rule = rule
 
     def __repr__(self) -> str:
-        return f"<{''.join(part.capitalize() for part in self.name.split('_'))}Backward>"
+        return f"<{''.join(part[:1].upper() + part[1:] for part in self.name.split('_'))}Backward>"
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import nnkit
 from nnkit import Tensor, errors
+from nnkit.tensor import result
 from nnkit.testing import check_gradient
 from nnkit.testing.bench import sample
-from nnkit.tensor import result
 
 
 def leaf(*values: float, dtype: Any = None) -> Tensor:

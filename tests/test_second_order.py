@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 import nnkit
-from nnkit import nn, ops
+from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.nn import functional as F

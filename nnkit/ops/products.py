@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.base import keeps_input
@@ -17,7 +19,7 @@ from nnkit.ops.elementwise import activation_scalars
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import operand
 from nnkit.ops.reductions import sum
-from nnkit.ops.shape import reshape, transpose
+from nnkit.ops.shape import reshape
 from nnkit.precision import autocast_type, rounding
 from nnkit.tape import Gradient
 from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
@@ -59,7 +61,7 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
     z = backend.empty((*batch, x.shape[-2], y.shape[-1]), dtype)
     backend.matmul(a, b, z)
 
-    def product(a: Any, b: Any, shape: tuple[int, ...]) -> Any:
+    def summed(a: Any, b: Any, shape: tuple[int, ...]) -> Any:
         out = backend.empty((*batch, a.shape[-2], b.shape[-1]), dtype)
         backend.matmul(a, b, out)
         return unbroadcast(backend, out, shape)
@@ -67,8 +69,8 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
     def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
         dz = _operand(backend, dz, half)
         return (
-            product(dz, _transposed(backend, b), x.shape) if into[0] is not None else None,
-            product(_transposed(backend, a), dz, y.shape) if into[1] is not None else None,
+            summed(dz, _transposed(backend, b), x.shape) if into[0] is not None else None,
+            summed(_transposed(backend, a), dz, y.shape) if into[1] is not None else None,
         )
 
     counts = None if half is None else (changes(x), changes(y))  # else what is read is noted below
@@ -77,10 +79,66 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
         if counts is not None:
             require_unchanged("matmul", (x, y), counts)
         with rounding(half):
-            dx = sum_to(_matmul(dz, transpose(y)), x.shape) if asked.wanted[0] else None
-            return dx, sum_to(_matmul(transpose(x), dz), y.shape) if asked.wanted[1] else None
+            dx = product(dz, y, False, True, x.shape) if asked.wanted[0] else None
+            return dx, product(x, dz, True, False, y.shape) if asked.wanted[1] else None
 
     return result("matmul", z, backend, (x, y), pullback, ((y,), (x,)) if half is None else (), rule)
+
+
+def product(
+    x: Tensor, y: Tensor, left: bool = False, right: bool = False, shape: tuple[int, ...] | None = None
+) -> Tensor:
+    """x y, of which one may be turned on its side first (``left`` or ``right``); what gradients of products are made of.
+
+    So no gradient comes out on its side. With ``shape``, summed to that over batch axes.
+    """
+    backend, half = x.backend, _half_for(x.dtype)
+    z = _multiplied(backend, _operand(backend, x.array, half), _operand(backend, y.array, half), left, right)
+
+    def pullback(dz: Any, into: Sequence[Gradient | None]) -> list[Any]:
+        arrays = [_operand(backend, a, half) for a in (x.array, y.array, dz)]
+        return [
+            unbroadcast(backend, _multiplied(backend, arrays[a], arrays[b], *sides), t.shape)
+            if place is not None
+            else None
+            for (a, b, *sides), t, place in zip(_ways(left, right), (x, y), into, strict=True)
+        ]
+
+    def rule(dz: Tensor, asked: Asked) -> list[Tensor | None]:
+        given = x, y, dz
+        with rounding(half):
+            return [
+                product(given[a], given[b], *sides, t.shape) if wanted else None
+                for (a, b, *sides), t, wanted in zip(_ways(left, right), (x, y), asked.wanted, strict=True)
+            ]
+
+    out = result("product", z, backend, (x, y), pullback, ((y,), (x,)), rule)
+    return out if shape is None else sum_to(out, shape)
+
+
+def _ways(left: bool, right: bool) -> tuple[tuple[int, int, bool, bool], ...]:
+    """How the gradients of x and y are products of x (0), y (1) and dz (2), and which of those is turned."""
+    if left:
+        return (1, 2, False, True), (0, 2, False, False)
+    return ((2, 1, False, False), (2, 0, True, False)) if right else ((2, 1, False, True), (0, 2, True, False))
+
+
+def _multiplied(backend: Backend, a: Any, b: Any, left: bool, right: bool) -> Any:
+    """The product, in memory of its own. A right factor is laid out anew: it is the small one, and read often."""
+    a = _transposed(backend, _in_order(backend, a)) if left else _in_order(backend, a)
+    b = _in_order(backend, _transposed(backend, b) if right else b)
+    batch = np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
+    out = backend.empty((*batch, a.shape[-2], b.shape[-1]), backend.dtype_of(a))
+    backend.matmul(a, b, out)
+    return out
+
+
+def _in_order(backend: Backend, a: Any) -> Any:
+    if backend.is_contiguous(a):
+        return a
+    out = backend.empty(tuple(a.shape), backend.dtype_of(a))
+    backend.copy(a, out)
+    return out
 
 
 def _half_for(dtype: Any) -> str | None:
@@ -98,8 +156,6 @@ def _transposed(backend: Backend, x: Any) -> Any:
 
 
 def _batch(x: Tensor, y: Tensor) -> tuple[int, ...]:
-    import numpy as np
-
     try:
         return np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
@@ -168,8 +224,8 @@ def _linear_result(
             read = asked.output(y) if z is None else _linear_result("identity", (), given, operands, z, None, half)
             dz = mapped(f"{ACTIVATIONS[name]}_grad", (dy, read), numbers)
         with rounding(half):
-            dx = _matmul(dz, w) if asked.wanted[0] else None
-            dw = _matmul(transpose(dz), x) if asked.wanted[1] else None
+            dx = product(dz, w) if asked.wanted[0] else None
+            dw = product(dz, x, True) if asked.wanted[1] else None
         return [dx, dw] if b is None else [dx, dw, sum(dz, 0) if asked.wanted[2] else None]
 
     inputs = (x, w) if b is None else (x, w, b)
