@@ -153,7 +153,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """The vocabularies and data sets, imported when first asked for."""
-    if name in ("datasets", "keras", "preprocessing", "sklearn", "testing"):
+    if name in ("autograd", "datasets", "func", "keras", "preprocessing", "sklearn", "testing"):
         return importlib.import_module(f"nnkit.{name}")
     if name == "bfloat16":  # needs a package that may not be there
         return dtypes.bfloat16

@@ -1,12 +1,13 @@
 """A training step of a physics-informed net for the heat equation: ``python -m bench.lab.physics [rounds]``.
 
 u(x, t) is a net 2-50-50-50-1 with tanh; at 1,000 points u_t = u_xx / 10, at 200 more u is known; Adam. The derivatives
-of u come by differentiating its gradient: ``create_graph`` in nnkit and PyTorch, ``vmap(grad(grad))`` in JAX, and beside
-it JAX's forward mode, which needs no gradient of a gradient. float32, 2 threads; the libraries take turns.
+of u come by differentiating its gradient: ``create_graph`` in nnkit and PyTorch, ``vmap(grad(grad))`` in JAX, and
+beside it JAX's forward mode, which needs no gradient of a gradient. float32, 2 threads; the libraries take turns.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import sys
@@ -35,7 +36,7 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def net(nn: Any) -> Any:
     """The net in PyTorch's words."""
     layers = []
-    for i, o in zip(SIZES, SIZES[1:], strict=False):
+    for i, o in itertools.pairwise(SIZES):
         layers += [nn.Linear(i, o), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
@@ -96,7 +97,7 @@ def jax_step(forward: bool) -> Callable[[], Any]:
     random = np.random.default_rng(0)
     layers = [
         (jax.numpy.array(random.normal(size=(i, o)).astype(np.float32) / np.sqrt(i)), jax.numpy.zeros(o))
-        for i, o in zip(SIZES, SIZES[1:], strict=False)
+        for i, o in itertools.pairwise(SIZES)
     ]
     optimizer = optax.adam(1e-3)
     inside, known, u_known = map(jax.numpy.array, data())

@@ -9,7 +9,7 @@ from typing import Any
 
 from nnkit import ops
 from nnkit.errors import GradientError
-from nnkit.observer import call
+from nnkit.observer import call, made
 from nnkit.tape import Gradient, is_grad_enabled, no_grad
 from nnkit.tensor import Asked, Tensor, result
 
@@ -20,6 +20,7 @@ class FunctionCtx:
     """What ``forward`` hands to ``backward``: saved tensors, and any attribute that is set."""
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        made(self)
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Tensor | None, ...] = ()
         self._constant: tuple[Tensor, ...] = ()
@@ -219,7 +220,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     def refused(*asked: Any) -> Any:
         raise GradientError(
-            f"{backward.__qualname__} is marked once_differentiable: it has no gradient of its gradient"
+            f"{backward.__qualname__} is once_differentiable: its gradient has no gradient"
         )
 
     return once

@@ -88,7 +88,7 @@ def _matmul(x: Tensor, y: Tensor) -> Tensor:
 def product(
     x: Tensor, y: Tensor, left: bool = False, right: bool = False, shape: tuple[int, ...] | None = None
 ) -> Tensor:
-    """x y, of which one may be turned on its side first (``left`` or ``right``); what gradients of products are made of.
+    """x y, of which one may be turned on its side first (``left`` or ``right``): gradients of products are made of it.
 
     So no gradient comes out on its side. With ``shape``, summed to that over batch axes.
     """
