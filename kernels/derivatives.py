@@ -81,7 +81,7 @@ class _Slope:
             return self._chosen(term.args[0], slopes[1], slopes[2])
         if word in ("maximum", "minimum"):
             x, y = term.args
-            first = x >= y if word == "maximum" else x <= y
+            first = x > y if word == "maximum" else x < y
             return self._chosen(first, slopes[0], slopes[1])
         if word == "power":
             return self._power(term, *slopes)

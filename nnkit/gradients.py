@@ -9,7 +9,7 @@ from typing import Any
 from nnkit import tape
 from nnkit.errors import GradientError, ShapeError
 from nnkit.methods import op
-from nnkit.tape import Node
+from nnkit.tape import Node, order_of
 from nnkit.tensor import Asked, Tensor, same_backend
 from nnkit.walk import Walk
 from nnkit.watch import leave, on_the_way
@@ -59,8 +59,8 @@ def grad(
     root, seed = _root(outputs, grad_outputs)
     found = _walked(root, seed, retain_graph, create_graph, [t._edge() for t in wanted])
     for number, tensor in enumerate(wanted):
-        if found[number] is None and not allow_unused:
-            if not materialize_grads:
+        if found[number] is None and not (allow_unused and not _reaches(root, tensor)):
+            if not materialize_grads and not _reaches(root, tensor):
                 raise GradientError(
                     f"the outputs do not depend on inputs[{number}]: pass allow_unused=True to get None for it"
                 )
@@ -99,6 +99,14 @@ def _walked(
     return [
         None if array is None else Tensor(array, edge.backend) for array, edge in zip(arrays, wanted or (), strict=True)
     ]
+
+
+def _reaches(root: Any, tensor: Tensor) -> bool:
+    """Whether the way back leads to a tensor, if only with a slope of 0 everywhere, as relu's second is."""
+    edge = tensor._edge()
+    return root is edge or any(
+        e is edge for node in (order_of(root) if isinstance(root, Node) else ()) for e in node.edges
+    )
 
 
 def _root(outputs: Tensors, gradients: Any) -> tuple[Any, Tensor]:

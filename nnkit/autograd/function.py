@@ -219,8 +219,6 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
         return result("once_differentiable", gradient.array, gradient.backend, (end,), refused, (), refused)
 
     def refused(*asked: Any) -> Any:
-        raise GradientError(
-            f"{backward.__qualname__} is once_differentiable: its gradient has no gradient"
-        )
+        raise GradientError(f"{backward.__qualname__} is once_differentiable: its gradient has no gradient")
 
     return once
