@@ -77,14 +77,20 @@ def backward(
     inputs: Tensors | None = None,
 ) -> None:
     """Add the gradients of one or several tensors to the ``grad`` of every leaf, or of ``inputs``."""
-    root, seed = _root(tensor, gradient)
+    if inputs is None and not create_graph and isinstance(tensor, Tensor) and not anomaly.on:
+        edge = tensor._edge()
+        if not on_the_way(edge):  # the common case, without detours
+            array = _one(tensor) if gradient is None else seed_of(tensor, gradient).array
+            tape.backward(edge, array, bool(retain_graph), None)
+            return
     if inputs is None:
+        root, seed = _root(tensor, gradient)
         _walked(root, seed, retain_graph, create_graph, None)
         return
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for t, found in zip(
-        wanted, _walked(root, seed, retain_graph, create_graph, [t._edge() for t in wanted]), strict=True
-    ):
+    root, seed = _root(tensor, gradient)
+    gradients = _walked(root, seed, retain_graph, create_graph, [t._edge() for t in wanted])
+    for t, found in zip(wanted, gradients, strict=True):
         if found is not None:
             leave(t, found)
 
@@ -96,9 +102,9 @@ def _walked(
     if create_graph or anomaly.on or on_the_way(root):
         return Walk(create_graph, keep, anomaly.on).back(root, seed, wanted)
     arrays = tape.backward(root, seed.array, keep, wanted)
-    return [
-        None if array is None else Tensor(array, edge.backend) for array, edge in zip(arrays, wanted or (), strict=True)
-    ]
+    if wanted is None:
+        return []
+    return [None if array is None else Tensor(array, edge.backend) for array, edge in zip(arrays, wanted, strict=True)]
 
 
 def _reaches(root: Any, tensor: Tensor) -> bool:
@@ -129,20 +135,30 @@ def _root(outputs: Tensors, gradients: Any) -> tuple[Any, Tensor]:
 
 def seed_of(output: Tensor, gradient: Tensor | None) -> Tensor:
     """The gradient that backward begins with. Raises GradientError or ShapeError where there is none."""
+    if gradient is None:
+        return Tensor(_one(output), output.backend)
+    _require_grad(output)
+    if gradient.shape != output.shape:
+        raise ShapeError(f"gradient: expected shape {output.shape} like the tensor's, got {gradient.shape}")
+    same_backend("backward", output, gradient)
+    return gradient.to(output.dtype)
+
+
+def _one(output: Tensor) -> Any:
+    """The gradient of a scalar with respect to itself."""
+    _require_grad(output)
+    if output.numel() != 1:
+        raise GradientError(
+            f"backward of a tensor of shape {output.shape}: expected a scalar; reduce it first, "
+            "e.g. loss.mean().backward(), or pass gradient= of the same shape"
+        )
+    backend = output.backend
+    return backend.reshape(backend.one(output.dtype), output.shape)
+
+
+def _require_grad(output: Tensor) -> None:
     if not output.requires_grad:
         raise GradientError(
             "backward of a tensor that does not depend on any tensor with requires_grad=True, "
             "or that was computed under no_grad()"
         )
-    if gradient is None:
-        if output.numel() != 1:
-            raise GradientError(
-                f"backward of a tensor of shape {output.shape}: expected a scalar; reduce it first, "
-                "e.g. loss.mean().backward(), or pass gradient= of the same shape"
-            )
-        backend = output.backend
-        return Tensor(backend.reshape(backend.one(output.dtype), output.shape), backend)
-    if gradient.shape != output.shape:
-        raise ShapeError(f"gradient: expected shape {output.shape} like the tensor's, got {gradient.shape}")
-    same_backend("backward", output, gradient)
-    return gradient.to(output.dtype)

@@ -167,11 +167,6 @@ class Node:
         """The nodes of the inputs, as PyTorch shows them; None for an input that has none."""
         return tuple((edge if isinstance(edge, Node) else None, 0) for edge in self.edges)
 
-    def free(self) -> None:
-        """Let go of what the gradients are computed from."""
-        self.pullback = self.rule = None
-        self.saved = ()
-
 
 _enabled = Present(True)
 
@@ -300,10 +295,15 @@ def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequenc
             continue
         if asked is not None and id(node) in asked:
             asked[id(node)].accumulate(node.backend, dy)
-        check_kept(node)
+        if node.pullback is None:
+            check_kept(node)
+        for version, count, _ in node.saved:
+            if version.count != count:
+                check_kept(node)
         _step_back(node, dy, arriving, asked, leads)
         if not retain_graph:
-            node.free()
+            node.pullback = node.rule = None
+            node.saved = ()
     if wanted is None or asked is None:
         return []
     return [asked[id(edge)].array for edge in wanted]

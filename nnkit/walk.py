@@ -53,7 +53,8 @@ class Walk:
                     if not isinstance(edge, Node):
                         leaves[id(edge)] = edge
             if not self.retain_graph:
-                node.free()
+                node.pullback = node.rule = None
+                node.saved = ()
         for key, leaf in leaves.items():
             found[key] = _looked_at(leaf, arriving[key])
             if wanted is None:

@@ -192,22 +192,22 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     half = _half_for(dtype)
     x_array, w_array = _operand(backend, x2.array, half), _operand(backend, w.array, half)
     backend.linear(x_array, w_array, None if b is None else b.array, name, z, y, numbers)
-    out = _linear_result(name, numbers, (x2, w, b), (x_array, w_array), y, z, half)
+    out = _linear_result(name, numbers, x2, w, b, x_array, w_array, y, z, half, dtype)
     return out if x.ndim == 2 else reshape(out, (*lead, O))
 
 
 def _linear_result(
-    name: str, numbers: tuple[float, ...], given: tuple[Tensor, Tensor, Tensor | None], operands: tuple[Any, Any],
-    y: Any, z: Any, half: str | None,
+    name: str, numbers: tuple[float, ...], x: Tensor, w: Tensor, b: Tensor | None, x_array: Any, w_array: Any, y: Any,
+    z: Any, half: str | None, dtype: Any,
 ) -> Tensor:  # fmt: skip
     """y = activation(z) on the tape; z is kept where the activation's gradient reads it."""
-    (x, w, b), (x_array, w_array), backend, dtype = given, operands, given[0].backend, given[0].dtype
-    (M, I), O = x.shape, w.shape[0]
+    backend = x.backend
     gradient = backend.linear_grad if half is None else functools.partial(backend.half_linear_grad, half)
     kept = y if z is None else z
     counts = None if half is None else (changes(x), changes(w))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
+        (M, O), I = y.shape, w_array.shape[1]
         dz = dy if name == "identity" else backend.empty((M, O), dtype)
         dx = backend.empty((M, I), dtype) if into[0] is not None else None
         dw, add_w = into[1].place(backend, (O, I), dtype) if into[1] is not None else (None, False)
@@ -221,7 +221,9 @@ def _linear_result(
             require_unchanged("linear", (x, w), counts)
         dz = dy
         if name != "identity":
-            read = asked.output(y) if z is None else _linear_result("identity", (), given, operands, z, None, half)
+            read = asked.output(y)
+            if z is not None:
+                read = _linear_result("identity", (), x, w, b, x_array, w_array, z, None, half, dtype)
             dz = mapped(f"{ACTIVATIONS[name]}_grad", (dy, read), numbers)
         with rounding(half):
             dx = product(dz, w) if asked.wanted[0] else None
