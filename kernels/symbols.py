@@ -43,7 +43,7 @@ class Term:
     __radd__, __rsub__, __rmul__, __rtruediv__ = map(_turned, ("add", "sub", "mul", "div"))
     __floordiv__, __mod__, __and__, __or__, __xor__ = map(_method, ("floordiv", "mod", "and", "or", "xor"))
     __lt__, __le__, __gt__, __ge__ = map(_method, ("lt", "le", "gt", "ge"))
-    __eq__, __ne__ = map(_method, ("eq", "ne"))  # type: ignore[assignment]
+    __eq__, __ne__ = map(_method, ("eq", "ne"))
     __hash__ = object.__hash__
 
     def __neg__(self) -> Term:
@@ -134,7 +134,7 @@ def written(name: str, elements: Sequence[str], scalars: Sequence[str], results:
     order = list(_order(results))
     read = {term.args[0] for term in order if term.word == "parameter"}
     texts: dict[int, str] = {}
-    lines = []
+    lines: list[str] = []
     uses = _uses(order, results)
     for term in order:
         text = _text(term, texts)

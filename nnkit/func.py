@@ -195,9 +195,9 @@ def functional_call(
         for name, value in given.items():
             path, _, last = name.rpartition(".")
             owner = parts[path]
-            registry = owner._parameters if last in owner._parameters else owner._buffers
+            registry: dict[str, Any] = owner._parameters if last in owner._parameters else owner._buffers
             held.append((registry, last, registry[last]))
-            registry[last] = value  # type: ignore[assignment]
+            registry[last] = value
         return module(*(args if isinstance(args, tuple) else () if args is None else (args,)), **(kwargs or {}))
     finally:
         for registry, last, before in reversed(held):

@@ -17,6 +17,7 @@ from nnkit.backends.cpu.launch import (
     INT64,
     LARGE,
     TYPES,
+    Call,
     Launch,
     address,
     cut,
@@ -133,7 +134,9 @@ def _map_of_copies(
     formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar]
 ) -> Launch | str:
     """A strided input is copied first."""
-    stages, dense, rooms = [], [], []
+    stages: list[Sequence[Call]] = []
+    dense: list[np.ndarray] = []
+    rooms: list[np.ndarray] = []
     for a in inputs:
         if layouts((a,), out[0].shape) is None:
             room = room_for(a)

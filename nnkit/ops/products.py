@@ -98,18 +98,18 @@ def product(
     def pullback(dz: Any, into: Sequence[Gradient | None]) -> list[Any]:
         arrays = [_operand(backend, a, half) for a in (x.array, y.array, dz)]
         return [
-            unbroadcast(backend, _multiplied(backend, arrays[a], arrays[b], *sides), t.shape)
+            unbroadcast(backend, _multiplied(backend, arrays[a], arrays[b], first, second), t.shape)
             if place is not None
             else None
-            for (a, b, *sides), t, place in zip(_ways(left, right), (x, y), into, strict=True)
+            for (a, b, first, second), t, place in zip(_ways(left, right), (x, y), into, strict=True)
         ]
 
     def rule(dz: Tensor, asked: Asked) -> list[Tensor | None]:
         given = x, y, dz
         with rounding(half):
             return [
-                product(given[a], given[b], *sides, t.shape) if wanted else None
-                for (a, b, *sides), t, wanted in zip(_ways(left, right), (x, y), asked.wanted, strict=True)
+                product(given[a], given[b], first, second, t.shape) if wanted else None
+                for (a, b, first, second), t, wanted in zip(_ways(left, right), (x, y), asked.wanted, strict=True)
             ]
 
     out = result("product", z, backend, (x, y), pullback, ((y,), (x,)), rule)
