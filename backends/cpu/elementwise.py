@@ -140,7 +140,7 @@ def _map_of_copies(
     for a in inputs:
         if layouts((a,), out[0].shape) is None:
             room = room_for(a)
-            copied = copy_strided(a, room)
+            copied = copy_strided(a, room) if layouts((room,), out[0].shape) is not None else None
             if copied is None:
                 return "an input is strided"
             stages += copied.stages
