@@ -353,6 +353,8 @@ def _restore(kind: type[Tensor], values: np.ndarray, device: str, requires_grad:
 
 #: Among what a gradient reads: the op's own output.
 OUTPUT: Any = object()
+#: As a rule: the pullback itself, which finds ``Asked`` in the place of ``into``. Spares the commonest ops a function.
+ITSELF: Any = object()
 
 
 def result(

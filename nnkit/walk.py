@@ -12,7 +12,7 @@ from typing import Any
 from nnkit.errors import GradientError
 from nnkit.methods import OPS
 from nnkit.tape import Edge, Node, Passing, check_kept, enable_grad, leading, no_grad, order_of
-from nnkit.tensor import Asked, Tensor
+from nnkit.tensor import ITSELF, Asked, Tensor
 from nnkit.watch import leave
 
 Gradients = Sequence[Tensor | None]
@@ -76,7 +76,9 @@ def _by_rule(node: Node, dy: Tensor, wanted: tuple[bool, ...]) -> Gradients:
             f"create_graph=True: the op {node.name!r} has no gradient of its gradient; compute it from other ops, or "
             "write it as an autograd.Function with a backward that is made of ops"
         )
-    return node.rule(dy, Asked(node, wanted))
+    rule: Any = node.pullback if node.rule is ITSELF else node.rule
+    gradients: Gradients = rule(dy, Asked(node, wanted))
+    return gradients
 
 
 def _by_pullback(node: Node, dy: Tensor, wanted: tuple[bool, ...]) -> Gradients:

@@ -21,7 +21,7 @@ from nnkit.methods import op
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import Number, check_held, pair, result_type
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensor import ITSELF, OUTPUT, Asked, Tensor, result, same_backend
 
 #: The activations that keep whole numbers whole, and their bounds.
 LIMITS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
@@ -41,18 +41,18 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
     reads = element_names(FORMULAS[f"{formula}_grad"])[1:]
     kept = {(): (), ("x",): (x.array,)}.get(reads, (y,))  # nothing else: the tape holds it until backward
     shape, dtype = x.shape, x.dtype
+    source = x if reads == ("x",) else None
 
-    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+    def pullback(dy: Any, into: Any) -> tuple[Any]:
+        if type(into) is Asked:
+            read = [into.output(one) if source is None else source for one in kept]
+            return (mapped(f"{formula}_grad", (dy, *read), scalars),)
         dx = backend.empty(shape, dtype)
         backend.map(f"{formula}_grad", (dy, *kept), (dx,), scalars)
         return (dx,)
 
-    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
-        read = x if reads == ("x",) else asked.output(y)
-        return (mapped(f"{formula}_grad", (dy, read) if reads else (dy,), scalars),)
-
     saved = ((x if reads == ("x",) else OUTPUT,),) if reads else ()
-    return result(name, y, backend, (x,), pullback, saved, rule)
+    return result(name, y, backend, (x,), pullback, saved, ITSELF)
 
 
 def _unary(name: str, formula: str, says: str) -> Callable[[Tensor], Tensor]:
@@ -146,24 +146,30 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
             backend.map(gradient, [dz, *(arrays[i] for i in reads[number])], (out,))
         return unbroadcast(backend, out, shape)
 
-    def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+    def pullback(dz: Any, into: Any) -> Any:
+        if type(into) is Asked:
+            return _binary_rule(grads, x, y, z, dz, into)
         return (
             one(dz, 0, shapes[0]) if into[0] is not None else None,
             one(dz, 1, shapes[1]) if into[1] is not None else None,
         )
 
-    def rule(dz: Tensor, asked: Asked) -> list[Tensor | None]:
-        gradients: list[Tensor | None] = []
-        for gradient, read, wanted, shape in zip(grads, reads, asked.wanted, (x.shape, y.shape), strict=True):
-            if wanted and gradient is not None:
-                own = [x, y, asked.output(z)] if 2 in read else [x, y]
-                gradients.append(sum_to(mapped(gradient, [dz, *(own[i] for i in read)]), shape))
-            else:
-                gradients.append(sum_to(dz, shape) if wanted else None)
-        return gradients
-
     operands = x, y, OUTPUT
-    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads], rule)
+    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads], ITSELF)
+
+
+def _binary_rule(
+    grads: tuple[str | None, ...], x: Tensor, y: Tensor, z: Any, dz: Tensor, asked: Asked
+) -> list[Tensor | None]:
+    """The gradients of ``binary`` in tensors."""
+    gradients: list[Tensor | None] = []
+    for gradient, read, wanted, shape in zip(grads, _reads(grads), asked.wanted, (x.shape, y.shape), strict=True):
+        if wanted and gradient is not None:
+            own = [x, y, asked.output(z)] if 2 in read else [x, y]
+            gradients.append(sum_to(mapped(gradient, [dz, *(own[i] for i in read)]), shape))
+        else:
+            gradients.append(sum_to(dz, shape) if wanted else None)
+    return gradients
 
 
 #: What arithmetic is on booleans.
