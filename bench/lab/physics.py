@@ -4,10 +4,10 @@ u(x, t) is a net 2-50-50-50-1 with tanh; at 1,000 points u_t = u_xx / 10, at 200
 of u come by differentiating its gradient: ``create_graph`` in nnkit and PyTorch, ``vmap(grad(grad))`` in JAX, and
 beside it JAX's forward mode, which needs no gradient of a gradient. float32, 2 threads; the libraries take turns.
 
-On two cores of an AMD EPYC (Zen 4, AVX-512), medians of 60 steps in turns: nnkit 2.5 ms, PyTorch 2.13 6.5 ms, JAX 0.10 4.9
-ms by gradients of gradients and 3.4 ms by its forward mode; PyTorch cannot compile a second derivative. The machine was
-shared, and nnkit's second thread got no core of its own then. 2.0 of nnkit's 2.4 ms are 24 products of 1000 x 50 x 50 at
-80 GFLOP/s, which either order of differentiation needs; all maps together take 0.3 ms.
+On two cores of an AMD EPYC (Zen 4, AVX-512), medians of 60 steps in turns: nnkit 2.5 ms, PyTorch 2.13 6.5 ms, JAX 0.10
+4.9 ms by gradients of gradients and 3.4 ms by its forward mode; PyTorch cannot compile a second derivative. The machine
+was shared, and nnkit's second thread got no core of its own. 2.0 of nnkit's 2.4 ms are 24 products of 1000 x 50 x 50,
+at 80 GFLOP/s, which either order of differentiation needs; all maps together take 0.3 ms.
 """
 
 from __future__ import annotations

@@ -138,6 +138,7 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
     backend.map(formula, (x.array, y.array), (z,))
     reads, needed, shapes = _reads(grads), _needed(grads), (x.shape, y.shape)
     arrays = [array if number in needed else None for number, array in enumerate((x.array, y.array, z))]
+    tensors = x if 0 in needed else None, y if 1 in needed else None
 
     def one(dz: Any, number: int, shape: tuple[int, ...]) -> Any:
         out, gradient = dz, grads[number]
@@ -148,7 +149,7 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
 
     def pullback(dz: Any, into: Any) -> Any:
         if type(into) is Asked:
-            return _binary_rule(grads, x, y, z, dz, into)
+            return _binary_rule(grads, (*tensors, arrays[2]), shapes, dz, into)
         return (
             one(dz, 0, shapes[0]) if into[0] is not None else None,
             one(dz, 1, shapes[1]) if into[1] is not None else None,
@@ -159,13 +160,13 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
 
 
 def _binary_rule(
-    grads: tuple[str | None, ...], x: Tensor, y: Tensor, z: Any, dz: Tensor, asked: Asked
+    grads: tuple[str | None, ...], kept: Sequence[Any], shapes: Sequence[tuple[int, ...]], dz: Tensor, asked: Asked
 ) -> list[Tensor | None]:
-    """The gradients of ``binary`` in tensors."""
+    """The gradients of ``binary`` in tensors, of what it kept: x, y and the output's array, where one reads them."""
     gradients: list[Tensor | None] = []
-    for gradient, read, wanted, shape in zip(grads, _reads(grads), asked.wanted, (x.shape, y.shape), strict=True):
+    for gradient, read, wanted, shape in zip(grads, _reads(grads), asked.wanted, shapes, strict=True):
         if wanted and gradient is not None:
-            own = [x, y, asked.output(z)] if 2 in read else [x, y]
+            own = [*kept[:2], asked.output(kept[2])] if 2 in read else kept
             gradients.append(sum_to(mapped(gradient, [dz, *(own[i] for i in read)]), shape))
         else:
             gradients.append(sum_to(dz, shape) if wanted else None)
