@@ -22,7 +22,7 @@ from nnkit.ops.reductions import sum
 from nnkit.ops.shape import reshape
 from nnkit.precision import autocast_type, rounding
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensor import ITSELF, OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 
 @op
@@ -206,8 +206,11 @@ def _linear_result(
     kept = y if z is None else z
     counts = None if half is None else (changes(x), changes(w))
 
-    def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
-        (M, O), I = y.shape, w_array.shape[1]
+    def pullback(dy: Any, into: Any) -> list[Any]:
+        if type(into) is Asked:
+            given = name, numbers, x, w, b, x_array, w_array, kept, z, half, dtype, counts
+            return _linear_rule(*given, dy, into)
+        (M, O), I = kept.shape, w_array.shape[1]
         dz = dy if name == "identity" else backend.empty((M, O), dtype)
         dx = backend.empty((M, I), dtype) if into[0] is not None else None
         dw, add_w = into[1].place(backend, (O, I), dtype) if into[1] is not None else (None, False)
@@ -216,24 +219,30 @@ def _linear_result(
         gradient(x_array, w_array, kept, dy, name, dz, dx, dw, db, (add_w, add_b), numbers)
         return [dx, None] if b is None else [dx, None, None]
 
-    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
-        if counts is not None:
-            require_unchanged("linear", (x, w), counts)
-        dz = dy
-        if name != "identity":
-            read = asked.output(y)
-            if z is not None:
-                read = _linear_result("identity", (), x, w, b, x_array, w_array, z, None, half, dtype)
-            dz = mapped(f"{ACTIVATIONS[name]}_grad", (dy, read), numbers)
-        with rounding(half):
-            dx = product(dz, w) if asked.wanted[0] else None
-            dw = product(dz, x, True) if asked.wanted[1] else None
-        return [dx, dw] if b is None else [dx, dw, sum(dz, 0) if asked.wanted[2] else None]
-
     inputs = (x, w) if b is None else (x, w, b)
     active = (OUTPUT,) if z is None and name != "identity" else ()
     reads = (((w, *active), (x, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
-    return result("linear", y, backend, inputs, pullback, reads, rule)
+    return result("linear", y, backend, inputs, pullback, reads, ITSELF)
+
+
+def _linear_rule(
+    name: str, numbers: tuple[float, ...], x: Tensor, w: Tensor, b: Tensor | None, x_array: Any, w_array: Any,
+    kept: Any, z: Any, half: str | None, dtype: Any, counts: tuple[int, int] | None, dy: Tensor, asked: Asked,
+) -> list[Tensor | None]:  # fmt: skip
+    """The gradients of ``linear`` in tensors."""
+    if counts is not None:
+        require_unchanged("linear", (x, w), counts)
+    dz = dy
+    if name != "identity":
+        if z is None:
+            read = asked.output(kept)
+        else:
+            read = _linear_result("identity", (), x, w, b, x_array, w_array, z, None, half, dtype)
+        dz = mapped(f"{ACTIVATIONS[name]}_grad", (dy, read), numbers)
+    with rounding(half):
+        dx = product(dz, w) if asked.wanted[0] else None
+        dw = product(dz, x, True) if asked.wanted[1] else None
+    return [dx, dw] if b is None else [dx, dw, sum(dz, 0) if asked.wanted[2] else None]
 
 
 def _check_linear(x: Tensor, w: Tensor, b: Tensor | None) -> None:
