@@ -5,6 +5,9 @@
 library.
 """
 
+import importlib
+from typing import Any
+
 from nnkit.backends.base import PRIMITIVES, Backend
 from nnkit.backends.device import Device
 from nnkit.backends.errors import DeviceUnavailable
@@ -17,6 +20,16 @@ from nnkit.backends.registry import (
     register,
     set_device_fallback,
 )
+
+#: PyTorch's words under ``backends``: switches, imported when first asked for.
+_SWITCHES = ("cuda", "cudnn", "mps")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SWITCHES:
+        return importlib.import_module(f"nnkit.backends.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "PRIMITIVES",

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nnkit.backends.attention import Attention
 from nnkit.backends.images import Images
 from nnkit.backends.normalization import Normalization
 from nnkit.backends.precision import is_half
@@ -27,14 +28,15 @@ PRIMITIVES = (
     "map", "map_unless", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "half_linear_grad",
     "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
     "uniform", "dropout", "conv", "conv_grad", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad", "patches",
-    "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad",
+    "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad", "attention", "attention_grad",
 )  # fmt: skip
 
 
 #: What the bodies here call of a namespace, besides the words of formulas.
 NAMESPACE = (
     "arange", "asarray", "astype", "bool", "broadcast_to", "empty", "expand_dims", "float32", "float64", "int64",
-    "isfinite", "matmul", "max", "mean", "permute_dims", "reshape", "sum", "take", "uint64", "zeros_like",
+    "isfinite", "matmul", "max", "maximum", "mean", "permute_dims", "reshape", "sum", "take", "uint64", "zeros",
+    "zeros_like",
     *ARRAY_NAMES.values(),
 )  # fmt: skip
 
@@ -58,7 +60,7 @@ class _Bound(dict[str, Any]):
         return self[name]
 
 
-class Backend(Images, Normalization):
+class Backend(Attention, Images, Normalization):
     """A device's memory and primitives over the array-API namespace ``xp``.
 
     Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``, which has to

@@ -8,23 +8,33 @@ class Device:
 
     >>> Device.parse("cuda:1")
     device('cuda:1')
-    >>> Device.parse("numba").type
-    'cpu'
+    >>> Device("cuda:1") == Device("cuda", 1), Device("numba").type
+    (True, 'cpu')
+
+    As in PyTorch a number alone is that of a GPU. Raises ValueError for an index that is none, or is given twice.
     """
 
     __slots__ = ("index", "name")
+    name: str
+    index: int
 
-    def __init__(self, name: str, index: int = 0) -> None:
+    def __init__(self, type: str | int | Device, index: int | None = None) -> None:
+        if isinstance(type, Device):
+            name, number = type.name, type.index
+        elif isinstance(type, int):
+            name, number = "cuda", type
+        else:
+            name, colon, text = type.strip().lower().partition(":")
+            if colon and (not text.isdigit() or index is not None):
+                raise ValueError(f"device {type!r}: expected a name or name:index such as 'cuda:1', and one index")
+            number = int(text) if colon else 0
         self.name = name
-        self.index = index
+        self.index = number if index is None else index
 
     @classmethod
     def parse(cls, text: str) -> Device:
         """From "cuda:1" or "numba". Raises ValueError when the index is not a whole number."""
-        name, colon, index = text.strip().lower().partition(":")
-        if colon and not index.isdigit():
-            raise ValueError(f"device {text!r}: expected a name or name:index such as 'cuda:1'")
-        return cls(name, int(index) if colon else 0)
+        return cls(text)
 
     @property
     def type(self) -> str:

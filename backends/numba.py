@@ -16,6 +16,7 @@ import numpy as np
 
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
+from nnkit.backends.cpu import attention as attending
 from nnkit.backends.cpu import convolution, elementwise, images, launches, products
 from nnkit.backends.cpu.launch import Launch
 from nnkit.backends.cpu.program import KernelProgram
@@ -74,6 +75,8 @@ class NumbaBackend(NumpyBackend):
     normalize_grad = picks(images.normalize_grad)
     normalize_by = picks(images.normalize_by)
     normalize_by_grad = picks(images.normalize_by_grad)
+    attention = picks(attending.attention)
+    attention_grad = picks(attending.attention_grad)
     softmax = picks(launches.softmax)
     softmax_grad = picks(launches.softmax_grad)
     cross_entropy = picks(launches.cross_entropy)

@@ -8,6 +8,8 @@ product of float32 matrices may go: "highest" keeps all 24 binary digits of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 #: The settings, the most exact first.
@@ -16,6 +18,8 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")
 HALF_TYPES = ("bfloat16", "float16")
 
 _setting = {"matmul": "highest"}
+#: What is called when the setting has changed.
+listeners: list[Callable[[], None]] = []
 
 
 def get_matmul_precision() -> str:
@@ -26,13 +30,15 @@ def get_matmul_precision() -> str:
 def set_matmul_precision(precision: str) -> None:
     """Set how products of float32 matrices are computed, from now on and in all threads.
 
-    Programs that are recorded already keep what was set then: ``nnkit.set_matmul_precision`` sees to those as well.
     Raises ValueError for another name.
     """
     if precision not in MATMUL_PRECISIONS:
         known = ", ".join(map(repr, MATMUL_PRECISIONS))
         raise ValueError(f"precision: expected one of {known}, got {precision!r}")
-    _setting["matmul"] = precision
+    if precision != _setting["matmul"]:
+        _setting["matmul"] = precision
+        for listener in listeners:
+            listener()
 
 
 def is_half(dtype: np.dtype) -> bool:

@@ -39,14 +39,19 @@ def philox(xp: Any, counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) ->
 
 def words(xp: Any, count: int, purpose: int, seed: Any, draw: Any) -> Any:
     """``count`` 32-bit words (as uint64) of draw number ``draw``; seed and draw are int64 arrays (1,)."""
+    return words_of(xp, xp.arange((count + 3) // 4), purpose, seed, draw)[:count]
+
+
+def words_of(xp: Any, blocks: Any, purpose: int, seed: Any, draw: Any) -> Any:
+    """The words of blocks of four, by their numbers (n,), one after the other: (4 n,)."""
     low, shift = xp.asarray(LOW, dtype=xp.uint64), xp.asarray(32, dtype=xp.uint64)
-    blocks = xp.astype(xp.arange((count + 3) // 4), xp.uint64)
+    blocks = xp.astype(blocks, xp.uint64)
     seed, draw = xp.astype(seed, xp.uint64), xp.astype(draw, xp.uint64)
     zero = xp.zeros_like(blocks)
     stream = zero + xp.asarray(purpose, dtype=xp.uint64)
     counter = (blocks & low, stream, zero + (draw & low), zero + (draw >> shift))
     block = philox(xp, counter, (seed & low, seed >> shift))
-    return xp.reshape(xp.stack(block, axis=1), (-1,))[:count]
+    return xp.reshape(xp.stack(block, axis=1), (-1,))
 
 
 def uniforms(xp: Any, words: Any, dtype: Any) -> Any:

@@ -5,6 +5,7 @@
 
 import builtins
 import importlib
+import math
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,7 @@ except ModuleNotFoundError as error:
         "run Python from another folder, or install the folder itself: pip install -e ."
     ) from None
 
-from nnkit import amp, cuda, dtypes, errors, io, nn, ops, optim, random, training, utils
+from nnkit import accelerator, amp, cuda, dtypes, errors, io, nn, ops, optim, random, training, utils, version
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
 from nnkit.backends.threads import get_num_threads, set_num_threads
@@ -46,6 +47,9 @@ from nnkit.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from nnkit.creation import (
+    as_tensor as asarray,
+)
 from nnkit.dtypes import (
     bool_,
     double,
@@ -141,14 +145,39 @@ from nnkit.precision import (
     set_float32_matmul_precision,
     set_matmul_precision,
 )
+from nnkit.printing import set_printoptions
+from nnkit.questions import finfo, iinfo, is_floating_point, is_nonzero, is_tensor, numel
 from nnkit.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
-from nnkit.tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from nnkit.tensor import Parameter, Tensor, get_default_device, set_default_device
+from nnkit.switches import (
+    are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_deterministic_debug_mode,
+    set_flush_denormal,
+    use_deterministic_algorithms,
+)  # fmt: skip
+from nnkit.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from nnkit.tensor import Parameter, Size, Tensor, get_default_device, set_default_device
+from nnkit.typed import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    set_default_tensor_type,
+)  # fmt: skip
+from nnkit.version import __version__
 
 mm = matmul
 # PyTorch's names that would hide Python's own here.
 _BUILTIN_NAMES = {"float": float32, "int": int32, "bool": bool_}
-__version__ = "0.1.0"
+pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
+strided = "strided"  # the one layout; a word of ``layout=``
+has_mps = has_cudnn = has_mkl = False
 
 
 def __getattr__(name: str) -> Any:
@@ -159,6 +188,8 @@ def __getattr__(name: str) -> Any:
         return dtypes.bfloat16
     if name in _BUILTIN_NAMES:
         return _BUILTIN_NAMES[name]
+    if name == "has_cuda":
+        return cuda.is_available()
     raise AttributeError(f"module 'nnkit' has no attribute {name!r}")
 
 

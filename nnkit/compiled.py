@@ -238,10 +238,19 @@ class Compiled:
         return f"{self.name} cannot be replayed: {reason}"
 
 
-def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
+def compile(
+    model: F | None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: Any = None,
+    disable: bool = False,
+) -> Any:
     """Record a function of tensors on an early call, and replay it afterwards.
 
-    ``function`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call
+    ``model`` may be a training step, a forward pass, anything; Tensors among its arguments may differ from call
     to call, and each of their shapes gets a program of its own. The first call runs plainly, the second is recorded:
     from then on what was done with tensors is repeated without Python. All else that the function read (arguments,
     settings of modules and optimizers, globals, attributes, lists, dicts, small arrays) is compared before each replay,
@@ -250,16 +259,17 @@ def compile(function: F | None = None, *, fullgraph: bool = False) -> Any:
     What is not understood is not replayed: where the function needs Python every time (``loss.item()``, ``print``, a
     clock, a file, ``if x > 0``, a forward hook, a list that grows, an object of another library), it runs plainly after
     one warning with file and line; with ``fullgraph=True`` it raises GraphError. Its source has to be at hand.
-    NNKIT_COMPILE=0 in the environment runs everything plainly. Raises TypeError for numpy arrays among the arguments.
+    NNKIT_COMPILE=0 in the environment runs everything plainly, and so does ``disable``; ``dynamic``, ``backend``,
+    ``mode`` and ``options`` are PyTorch's and change nothing. Raises TypeError for numpy arrays among the arguments.
 
     >>> import nnkit
     >>> double = compile(lambda x: x * 2.0)
     >>> [double(nnkit.tensor([v])).item() for v in (1.0, 2.0, 3.0)]
     [2.0, 4.0, 6.0]
     """
-    if function is None:
-        return functools.partial(compile, fullgraph=fullgraph)
-    return Compiled(function, fullgraph)
+    if model is None:
+        return functools.partial(compile, fullgraph=fullgraph, disable=disable)
+    return model if disable else Compiled(model, fullgraph)
 
 
 def _backend_of(tensors: list[Tensor], function: Any) -> Backend:

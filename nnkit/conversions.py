@@ -80,20 +80,30 @@ class Conversions:
     def __format__(self: Any, specification: str) -> str:
         return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
 
-    def to(self: Any, *targets: Any, device: Any = None, dtype: Any = None) -> Tensor:
-        """On another device and/or of another element type; itself where nothing changes.
+    def to(
+        self: Any,
+        *targets: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        copy: bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
+        """On another device and/or of another element type; itself where nothing changes, unless ``copy``.
 
-        As in PyTorch a number is that of a GPU, and another tensor stands for its device and type.
+        As in PyTorch a number is that of a GPU, and another tensor stands for its device and type. ``non_blocking`` and
+        ``memory_format`` have no effect.
         """
-        return OPS["to"](self, *destination(targets, device, dtype))
+        moved = OPS["to"](self, *destination(targets, device, dtype))
+        return OPS["clone"](moved) if copy and moved is self else moved
 
-    def cpu(self: Any) -> Tensor:
+    def cpu(self: Any, memory_format: Any = None) -> Tensor:
         """On the best CPU backend, or itself when it is on a CPU already."""
         return self if self.device.type == "cpu" else self.to("cpu")
 
-    def cuda(self: Any, index: int = 0) -> Tensor:
-        """On an NVIDIA GPU."""
-        return self.to(Device("cuda", index))
+    def cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+        """On an NVIDIA GPU; ``non_blocking`` and ``memory_format`` have no effect."""
+        return self.to(Device("cuda") if device is None else Device(device))
 
     def type_as(self: Any, other: Tensor) -> Tensor:
         """Of another tensor's element type."""
@@ -108,6 +118,8 @@ def destination(targets: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any,
     for target in targets:
         if isinstance(target, Conversions):
             device, dtype = target.device, target.dtype  # type: ignore[attr-defined]
+        elif isinstance(target, bool):  # non_blocking and copy, as PyTorch takes them by place
+            continue
         elif isinstance(target, Device) or type(target) is int:
             device = target
         elif isinstance(target, str) and not _is_dtype(target):

@@ -16,7 +16,7 @@ from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.kernels.philox import PURPOSES
 from nnkit.methods import op
-from nnkit.tensor import Tensor, resolve
+from nnkit.tensor import Size, Tensor, resolve
 
 
 @op
@@ -61,6 +61,33 @@ def host_values(data: Any, name: str) -> np.ndarray:
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` itself when it is a tensor of that type and device, else a new tensor."""
     return data.to(device=device, dtype=dtype) if isinstance(data, Tensor) else tensor(data, dtype, device)
+
+
+@op
+def of_data_or_sizes(given: tuple[Any, ...], dtype: Any = None, device: Any = None) -> Tensor:
+    """What ``Tensor(...)`` makes, and ``FloatTensor(...)``: whole numbers are sizes, a list, an array or a tensor data.
+
+    A tuple is data, but a ``Size`` (as ``x.size()`` gives it) sizes. Values of a tensor made by sizes are not set. The
+    type is the default float type unless given. Raises TypeError for a number that is no size.
+
+    >>> of_data_or_sizes((2, 3)).shape, of_data_or_sizes(([2, 3],))
+    ((2, 3), tensor([2., 3.]))
+    """
+    dtype = dtypes.get_default_dtype() if dtype is None else dtype
+    if len(given) == 1 and not isinstance(given[0], (int, float, str, np.number)):
+        data = given[0]
+        if type(data) is Size:
+            return empty(data, dtype=dtype, device=device)
+        if isinstance(data, Tensor):
+            return data.detach().to(device=device, dtype=dtype)
+        return tensor(data, dtype, device)
+    if not given:
+        return empty(0, dtype=dtype, device=device)
+    if any(isinstance(size, bool) or not isinstance(size, (int, np.integer)) for size in given):
+        raise TypeError(
+            f"Tensor{given}: expected sizes, or one list of data; write Tensor([...]), or nnkit.tensor(...)"
+        )
+    return empty(*given, dtype=dtype, device=device)
 
 
 def from_numpy(array: np.ndarray, device: Any = None) -> Tensor:
@@ -150,27 +177,36 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
     return full(_shape(size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
-def zeros_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape, type and device of ``x``."""
-    return full(x.shape, 0, dtype or x.dtype, device or x.device)
+    return full(x.shape, 0, dtype or x.dtype, device or x.device, requires_grad)
 
 
-def ones_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape, type and device of ``x``."""
-    return full(x.shape, 1, dtype or x.dtype, device or x.device)
+    return full(x.shape, 1, dtype or x.dtype, device or x.device, requires_grad)
 
 
-def full_like(x: Tensor, fill_value: float, dtype: Any = None, device: Any = None) -> Tensor:
+def full_like(
+    x: Tensor, fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``fill_value`` in the shape, type and device of ``x``."""
-    return full(x.shape, fill_value, dtype or x.dtype, device or x.device)
+    return full(x.shape, fill_value, dtype or x.dtype, device or x.device, requires_grad)
 
 
-def empty_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def empty_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Values not set, in the shape, type and device of ``x``."""
-    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, dtype: Any = None, device: Any = None) -> Tensor:
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """start, start + step, … before end (0, 1, … before start without end); int64 when every bound is an int.
 
     >>> arange(3), arange(1, 2, 0.5)
@@ -180,17 +216,19 @@ def arange(start: float, end: float | None = None, step: float = 1, dtype: Any =
     if dtype is None:
         whole = all(isinstance(bound, (int, np.integer)) for bound in bounds)
         dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
-    return tensor(np.arange(*bounds), dtype, device)
+    return tensor(np.arange(*bounds), dtype, device, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``steps`` numbers from start to end, both included."""
-    return tensor(np.linspace(start, end, steps), dtype or dtypes.get_default_dtype(), device)
+    return tensor(np.linspace(start, end, steps), dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
-    return tensor(np.eye(n, m), dtype or dtypes.get_default_dtype(), device)
+    return tensor(np.eye(n, m), dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

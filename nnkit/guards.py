@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nnkit.observer.observer import Observer
 
 PLAIN = (int, float, str, type(None))
-REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "regularizers")
+REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "regularizers")
 
 
 class Guards:

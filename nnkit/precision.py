@@ -45,10 +45,10 @@ def set_matmul_precision(precision: str) -> None:
     'high'
     >>> set_matmul_precision("highest")
     """
-    if precision != get_matmul_precision():
-        setting.set_matmul_precision(precision)
-        changed()
+    setting.set_matmul_precision(precision)
 
+
+setting.listeners.append(changed)  # what is recorded knows the old setting
 
 #: PyTorch's names.
 set_float32_matmul_precision = set_matmul_precision

@@ -205,13 +205,13 @@ class set_grad_enabled(_Block):
     >>> _ = nnkit.set_grad_enabled(True)
     """
 
-    def __init__(self, enabled: bool) -> None:
-        super().__init__(enabled)
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
         self._found = _enabled.value
         at_work = recorder()
         if at_work is not None:  # A step that leaves it so cannot be replayed.
             at_work.changed(_enabled, "value", self._found)
-        _enabled.value = enabled
+        _enabled.value = mode
 
     def __enter__(self) -> None:
         _enabled.value = self._found  # It was meant for the block alone.
@@ -248,6 +248,23 @@ class enable_grad(_Block):
 
     def __init__(self) -> None:
         super().__init__(True)
+
+
+class inference_mode(_Block):
+    """``no_grad`` under PyTorch's other name, in all its forms; ``inference_mode(False)`` puts ops on the tape.
+
+    Tensors made inside may be used on the tape later, which PyTorch refuses.
+    """
+
+    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
+        if not callable(mode):
+            return super().__new__(cls)
+        block = super().__new__(cls)
+        block.__init__(True)  # type: ignore[misc]
+        return block(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
 
 
 def order_of(root: Node) -> list[Node]:

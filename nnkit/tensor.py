@@ -20,6 +20,7 @@ from nnkit.conversions import Conversions
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.lent import Lent
 from nnkit.methods import OPS, Methods
+from nnkit.printing import shown
 from nnkit.state import changed, looks
 from nnkit.tape import Gradient, Node, Pullback, Rule, Saved, Version, is_grad_enabled, no_grad
 from nnkit.views import View, view_of
@@ -44,8 +45,39 @@ def resolve(device: str | Device | None) -> Backend:
     return backends.get(_default_device[0] if device is None else device)
 
 
+#: What stands in the place of a backend where a user calls ``Tensor(data)`` or ``Tensor(2, 3)``.
+NOT_BACKENDS = {type(None), bool, int, float, np.int64, np.int32}
+
+
+class Size(tuple):
+    """A shape, as ``Tensor.size()`` gives it: a tuple that says so.
+
+    >>> Size([2, 3]), Size((2, 3)).numel(), Size((2, 3)) == (2, 3)
+    (torch.Size([2, 3]), 6, True)
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """How many elements a tensor of this shape has."""
+        return math.prod(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = tuple.__getitem__(self, index)
+        return Size(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: Any) -> Any:
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+
 class Tensor(Conversions, Methods):
     """An n-dimensional array on a device. Made by ``nnkit.tensor`` and by ops.
+
+    As PyTorch's old ``Tensor(2, 3)`` it has these sizes and values that are not set, as ``Tensor([2, 3])`` this data,
+    in the default float type.
 
     >>> import nnkit
     >>> x = nnkit.tensor([1.0, 2.0], requires_grad=True)
@@ -59,7 +91,11 @@ class Tensor(Conversions, Methods):
     )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
-    def __init__(self, array: Any, backend: Backend, requires_grad: bool = False) -> None:
+    def __init__(self, array: Any = None, backend: Any = None, requires_grad: Any = False, *more: Any) -> None:
+        if type(backend) in NOT_BACKENDS:  # called by a user: Tensor(data), Tensor(2, 3)
+            given = tuple(x for x in (array, backend, requires_grad) if x is not None and x is not False) + more
+            made = OPS["of_data_or_sizes"](given)
+            array, backend, requires_grad = made.array, made.backend, False
         self.array = array
         self.backend = backend
         self._shared: Version | None = None
@@ -101,7 +137,7 @@ class Tensor(Conversions, Methods):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size along one axis."""
-        return self.shape if dim is None else self.shape[dim]
+        return Size(self.array.shape) if dim is None else self.shape[dim]
 
     def numel(self) -> int:
         """The number of elements."""
@@ -120,7 +156,7 @@ class Tensor(Conversions, Methods):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        body = np.array2string(self._host(), separator=", ", prefix="tensor(", precision=4)
+        body = shown(self._host(), "tensor(")
         extra = "" if self.dtype in (dtypes.float32, dtypes.int64, dtypes.bool_) else f", dtype={self.dtype}"
         with no_grad():  # to show a view is not to use it
             node = self.node
@@ -332,9 +368,9 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+    def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
-            data = OPS["tensor"](data)
+            data = OPS["tensor"]([] if data is None else data)
         super().__init__(data.array, data.backend, requires_grad)
         self.version = data.version
         self.version.shown(self, data)

@@ -197,7 +197,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: DataLoader(Squares(), batch_size=0), ValueError, "batch_size must be an integer of at least 1, got 0"),
     (lambda: DataLoader(Squares(), shuffle=True, sampler=[1]), ValueError, "shuffle=True cannot be combined"),
     (lambda: DataLoader(Counting(), shuffle=True), ValueError, "shuffle=True cannot be combined"),
-    (lambda: RandomSampler(X, generator="a"), TypeError, "generator must be a seed"),  # type: ignore[arg-type]
+    (lambda: RandomSampler(X, generator="a"), TypeError, "generator must be a Generator, a seed"),
     (lambda: TensorDataset(X, LABELS[:3]), DataError, "tensors of one length, got 10, 3"),
     (lambda: TensorDataset(), ValueError, "at least one tensor"),
     (lambda: ConcatDataset([]), ValueError, "at least one dataset"),
@@ -211,12 +211,6 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
 def test_wrong_use(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
-
-
-def test_workers_are_this_process_and_say_so() -> None:
-    with pytest.warns(UserWarning, match="num_workers=4: nnkit loads samples in this process") as caught:
-        loader = DataLoader(Squares(), batch_size=5, num_workers=4)
-    assert len(caught) == 1 and len(values(loader)) == 1
 
 
 def test_fit_on_datasets_and_loaders(device: str) -> None:

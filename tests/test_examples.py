@@ -100,7 +100,9 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, "heat_equation.py", "images.py"])
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(
+        [*CHECKS, "heat_equation.py", "images.py", "language_model.py"]
+    )
 
 
 def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +120,16 @@ def test_heat_equation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     error = main(["--steps", "300", "--output", str(picture)])
     assert error < 0.4 and f"relative error {error:.5f}" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_language_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """From some 40 letters that it guesses among at first to fewer than by how often each comes."""
+    main = runpy.run_path(str(EXAMPLES / "language_model.py"))["main"]
+    perplexity = main(["--steps", "40", "--length", "100"])
+    output = capsys.readouterr().out
+    assert perplexity < 15 < number("by how often each comes: perplexity", output)
+    assert f"learned from: {perplexity:.3f}" in output
+    assert len(output.partition("Shall I compare the")[2]) == 100 - 19 + 1
 
 
 @pytest.mark.parametrize("name", CHECKS)

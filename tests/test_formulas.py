@@ -195,6 +195,7 @@ APPROXIMATIONS = {
     "log": ("logarithm", np.log, np.abs(np.concatenate([spread(-149, 127.999), spread(-1, 1)]))),
     "log1p": ("logarithm1p", np.log1p, np.concatenate([spread(-100, -0.001), np.abs(spread(0, 127.999))])),
     "tanh": ("hyperbolic_tangent", np.tanh, spread(-100, 5)),
+    "erf": ("error_function", lambda points: np.array([math.erf(p) for p in points]), spread(-100, 3)),
 }
 
 

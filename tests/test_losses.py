@@ -125,7 +125,8 @@ def test_unknown_losses(loss: Any, error: type[Exception], words: str) -> None:
     ("make", "error", "words"),
     [
         (lambda: nn.MSELoss(reduction="average"), UnknownNameError, "unknown reduction 'average'"),
-        (lambda: nn.MSELoss("Mean"), UnknownNameError, "did you mean 'mean'"),
+        (lambda: nn.MSELoss(reduction="Mean"), UnknownNameError, "did you mean 'mean'"),
+        (lambda: nn.MSELoss("sum"), TypeError, "write reduction='sum'"),
         (lambda: nn.CrossEntropyLoss(label_smoothing=1.5), ValueError, "label_smoothing must be from 0 to 1, got 1.5"),
         (lambda: nn.HuberLoss(delta=0.0), ValueError, "delta must be greater than 0, got 0.0"),
         (lambda: nn.SmoothL1Loss(beta=-1.0), ValueError, "beta must be at least 0, got -1.0"),

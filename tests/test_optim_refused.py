@@ -54,7 +54,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: optim.AdamW([leaf()], weight_decay=-1.0), ValueError, "weight_decay must be at least 0"),
     (lambda: optim.RMSprop([leaf()], alpha=-0.5), ValueError, "alpha must be at least 0"),
     (lambda: optim.Adagrad([leaf()], lr_decay=-0.5), ValueError, "lr_decay must be at least 0"),
-    (lambda: optim.get("adma", [leaf()]), UnknownNameError, "unknown optimizer 'adma'; did you mean 'adam'"),
+    (lambda: optim.get("adma", [leaf()]), UnknownNameError, "unknown optimizer 'adma'; did you mean .*'adam'"),
     (lambda: optim.get(7, [leaf()]), TypeError, "optimizer must be a name .*got int"),
     (lambda: optim.clip_grad_norm_([leaf()], 1.0, norm_type=0), ValueError, "norm_type must be greater than 0"),
     (lambda: optim.clip_grad_value_([leaf()], -1.0), ValueError, "clip_value must be at least 0, got -1.0"),

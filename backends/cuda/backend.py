@@ -13,6 +13,7 @@ from typing import Any
 
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
+from nnkit.backends.cuda import attention as attending
 from nnkit.backends.cuda import (
     convolution,
     elementwise,
@@ -112,6 +113,8 @@ class CupyBackend(CupyArrays):
     sum_pool_grad = picks(images.sum_pool_grad)
     patches = picks(images.patches)
     patches_grad = picks(images.patches_grad)
+    attention = picks(attending.attention)
+    attention_grad = picks(attending.attention_grad)
     normalize = picks(normalization.normalize)
     normalize_grad = picks(normalization.normalize_grad)
     normalize_by = picks(normalization.normalize_by)

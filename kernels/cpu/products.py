@@ -260,8 +260,18 @@ def small_dot_kernel(dtype: str) -> Kernel:
     return load(Source(f"small_dot_{dtype}_{lanes(dtype)}", text, _small_dot_words, (dtype,)))
 
 
+def transpose_word(dtype: str) -> Any:
+    """``transpose(w, b, j, N, k, K, ldw, ldb, n)``: a square of w (N, K), at row j and column k, transposed into b."""
+    return tile_word(dtype, 2, 7, _transpose)
+
+
+def row_tile(dtype: str) -> Any:
+    """One row by one register of columns, which need not be full: y = a b, or y + a b; as the tiles of ``outer``."""
+    return tile_word(dtype, 4, 10, _outer(Tile(1, 1), True))
+
+
 def _small_dot_words(dtype: str) -> dict[str, object]:
-    return memory_words(dtype) | control_words() | {"transpose": tile_word(dtype, 2, 7, _transpose)}
+    return memory_words(dtype) | control_words() | {"transpose": transpose_word(dtype)}
 
 
 @functools.cache

@@ -66,11 +66,12 @@ def _load(name: str, dtype: str, setup: str, *puts: str) -> Kernel:
 
 
 def _words(dtype: str) -> dict[str, Any]:
-    return memory_words(dtype) | _philox_words()
+    return memory_words(dtype) | philox_words()
 
 
 @functools.cache
-def _philox_words() -> dict[str, Any]:
+def philox_words() -> dict[str, Any]:
+    """``philox_block`` of counters and key, on words of 32 bits."""
     from numba import njit
 
     u32, u64 = np.uint32, np.uint64

@@ -77,6 +77,18 @@ class Vectors:
         with cgutils.for_range_slice(self.builder, self.integer(0), stop, self.integer(step)) as (index, _):
             yield index
 
+    def parts(self, count: Any) -> Iterator[tuple[Any, Any]]:
+        """Build what the loop around this does, for whole registers of ``count`` elements, then for those left.
+
+        Each time gives a place, and how many elements of the register count; None for all.
+        """
+        rest = self.builder.srem(count, self.integer(self.lanes))
+        whole = self.builder.sub(count, rest)
+        with self.loop(whole, self.lanes) as place:
+            yield place, None
+        with self.when(self.builder.icmp_signed(">", rest, self.integer(0))):
+            yield whole, rest
+
     def when(self, condition: Any) -> Any:
         """A context: what is built inside runs only if."""
         return self.builder.if_then(condition)
@@ -102,7 +114,8 @@ class Vectors:
         kind = self.ir.FunctionType(result, [a.type for a in arguments])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
 
-    def _lanes_below(self, count: Any) -> Any:
+    def lanes_below(self, count: Any) -> Any:
+        """A mask of the first ``count`` lanes."""
         numbers = self.ir.Constant(self.ir.VectorType(self.ir.IntType(64), self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, self.spread(count))
 
@@ -113,7 +126,7 @@ class Vectors:
             return self.builder.load(place, align=self.size)
         aligned = self.ir.Constant(self.ir.IntType(32), self.size)
         return self._call(
-            f"llvm.masked.load.{self.suffix}.p0", self.type, place, aligned, self._lanes_below(count), self.zero
+            f"llvm.masked.load.{self.suffix}.p0", self.type, place, aligned, self.lanes_below(count), self.zero
         )
 
     def store(self, pointer: Any, index: Any, vector: Any, count: Any = None) -> None:
@@ -129,7 +142,7 @@ class Vectors:
                 vector,
                 place,
                 aligned,
-                self._lanes_below(count),
+                self.lanes_below(count),
             )
 
     def every(self, pointer: Any, index: Any, stride: int, count: Any) -> Any:
@@ -148,7 +161,7 @@ class Vectors:
         i64 = self.ir.IntType(64)
         place = self.builder.gep(self.builder.inttoptr(address, i64.as_pointer()), [index])
         whole = self.builder.bitcast(place, vector.type.as_pointer())
-        aligned, mask = self.ir.Constant(self.ir.IntType(32), 8), self._lanes_below(count)
+        aligned, mask = self.ir.Constant(self.ir.IntType(32), 8), self.lanes_below(count)
         self._call(f"llvm.masked.store.v{self.lanes}i64.p0", self.ir.VoidType(), vector, whole, aligned, mask)
 
     # ---- arithmetic ---------------------------------------------------------------------------------------
@@ -196,6 +209,15 @@ class Vectors:
             size, group = len(low), half
         i32 = self.ir.IntType(32)
         return [self.builder.extract_element(vectors[0], self.ir.Constant(i32, k)) for k in range(count)]
+
+    def fold(self, vector: Any, both: Callable[[Any, Any], Any]) -> Any:
+        """One value of all lanes: ``both`` of the halves, then of the quarters, and so on."""
+        size = self.lanes
+        while size > 1:
+            size //= 2
+            low, high = list(range(size)), list(range(size, 2 * size))
+            vector = both(self._pick(vector, vector, low), self._pick(vector, vector, high))
+        return self.builder.extract_element(vector, self.ir.Constant(self.ir.IntType(32), 0))
 
     def transposed(self, vectors: list[Any]) -> list[Any]:
         """As many vectors as lanes, seen as rows of a square matrix: its columns."""

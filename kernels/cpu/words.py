@@ -18,7 +18,7 @@ from nnkit.kernels.vocabulary import bind, where
 
 #: The formulas of these names have a float32 version in ``special`` that vectorises.
 FLOAT32_VERSIONS = {
-    "exp": "exp32", "log": "log32", "tanh": "tanh32", "expm1": "expm1_32", "log1p": "log1p_32",
+    "exp": "exp32", "log": "log32", "tanh": "tanh32", "expm1": "expm1_32", "log1p": "log1p_32", "erf": "erf32",
 }  # fmt: skip
 
 
@@ -43,7 +43,8 @@ def _compiled_formulas(dtype: str, registered: int) -> dict[str, Any]:
         plain = bind(written, {"where": scalar_words()["where"]}, wrap=njit(error_model="numpy"))
         return plain | {"larger": max, "smaller": min}
     words, constant, compile = _meaning(dtype)
-    return bind({"erf": special.erf} | written, words, constant, compile)
+    own = {} if "erf" in words else {"erf": special.erf}
+    return bind(own | written, words, constant, compile)
 
 
 @functools.cache
@@ -191,6 +192,11 @@ def memory_words(dtype: str) -> dict[str, Any]:
 
         return types.void(memory, types.int64), generate
 
+    @intrinsic
+    def address(context: Any, memory: Any) -> Any:
+        """Where a pointer leads to, as a number."""
+        return types.int64(memory), lambda c, builder, s, args: builder.ptrtoint(args[0], ir.IntType(64))
+
     double = pointer_to(types.float64)
     cast = np.dtype(dtype).type
 
@@ -200,7 +206,7 @@ def memory_words(dtype: str) -> dict[str, Any]:
 
     return {
         "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar, "double": double,
-        "prefetch": prefetch, "element": cast, "byte": pointer_to(types.uint8),
+        "prefetch": prefetch, "address": address, "element": cast, "byte": pointer_to(types.uint8),
     }  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,9 +14,11 @@ from nnkit import nn
 from nnkit.creation import tensor
 from nnkit.errors import ModelFileError
 from nnkit.io.document import Document, opened_document, write_document
-from nnkit.io.files import PathLike
+from nnkit.io.files import PathLike, open_at_once, write_file
 from nnkit.io.model import build_model, check_fit, describe_model, restore_model, write_model
 from nnkit.io.state import Place, flatten, outline, unflatten
+from nnkit.io.torch_files import is_torch_file, placing, read_torch_file
+from nnkit.io.torch_writing import SUFFIXES, torch_bytes
 from nnkit.io.weights import Layout, WeightFile
 from nnkit.tensor import Tensor
 
@@ -37,12 +41,21 @@ class Checkpoint(NamedTuple):
     extra: Any
 
 
-def save(obj: Any, path: PathLike) -> None:
+def save(
+    obj: Any,
+    f: PathLike | BinaryIO,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
     """Writes a Module, a state dict, or nested dicts and lists of Tensors, arrays and plain values.
 
-    A flat state dict keeps its names in the file, so other safetensors programs read it. The file
-    replaces an older one whole or not at all. Raises ``DtypeError`` that names a value which
-    cannot be saved, and ``OSError`` where the file cannot be written.
+    A file whose name ends in .pt, .pth, .ckpt, .tar or .bin, and an open file, gets PyTorch's format, which
+    ``torch.load`` reads, with ``weights_only=True`` where it holds no NumPy arrays; any other, and a Module always,
+    nnkit's safetensors: a flat state dict keeps its names there, so other safetensors programs read it. ``load`` reads
+    all of them. The file replaces an older one whole or not at all. ``pickle_module``, ``pickle_protocol`` and what
+    follows are PyTorch's and change nothing. Raises ``DtypeError`` that names a value which cannot be saved, and
+    ``OSError`` where the file cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -50,47 +63,97 @@ def save(obj: Any, path: PathLike) -> None:
     ...     load(f"{folder}/state.safetensors")
     {'weight': tensor([1., 2.]), 'epoch': 3}
     """
-    _refuse_swapped("save(obj, path)", obj, path)
-    if isinstance(obj, nn.Module):
-        write_model(obj, path, stacklevel=3)
+    if hasattr(f, "write"):
+        if isinstance(obj, nn.Module):
+            raise TypeError("a Module is saved to a path; save module.state_dict() to an open file")
+        f.write(torch_bytes(obj))
         return
-    arrays, tree = flatten(obj)
-    write_document(path, arrays, {"kind": "state", "tree": tree})
+    _refuse_swapped("save(obj, path)", obj, f)
+    if isinstance(obj, nn.Module):
+        write_model(obj, f, stacklevel=3)
+    elif os.fspath(f).lower().endswith(SUFFIXES):
+        write_file(f, torch_bytes(obj))
+    else:
+        arrays, tree = flatten(obj)
+        write_document(f, arrays, {"kind": "state", "tree": tree})
 
 
-def load(path: PathLike, device: Any = None) -> Any:
-    """What ``save`` or ``Module.save`` wrote: a Module, or a state with its Tensors, on ``device``.
+def load(
+    f: PathLike | BinaryIO,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    device: Any = None,
+    **pickle_load_args: Any,
+) -> Any:
+    """What ``save``, ``Module.save`` or PyTorch's ``torch.save`` wrote: a Module, or a state with its Tensors.
 
-    A safetensors file of another program gives a dict of Tensors. Loading calls registered
-    classes with plain values; it imports nothing and runs nothing that the file brings.
+    ``f`` is a path, or an open file of PyTorch's format. ``device`` says where Tensors go, ``map_location`` too, which
+    may be, as PyTorch has it, a dict or a function; the default device unless given. A safetensors file of another
+    program gives a dict of Tensors. Loading calls registered classes with plain values; it imports nothing and runs
+    nothing that the file brings, whatever ``weights_only`` says. ``pickle_module``, ``mmap`` and what follows change
+    nothing.
 
-    Raises ``ModelFileError`` for a file that is damaged, of another kind, made for classes that
-    are not registered, or at odds with itself; ``OSError`` where it cannot be read.
+    Raises ``ModelFileError`` for a file that is damaged, of another kind, made for classes that are not registered, or
+    at odds with itself, and where a file of PyTorch's holds more than tensors and plain values; ``OSError`` where it
+    cannot be read.
     """
-    with opened_document(path) as (file, document):
+    target = map_location if device is None else device
+    if hasattr(f, "read"):
+        return read_torch_file(io.BytesIO(f.read()), target)
+    found = _of_torch(f, target)
+    if found is not NOT_TORCH:
+        return found
+    with opened_document(f) as (file, document):
         kind = _kind(document)
+        place = _one_device(target)
         if kind == "model":
-            return restore_model(document, file.layout, file.arrays, device)
+            return restore_model(document, file.layout, file.arrays, place)
         if kind == "state":
-            return unflatten(file.arrays(), document["tree"], device)
-        return _tensors(file.arrays(), device)
+            return unflatten(file.arrays(), document["tree"], place)
+        return _tensors(file.arrays(), place)
+
+
+NOT_TORCH: Any = object()
+
+
+def _of_torch(path: PathLike, map_location: Any) -> Any:
+    """What a file of PyTorch's holds; NOT_TORCH where it is none."""
+    with open(path, "rb", opener=open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not is_torch_file(file):
+            return NOT_TORCH
+        try:
+            return read_torch_file(file, map_location)
+        except ModelFileError as error:
+            raise ModelFileError(f"{os.fspath(path)!r}: {error}") from None
+
+
+def _one_device(map_location: Any) -> Any:
+    """Where all tensors of a file without devices go."""
+    if isinstance(map_location, dict) or (callable(map_location) and not isinstance(map_location, str)):
+        return placing(map_location)("cpu")
+    return map_location
 
 
 def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
     """The weights in a file by name, for ``model.load_state_dict``; the model itself is not built.
 
-    Takes files of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of
+    Takes files of PyTorch's, of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of
     its model) and of other programs. Raises ``ModelFileError`` for other states, as ``load`` does.
     """
-    with opened_document(path) as (file, document):
-        arrays = file.arrays()
-    if _kind(document) == "state":
+    state = _of_torch(path, device)
+    if state is NOT_TORCH:
+        with opened_document(path) as (file, document):
+            arrays = file.arrays()
+        if _kind(document) != "state":
+            return _tensors(arrays, device)
         state = unflatten(arrays, document["tree"], device)
         state = state.get("model", state) if isinstance(state, dict) and "checkpoint" in document else state
-        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-            raise ModelFileError(f"{str(path)!r} holds a nested state, no flat one; open it with nnkit.load")
-        return state
-    return _tensors(arrays, device)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelFileError(f"{str(path)!r} holds a nested state, no flat one; open it with nnkit.load")
+    return state
 
 
 def save_checkpoint(path: PathLike, model: nn.Module, optimizer: HasState | None = None, extra: Any = None) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "LayerOptions",
     "SameShape",
     "Shape",
+    "as_input",
     "assign_weights",
     "in_layout",
     "normalized_shape",
@@ -139,7 +140,7 @@ class Layer(nn.Module):
                 f"layer {self.name!r} was called on a layer: nnkit.keras has no functional API; write "
                 "Sequential([...]), or a subclass of Model with a method call"
             )
-        x = inputs if isinstance(inputs, Tensor) else _as_input(inputs)
+        x = as_input(inputs)
         if not self.built:
             self.ensure_built((None, *x.shape[1:]))
             self.to(device=x.device)
@@ -337,6 +338,9 @@ def _noting(build: Callable[..., None]) -> Callable[..., None]:
     return noting
 
 
-def _as_input(inputs: Any) -> Tensor:
+def as_input(inputs: Any) -> Tensor:
+    """A Tensor as it is; numbers as one of the default type."""
+    if isinstance(inputs, Tensor):
+        return inputs
     array = np.asarray(inputs)
     return tensor(array, dtype=get_default_dtype() if array.dtype.kind in "fiub" else None)

@@ -3,7 +3,7 @@
 Start with ``module`` (what a module is), then ``linear`` (the commonest one) and ``losses``.
 """
 
-from nnkit.nn import activations, functional, init, losses
+from nnkit.nn import activations, functional, init, losses, parallel, parameter, utils
 from nnkit.nn.activations import (
     ELU,
     GELU,
@@ -25,8 +25,11 @@ from nnkit.nn.activations import (
     Tanh,
     register_activation,
 )
+from nnkit.nn.attention import MultiheadAttention
 from nnkit.nn.containers import ModuleDict, ModuleList, Sequential
 from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Fold, Unfold
+from nnkit.nn.key_value_cache import KeyValueCache
+from nnkit.nn.lazy import LazyLinear
 from nnkit.nn.linear import Dropout, Flatten, Identity, Linear, Reshape, Unflatten
 from nnkit.nn.losses import (
     BCELoss,
@@ -51,7 +54,10 @@ from nnkit.nn.normalization import (
     LayerNorm,
     LocalResponseNorm,
     RMSNorm,
+    SyncBatchNorm,
 )
+from nnkit.nn.parallel import DataParallel
+from nnkit.nn.parameter_containers import ParameterDict, ParameterList
 from nnkit.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -65,6 +71,7 @@ from nnkit.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from nnkit.nn.positions import RotaryPositions, SinusoidalPositions
 from nnkit.nn.regularizers import L1L2
 from nnkit.nn.resizing import (
     CircularPad1d,
@@ -86,6 +93,13 @@ from nnkit.nn.resizing import (
     ZeroPad1d,
     ZeroPad2d,
 )
+from nnkit.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from nnkit.tensor import Parameter
 
 # fmt: off
@@ -93,14 +107,18 @@ __all__ = [
     "Activation", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d",
     "BatchNorm2d", "BatchNorm3d", "CircularPad1d", "CircularPad2d", "ConstantPad1d", "ConstantPad2d", "Conv1d",
-    "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss", "Dropout",
-    "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Flatten", "Fold", "GELU", "GroupNorm", "Hardsigmoid",
-    "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "L1L2",
-    "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "Loss", "MSELoss", "MaxPool1d",
-    "MaxPool2d", "MaxPool3d", "Mish", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "PixelShuffle",
-    "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d",
-    "ReplicationPad2d", "Reshape", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-    "Softsign", "Tanh", "Unflatten", "Unfold", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
-    "ZeroPad1d", "ZeroPad2d", "activations", "functional", "init", "losses", "register_activation",
+    "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss",
+    "DataParallel", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Flatten", "Fold", "GELU",
+    "GroupNorm", "Hardsigmoid", "Hardswish", "Hardtanh", "HuberLoss", "Identity", "InstanceNorm1d",
+    "InstanceNorm2d", "InstanceNorm3d", "KeyValueCache", "L1L2", "L1Loss", "LayerNorm", "LazyLinear",
+    "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "Loss", "MSELoss", "MaxPool1d", "MaxPool2d",
+    "MaxPool3d", "Mish", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter",
+    "ParameterDict", "ParameterList", "PixelShuffle", "PixelUnshuffle", "RMSNorm", "ReLU", "ReLU6",
+    "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d", "Reshape", "RotaryPositions",
+    "SELU", "Sequential", "SiLU", "Sigmoid", "SinusoidalPositions", "SmoothL1Loss", "Softmax", "Softplus",
+    "Softsign", "SyncBatchNorm", "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
+    "TransformerEncoder", "TransformerEncoderLayer", "Unflatten", "Unfold", "Upsample", "UpsamplingBilinear2d",
+    "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "activations", "functional", "init", "losses", "parallel",
+    "parameter", "register_activation", "utils",
 ]
 # fmt: on

@@ -302,7 +302,7 @@ def fused_formula(activation: object) -> tuple[str, dict[str, float]] | None:
         return (FORMULAS[activation], {}) if activation in FORMULAS else None
     if isinstance(activation, Activation):
         as_written = type(activation).forward is _forward and "forward" not in vars(activation)
-        as_written = as_written and not activation._forward_hooks
+        as_written = as_written and not (activation._forward_hooks or activation._forward_pre_hooks)
         return (activation.formula, activation.scalars) if as_written else None
     return None
 

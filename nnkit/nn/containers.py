@@ -68,10 +68,28 @@ class _Row(Module):
         _require_module(type(self).__name__, index, module)
         self.add_module(list(self._modules)[self._place(index)], module)
 
-    def __delitem__(self, index: int) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         row = self._row()
-        del row[self._place(index)]
+        del row[index if isinstance(index, slice) else self._place(index)]
         self._renumber(row)
+
+    def pop(self, key: int | slice = -1) -> Any:
+        """Remove the module at a place, the last one unless given, and return it."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def __add__(self, other: Iterable[Module]) -> Self:
+        return type(self)([*self, *other])  # type: ignore[call-arg]
+
+    def __contains__(self, module: object) -> bool:
+        return any(module is own for own in self._row())
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
 
     def _place(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -102,8 +120,9 @@ class Sequential(_Row):
         else:
             self.extend(modules)
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         """Run every module on the output of the one before it."""
+        x = input
         row = self._row()
         index = 0
         while index < len(row):
@@ -129,7 +148,7 @@ def _fuses(layer: Module, following: Module) -> bool:
         and type(layer).forward is forward
         and "forward" not in vars(layer)
         and getattr(layer, "activation", None) is None
-        and not layer._forward_hooks
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
         and fused_formula(following) is not None
     )
 
@@ -142,9 +161,9 @@ class ModuleList(_Row):
     ['0.weight', '0.bias', '1.weight', '1.bias']
     """
 
-    def __init__(self, modules: Iterable[Module] | Mapping[str, Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | Mapping[str, Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules.values() if isinstance(modules, Mapping) else modules)
+        self.extend(modules.values() if isinstance(modules, Mapping) else modules or ())
 
 
 class ModuleDict(Module):
@@ -155,13 +174,19 @@ class ModuleDict(Module):
     (1, ['mean', 'scale'])
     """
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
-        self.update(modules)
+        self.update(modules or ())
+
+    def clear(self) -> None:
+        """Remove every module."""
+        self._modules.clear()
+        changed()
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace modules by name."""
-        for name, module in dict(modules).items():
+        given = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        for name, module in dict(given).items():
             self[name] = module
 
     def pop(self, name: str) -> Module:

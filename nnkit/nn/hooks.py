@@ -1,102 +1,64 @@
-"""Hooks of modules: functions that look at, or replace, what a module computed, or its gradients."""
+"""Hooks: functions that look at, or replace, what a module is given and what it computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from nnkit import handles
-from nnkit.autograd.function import Function
-from nnkit.backends.recording import recorder
-from nnkit.errors import GradientError
 from nnkit.handles import HookHandle
-from nnkit.structures import leaves, rebuilt
-from nnkit.tape import is_grad_enabled
-from nnkit.tensor import Tensor
+from nnkit.state import changed
 
-__all__ = ["BackwardHook", "ForwardHook", "HookHandle", "Passage", "add_backward_hook", "add_hook"]
+__all__ = ["ForwardHook", "HookHandle", "add_hook", "after_forward", "before_forward"]
 
-#: (module, positional arguments, output) -> None, or the output to use instead.
-ForwardHook = Callable[[Any, tuple[Any, ...], Any], Any]
+#: (module, positional arguments, output) -> None, or the output to use instead; one that is called before forward
+#: gets no output, and gives the arguments to use instead.
+ForwardHook = Callable[..., Any]
 
-
-#: (module, gradients of the inputs, gradients of the outputs) -> None, or the gradients of the inputs to use instead.
-BackwardHook = Callable[[Any, tuple[Any, ...], tuple[Any, ...]], Any]
+_keys = itertools.count()
 
 
-def add_hook(hooks: dict[int, ForwardHook], hook: ForwardHook) -> HookHandle:
-    """Put ``hook`` at the end of ``hooks``, and return the handle that removes it."""
-    return handles.add_hook(hooks, hook, "module, args, output")
+class WithKeywords:
+    """A hook that is given the keyword arguments too."""
+
+    def __init__(self, hook: ForwardHook) -> None:
+        self.hook = hook
 
 
-def add_backward_hook(hooks: dict[int, BackwardHook], hook: BackwardHook) -> HookHandle:
-    """The same of a hook on gradients."""
-    return handles.add_hook(hooks, hook, "module, gradients of the inputs, gradients of the outputs")
+def add_hook(
+    hooks: dict[int, ForwardHook], hook: ForwardHook, prepend: bool = False, with_kwargs: bool = False
+) -> HookHandle:
+    """Put ``hook`` at the end of ``hooks``, or at the beginning, and return the handle that removes it."""
+    if not callable(hook):
+        raise TypeError(f"hook must be a function (module, args, output), got {type(hook).__name__}")
+    handle = HookHandle(hooks, next(_keys))
+    others = dict(hooks) if prepend else {}
+    if prepend:
+        hooks.clear()
+    hooks[handle._key] = WithKeywords(hook) if with_kwargs else hook  # type: ignore[assignment]
+    hooks.update(others)
+    changed()
+    return handle
 
 
-class _Mark(Function):
-    """Tensors as they are; what their gradients are is told, and may be changed, in between."""
+def before_forward(
+    module: Any, hooks: Iterable[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of forward, after every hook that is called before it."""
+    for hook in list(hooks):
+        if type(hook) is WithKeywords:
+            found = hook.hook(module, args, kwargs)
+            if found is not None:
+                args, kwargs = found
+        elif (found := hook(module, args)) is not None:
+            args = found if isinstance(found, tuple) else (found,)
+    return args, kwargs
 
-    @staticmethod
-    def forward(ctx: Any, tell: Callable[..., Any], *tensors: Tensor) -> Any:
-        """The same tensors."""
-        ctx.tell = tell
-        return tuple([t.clone() for t in tensors])
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        """What ``tell`` makes of their gradients."""
-        return None, *ctx.tell(gradients)
-
-
-class Passage:
-    """One call of a module with backward hooks: its inputs and outputs pass marks, where gradients are seen."""
-
-    def __init__(self, module: Any) -> None:
-        if (at_work := recorder()) is not None:
-            at_work.obstacle(f"{type(module).__name__} has a backward hook, which is Python,")
-        self.module, self.hooks = module, list(module._backward_hooks.values())
-        self.sees: dict[str, list[bool]] = {}  # of the tensors that go in and come out: whether they pass a mark
-        self.outgoing: tuple[Any, ...] = ()  # the gradients of the outputs, when they are known
-
-    def inputs(self, args: Any) -> Any:
-        """The arguments behind their mark."""
-        return self._marked("in", args, self._tell_inputs)
-
-    def outputs(self, output: Any) -> Any:
-        """The output behind its mark."""
-        return self._marked("out", output, self._tell_outputs)
-
-    def _marked(self, way: str, values: Any, tell: Callable[..., Any]) -> Any:
-        tensors = [t for t in leaves(values) if isinstance(t, Tensor)]
-        self.sees[way] = [t.requires_grad and is_grad_enabled() for t in tensors]
-        chosen = [t for t, sees in zip(tensors, self.sees[way], strict=True) if sees]
-        if not chosen:
-            return values
-        marked = dict(zip(map(id, chosen), _Mark.apply(tell, *chosen), strict=True))
-        return rebuilt(values, lambda t: marked.get(id(t), t))
-
-    def _whole(self, way: str, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
-        """An entry for every tensor."""
-        found = iter(gradients)
-        return tuple([next(found) if sees else None for sees in self.sees[way]])
-
-    def _tell_outputs(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
-        self.outgoing = self._whole("out", gradients)
-        if not any(self.sees["in"]):
-            self._tell_inputs(())
-        return gradients
-
-    def _tell_inputs(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
-        whole = self._whole("in", gradients)
-        for hook in self.hooks:
-            changed = hook(self.module, whole, self.outgoing)
-            if changed is not None:
-                given = (changed,) if isinstance(changed, Tensor) else tuple(changed)
-                if len(given) != len(whole):
-                    raise GradientError(
-                        f"a backward hook of {type(self.module).__name__} returned {len(given)} gradients for "
-                        f"{len(whole)} inputs"
-                    )
-                whole = given
-        return tuple([gradient for gradient, sees in zip(whole, self.sees["in"], strict=True) if sees])
+def after_forward(module: Any, hooks: Iterable[Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    """The output of forward, after every hook that is called behind it."""
+    for hook in list(hooks):
+        keywords = type(hook) is WithKeywords
+        found = hook.hook(module, args, kwargs, output) if keywords else hook(module, args, output)
+        output = output if found is None else found
+    return output

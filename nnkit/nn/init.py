@@ -2,7 +2,7 @@
 
 The spread decides whether signals grow or die on their way through many layers; the formulas keep their
 variance, forward (fan_in: inputs of a unit) or backward (fan_out). Numbers are drawn on the host from nnkit's
-own streams and copied, so they are the same to the bit on every device, and ``nnkit.manual_seed`` repeats
+own stream, or ``generator``, and copied, so they are the same to the bit on every device; ``nnkit.manual_seed`` repeats
 them. Names and arguments are PyTorch's; every function returns the tensor it filled.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from nnkit.creation import as_tensor, eye
 from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.random import host_normal, host_truncated_normal, host_uniform
+from nnkit.random import Generator, host_normal, host_truncated_normal, host_uniform, using
 from nnkit.tape import no_grad
 from nnkit.tensor import Parameter, Tensor
 
@@ -68,10 +68,13 @@ def _is_wanted(tensor: Tensor) -> bool:
     return not (_skipping.active and isinstance(tensor, Parameter))
 
 
-def _write(tensor: Tensor, values: Callable[[], Any]) -> Tensor:
-    """Draw numbers on the host and copy them into ``tensor``, outside the tape; unless they will be overwritten."""
+def _write(tensor: Tensor, values: Callable[[], Any], generator: Generator | None = None) -> Tensor:
+    """Draw numbers on the host and copy them into ``tensor``, outside the tape; unless they will be overwritten.
+
+    They are drawn from the stream ``generator``, where there is one.
+    """
     if _is_wanted(tensor):
-        with no_grad():
+        with no_grad(), using(generator):
             tensor.copy_(as_tensor(values(), device=tensor.device, dtype=tensor.dtype))
     return tensor
 
@@ -86,7 +89,7 @@ def _fill(tensor: Tensor, value: float) -> Tensor:
 # ---- plain distributions ----------------------------------------------------------------------------------
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers from ``a`` to ``b``, all equally likely.
 
     >>> import nnkit
@@ -94,20 +97,27 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     >>> weight.min().item() >= -1.0 and weight.max().item() <= 1.0
     True
     """
-    return _write(tensor, lambda: host_uniform(tensor.shape, a, b))
+    return _write(tensor, lambda: host_uniform(tensor.shape, a, b), generator)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers of the normal distribution.
 
     >>> import nnkit
     >>> normal_(nnkit.empty(3), mean=7.0, std=0.0).tolist()
     [7.0, 7.0, 7.0]
     """
-    return _write(tensor, lambda: host_normal(tensor.shape, mean, std))
+    return _write(tensor, lambda: host_normal(tensor.shape, mean, std), generator)
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
     """Numbers of the normal distribution given that they lie between ``a`` and ``b``.
 
     >>> import nnkit
@@ -117,7 +127,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     if not (a < b and std > 0.0):
         raise ValueError(f"trunc_normal_ expects a < b and std > 0, got a={a}, b={b}, std={std}")
     low, high = (a - mean) / std, (b - mean) / std
-    _write(tensor, lambda: host_truncated_normal(tensor.shape, low, high) * std + mean)
+    _write(tensor, lambda: host_truncated_normal(tensor.shape, low, high) * std + mean, generator)
     if _is_wanted(tensor):
         with no_grad():
             tensor.clamp_(a, b)
@@ -196,49 +206,61 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return _fans(tensor)[mode == "fan_out"]
 
 
-def _uniform_of_std(tensor: Tensor, std: float) -> Tensor:
+def _uniform_of_std(tensor: Tensor, std: float, generator: Generator | None = None) -> Tensor:
     bound = math.sqrt(3.0) * std
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
 
     >>> import nnkit
     >>> xavier_uniform_(nnkit.empty(3, 3)).max().item() <= 1.0
     True
     """
-    return _uniform_of_std(tensor, gain * math.sqrt(2.0 / sum(_fans(tensor))))
+    return _uniform_of_std(tensor, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
 
     >>> import nnkit
     >>> xavier_normal_(nnkit.empty(3, 3), gain=0.0).max().item()
     0.0
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
 
 
-def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
     """Uniform, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015).
 
     >>> import nnkit
     >>> kaiming_uniform_(nnkit.empty(3, 6)).max().item() <= 1.0
     True
     """
-    return _uniform_of_std(tensor, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)))
+    return _uniform_of_std(tensor, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator)
 
 
-def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
     """Normal, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015).
 
     >>> import nnkit
     >>> kaiming_normal_(nnkit.empty(3, 6), nonlinearity="relu").shape
     (3, 6)
     """
-    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)))
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator)
 
 
 def lecun_uniform_(tensor: Tensor) -> Tensor:
@@ -261,7 +283,7 @@ def lecun_normal_(tensor: Tensor) -> Tensor:
     return normal_(tensor, 0.0, 1.0 / math.sqrt(_fan(tensor, "fan_in")))
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """``gain`` times a random matrix whose rows (or columns, if fewer) are orthonormal (Saxe et al. 2013).
 
     More than two dimensions count as a matrix of the first by all others.
@@ -274,7 +296,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_ needs at least 2 dimensions, got shape {tensor.shape}")
     return _write(
-        tensor, lambda: gain * _orthogonal(tensor.shape[0], math.prod(tensor.shape[1:])).reshape(tensor.shape)
+        tensor,
+        lambda: gain * _orthogonal(tensor.shape[0], math.prod(tensor.shape[1:])).reshape(tensor.shape),
+        generator,
     )
 
 

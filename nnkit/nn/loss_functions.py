@@ -13,7 +13,8 @@ from collections.abc import Callable
 from nnkit import ops
 from nnkit.backends.recording import recorder
 from nnkit.creation import ones_like, zeros_like
-from nnkit.errors import DtypeError, LabelError, ShapeError, UnknownNameError
+from nnkit.errors import DtypeError, LabelError, ShapeError
+from nnkit.nn.loss_options import check_beta, check_delta, check_reduction, check_smoothing, chosen_reduction
 from nnkit.tensor import Tensor
 
 # fmt: off
@@ -30,34 +31,6 @@ RowLoss = Callable[..., Tensor]
 BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 
 
-def check_reduction(reduction: str) -> str:
-    """``reduction``, if it is one of the three."""
-    if reduction not in ("mean", "sum", "none"):
-        raise UnknownNameError("reduction", reduction, ["mean", "sum", "none"])
-    return reduction
-
-
-def check_smoothing(label_smoothing: float) -> float:
-    """``label_smoothing``, if it is from 0 to 1."""
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing!r}")
-    return label_smoothing
-
-
-def check_delta(delta: float) -> float:
-    """``delta``, if it is greater than 0."""
-    if not delta > 0.0:
-        raise ValueError(f"delta must be greater than 0, got {delta!r}")
-    return delta
-
-
-def check_beta(beta: float) -> float:
-    """``beta``, if it is at least 0."""
-    if not beta >= 0.0:
-        raise ValueError(f"beta must be at least 0, got {beta!r}")
-    return beta
-
-
 def _reduced(losses: Tensor, reduction: str) -> Tensor:
     check_reduction(reduction)
     if reduction == "none":
@@ -68,48 +41,83 @@ def _reduced(losses: Tensor, reduction: str) -> Tensor:
 # ---- one loss per element ---------------------------------------------------------------------------------
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """(input - target)**2: the mean squared error.
 
     >>> import nnkit
     >>> mse_loss(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).item()
     2.0
     """
-    return _elementwise("squared_error", input, target, reduction)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    return _weighted("squared_error", input, target, reduction, weight)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """|input - target|: the mean absolute error.
 
     >>> import nnkit
     >>> l1_loss(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).item()
     1.0
     """
-    return _elementwise("absolute_error", input, target, reduction)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    return _weighted("absolute_error", input, target, reduction, weight)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
     """Half the squared error up to ``delta``, linear beyond (Huber 1964).
 
     >>> import nnkit
     >>> huber_loss(nnkit.tensor([0.0]), nnkit.tensor([3.0])).item()
     2.5
     """
-    return _elementwise("huber", input, target, reduction, delta=check_delta(delta))
+    return _weighted("huber", input, target, reduction, weight, delta=check_delta(delta))
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
     """Huber's loss with delta = beta, divided by beta; the absolute error where beta is 0.
 
     >>> import nnkit
     >>> smooth_l1_loss(nnkit.tensor([0.0]), nnkit.tensor([3.0]), beta=2.0).item()
     2.0
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     return _elementwise("smooth_l1", input, target, reduction, beta=check_beta(beta))
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-(t log p + (1-t) log(1-p)) for probabilities p, targets t in [0, 1]; logarithms held at -100.
 
@@ -120,6 +128,7 @@ def binary_cross_entropy(
     >>> round(binary_cross_entropy(nnkit.tensor([0.5]), nnkit.tensor([1.0])).item(), 4)
     0.6931
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     if isinstance(input, Tensor):
         check_probabilities(input)
     return _elementwise("binary_cross_entropy", input, target, reduction, weight)
@@ -129,6 +138,8 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -141,7 +152,20 @@ def binary_cross_entropy_with_logits(
     >>> round(binary_cross_entropy_with_logits(nnkit.tensor([0.0]), nnkit.tensor([1.0])).item(), 4)
     0.6931
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     return _elementwise("binary_cross_entropy_with_logits", input, target, reduction, weight, pos_weight)
+
+
+def _weighted(
+    formula: str, input: Tensor, target: Tensor, reduction: str, weight: Tensor | None, **scalars: float
+) -> Tensor:
+    """A loss whose mean is over its weights, one for each element."""
+    if weight is None:
+        return _elementwise(formula, input, target, reduction, None, None, **scalars)
+    if weight.shape != input.shape:
+        raise ShapeError(f"weight must have the shape of the predictions, {input.shape}, got {weight.shape}")
+    losses = _elementwise(formula, input, target, "none", weight, None, **scalars)
+    return losses.sum() / weight.sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
 def _elementwise(
@@ -205,7 +229,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -221,6 +247,7 @@ def cross_entropy(
     >>> round(cross_entropy(nnkit.zeros(2, 10), nnkit.tensor([3, 4])).item(), 4)
     2.3026
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     check_smoothing(label_smoothing)
     if are_probabilities(input, target):
         return _probability_cross_entropy(input, target, weight, reduction, label_smoothing)
@@ -233,7 +260,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-input[target] for log-probabilities (B, C), as from ``log_softmax``; otherwise like ``cross_entropy``.
@@ -242,6 +271,7 @@ def nll_loss(
     >>> nll_loss(nnkit.tensor([[-1.0, -2.0]]), nnkit.tensor([1])).item()
     2.0
     """
+    reduction = chosen_reduction(size_average, reduce, reduction)
     return _label_loss(ops.nll, input, target, weight, ignore_index, reduction)
 
 

@@ -16,6 +16,7 @@ from nnkit import ops
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.nn import loss_functions as functions
+from nnkit.nn.loss_options import chosen_reduction
 from nnkit.nn.module import Module
 from nnkit.tensor import Tensor
 
@@ -76,8 +77,11 @@ class MSELoss(Loss):
     2.0
     """
 
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+        super().__init__(chosen_reduction(size_average, reduce, reduction))
+
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.mse_loss(prediction, target, reduction)
+        return functions.mse_loss(prediction, target, reduction=reduction)
 
 
 class L1Loss(Loss):
@@ -88,8 +92,11 @@ class L1Loss(Loss):
     1.0
     """
 
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+        super().__init__(chosen_reduction(size_average, reduce, reduction))
+
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.l1_loss(prediction, target, reduction)
+        return functions.l1_loss(prediction, target, reduction=reduction)
 
 
 class HuberLoss(Loss):
@@ -116,12 +123,18 @@ class SmoothL1Loss(Loss):
     2.0
     """
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(chosen_reduction(size_average, reduce, reduction))
         self.beta = functions.check_beta(beta)
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.smooth_l1_loss(prediction, target, reduction, self.beta)
+        return functions.smooth_l1_loss(prediction, target, reduction=reduction, beta=self.beta)
 
 
 class _WeightedLoss(Loss):
@@ -141,11 +154,17 @@ class BCELoss(_WeightedLoss):
     0.6931
     """
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction, weight=weight)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(chosen_reduction(size_average, reduce, reduction), weight=weight)
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.binary_cross_entropy(prediction, target, self.weight, reduction)
+        return functions.binary_cross_entropy(prediction, target, self.weight, reduction=reduction)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
@@ -157,11 +176,20 @@ class BCEWithLogitsLoss(_WeightedLoss):
     0.6931
     """
 
-    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
-        super().__init__(reduction, weight=weight, pos_weight=pos_weight)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: Any = None,
+    ) -> None:
+        super().__init__(chosen_reduction(size_average, reduce, reduction), weight=weight, pos_weight=pos_weight)
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.binary_cross_entropy_with_logits(prediction, target, self.weight, reduction, self.pos_weight)
+        return functions.binary_cross_entropy_with_logits(
+            prediction, target, self.weight, reduction=reduction, pos_weight=self.pos_weight
+        )
 
 
 class NLLLoss(_WeightedLoss):
@@ -172,12 +200,19 @@ class NLLLoss(_WeightedLoss):
     2.0
     """
 
-    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
-        super().__init__(reduction, weight=weight)
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(chosen_reduction(size_average, reduce, reduction), weight=weight)
         self.ignore_index = ignore_index
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.nll_loss(prediction, target, self.weight, self.ignore_index, reduction)
+        return functions.nll_loss(prediction, target, self.weight, ignore_index=self.ignore_index, reduction=reduction)
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """The losses of each sample, and the class weights of those that are not ignored, by which a mean divides."""
@@ -198,18 +233,24 @@ class CrossEntropyLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Any = None,
-        *,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(reduction, weight=weight)
+        super().__init__(chosen_reduction(size_average, reduce, reduction), weight=weight)
         self.ignore_index = ignore_index
         self.label_smoothing = functions.check_smoothing(label_smoothing)
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
         return functions.cross_entropy(
-            prediction, target, self.weight, self.ignore_index, reduction, self.label_smoothing
+            prediction,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=reduction,
+            label_smoothing=self.label_smoothing,
         )
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -12,9 +12,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
+from nnkit.backends import Device
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.loading import Fit
-from nnkit.nn.hooks import BackwardHook, ForwardHook, HookHandle, Passage, add_backward_hook, add_hook
+from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
+from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
+from nnkit.nn.lookups import Lookups
 from nnkit.nn.modes import mode_of, set_mode
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
@@ -33,7 +36,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module(Casts):
+class Module(Lookups, Casts):
     """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
     function.
 
@@ -55,6 +58,7 @@ class Module(Casts):
     _modules: dict[str, Module | None]
     _transient_buffers: set[str]
     _forward_hooks: dict[int, ForwardHook]
+    _forward_pre_hooks: dict[int, ForwardHook]
     _backward_hooks: Mapping[int, BackwardHook] = {}  # until one is registered
 
     # Attached when nnkit is imported: the first three by nnkit.training, save by nnkit.io.
@@ -74,6 +78,7 @@ class Module(Casts):
         self._modules = {}
         self._transient_buffers = set()
         self._forward_hooks = {}
+        self._forward_pre_hooks = {}
 
     # ---- calling ------------------------------------------------------------------------------------------
 
@@ -87,20 +92,22 @@ class Module(Casts):
             args = passage.inputs(args)
         if (at_work := recorder()) is not None:
             at_work.modules[id(self)] = self
-            output = call(self.forward, *args, **kwargs)
-        else:
-            output = self.forward(*args, **kwargs)
-        if self._forward_hooks:
-            if at_work is not None:
+            if self._forward_hooks or self._forward_pre_hooks:
                 at_work.obstacle(f"{type(self).__name__} has a forward hook, which is Python,")
-            for hook in list(self._forward_hooks.values()):
-                changed = hook(self, args, output)
-                output = output if changed is None else changed
+        if self._forward_pre_hooks:
+            args, kwargs = before_forward(self, self._forward_pre_hooks.values(), args, kwargs)
+        output = call(self.forward, *args, **kwargs) if at_work is not None else self.forward(*args, **kwargs)
+        if self._forward_hooks:
+            output = after_forward(self, self._forward_hooks.values(), args, kwargs, output)
         return output if passage is None else passage.outputs(output)
 
-    def register_forward_hook(self, hook: ForwardHook) -> HookHandle:
-        """Call ``hook(module, args, output)`` after every forward; what it returns, unless None, is the
-        output.
+    def register_forward_hook(
+        self, hook: ForwardHook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> HookHandle:
+        """Call ``hook(module, args, output)`` after every forward; what it returns, unless None, is the output.
+
+        ``prepend``: before the other hooks. ``with_kwargs``: as ``hook(module, args, kwargs, output)``.
+        ``always_call`` has no effect: a forward that raises has no output.
 
         >>> module, seen = Module(), []
         >>> module.forward = lambda x: x + 1
@@ -108,7 +115,22 @@ class Module(Casts):
         >>> module(1), handle.remove(), module(2), seen
         (2, None, 3, [2])
         """
-        return add_hook(self._forward_hooks, hook)
+        return add_hook(self._forward_hooks, hook, prepend, with_kwargs)
+
+    def register_forward_pre_hook(
+        self, hook: ForwardHook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call ``hook(module, args)`` before every forward; what it returns, unless None, are the arguments.
+
+        ``prepend``: before the other hooks. ``with_kwargs``: as ``hook(module, args, kwargs)``, which returns both.
+
+        >>> module = Module()
+        >>> module.forward = lambda x: x + 1
+        >>> handle = module.register_forward_pre_hook(lambda module, args: (args[0] * 10,))
+        >>> module(1), handle.remove(), module(1)
+        (11, None, 2)
+        """
+        return add_hook(self._forward_pre_hooks, hook, prepend, with_kwargs)
 
     def register_full_backward_hook(self, hook: BackwardHook, prepend: bool = False) -> HookHandle:
         """Call ``hook(module, grad_input, grad_output)`` when the gradients of the positional inputs are known; what it
@@ -208,9 +230,9 @@ class Module(Casts):
         registry[name] = value
         changed(self, name, before)
 
-    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under ``name``; None reserves the name (a layer without bias)."""
-        self._register(self._parameters, name, parameter, Parameter)
+        self._register(self._parameters, name, param, Parameter)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that moves and, where ``persistent``, is saved with the module, but is not learned."""
@@ -223,9 +245,11 @@ class Module(Casts):
 
     # ---- walking ------------------------------------------------------------------------------------------
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all its parts, with dotted names; a shared part once."""
-        return self._walk(prefix, set() if remove_duplicate else None)
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all its parts, with dotted names; a shared part once. ``memo``: parts known (by id)."""
+        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
 
     def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
         if seen is not None:
@@ -239,7 +263,7 @@ class Module(Casts):
 
     def _named_members(self, kind: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        owners = self.named_modules(prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
+        owners = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
         for owner_name, owner in owners:
             for name, member in getattr(owner, kind).items():
                 if member is None or (unique and id(member) in seen):
@@ -279,15 +303,15 @@ class Module(Casts):
         """The direct parts."""
         return (module for _, module in self.named_children())
 
-    def modules(self) -> Iterator[Module]:
-        """This module and all its parts."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all its parts; a shared part once."""
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
-    def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call ``function`` on every part, then on this module; returns the module."""
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every part, then on this module; returns the module."""
         for module in self.children():
-            module.apply(function)
-        function(self)
+            module.apply(fn)
+        fn(self)
         return self
 
     # ---- modes and gradients ------------------------------------------------------------------------------
@@ -343,27 +367,35 @@ class Module(Casts):
 
     # ---- state --------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> OrderedDict[str, Tensor]:
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Tensor]:
         """Dotted name -> detached tensor, of the parameters and persistent buffers; they share memory with
         them.
 
-        A shared parameter stands under each of its names, as in PyTorch.
+        A shared parameter stands under each of its names, as in PyTorch. ``destination``: the dict to fill. ``prefix``:
+        what all names begin with. ``keep_vars``: the parameters and buffers themselves.
         """
-        state: OrderedDict[str, Tensor] = OrderedDict()
+        state: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
+        begin = prefix
         for prefix, module in self.named_modules(remove_duplicate=False):
             saved = module._parameters | {
                 name: buffer for name, buffer in module._buffers.items() if name not in module._transient_buffers
             }
             for name, tensor in saved.items():
                 if tensor is not None:
-                    state[f"{prefix}.{name}" if prefix else name] = tensor.detach()
+                    whole = begin + (f"{prefix}.{name}" if prefix else name)
+                    state[whole] = tensor if keep_vars else tensor.detach()
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy the tensors (or arrays) of ``state_dict`` into the parameters and buffers of the same names.
 
         The copy is in place: parameters stay the same objects in the same memory. Everything is checked
-        before anything is copied. Returns (missing_keys, unexpected_keys); with ``strict`` both are empty.
+        before anything is copied. Returns (missing_keys, unexpected_keys); with ``strict`` both are empty. With
+        ``assign`` the given tensors take the places themselves, with their types and devices.
 
         Raises ModelFileError that lists every mismatch: missing and unexpected names (where ``strict``),
         wrong shapes.
@@ -376,24 +408,41 @@ class Module(Casts):
         if strict:
             fit.names(own, state_dict)
         values = {
-            name: fit.tensor(repr(name), state_dict[name], tensor.shape, tensor.device)
+            name: fit.tensor(repr(name), state_dict[name], tensor.shape, None if assign else tensor.device)
             for name, tensor in own.items()
             if name in state_dict
         }
         fit.settle()
         with no_grad():
             for name, value in values.items():
-                own[name].copy_(value)
+                if assign:
+                    self._assign(name, value)  # type: ignore[arg-type]
+                else:
+                    own[name].copy_(value)
         return IncompatibleKeys(missing, unexpected)
+
+    def _assign(self, name: str, value: Tensor) -> None:
+        """Put a tensor in the place of a parameter or buffer, which goes on to be learned or not."""
+        owner_name, _, last = name.rpartition(".")
+        owner = self.get_submodule(owner_name)
+        old = owner._parameters.get(last)
+        setattr(owner, last, value.detach() if old is None else Parameter(value.detach(), old.requires_grad))
 
     # ---- device and dtype ---------------------------------------------------------------------------------
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(
+        self,
+        *args: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Self:
         """Move to a device, a dtype, or both: ``to("cuda")``, ``to(nnkit.float64)``, ``to(device, dtype)``.
 
         Parameters stay the same objects, with their gradients moved; a dtype applies to floating-point
-        tensors. Move a model before you make its optimizer. Raises DtypeError for a dtype that is not
-        floating point.
+        tensors. Move a model before you make its optimizer. ``non_blocking`` and ``memory_format`` have no
+        effect. Raises DtypeError for a dtype that is not floating point.
         """
         return self._replace_tensors(converter(args, device, dtype))
 
@@ -410,9 +459,9 @@ class Module(Casts):
         """Move to the best CPU device; what is on a CPU stays where it is."""
         return self._replace_tensors(Tensor.cpu)
 
-    def cuda(self, index: int | None = None) -> Self:
-        """Move to the NVIDIA GPU (number ``index``)."""
-        return self.to(device="cuda" if index is None else f"cuda:{index}")
+    def cuda(self, device: Any = None) -> Self:
+        """Move to the NVIDIA GPU (number ``device``)."""
+        return self.to(device="cuda" if device is None else Device(device))
 
     # ---- text ---------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from nnkit.tensor import Parameter, Tensor
 # fmt: off
 __all__ = [
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
-    "LayerNorm", "LocalResponseNorm", "RMSNorm",
+    "LayerNorm", "LocalResponseNorm", "RMSNorm", "SyncBatchNorm",
 ]
 # fmt: on
 
@@ -52,13 +52,13 @@ class _Channels(_Scaled):
 
     def __init__(
         self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
-        device: Any, dtype: Any,
+        device: Any, dtype: Any, bias: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_features = positive("num_features", num_features)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self._make((self.num_features,), affine, affine, device, dtype)
+        self._make((self.num_features,), affine, affine and bias, device, dtype)
         shape = (self.num_features,)
         kept = track_running_stats
         self.register_buffer("running_mean", zeros(*shape, device=device, dtype=dtype) if kept else None)
@@ -91,8 +91,9 @@ class _BatchNorm(_Channels):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, device: Any = None, dtype: Any = None,
+        *, bias: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
@@ -152,12 +153,37 @@ class BatchNorm3d(_BatchNorm):
     ranks = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalization of inputs (B, C, ...) over all processes, of which there is one here: see ``BatchNorm2d``.
+
+    >>> import nnkit
+    >>> SyncBatchNorm(3)(nnkit.ones(2, 3, 4)).shape
+    (2, 3, 4)
+    """
+
+    ranks = (2, 3, 4, 5)
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None,
+        *, bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module as it is: over one process its batch normalizations give the same."""
+        return module
+
+
 class _InstanceNorm(_Channels):
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
         track_running_stats: bool = False, device: Any = None, dtype: Any = None,
+        *, bias: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == self.ranks[0] - 1:
@@ -258,7 +284,7 @@ class GroupNorm(_Scaled):
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-        dtype: Any = None,
+        dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_groups = positive("num_groups", num_groups)
@@ -266,7 +292,7 @@ class GroupNorm(_Scaled):
         if self.num_channels % self.num_groups:
             raise ValueError(f"num_channels must be a multiple of num_groups, got {num_channels} and {num_groups}")
         self.eps, self.affine = eps, affine
-        self._make((self.num_channels,), affine, affine, device, dtype)
+        self._make((self.num_channels,), affine, affine and bias, device, dtype)
         self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,5 +1,13 @@
 """Differentiable functions of tensors, by family. Each computes its output and, a few lines below, its pullback."""
 
+from nnkit.ops.attention import (
+    append_rows,
+    attention,
+    attention_weights,
+    check_room,
+    self_attention,
+    whole_attention,
+)
 from nnkit.ops.choice import (
     bitwise_and,
     bitwise_not,

@@ -22,7 +22,11 @@ Parameters = Tensor | Iterable[Tensor]
 
 
 def clip_grad_norm_(
-    parameters: Parameters, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Parameters,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale the gradients by min(1, max_norm / (norm + 1e-6)), norm being that of all of them as one vector.
 
@@ -31,6 +35,7 @@ def clip_grad_norm_(
         max_norm: the greatest norm that is left as it is.
         norm_type: the norm's order, above 0; infinity for the greatest absolute value.
         error_if_nonfinite: raise DivergenceError for an infinite or NaN norm; this reads it on the host.
+        foreach: PyTorch's choice between its loops, which changes nothing.
 
     Returns the norm before clipping, a scalar Tensor on the device. Warns when ``parameters`` is an iterator that has
     nothing left. Raises ValueError for another order, and for a bound that is negative or NaN,
@@ -65,7 +70,7 @@ def clip_grad_norm_(
     return Tensor(result, backend)
 
 
-def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
+def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Move every element of the gradients into -clip_value … clip_value.
 
     Warns when ``parameters`` is an iterator that has nothing left. Raises ValueError for a ``clip_value`` that is
@@ -81,6 +86,26 @@ def clip_grad_value_(parameters: Parameters, clip_value: float) -> None:
     for piece in pieces:
         assert backend is not None
         backend.map("clip_value", (piece,), (piece,), (float(clip_value),))
+
+
+def get_total_norm(
+    tensors: Parameters, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """The norm of tensors (of gradients, say) as one vector. Source: ``torch.nn.utils.get_total_norm``.
+
+    >>> import nnkit
+    >>> get_total_norm([nnkit.tensor([3.0]), nnkit.tensor([4.0])]).item()
+    5.0
+    """
+    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if not given:
+        return tensor(0.0)
+    backend = given[0].backend
+    norm = _norm([one.detach().array for one in given], float(norm_type), backend)
+    result = Tensor(backend.reshape(norm, ()), backend).to(given[0].dtype)
+    if error_if_nonfinite and not math.isfinite(result.item()):
+        raise DivergenceError(f"the norm of the tensors is {result.item()}")
+    return result
 
 
 def gradient_pieces(parameters: Parameters, purpose: str) -> tuple[list[Array], Backend | None]:

@@ -329,3 +329,9 @@ def named_tensors(params: Any) -> tuple[list[str], list[Tensor]]:
     if any(names) and not all(names):
         raise ValueError("params: give every parameter a name, or none")
     return (names if any(names) else []), [tensor for _, tensor in pairs]
+
+
+def refuse_differentiable(differentiable: bool) -> None:
+    """Raise ValueError for the one option of PyTorch's that would change what a step is."""
+    if differentiable:
+        raise ValueError("differentiable=True: a step is no part of the tape here; leave it out")

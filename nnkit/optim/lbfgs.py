@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from nnkit import dtypes, ops
+from nnkit.creation import zeros
 from nnkit.optim.optimizer import Optimizer, Parameters
 from nnkit.tape import enable_grad, no_grad
 from nnkit.tensor import Tensor
@@ -25,7 +25,7 @@ class Point(NamedTuple):
 
     at: float
     loss: float
-    gradient: np.ndarray
+    gradient: Tensor
     slope: float
 
 
@@ -33,8 +33,8 @@ class LBFGS(Optimizer):
     """Liu and Nocedal, On the Limited Memory BFGS Method for Large Scale Optimization, 1989.
 
     ``step(closure)`` makes up to ``max_iter`` iterations, and calls ``closure``, which computes the loss and its
-    gradients, in each of them. Directions are computed on the host in float64, so the step is not recorded; what it
-    remembers is not in ``state_dict``.
+    gradients, in each of them. Vectors are float64; lengths are decided on the host, so the step is not recorded.
+    What it remembers is not in ``state_dict``.
     Source: ``torch.optim.LBFGS``; the line search is Nocedal and Wright's, Numerical Optimization, algorithm 3.5.
 
     Args:
@@ -69,7 +69,7 @@ class LBFGS(Optimizer):
         })  # fmt: skip
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS has one direction for all parameters: give them in one group")
-        self._steps: list[tuple[np.ndarray, np.ndarray]] = []  # of the parameters and of the gradients
+        self._steps: list[tuple[Tensor, Tensor]] = []  # of the parameters and of the gradients
         self._scale = 1.0
         self._begun = False
 
@@ -86,53 +86,53 @@ class LBFGS(Optimizer):
         group, first = self.param_groups[0], problem.evaluate()
         loss, gradient, here = problem.loss, problem.gradient(), problem.parameters()
         for _ in range(group["max_iter"]):
-            if np.abs(gradient).max(initial=0.0) <= group["tolerance_grad"] or problem.calls >= group["max_eval"]:
+            if _largest(gradient) <= group["tolerance_grad"] or problem.calls >= group["max_eval"]:
                 break
             direction = self._direction(gradient)
-            slope = float(gradient @ direction)
+            slope = _dot(gradient, direction)
             if slope > -group["tolerance_change"]:
                 break
-            length = group["lr"] if self._begun else min(1.0, 1.0 / np.abs(gradient).sum()) * group["lr"]
+            length = group["lr"] if self._begun else min(1.0, 1.0 / gradient.abs().sum().item()) * group["lr"]
             start = Point(0.0, loss, gradient, slope)
             end = self._moved(problem, here, direction, start, length)
             self._remember(end.at * direction, end.gradient - gradient, group["history_size"])
             there = here + end.at * direction
             problem.move(there)
-            still = np.abs(there - here).max(initial=0.0) <= group["tolerance_change"]
+            still = _largest(there - here) <= group["tolerance_change"]
             still = still or abs(end.loss - loss) < group["tolerance_change"]
             here, loss, gradient, self._begun = there, end.loss, end.gradient, True
             if still or not math.isfinite(loss):
                 break
         return first
 
-    def _moved(self, problem: _Problem, here: np.ndarray, direction: np.ndarray, start: Point, length: float) -> Point:
+    def _moved(self, problem: _Problem, here: Tensor, direction: Tensor, start: Point, length: float) -> Point:
         def look(at: float) -> Point:
             problem.move(here + at * direction)
             problem.evaluate()
             gradient = problem.gradient()
-            return Point(at, problem.loss, gradient, float(gradient @ direction))
+            return Point(at, problem.loss, gradient, _dot(gradient, direction))
 
         if self.param_groups[0]["line_search_fn"] is None:
             return look(length)
-        smallest = self.param_groups[0]["tolerance_change"] / max(np.abs(direction).max(), 1e-300)
+        smallest = self.param_groups[0]["tolerance_change"] / max(_largest(direction), 1e-300)
         return strong_wolfe(look, start, length, smallest)
 
-    def _direction(self, gradient: np.ndarray) -> np.ndarray:
+    def _direction(self, gradient: Tensor) -> Tensor:
         """Minus the inverse of the remembered curvature, times the gradient: the two loops of the method."""
         direction, shares = -gradient, []
         for moved, turned in reversed(self._steps):
-            shares.append(float(moved @ direction) / float(turned @ moved))
+            shares.append(_dot(moved, direction) / _dot(turned, moved))
             direction = direction - shares[-1] * turned
         direction = direction * self._scale
         for (moved, turned), share in zip(self._steps, reversed(shares), strict=True):
-            direction = direction + moved * (share - float(turned @ direction) / float(turned @ moved))
+            direction = direction + moved * (share - _dot(turned, direction) / _dot(turned, moved))
         return direction
 
-    def _remember(self, moved: np.ndarray, turned: np.ndarray, most: int) -> None:
-        curvature = float(turned @ moved)
+    def _remember(self, moved: Tensor, turned: Tensor, most: int) -> None:
+        curvature = _dot(turned, moved)
         if curvature > LEAST_CURVATURE:
             self._steps = [*self._steps, (moved, turned)][-most:]
-            self._scale = curvature / float(turned @ turned)
+            self._scale = curvature / _dot(turned, turned)
 
 
 class _Problem:
@@ -149,24 +149,23 @@ class _Problem:
         self.calls, self.loss = self.calls + 1, float(loss)
         return loss
 
-    def parameters(self) -> np.ndarray:
+    def parameters(self) -> Tensor:
         """All parameters, in float64."""
-        return np.concatenate([t.detach().numpy().astype(np.float64).ravel() for t in self._tensors])
+        return ops.cat([tensor.detach().reshape(-1).to(dtypes.float64) for tensor in self._tensors])
 
-    def gradient(self) -> np.ndarray:
+    def gradient(self) -> Tensor:
         """All gradients, zero where a parameter has none."""
         parts = []
         for tensor in self._tensors:
-            gradient = tensor.grad
-            parts.append(np.zeros(tensor.numel()) if gradient is None else gradient.numpy().ravel().astype(np.float64))
-        return np.concatenate(parts)
+            gradient = tensor.grad if tensor.grad is not None else zeros(tensor.shape, device=tensor.device)
+            parts.append(gradient.reshape(-1).to(dtypes.float64))
+        return ops.cat(parts)
 
-    def move(self, to: np.ndarray) -> None:
+    def move(self, to: Tensor) -> None:
         """Set the parameters."""
         first = 0
         for tensor in self._tensors:
-            part = to[first : first + tensor.numel()].reshape(tensor.shape)
-            tensor.copy_(Tensor(tensor.backend.asarray(part, tensor.dtype), tensor.backend))
+            tensor.copy_(to[first : first + tensor.numel()].reshape(tensor.shape).to(tensor.dtype))
             first += tensor.numel()
 
 
@@ -225,3 +224,11 @@ def _lowest(x: Point, y: Point) -> float:
     if divisor == 0.0:
         return (x.at + y.at) / 2
     return y.at - (y.at - x.at) * (y.slope + second - first) / divisor
+
+
+def _dot(x: Tensor, y: Tensor) -> float:
+    return float((x * y).sum().item())
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.abs().max().item()) if x.numel() else 0.0

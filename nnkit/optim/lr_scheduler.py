@@ -17,6 +17,8 @@ from nnkit.optim.schedules import (
     StepLR,
 )
 
+_LRScheduler = LRScheduler  # PyTorch's first name of it
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",

@@ -1,6 +1,7 @@
 """The optimizers: each is a table of options and the choice of its formulas.
 
-Definitions and defaults are PyTorch's.
+Definitions and defaults are PyTorch's. ``foreach``, ``fused`` and ``capturable`` choose among PyTorch's loops; here a
+step is one kernel over all parameters and can be recorded, so they are taken and change nothing.
 To add one: write its formulas in ``nnkit.kernels.updates``, a class here, and its name in ``OPTIMIZERS``.
 """
 
@@ -14,7 +15,7 @@ from nnkit.kernels import updates
 from nnkit.kernels.registered import adopt
 from nnkit.kernels.vocabulary import Formula
 from nnkit.optim.further_optimizers import ASGD, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
-from nnkit.optim.groups import check_pair, scalar_options
+from nnkit.optim.groups import check_pair, refuse_differentiable, scalar_options
 from nnkit.optim.muon import Muon
 from nnkit.optim.optimizer import Optimizer, Parameters
 
@@ -50,7 +51,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        refuse_differentiable(differentiable)
         super().__init__(params, {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "maximize": maximize,
@@ -100,9 +105,14 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        refuse_differentiable(differentiable)
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
             "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay,
@@ -134,7 +144,12 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        refuse_differentiable(differentiable)
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
 
 
@@ -168,9 +183,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
+        refuse_differentiable(differentiable)
         super().__init__(params, {
             "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum,
             "centered": centered, "maximize": maximize,
@@ -210,9 +228,13 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        refuse_differentiable(differentiable)
         super().__init__(params, {
             "lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "eps": eps, "maximize": maximize,

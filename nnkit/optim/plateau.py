@@ -23,6 +23,7 @@ class ReduceLROnPlateau(LRScheduler):
         cooldown: how many calls after a reduction are not counted.
         min_lr: the rate is not lowered below this; one for all groups or a list.
         eps: a smaller change of the rate is not made.
+        verbose: PyTorch's old word, which changes nothing: read ``get_last_lr()`` and print it.
 
     Raises ValueError for an option out of range. Source: ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
 
@@ -45,6 +46,7 @@ class ReduceLROnPlateau(LRScheduler):
         cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
+        verbose: bool | str = "deprecated",
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an nnkit.optim.Optimizer, got {type(optimizer).__name__}")

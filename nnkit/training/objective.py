@@ -56,7 +56,7 @@ class Objective:
         return BatchLoss(value) if loss.total is None else loss._replace(value=value, penalty=penalty)
 
     def _data_loss(self, prediction: Tensor, batch: Batch) -> BatchLoss:
-        if self._labels and not self.loss._forward_hooks:  # type: ignore[attr-defined]
+        if self._labels and not (self.loss._forward_hooks or self.loss._forward_pre_hooks):  # type: ignore[attr-defined]
             return self._label_loss(prediction, batch)
         if batch.weight is None:
             value = self._scalar(call(self.loss, prediction, batch.y))

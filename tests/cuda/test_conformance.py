@@ -28,6 +28,8 @@ ALIKE = {
     "softmax_grad",
     "cross_entropy",
     "uniform",
+    "attention",
+    "attention_grad",
 }
 SMALL = [
     case

@@ -1,0 +1,39 @@
+"""Mixed precision under PyTorch's older path, ``torch.cuda.amp``: as ``nnkit.amp``, with float16 unless told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnkit import precision
+from nnkit.optim import grad_scaler
+
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
+
+
+class GradScaler(grad_scaler.GradScaler):
+    """``nnkit.GradScaler`` with the arguments in PyTorch's older order."""
+
+    def __init__(
+        self,
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ) -> None:
+        super().__init__(None, init_scale, growth_factor, backoff_factor, growth_interval, enabled)
+
+
+def autocast(enabled: bool = True, dtype: Any = None, cache_enabled: bool = True) -> Any:
+    """``nnkit.autocast("cuda", ...)``."""
+    return precision.autocast("cuda", dtype, enabled, cache_enabled)
+
+
+def custom_fwd(fwd: Any = None, *, cast_inputs: Any = None) -> Any:
+    """``fwd`` itself: no op here looks at the types that autocast chose."""
+    return fwd if fwd is not None else lambda function: function
+
+
+def custom_bwd(bwd: Any) -> Any:
+    """``bwd`` itself."""
+    return bwd

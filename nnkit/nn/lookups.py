@@ -1,0 +1,69 @@
+"""Parts, parameters and buffers of a module by their dotted names, and PyTorch's words that mean nothing here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from nnkit.tensor import Parameter, Tensor
+
+if TYPE_CHECKING:
+    from nnkit.nn.module import Module
+
+__all__ = ["Lookups"]
+
+
+class Lookups:
+    """The part of Module that finds things by name."""
+
+    def get_submodule(self, target: str) -> Module:
+        """The part called ``target``, such as "encoder.0"; the module itself for "". Raises AttributeError.
+
+        >>> import nnkit.nn as nn
+        >>> nn.Sequential(nn.Identity()).get_submodule("0")
+        Identity()
+        """
+        found: Any = self
+        for name in filter(None, target.split(".")):
+            parts = found._modules
+            if parts.get(name) is None:
+                raise AttributeError(
+                    f"{type(found).__name__} has no part {name!r}; it has {', '.join(parts) or 'none'}"
+                )
+            found = parts[name]
+        return found
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter called ``target``, such as "encoder.0.weight". Raises AttributeError."""
+        return self._member("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer called ``target``. Raises AttributeError."""
+        return self._member("_buffers", "buffer", target)
+
+    def _member(self, registry: str, kind: str, target: str) -> Any:
+        owner_name, _, name = target.rpartition(".")
+        owner = self.get_submodule(owner_name)
+        found = getattr(owner, registry).get(name)
+        if found is None:
+            raise AttributeError(f"{type(owner).__name__} has no {kind} {name!r}")
+        return found
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` in the place of the part called ``target``; with ``strict`` there must be one."""
+        owner_name, _, name = target.rpartition(".")
+        owner = self.get_submodule(owner_name)
+        if not name or (strict and name not in owner._modules):
+            raise AttributeError(f"{type(owner).__name__} has no part {name!r}")
+        owner.add_module(name, module)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """``add_module`` under PyTorch's other name."""
+        self.add_module(name, module)  # type: ignore[attr-defined]
+
+    def type(self, dst_type: Any) -> Self:
+        """Convert floating-point tensors to a type: ``to(dtype)``."""
+        return self.to(dtype=getattr(dst_type, "dtype", dst_type))  # type: ignore[attr-defined]
+
+    def share_memory(self) -> Self:
+        """The module as it is: nnkit's processes share no memory."""
+        return self

@@ -1,0 +1,44 @@
+"""Switches of PyTorch that mean nothing here, because what they ask for is always so.
+
+Sums are made in one order, whatever the threads do: every computation here is deterministic.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "are_deterministic_algorithms_enabled", "get_deterministic_debug_mode",
+    "is_deterministic_algorithms_warn_only_enabled", "set_deterministic_debug_mode", "set_flush_denormal",
+    "use_deterministic_algorithms",
+]  # fmt: skip
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing: algorithms here are deterministic, also after ``False``."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True.
+
+    >>> are_deterministic_algorithms_enabled()
+    True
+    """
+    return True
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """False."""
+    return False
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """Nothing: algorithms here are deterministic."""
+
+
+def get_deterministic_debug_mode() -> int:
+    """2: what is not deterministic would be an error."""
+    return 2
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: numbers near 0 are kept as they are, which is the answer of a processor that cannot do otherwise."""
+    return False
