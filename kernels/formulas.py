@@ -144,13 +144,22 @@ def softplus_grad(dy, x, *, beta, threshold):
     return where(beta * x > threshold, dy, dy * sigmoid(beta * x))
 
 
+def log_1_plus_exp(x):
+    """log(1 + exp(x)), without overflow; with a gradient of its own, for it has no corner at 0, where its parts do."""
+    return maximum(x, 0.0) + log1p(exp(-absolute(x)))
+
+
+def log_1_plus_exp_grad(dy, x):
+    return dy * sigmoid(x)
+
+
 def mish(x):
     """x tanh(softplus(x)): Misra, Mish, 2019."""
-    return x * tanh(maximum(x, 0.0) + log1p(exp(-absolute(x))))
+    return x * tanh(log_1_plus_exp(x))
 
 
 def mish_grad(dy, x):
-    t = tanh(maximum(x, 0.0) + log1p(exp(-absolute(x))))
+    t = tanh(log_1_plus_exp(x))
     return dy * (t + x * (1.0 - t * t) * sigmoid(x))
 
 

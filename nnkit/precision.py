@@ -28,6 +28,7 @@ __all__ = [
     "get_float32_matmul_precision",
     "get_matmul_precision",
     "half_type",
+    "rounding",
     "set_float32_matmul_precision",
     "set_matmul_precision",
 ]
@@ -69,6 +70,11 @@ def half_type(dtype: Any) -> str:
     if name not in HALF_TYPES:
         raise UnknownNameError("half type", name, HALF_TYPES)
     return name
+
+
+def rounding(half: str | None) -> Block:
+    """A block in which products round to ``half``, or to nothing: as when what is differentiated was computed."""
+    return Block(_half, half)
 
 
 class autocast(Block):

@@ -7,12 +7,15 @@ loss on, each after all that use it, and ends at the leaves: tensors that were m
 A pullback is called as ``pullback(dy, into)``. ``into`` has one entry for each input: None where no gradient is wanted,
 else a ``Gradient``, the place where it may be written. It returns one array (or None) for each input; an input whose
 gradient was written into its place is None.
+
+Beside its pullback an op may say its *rule*: the same gradients made of ops on tensors, for gradients of gradients and
+for hooks. ``nnkit.walk`` walks back by rules; ``backward`` here by pullbacks, and leaves no trace.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nnkit.backends.recording import recorder
@@ -130,22 +133,39 @@ class Leaf(Protocol):
 
 
 Pullback = Callable[[Array, Sequence[Gradient | None]], Sequence[Array | None]]
+#: ``rule(dy, asked)`` gives one tensor, or None, for each input; ``asked`` is ``nnkit.tensor.Asked``.
+Rule = Callable[[Any, Any], Sequence[Any]]
 Edge = Any  # Node, Leaf or None; a Protocol cannot be told from a class by isinstance at a reasonable price
 
 
 class Node:
     """One op's part of the tape. ``saved`` are the values that its pullback reads and that may be changed in place."""
 
-    __slots__ = ("backend", "edges", "name", "pullback", "saved")
+    __slots__ = ("backend", "edges", "name", "pullback", "rule", "saved", "watch")
 
     def __init__(
-        self, name: str, backend: Backend, edges: tuple[Edge, ...], pullback: Pullback, saved: Sequence[Saved] = ()
+        self,
+        name: str,
+        backend: Backend,
+        edges: tuple[Edge, ...],
+        pullback: Pullback,
+        saved: Sequence[Saved] = (),
+        rule: Rule | None = None,
     ) -> None:
         self.name = name
         self.backend = backend
         self.edges = edges
         self.pullback: Pullback | None = pullback
         self.saved = saved
+        self.rule = rule
+
+    def __repr__(self) -> str:
+        return f"<{''.join(part[:1].upper() + part[1:] for part in self.name.split('_'))}Backward>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes of the inputs, as PyTorch shows them; None for an input that has none."""
+        return tuple((edge if isinstance(edge, Node) else None, 0) for edge in self.edges)
 
 
 _enabled = Present(True)
@@ -247,7 +267,7 @@ class inference_mode(_Block):
         super().__init__(not mode)
 
 
-def _order(root: Node) -> list[Node]:
+def order_of(root: Node) -> list[Node]:
     """The nodes that root depends on, each before the nodes that use it."""
     order: list[Node] = []
     seen: set[int] = set()
@@ -263,6 +283,17 @@ def _order(root: Node) -> list[Node]:
     return order
 
 
+def leading(order: list[Node], wanted: Iterable[Edge]) -> set[int]:
+    """The ids of what is wanted, and of the nodes that depend on it."""
+    found = {id(edge) for edge in wanted}
+    for node in order:
+        for edge in node.edges:
+            if id(edge) in found:
+                found.add(id(node))
+                break
+    return found
+
+
 def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequence[Edge] | None) -> list[Array | None]:
     """Walk back from ``root``, whose gradient is ``seed``.
 
@@ -271,7 +302,8 @@ def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequenc
     """
     asked: dict[int, Gradient] | None = None if wanted is None else {id(edge): Passing() for edge in wanted}
     arriving: dict[int, Array] = {id(root): seed}
-    order = _order(root) if isinstance(root, Node) else []
+    order = order_of(root) if isinstance(root, Node) else []
+    leads = None if wanted is None else leading(order, wanted)
     if not isinstance(root, Node):
         _arrive(root, seed, asked)
     for node in reversed(order):
@@ -281,20 +313,29 @@ def backward(root: Node | Leaf, seed: Array, retain_graph: bool, wanted: Sequenc
         if asked is not None and id(node) in asked:
             asked[id(node)].accumulate(node.backend, dy)
         if node.pullback is None:
-            raise GradientError(
-                f"backward through {node.name!r} a second time: its saved values were freed by the first. "
-                "Compute the loss again, or call the first backward with retain_graph=True"
-            )
-        for version, count, array in node.saved:
+            check_kept(node)
+        for version, count, _ in node.saved:
             if version.count != count:
-                raise GradientError(_overtaken(node.name, array, version.count - count))
-        _step_back(node, dy, arriving, asked)
+                check_kept(node)
+        _step_back(node, dy, arriving, asked, leads)
         if not retain_graph:
-            node.pullback = None
+            node.pullback = node.rule = None
             node.saved = ()
     if wanted is None or asked is None:
         return []
     return [asked[id(edge)].array for edge in wanted]
+
+
+def check_kept(node: Node) -> None:
+    """Raise GradientError where a node's saved values were freed, or changed in place."""
+    if node.pullback is None:
+        raise GradientError(
+            f"backward through {node.name!r} a second time: its saved values were freed by the first. "
+            "Compute the loss again, or call the first backward with retain_graph=True"
+        )
+    for version, count, array in node.saved:
+        if version.count != count:
+            raise GradientError(_overtaken(node.name, array, version.count - count))
 
 
 def _overtaken(name: str, array: Array, changes: int) -> str:
@@ -306,9 +347,13 @@ def _overtaken(name: str, array: Array, changes: int) -> str:
     )
 
 
-def _step_back(node: Node, dy: Array, arriving: dict[int, Array], asked: dict[int, Gradient] | None) -> None:
+def _step_back(
+    node: Node, dy: Array, arriving: dict[int, Array], asked: dict[int, Gradient] | None, leads: set[int] | None
+) -> None:
     """Call one node's pullback and send its gradients to the inputs."""
-    into = [_place_for(edge, asked) for edge in node.edges]
+    into = [_place_for(edge, asked, leads) for edge in node.edges]
+    if leads is not None and all(place is None for place in into):
+        return  # it is wanted itself, and nothing before it
     assert node.pullback is not None
     gradients = node.pullback(dy, into)
     for edge, place, gradient in zip(node.edges, into, gradients, strict=True):
@@ -323,11 +368,11 @@ def _step_back(node: Node, dy: Array, arriving: dict[int, Array], asked: dict[in
             _arrive(edge, gradient, asked)
 
 
-def _place_for(edge: Edge, asked: dict[int, Gradient] | None) -> Gradient | None:
+def _place_for(edge: Edge, asked: dict[int, Gradient] | None, leads: set[int] | None) -> Gradient | None:
     if edge is None:
         return None
     if isinstance(edge, Node):
-        return Passing()
+        return Passing() if leads is None or id(edge) in leads else None
     if asked is None:
         place: Gradient = edge.gradient
         return place

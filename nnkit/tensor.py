@@ -22,7 +22,7 @@ from nnkit.lent import Lent
 from nnkit.methods import OPS, Methods
 from nnkit.printing import shown
 from nnkit.state import changed, looks
-from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad
+from nnkit.tape import Gradient, Node, Pullback, Rule, Saved, Version, is_grad_enabled, no_grad
 from nnkit.views import View, view_of
 
 _default_device = ["cpu"]
@@ -87,7 +87,7 @@ class Tensor(Conversions, Methods):
 
     __slots__ = (
         "__weakref__", "_followers",
-        "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of"
+        "_gradient", "_node", "_requires_grad", "_shared", "array", "backend", "view_of", "watch"
     )  # fmt: skip
     __array_priority__ = 1000.0  # numpy's operators give way to ours
 
@@ -161,7 +161,7 @@ class Tensor(Conversions, Methods):
         with no_grad():  # to show a view is not to use it
             node = self.node
         if node is not None:
-            extra += f", grad_fn=<{node.name}>"
+            extra += f", grad_fn={node}"
         elif self._requires_grad:
             extra += ", requires_grad=True"
         return f"tensor({body}{extra})"
@@ -263,37 +263,43 @@ class Tensor(Conversions, Methods):
         """Be without gradient. Its memory is used again, so whoever still holds ``grad`` or views of it gets a copy."""
         self.gradient.empty()
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Add the gradients of this tensor to every leaf's ``grad``.
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+    ) -> None:
+        """Add the gradients of this tensor to every leaf's ``grad``, or to that of ``inputs``.
 
-        ``gradient`` has this tensor's shape and may be left out for a scalar. Raises GradientError for a tensor that is
-        not on the tape, for a non-scalar without ``gradient``, for a second backward without ``retain_graph``, and for
-        ``create_graph`` (gradients here are first order).
+        ``gradient`` has this tensor's shape and may be left out for a scalar. With ``create_graph`` the gradients are
+        on the tape themselves. Raises GradientError for a tensor that is not on the tape, for a non-scalar without
+        ``gradient``, and for a second backward without ``retain_graph`` (by default as ``create_graph``).
         """
-        seed = self._seed(gradient, create_graph)
-        backward(self._edge(), seed, retain_graph, None)
+        OPS["backward"](self, gradient, retain_graph, create_graph, inputs)
 
-    def _seed(self, gradient: Tensor | None, create_graph: bool) -> Any:
-        if create_graph:
-            raise GradientError(
-                "create_graph=True: gradients of gradients are not supported; gradients here are first order"
-            )
-        if not self.requires_grad:
-            raise GradientError(
-                "backward of a tensor that does not depend on any tensor with requires_grad=True, "
-                "or that was computed under no_grad()"
-            )
-        if gradient is None:
-            if self.numel() != 1:
-                raise GradientError(
-                    f"backward of a tensor of shape {self.shape}: expected a scalar; reduce it first, "
-                    "e.g. loss.mean().backward(), or pass gradient= of the same shape"
-                )
-            return self.backend.reshape(self.backend.one(self.dtype), self.shape)
-        if gradient.shape != self.shape:
-            raise ShapeError(f"gradient: expected shape {self.shape} like the tensor's, got {gradient.shape}")
-        same_backend("backward", self, gradient)
-        return gradient.to(self.dtype).array
+    @property
+    def grad_fn(self) -> Node | None:
+        """What made it, on the tape; None for a leaf."""
+        return self.node
+
+    def retain_grad(self) -> None:
+        """Keep this tensor's gradient in ``grad`` too when backward passes it, though it is no leaf."""
+        OPS["retain_grad"](self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Call ``hook(gradient)`` when this tensor's gradient is known; what it returns, unless None, replaces that.
+
+        Returns a handle, whose ``remove()`` ends it. Raises GradientError for a tensor that does not require grad.
+        """
+        return OPS["register_hook"](self, hook)
+
+    def detach_(self) -> Tensor:
+        """Take this tensor itself off the tape. Raises GradientError for a view."""
+        if self.view_of is not None:
+            raise GradientError("detach_ of a view, which shares its base's place on the tape: use .detach()")
+        self._node, self._requires_grad = None, False
+        return self
 
     def _edge(self) -> Any:
         """What a node that uses this tensor points to."""
@@ -383,6 +389,8 @@ def _restore(kind: type[Tensor], values: np.ndarray, device: str, requires_grad:
 
 #: Among what a gradient reads: the op's own output.
 OUTPUT: Any = object()
+#: As a rule: the pullback itself, which finds ``Asked`` in the place of ``into``. Spares the commonest ops a function.
+ITSELF: Any = object()
 
 
 def result(
@@ -392,10 +400,13 @@ def result(
     inputs: Sequence[Tensor],
     pullback: Pullback,
     reads: Sequence[Sequence[Tensor]] = (),
+    rule: Rule | None = None,
 ) -> Tensor:
     """An op's output as a tensor, on the tape when a gradient may be wanted.
 
     ``reads``: for each input, the tensors (or OUTPUT) that its gradient reads; backward refuses if they have changed.
+    ``rule(dy, asked)`` makes the gradients again, of ops on tensors, so that they have gradients in turn; it is called
+    after that check. Without one, gradients of this op's gradients are refused.
     """
     out = Tensor(array, backend)
     at_work = recorder()
@@ -405,9 +416,28 @@ def result(
         edges = tuple([x._edge() for x in inputs])
         for edge in edges:
             if edge is not None:
-                out._node = Node(name, backend, edges, pullback, _saved(out, edges, reads) if reads else ())
+                out._node = Node(name, backend, edges, pullback, _saved(out, edges, reads) if reads else (), rule)
                 break
     return out
+
+
+class Asked:
+    """What a rule is asked for: ``wanted`` says for each input whether its gradient is; the rest may be None."""
+
+    __slots__ = ("_node", "wanted")
+
+    def __init__(self, node: Node, wanted: tuple[bool, ...]) -> None:
+        self._node = node
+        self.wanted = wanted
+
+    def output(self, array: Any) -> Tensor:
+        """The op's own output, of which it kept the array, as a tensor where it is on the tape."""
+        out = Tensor(array, self._node.backend)
+        out._node = self._node
+        for version, _, saved in self._node.saved:
+            if saved is array:
+                out._shared = version
+        return out
 
 
 def _saved(out: Tensor, edges: Sequence[Any], reads: Sequence[Sequence[Tensor]]) -> list[Saved]:
@@ -424,9 +454,11 @@ def _saved(out: Tensor, edges: Sequence[Any], reads: Sequence[Sequence[Tensor]])
     return saved
 
 
-def view_result(name: str, array: Any, x: Tensor, pullback: Pullback, step: Callable[[Any], Any]) -> Tensor:
+def view_result(
+    name: str, array: Any, x: Tensor, pullback: Pullback, step: Callable[[Any], Any], rule: Rule | None = None
+) -> Tensor:
     """The output ``step(x)`` of an op that moves no data: a view of x, and of whatever x is a view of."""
-    out = result(name, array, x.backend, (x,), pullback)
+    out = result(name, array, x.backend, (x,), pullback, (), rule)
     out._shared = version = x.version
     version.shown(out, x, step)
     out.view_of = view_of(x, step)
@@ -441,6 +473,22 @@ def written(*tensors: Tensor) -> None:
         version.count += 1
         if at_work is not None:
             at_work.write(tensor)
+
+
+def changes(x: Tensor) -> int:
+    """How often x was changed in place up to now."""
+    version = x._shared
+    return 0 if version is None else version.count
+
+
+def require_unchanged(name: str, tensors: Sequence[Tensor], counts: Sequence[int]) -> None:
+    """Raise GradientError where a tensor that a rule reads, and the pullback does not, was changed since."""
+    for x, count in zip(tensors, counts, strict=True):
+        if changes(x) != count:
+            raise GradientError(
+                f"create_graph=True: the gradient of {name!r} has to be computed again from a value of shape {x.shape} "
+                "that was changed in place since: change a copy, e.g. y = x.clone()"
+            )
 
 
 def same_backend(name: str, *tensors: Tensor) -> Backend:

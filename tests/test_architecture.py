@@ -81,7 +81,8 @@ def floor(name: str) -> str:
 LEAVES = {"nnkit.errors", "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils"}
 CORE = {
     "nnkit.ops", "nnkit.tensor", "nnkit.tape", "nnkit.methods", "nnkit.creation", "nnkit.random", "nnkit.dtypes",
-    "nnkit.gradients", "nnkit.state", "nnkit.precision", "nnkit.views", "nnkit.conversions",
+    "nnkit.gradients", "nnkit.state", "nnkit.precision", "nnkit.views", "nnkit.conversions", "nnkit.walk",
+    "nnkit.watch",
 }  # fmt: skip
 TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
 #: Part -> the parts that it may not import, at any level of any function.
@@ -156,7 +157,8 @@ EXCEPTIONS = {
     "nnkit.creation": {"arange", "linspace", "eye", "floor", "minimum"},  # values of new tensors are made on the host
     "nnkit.random": {"sqrt", "log", "cos", "pi", "arange", "argsort", "uint64"},  # and so are initial weights
     "nnkit.ops.indexing": {"arange", "broadcast_to", "ones", "where"},  # positions of the elements an index chooses
-    "nnkit.ops.reductions": {"arange"},  # places along an axis
+    "nnkit.ops.reductions": {"arange", "eye"},  # places along an axis, and pairs of them
+    "nnkit.ops.images": {"arange"},  # places of planes
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
     "nnkit.nn.embedding_functions": {"arange", "where"},  # where bags begin and end
     "nnkit.nn.utils.rnn": {"arange", "argsort", "ascontiguousarray", "divmod", "flatnonzero", "zeros"},  # and rows lie

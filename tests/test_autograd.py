@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import nnkit
 from nnkit import Tensor, errors
+from nnkit.tensor import result
 from nnkit.testing import check_gradient
 from nnkit.testing.bench import sample
 
@@ -130,7 +131,7 @@ def test_grad_returns_gradients_and_touches_none(device: str) -> None:
     assert [g.tolist() for g in found] == [[36.0], [12.0], [0.0]]
     assert gradient(x) == [7.0] and y.grad is None and unused.grad is None
     assert not any(g.requires_grad for g in found)
-    with pytest.raises(errors.GradientError, match=r"tensors\[1\] does not require grad"):
+    with pytest.raises(errors.GradientError, match=r"inputs\[1\] does not require grad"):
         nnkit.grad((x * x).sum(), [x, nnkit.tensor([1.0])])
 
 
@@ -169,13 +170,25 @@ def leaf_changed_in_place() -> None:
     x[0] = 2.0
 
 
+def without_a_rule() -> None:
+    x = leaf(1.0)
+    out = result("doubled", (x.detach() * 2.0).array, x.backend, (x,), lambda dy, into: (dy,))
+    out.backward(create_graph=True)
+
+
+def unused_input() -> None:
+    x = leaf(1.0)
+    nnkit.grad(x * x, [x, leaf(2.0)], materialize_grads=False)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "backward twice": (backward_twice, "a second time: its saved values were freed by the first"),
     "a freed part": (backward_into_a_freed_part, "backward through 'mul' a second time"),
     "not a scalar": (lambda: (leaf(1.0, 2.0) * 2.0).backward(), r"of shape \(2,\): expected a scalar; reduce it first"),
     "no grad needed": (lambda: nnkit.zeros(1).backward(), "does not depend on any tensor with requires_grad=True"),
     "under no_grad": (under_no_grad, "or that was computed under no_grad"),
-    "create_graph": (lambda: leaf(1.0).backward(create_graph=True), "gradients of gradients are not supported"),
+    "an op without a rule": (without_a_rule, "the op 'doubled' has no gradient of its gradient"),
+    "an unused input": (unused_input, r"do not depend on inputs\[1\]: pass allow_unused=True"),
     "a leaf in place": (leaf_changed_in_place, "do it under nnkit.no_grad"),
     "requires_grad of a result": (lambda: (leaf(1.0) * 2.0).requires_grad_(False), "can be set on leaves only"),
     "numpy of a leaf": (lambda: leaf(1.0).numpy(), r"use \.detach\(\)\.numpy\(\)"),

@@ -100,7 +100,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    names = ["forecast.py", "images.py", "language_model.py"]
+    names = ["forecast.py", "heat_equation.py", "images.py", "language_model.py"]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
@@ -109,6 +109,15 @@ def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main, picture = runpy.run_path(str(EXAMPLES / "images.py"))["main"], tmp_path / "wrong.png"
     accuracy = main(["--epochs", "3", "--shifts", "--output", str(picture)])
     assert accuracy > 0.9 and f"held-out digits: {accuracy:.4f}" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_heat_equation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A guess of 0 everywhere would have the error 1."""
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "heat_equation.py"))["main"], tmp_path / "rod.png"
+    error = main(["--steps", "300", "--output", str(picture)])
+    assert error < 0.4 and f"relative error {error:.5f}" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
+import nnkit
 from nnkit import backends
 from nnkit.backends.cpu.elementwise import copy
 
@@ -48,3 +50,28 @@ def test_rows_some_way_apart_have_a_kernel() -> None:
     turned = copy(np.ones((8, 2, 6), np.float32).transpose(1, 0, 2), np.empty((2, 8, 6), np.float32))
     assert not isinstance(turned, str) and turned.name == "copy_rows"
     assert copy(np.ones((6, 8), np.float32), whole[:, 0].T) == "an output is strided"
+
+
+#: Parts of (2, 3, 4): columns, rows, transposed, backwards, and one that a matrix of copies cannot be made of.
+STRIDED: dict[str, Any] = {
+    "a column": lambda z: z[0, :, 1],
+    "columns": lambda z: z[:, :, 2],
+    "every second": lambda z: z[1, ::2],
+    "on its side": lambda z: z[1].T,
+    "three axes": lambda z: z.transpose(2, 0, 1) if isinstance(z, np.ndarray) else z.permute(2, 0, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("part", STRIDED)
+def test_maps_and_sums_of_strided_operands(part: str, dtype: str, device: str) -> None:
+    host = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    whole, expected = nnkit.tensor(host), STRIDED[part](host)
+    strided = STRIDED[part](whole)
+    np.testing.assert_array_equal((strided + strided).numpy(), expected + expected)
+    np.testing.assert_array_equal((strided * 2).numpy(), expected * 2)
+    np.testing.assert_array_equal(strided.sum().numpy(), expected.sum())
+    np.testing.assert_array_equal(strided.clone().numpy(), expected)
+    recorded = nnkit.compile(lambda t: (STRIDED[part](t) * 2 + STRIDED[part](t)).sum(0))
+    for _ in range(4):
+        np.testing.assert_array_equal(recorded(whole).numpy(), (3 * expected).sum(0))

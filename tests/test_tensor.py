@@ -193,7 +193,7 @@ REPRS: dict[str, Callable[[], Tensor]] = {
     "tensor([ True, False])": lambda: nnkit.tensor([True, False]),
     "tensor([1.], dtype=float64)": lambda: nnkit.tensor([1.0], dtype="float64"),
     "tensor([0.], requires_grad=True)": lambda: nnkit.zeros(1, requires_grad=True),
-    "tensor([1.], grad_fn=<exp>)": lambda: nnkit.zeros(1, requires_grad=True).exp(),
+    "tensor([1.], grad_fn=<ExpBackward>)": lambda: nnkit.zeros(1, requires_grad=True).exp(),
     "Parameter containing:\ntensor([0.], requires_grad=True)": lambda: nnkit.Parameter(nnkit.zeros(1)),
 }
 

@@ -17,6 +17,7 @@ from nnkit.backends.cpu.launch import (
     INT64,
     LARGE,
     TYPES,
+    Call,
     Launch,
     address,
     cut,
@@ -25,10 +26,13 @@ from nnkit.backends.cpu.launch import (
     why_not,
 )  # fmt: skip
 from nnkit.backends.layout import Layouts, layouts
+from nnkit.backends.pool import aligned_empty
+from nnkit.backends.recording import recorder
 from nnkit.kernels.cpu import elementwise, memory
 from nnkit.kernels.cpu.compiler import Kernel
 
 WORD = 4  # bytes: rows are copied in words of this size
+WORDS = {4: "uint32", 8: "int64"}  # and single elements in words of theirs
 #: Formulas that on whole numbers are exact: the others are computed in floats, by NumPy's rules.
 WHOLE = frozenset({
     "add", "sub", "mul", "neg", "square", "identity", "select", "equal", "not_equal", "less", "less_equal", "greater",
@@ -98,7 +102,7 @@ def _map_any(
         return "a scalar is not one float64"
     found = layouts(inputs, shape)
     if found is None:
-        return "an input is strided"
+        return _map_of_copies(formula, inputs, out, scalars)
     letters, C, M = found
     sources, targets = [address(a) for a in inputs], [address(a) for a in out]
     aliases = tuple(sources.index(t) if t in sources else -1 for t in targets)
@@ -126,6 +130,49 @@ def _cut_rows(
     return cut(launch, out[0].size // C, moving, sum(moving.values()), count=0, step=M)
 
 
+def _map_of_copies(
+    formula: str, inputs: Sequence[np.ndarray], out: Sequence[np.ndarray], scalars: Sequence[Scalar]
+) -> Launch | str:
+    """A strided input is copied first."""
+    stages: list[Sequence[Call]] = []
+    dense: list[np.ndarray] = []
+    rooms: list[np.ndarray] = []
+    for a in inputs:
+        if layouts((a,), out[0].shape) is None:
+            room = room_for(a)
+            copied = copy_strided(a, room) if layouts((room,), out[0].shape) is not None else None
+            if copied is None:
+                return "an input is strided"
+            stages += copied.stages
+            rooms.append(room)
+            a = room
+        dense.append(a)
+    if not rooms:
+        return "inputs are repeated in ways that do not go together"
+    launch = map(formula, dense, out, scalars)
+    if isinstance(launch, str):
+        return launch
+    return Launch(launch.name, [*stages, *launch.stages], launch, [] if recorder() is not None else rooms)
+
+
+def room_for(x: np.ndarray) -> np.ndarray:
+    """Memory for a copy of x that one launch makes for itself: in a program, later ones use it again."""
+    at_work = recorder()
+    return aligned_empty(x.shape, x.dtype) if at_work is None else at_work.allocate(x.shape, x.dtype)
+
+
+def copy_strided(x: np.ndarray, out: np.ndarray) -> Launch | None:
+    """A matrix or a vector of which elements lie some way apart, to contiguous memory; None for what is neither."""
+    if x.dtype != out.dtype or x.shape != out.shape or x.itemsize not in WORDS or not out.flags.carray:
+        return None
+    axes = [(n, s // x.itemsize) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
+    if len(axes) > 2 or not x.size or any(s % x.itemsize for s in x.strides):
+        return None
+    (rows, down), (columns, across) = [(1, 0)] * (2 - len(axes)) + axes
+    kernel = memory.copy_strided_kernel(WORDS[x.itemsize])
+    return new_launch(kernel, [address(x), address(out), rows, columns, down, across])
+
+
 def fill(value: float, out: np.ndarray) -> Launch | str:
     """A contiguous array that may be written; int64 takes what float64 holds exactly."""
     if out.dtype not in TYPES or not out.flags.carray:
@@ -144,12 +191,15 @@ def copy(x: np.ndarray, out: np.ndarray) -> Launch | str:
         return "a read-only array"  # NumPy refuses it
     if address(x) != address(out) and np.may_share_memory(x, out):
         return "the arrays overlap"
-    if out.flags.c_contiguous and (x.flags.c_contiguous or x.shape != out.shape):
+    whole = out.flags.c_contiguous
+    if whole and (x.flags.c_contiguous or x.shape != out.shape) and layouts((x,), out.shape) is not None:
         return map("identity", (x,), (out,))
     rows = _copy_rows(x, out)
     if rows is not None:
         return rows
-    return map("identity", (x,), (out,)) if out.flags.c_contiguous else "an output is strided"
+    if whole and x.dtype == out.dtype and layouts((x,), out.shape) is None:
+        return copy_strided(x, out) or "an input is strided"
+    return map("identity", (x,), (out,)) if whole else "an output is strided"
 
 
 def _copy_rows(x: np.ndarray, out: np.ndarray) -> Launch | None:

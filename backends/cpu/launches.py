@@ -24,14 +24,17 @@ from nnkit.backends.cpu.launch import (
     number_addresses,
     why_not,
 )  # fmt: skip
+from nnkit.backends.recording import recorder
 from nnkit.kernels.cpu import classification, memory, random, reductions
 from nnkit.kernels.philox import PURPOSES
 
 
 def reduce(kind: str, x: np.ndarray, axes: tuple[int, ...], out: np.ndarray) -> Launch | str:
     """Contiguous arrays of one type, reduced over neighbouring axes."""
-    if x.dtype not in TYPES or x.dtype != out.dtype or not (x.flags.c_contiguous and out.flags.c_contiguous):
+    if x.dtype not in TYPES or x.dtype != out.dtype or not out.flags.c_contiguous:
         return why_not(x, out)
+    if not x.flags.c_contiguous:
+        return _reduce_of_copy(kind, x, axes, out)
     if not x.size or (kind in ("any", "all")) != (x.dtype.kind == "b"):
         return "an array is empty, or of another kind"
     if not axes:
@@ -41,6 +44,18 @@ def reduce(kind: str, x: np.ndarray, axes: tuple[int, ...], out: np.ndarray) -> 
     A, K, B = (math.prod(x.shape[i] for i in r) for r in _around(axes, x.ndim))
     kernel = reductions.reduce_kernel(kind, TYPES[x.dtype], B == 1)
     return new_launch(kernel, [A, K, B, address(x), address(out)])
+
+
+def _reduce_of_copy(kind: str, x: np.ndarray, axes: tuple[int, ...], out: np.ndarray) -> Launch | str:
+    """What is strided is copied first."""
+    room = elementwise.room_for(x)
+    copied = elementwise.copy_strided(x, room)
+    if copied is None:
+        return why_not(x, out)
+    launch = reduce(kind, room, axes, out)
+    if isinstance(launch, str):
+        return launch
+    return Launch(launch.name, [*copied.stages, *launch.stages], launch, room if recorder() is None else None)
 
 
 def _around(axes: tuple[int, ...], ndim: int) -> tuple[range, tuple[int, ...], range]:

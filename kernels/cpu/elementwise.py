@@ -13,7 +13,8 @@ import functools
 from typing import Any, NamedTuple
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
-from nnkit.kernels.cpu.words import compiled_formulas, memory_words
+from nnkit.kernels.cpu.words import compiled_formulas, derived_formula, memory_words
+from nnkit.kernels.derivatives import ALONG
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import scalar_names
 
@@ -42,7 +43,15 @@ class Shape(NamedTuple):
 @functools.cache
 def map_kernel(formula: str, shape: Shape) -> Kernel:
     """The loop over ``formula``."""
-    return load(Source(f"map_{formula}_{shape.name()}", map_text(formula, shape), namespace, (shape.computed(),)))
+    name, text = f"map_{formula}_{shape.name()}", map_text(formula, shape)
+    if ALONG in formula:
+        return load(Source(name, text, derived_namespace, (shape.computed(), formula)))
+    return load(Source(name, text, namespace, (shape.computed(),)))
+
+
+def derived_namespace(dtype: str, formula: str) -> dict[str, Any]:
+    """``namespace`` with a formula that is a derivative of others."""
+    return namespace(dtype) | {formula: derived_formula(dtype, formula)}
 
 
 def namespace(dtype: str) -> dict[str, Any]:

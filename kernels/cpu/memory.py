@@ -72,6 +72,17 @@ def kernel(block):
                 y[target + j] = x[source + j]
 """
 
+# Block: [x, out, R, C, elements from row to row of x, and from column to column]; out is R by C and contiguous.
+COPY_STRIDED = """
+def kernel(block):
+    x, y = pointer(block[0]), pointer(block[1])
+    C, down, across = block[3], block[4], block[5]
+    for i in range(block[2]):
+        source, target = i * down, i * C
+        for j in range(C):
+            y[target + j] = x[source + j * across]
+"""
+
 # Block: [state, key].
 NEXT_KEY = """
 def kernel(block):
@@ -103,6 +114,12 @@ def take_batch_kernel() -> Kernel:
 def copy_rows_kernel() -> Kernel:
     """Rows of a multiple of 4 bytes, along two axes some way apart on either side."""
     return load(Source("copy_rows", COPY_ROWS, memory_words, ("uint32",)))
+
+
+@functools.cache
+def copy_strided_kernel(word: str) -> Kernel:
+    """A matrix of elements some way apart, as one whose elements lie in order; ``word`` has an element's size."""
+    return load(Source(f"copy_strided_{word}", COPY_STRIDED, memory_words, (word,)))
 
 
 @functools.cache

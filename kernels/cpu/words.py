@@ -12,6 +12,7 @@ import numpy as np
 
 from nnkit.kernels import special
 from nnkit.kernels.cpu import target
+from nnkit.kernels.derivatives import ALONG, known
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import bind, where
 
@@ -22,17 +23,35 @@ FLOAT32_VERSIONS = {
 
 
 def compiled_formulas(dtype: str) -> dict[str, Any]:
-    """Every formula, as a Numba function in float32 or float64 arithmetic: name -> dispatcher."""
-    return _compiled_formulas(dtype, len(FORMULAS))
+    """Every formula but derived ones, as a Numba function in float32 or float64 arithmetic: name -> dispatcher."""
+    return _compiled_formulas(dtype, sum(ALONG not in name for name in FORMULAS))
+
+
+def derived_formula(dtype: str, name: str) -> Any:
+    """The dispatcher of one formula that is a derivative; it is derived here, where that has not been done yet."""
+    known(name)
+    words, constant, compile = _meaning(dtype)
+    return bind({name: FORMULAS[name]}, words | compiled_formulas(dtype), constant, compile)[name]
 
 
 @functools.cache
 def _compiled_formulas(dtype: str, registered: int) -> dict[str, Any]:
     from numba import njit
 
+    written = {name: formula for name, formula in FORMULAS.items() if ALONG not in name}
     if np.dtype(dtype).kind != "f":  # formulas that run on whole numbers and booleans have no constants
-        plain = bind(FORMULAS, {"where": scalar_words()["where"]}, wrap=njit(error_model="numpy"))
+        plain = bind(written, {"where": scalar_words()["where"]}, wrap=njit(error_model="numpy"))
         return plain | {"larger": max, "smaller": min}
+    words, constant, compile = _meaning(dtype)
+    own = {} if "erf" in words else {"erf": special.erf}
+    return bind(own | written, words, constant, compile)
+
+
+@functools.cache
+def _meaning(dtype: str) -> tuple[dict[str, Any], Any, Any]:
+    """The words of formulas on floats, what becomes of their numbers, and what compiles them."""
+    from numba import njit
+
     constant = np.dtype(dtype).type
     # Inlined by force: a formula that stays a call keeps its loop from vectorising, and its object from loading
     # in a process without Numba. Without wrappers for Python and C, which nobody calls, it compiles faster.
@@ -42,8 +61,7 @@ def _compiled_formulas(dtype: str, registered: int) -> dict[str, Any]:
     if dtype == "float32":
         fast = bind({name: getattr(special, name) for name in _closure_of_fast()}, words, constant, compile)
         words |= {word: fast[version] for word, version in FLOAT32_VERSIONS.items()}
-        return bind(FORMULAS, words, constant, compile)
-    return bind({"erf": special.erf} | FORMULAS, words, constant, compile)
+    return words, constant, compile
 
 
 def _closure_of_fast() -> list[str]:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from nnkit.handles import HookHandle
 from nnkit.state import changed
 
 __all__ = ["ForwardHook", "HookHandle", "add_hook", "after_forward", "before_forward"]
@@ -15,25 +16,6 @@ __all__ = ["ForwardHook", "HookHandle", "add_hook", "after_forward", "before_for
 ForwardHook = Callable[..., Any]
 
 _keys = itertools.count()
-
-
-class HookHandle:
-    """Takes a registered hook away again: ``handle.remove()``, or at the end of ``with handle:``."""
-
-    def __init__(self, hooks: dict[int, ForwardHook], key: int) -> None:
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        """Remove the hook; a second call does nothing."""
-        self._hooks.pop(self._key, None)
-        changed()
-
-    def __enter__(self) -> HookHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
 
 
 class WithKeywords:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from nnkit.backends import Device
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.loading import Fit
+from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
 from nnkit.nn.lookups import Lookups
 from nnkit.nn.modes import mode_of, set_mode
@@ -58,6 +59,7 @@ class Module(Lookups, Casts):
     _transient_buffers: set[str]
     _forward_hooks: dict[int, ForwardHook]
     _forward_pre_hooks: dict[int, ForwardHook]
+    _backward_hooks: Mapping[int, BackwardHook] = {}  # until one is registered
 
     # Attached when nnkit is imported: the first three by nnkit.training, save by nnkit.io.
     fit: Callable[..., Any]
@@ -85,6 +87,9 @@ class Module(Lookups, Casts):
         raise NotImplementedError(f"{type(self).__name__} has no forward method: define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        passage = Passage(self) if self._backward_hooks else None
+        if passage is not None:
+            args = passage.inputs(args)
         if (at_work := recorder()) is not None:
             at_work.modules[id(self)] = self
             if self._forward_hooks or self._forward_pre_hooks:
@@ -94,7 +99,7 @@ class Module(Lookups, Casts):
         output = call(self.forward, *args, **kwargs) if at_work is not None else self.forward(*args, **kwargs)
         if self._forward_hooks:
             output = after_forward(self, self._forward_hooks.values(), args, kwargs, output)
-        return output
+        return output if passage is None else passage.outputs(output)
 
     def register_forward_hook(
         self, hook: ForwardHook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
@@ -126,6 +131,30 @@ class Module(Lookups, Casts):
         (11, None, 2)
         """
         return add_hook(self._forward_pre_hooks, hook, prepend, with_kwargs)
+
+    def register_full_backward_hook(self, hook: BackwardHook, prepend: bool = False) -> HookHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the positional inputs are known; what it
+        returns, unless None, they are instead.
+
+        Both are tuples; where a tensor does not require grad, None. ``prepend`` puts it before the others.
+
+        >>> import nnkit
+        >>> layer, seen = nnkit.nn.Linear(2, 1, bias=False), []
+        >>> handle = layer.register_full_backward_hook(lambda module, given, got: seen.append(got[0].tolist()))
+        >>> layer(nnkit.ones(1, 2, requires_grad=True)).sum().backward(); seen
+        [[[1.0]]]
+        """
+        if not self._backward_hooks:
+            self._backward_hooks = {}
+        handle = add_backward_hook(self._backward_hooks, hook)  # type: ignore[arg-type]
+        if prepend:
+            hooks: dict[int, BackwardHook] = self._backward_hooks  # type: ignore[assignment]
+            for key in list(hooks)[:-1]:
+                hooks[key] = hooks.pop(key)
+        return handle
+
+    #: PyTorch's older name; there it saw other gradients in modules of several ops.
+    register_backward_hook = register_full_backward_hook
 
     # ---- registration by attribute ------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from nnkit.backends.recording import recorder
 
-__all__ = ["call"]
+__all__ = ["call", "made"]
 
 
 def call(function: Any, /, *arguments: Any, **options: Any) -> Any:
@@ -23,3 +23,11 @@ def call(function: Any, /, *arguments: Any, **options: Any) -> Any:
     if observer is None:
         return function(*arguments, **options)
     return observer.call(function, *arguments, **options)
+
+
+def made(value: Any) -> None:
+    """Say that nnkit made this object in the step, for code of the user's to set what it likes of it."""
+    at_work = recorder()
+    observer = None if at_work is None else at_work.observer
+    if observer is not None:
+        observer.bear(value)

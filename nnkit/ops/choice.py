@@ -12,10 +12,11 @@ from nnkit import dtypes
 from nnkit.creation import as_tensor, tensor
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.methods import op
-from nnkit.ops.elementwise import elementwise, limited, unbroadcast
+from nnkit.ops.elementwise import elementwise, limited
+from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import as_operand, broadcast_shape, check_held, pair, result_type
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import Asked, Tensor, result, same_backend
 
 
 def where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -53,7 +54,11 @@ def where(condition: Tensor, x: Any, y: Any) -> Tensor:
             chosen.append(dx)
         return (None, *chosen)
 
-    return result("where", out, backend, (holds, x, y), pullback, ((), (holds,), (holds,)))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor | None, ...]:
+        dx = sum_to(where(holds, dy, 0.0), x.shape) if asked.wanted[1] else None
+        return None, dx, sum_to(where(holds, 0.0, dy), y.shape) if asked.wanted[2] else None
+
+    return result("where", out, backend, (holds, x, y), pullback, ((), (holds,), (holds,)), rule)
 
 
 @op
@@ -112,7 +117,13 @@ def _clamp_between(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
             gradients.append(gradient)
         return tuple(gradients)
 
-    return result("clamp", y, backend, inputs, pullback, (inputs, inputs, inputs))
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        return [
+            sum_to(mapped(f"clamp_between{name}_grad", (dy, *inputs)), t.shape) if wanted else None
+            for name, t, wanted in zip(("", "_low", "_high"), inputs, asked.wanted, strict=True)
+        ]
+
+    return result("clamp", y, backend, inputs, pullback, (inputs, inputs, inputs), rule)
 
 
 # ---- comparison and logic: the result is a tensor of booleans -----------------------------------------------------

@@ -11,12 +11,13 @@ from nnkit import dtypes, random
 from nnkit.backends.recording import recorder
 from nnkit.errors import LabelError, ShapeError
 from nnkit.methods import op
-from nnkit.ops.elementwise import check_float
+from nnkit.ops.choice import eq
+from nnkit.ops.elementwise import check_float, exp
 from nnkit.ops.indexing import take_rows
-from nnkit.ops.reductions import axes_of
+from nnkit.ops.reductions import axes_of, sum
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 
 def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
@@ -38,7 +39,13 @@ def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:
         backend.softmax_grad(dy, y, log, dx)
         return (dx,)
 
-    return result(name, y, backend, (x,), pullback, ((OUTPUT,),))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        own = asked.output(y)
+        if log:
+            return (dy - exp(own) * sum(dy, -1, keepdim=True),)
+        return (own * (dy - sum(dy * own, -1, keepdim=True)),)
+
+    return result(name, y, backend, (x,), pullback, ((OUTPUT,),), rule)
 
 
 @op
@@ -120,7 +127,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = N
         backend.map("mul", (dz, backend.reshape(dy, (B, 1))), (dx,))
         return (dx,)
 
-    return result("cross_entropy", loss, backend, (logits,), pullback)
+    count = changes(logits)
+
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        require_unchanged("cross_entropy", (logits,), (count,))
+        classes = Tensor(backend.asarray(np.arange(C, dtype=np.int64)), backend)
+        right = eq(reshape(labels.to(dtypes.int64), (B, 1)), classes).to(logits.dtype)
+        gradient = (softmax(logits) - right) * reshape(dy, (B, 1))
+        return (gradient if row_weights is None else gradient * reshape(row_weights.to(logits.dtype).detach(), (B, 1)),)
+
+    return result("cross_entropy", loss, backend, (logits,), pullback, (), rule)
 
 
 @op
@@ -153,7 +169,12 @@ def dropout(x: Tensor, p: float = 0.5) -> Tensor:
         return x
     if p == 1.0:
         return x * 0.0
-    backend, key = x.backend, random.next_key(x.backend)
+    return _dropped(x, p, random.next_key(x.backend))
+
+
+def _dropped(x: Tensor, p: float, key: Any) -> Tensor:
+    """``dropout`` by the mask of a key; so its gradient is of the same kind."""
+    backend = x.backend
     y = backend.empty(x.shape, x.dtype)
     backend.dropout(x.array, p, key, y)
 
@@ -162,4 +183,4 @@ def dropout(x: Tensor, p: float = 0.5) -> Tensor:
         backend.dropout(dy, p, key, dx)
         return (dx,)
 
-    return result("dropout", y, backend, (x,), pullback)
+    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (_dropped(dy, p, key),))

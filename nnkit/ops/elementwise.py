@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit import dtypes
-from nnkit.backends import Backend
 from nnkit.backends.base import FORMULAS
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
 from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.methods import op
+from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import Number, check_held, pair, result_type
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.tensor import ITSELF, OUTPUT, Asked, Tensor, result, same_backend
 
 #: The activations that keep whole numbers whole, and their bounds.
 LIMITS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
@@ -41,14 +41,18 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
     reads = element_names(FORMULAS[f"{formula}_grad"])[1:]
     kept = {(): (), ("x",): (x.array,)}.get(reads, (y,))  # nothing else: the tape holds it until backward
     shape, dtype = x.shape, x.dtype
+    source = x if reads == ("x",) else None
 
-    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+    def pullback(dy: Any, into: Any) -> tuple[Any]:
+        if type(into) is Asked:
+            read = [into.output(one) if source is None else source for one in kept]
+            return (mapped(f"{formula}_grad", (dy, *read), scalars),)
         dx = backend.empty(shape, dtype)
         backend.map(f"{formula}_grad", (dy, *kept), (dx,), scalars)
         return (dx,)
 
     saved = ((x if reads == ("x",) else OUTPUT,),) if reads else ()
-    return result(name, y, backend, (x,), pullback, saved)
+    return result(name, y, backend, (x,), pullback, saved, ITSELF)
 
 
 def _unary(name: str, formula: str, says: str) -> Callable[[Tensor], Tensor]:
@@ -109,19 +113,6 @@ def formula_scalars(formula: str, given: dict[str, float]) -> tuple[float, ...]:
 # ---- two operands -------------------------------------------------------------------------------------------
 
 
-def unbroadcast(backend: Backend, gradient: Any, shape: tuple[int, ...]) -> Any:
-    """The sum of a gradient over the axes that broadcasting added or repeated."""
-    if tuple(gradient.shape) == shape:
-        return gradient
-    lead = len(gradient.shape) - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        lead + i for i, size in enumerate(shape) if size == 1 and gradient.shape[lead + i] != 1
-    )
-    out = backend.empty(shape, backend.dtype_of(gradient))
-    backend.reduce("sum", gradient, axes, out)
-    return out
-
-
 @functools.cache
 def _reads(grads: tuple[str | None, ...]) -> list[list[int]]:
     """For each gradient, which of x, y and z its formula reads."""
@@ -147,6 +138,7 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
     backend.map(formula, (x.array, y.array), (z,))
     reads, needed, shapes = _reads(grads), _needed(grads), (x.shape, y.shape)
     arrays = [array if number in needed else None for number, array in enumerate((x.array, y.array, z))]
+    tensors = x if 0 in needed else None, y if 1 in needed else None
 
     def one(dz: Any, number: int, shape: tuple[int, ...]) -> Any:
         out, gradient = dz, grads[number]
@@ -155,14 +147,30 @@ def binary(name: str, formula: str, x: Any, y: Any, grads: tuple[str | None, ...
             backend.map(gradient, [dz, *(arrays[i] for i in reads[number])], (out,))
         return unbroadcast(backend, out, shape)
 
-    def pullback(dz: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+    def pullback(dz: Any, into: Any) -> Any:
+        if type(into) is Asked:
+            return _binary_rule(grads, (*tensors, arrays[2]), shapes, dz, into)
         return (
             one(dz, 0, shapes[0]) if into[0] is not None else None,
             one(dz, 1, shapes[1]) if into[1] is not None else None,
         )
 
     operands = x, y, OUTPUT
-    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads])
+    return result(name, z, backend, (x, y), pullback, [[operands[i] for i in read] for read in reads], ITSELF)
+
+
+def _binary_rule(
+    grads: tuple[str | None, ...], kept: Sequence[Any], shapes: Sequence[tuple[int, ...]], dz: Tensor, asked: Asked
+) -> list[Tensor | None]:
+    """The gradients of ``binary`` in tensors, of what it kept: x, y and the output's array, where one reads them."""
+    gradients: list[Tensor | None] = []
+    for gradient, read, wanted, shape in zip(grads, _reads(grads), asked.wanted, shapes, strict=True):
+        if wanted and gradient is not None:
+            own = [*kept[:2], asked.output(kept[2])] if 2 in read else kept
+            gradients.append(sum_to(mapped(gradient, [dz, *(own[i] for i in read)]), shape))
+        else:
+            gradients.append(sum_to(dz, shape) if wanted else None)
+    return gradients
 
 
 #: What arithmetic is on booleans.
@@ -364,7 +372,12 @@ def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: f
     if name.startswith("binary"):
         target = target.detach()
     both = prediction, target
-    return result(name, loss, backend, both, pullback, (both, both))
+
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor | None, Tensor | None]:
+        dx = mapped(f"{name}_grad", (dy, *both), numbers)
+        return dx, mapped("neg", (dx,)) if asked.wanted[1] else None
+
+    return result(name, loss, backend, both, pullback, (both, both), rule)
 
 
 def shapes_differ(prediction: tuple[int, ...], target: tuple[int, ...]) -> str:

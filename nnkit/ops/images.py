@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.base import keeps_input
@@ -18,11 +20,13 @@ from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
-from nnkit.methods import op
+from nnkit.methods import OPS, op
 from nnkit.ops.elementwise import activation_scalars, check_float
-from nnkit.precision import autocast_type
+from nnkit.ops.indexing import add_rows
+from nnkit.ops.mapped import mapped
+from nnkit.precision import autocast_type, rounding
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 Shape = tuple[int, ...]
 
@@ -84,8 +88,19 @@ def conv(
     half = autocast_type() if dtype == dtypes.float32 else None
     x_array, w_array = (t.array if half is None else backend.rounded(t.array, half) for t in (x, w))
     backend.conv(x_array, w_array, None if b is None else b.array, window, groups, name, z, y, numbers)
+    return _conv_result(name, numbers, (x, w, b), (x_array, w_array), y, z, window, groups, half)
+
+
+def _conv_result(
+    name: str, numbers: tuple[float, ...], given: tuple[Tensor, Tensor, Tensor | None], operands: tuple[Any, Any],
+    y: Any, z: Any, window: Window, groups: int, half: str | None,
+) -> Tensor:  # fmt: skip
+    """y = activation(z) on the tape; z is kept where the activation's gradient reads it."""
+    (x, w, b), (x_array, w_array), backend, dtype = given, operands, given[0].backend, given[0].dtype
+    shape = tuple(y.shape)
     gradient = backend.conv_grad if half is None else functools.partial(_half_conv_grad, backend, half)
     kept = y if z is None else z
+    counts = None if half is None else (changes(x), changes(w))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
         dz = dy if name == "identity" else room_like(backend, x_array, shape, dtype)
@@ -96,10 +111,62 @@ def conv(
         gradient(x_array, w_array, kept, dy, window, groups, name, dz, dx, dw, db, (add_w, add_b), numbers)
         return [dx, None] if b is None else [dx, None, None]
 
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        if counts is not None:
+            require_unchanged("conv", (x, w), counts)
+        dz = dy
+        if name != "identity":
+            plain = asked.output(y) if z is None else _conv_result(
+                "identity", (), given, operands, z, None, window, groups, half
+            )  # fmt: skip
+            dz = mapped(f"{ACTIVATIONS[name]}_grad", (dy, plain), numbers)
+        with rounding(half):
+            dx = conv_transpose(dz, w, None, window, x.shape[2:], groups) if asked.wanted[0] else None
+            dw = conv_weights(x, dz, window, groups, w.shape) if asked.wanted[1] else None
+        return [dx, dw] if b is None else [dx, dw, _over_places(dz) if asked.wanted[2] else None]
+
     inputs = (x, w) if b is None else (x, w, b)
     active = (OUTPUT,) if z is None and name != "identity" else ()
     reads = (((w, *active), (x, *active)) if half is None else (active, active)) + ((active,) if b is not None else ())
-    return result("conv", y, backend, inputs, pullback, reads)
+    return result("conv", y, backend, inputs, pullback, reads, rule)
+
+
+def _over_places(dz: Tensor) -> Tensor:
+    """The gradient of a bias."""
+    return OPS["sum"](dz, (0, *range(2, dz.ndim)))
+
+
+def conv_weights(x: Tensor, dz: Tensor, window: Window, groups: int, shape: Shape) -> Tensor:
+    """The gradient of a convolution's weights as an op of its own: x (B, C, *S), dz (B, O, *places)."""
+    backend, dtype = x.backend, x.dtype
+    half = autocast_type() if dtype == dtypes.float32 else None
+    counts = changes(x), changes(dz)
+    x_array, dz_array = (t.array if half is None else backend.rounded(t.array, half) for t in (x, dz))
+
+    def gradients(of: Any, weights: Any, dx: Any, dw: Any) -> None:
+        never = (False, False)
+        backend.conv_grad(x_array, weights, of, of, window, groups, "identity", of, dx, dw, None, never)
+
+    dw = backend.empty(shape, dtype)
+    gradients(dz_array, dw, None, dw)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
+        weights, dx, ddz = dy if half is None else backend.rounded(dy, half), None, None
+        if into[0] is not None:
+            dx = room_like(backend, x_array, x.shape, dtype)
+            gradients(dz_array, weights, dx, None)
+        if into[1] is not None:
+            ddz = room_like(backend, x_array, dz.shape, dtype)
+            backend.conv(x_array, weights, None, window, groups, "identity", None, ddz)
+        return dx, ddz
+
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor | None, ...]:
+        require_unchanged("conv_weights", (x, dz), counts)
+        with rounding(half):
+            dx = conv_transpose(dz, dy, None, window, x.shape[2:], groups) if asked.wanted[0] else None
+            return dx, conv(x, dy, None, window, groups) if asked.wanted[1] else None
+
+    return result("conv_weights", dw, backend, (x, dz), pullback, ((dz,), (x,)) if half is None else (), rule)
 
 
 def _half_conv_grad(
@@ -152,9 +219,19 @@ def conv_transpose(x: Tensor, w: Tensor, b: Tensor | None, window: Window, sizes
         backend.reduce("sum", dy, (0, *range(2, 2 + len(sizes))), db)
         return [dx, None, db]
 
+    counts = None if half is None else (changes(x), changes(w))
+
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        if counts is not None:
+            require_unchanged("conv_transpose", (x, w), counts)
+        with rounding(half):
+            dx = conv(dy, w, None, window, groups) if asked.wanted[0] else None
+            dw = conv_weights(dy, x, window, groups, w.shape) if asked.wanted[1] else None
+        return [dx, dw] if b is None else [dx, dw, _over_places(dy) if asked.wanted[2] else None]
+
     inputs = (x, w) if b is None else (x, w, b)
     reads = ((w,), (x,), ()) if half is None else ((), (), ())
-    return result("conv_transpose", y, backend, inputs, pullback, reads[: len(inputs)])
+    return result("conv_transpose", y, backend, inputs, pullback, reads[: len(inputs)], rule)
 
 
 def _of_one_type(x: Tensor, w: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -198,7 +275,13 @@ def max_pool(x: Tensor, window: Window) -> Tensor:
         backend.max_pool_grad(dy, places, window, dx)
         return (dx,)
 
-    return result("max_pool", y, backend, (x,), pullback)
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        area = math.prod(x.shape[2:])
+        first = np.arange(math.prod(shape[:2]), dtype=np.int64).reshape(*shape[:2], *(1 for _ in shape[2:])) * area
+        rows = OPS["add"](Tensor(places, backend), Tensor(backend.asarray(first), backend)).reshape(-1)
+        return (add_rows(dy.reshape(-1), rows, (x.numel(),)).reshape(x.shape),)
+
+    return result("max_pool", y, backend, (x,), pullback, (), rule)
 
 
 @op
@@ -214,7 +297,24 @@ def sum_pool(x: Tensor, window: Window, factor: float = 1.0) -> Tensor:
         backend.sum_pool_grad(dy, window, factor, dx)
         return (dx,)
 
-    return result("sum_pool", y, backend, (x,), pullback)
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (spread_pool(dy, window, factor, x.shape[2:]),)
+
+    return result("sum_pool", y, backend, (x,), pullback, (), rule)
+
+
+def spread_pool(x: Tensor, window: Window, factor: float, sizes: Shape) -> Tensor:
+    """The gradient of ``sum_pool`` as an op of its own: x (B, C, *places), result (B, C, *sizes)."""
+    backend = x.backend
+    y = room_like(backend, x.array, (*x.shape[:2], *sizes), x.dtype)
+    backend.sum_pool_grad(x.array, window, factor, y)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = room_like(backend, y, x.shape, x.dtype)
+        backend.sum_pool(dy, window, factor, dx)
+        return (dx,)
+
+    return result("spread_pool", y, backend, (x,), pullback, (), lambda dy, asked: (sum_pool(dy, window, factor),))
 
 
 # ---- patches --------------------------------------------------------------------------------------------------------
@@ -233,7 +333,7 @@ def patches(x: Tensor, window: Window) -> Tensor:
         backend.patches_grad(dy, window, dx)
         return (dx,)
 
-    return result("patches", y, backend, (x,), pullback)
+    return result("patches", y, backend, (x,), pullback, (), lambda dy, asked: (sum_patches(dy, window, x.shape[2:]),))
 
 
 @op
@@ -249,7 +349,7 @@ def sum_patches(x: Tensor, window: Window, sizes: Shape) -> Tensor:
         backend.patches(dy, window, dx)
         return (dx,)
 
-    return result("sum_patches", y, backend, (x,), pullback)
+    return result("sum_patches", y, backend, (x,), pullback, (), lambda dy, asked: (patches(dy, window),))
 
 
 # ---- padding --------------------------------------------------------------------------------------------------------
@@ -270,4 +370,4 @@ def pad_with(x: Tensor, padding: Sequence[tuple[int, int]], value: float = 0.0) 
         backend.copy(dy[inside], dx)
         return (dx,)
 
-    return result("pad_with", y, backend, (x,), pullback)
+    return result("pad_with", y, backend, (x,), pullback, (), lambda dy, asked: (dy[inside],))

@@ -17,7 +17,7 @@ from nnkit.methods import OPS, op
 from nnkit.ops import shape
 from nnkit.ops.promotion import Number, operand, pair, result_type
 from nnkit.tape import Gradient, Node, is_grad_enabled
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import Asked, Tensor, result, same_backend
 from nnkit.views import Path, View, follow
 
 #: Ops whose gradient does not read what they are applied to.
@@ -83,7 +83,7 @@ def copy_into(x: Tensor, source: Any) -> Tensor:
         def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
             return backend.zeros(tuple(dy.shape), dtype), dy
 
-        value = result("copy_", value.array, backend, inputs, pullback)
+        value = result("copy_", value.array, backend, inputs, pullback, (), lambda dy, asked: (None, dy))
     return put(x, value, on_tape)
 
 
@@ -191,7 +191,13 @@ def _with_part(view: View, part: Tensor) -> Node:
         backend.fill(0, there)
         return rest, change
 
-    return Node("change_of_view", backend, (base.node, part.node), pullback)
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor, Tensor]:
+        rest = Tensor(backend.empty(whole, dtype), backend)
+        backend.fill(1, rest.array)
+        backend.fill(0, follow(path, rest).array)
+        return dy * rest, follow(path, OPS["contiguous"](dy))
+
+    return Node("change_of_view", backend, (base.node, part.node), pullback, (), rule)
 
 
 def _check_path(base: Tensor, path: Path) -> None:

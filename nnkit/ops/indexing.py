@@ -19,11 +19,11 @@ from nnkit.errors import DtypeError, ShapeError
 from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import lt, where
-from nnkit.ops.elementwise import unbroadcast
 from nnkit.ops.in_place import alias, copy_into, open_to_change, put
+from nnkit.ops.mapped import sum_to, unbroadcast
 from nnkit.ops.promotion import operand
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend, view_result
+from nnkit.tensor import Asked, Tensor, result, same_backend, view_result
 
 
 def _is_basic(item: Any) -> bool:
@@ -67,7 +67,21 @@ def _slice(x: Tensor, items: tuple[Any, ...]) -> Tensor:
         backend.copy(dy, dx[items])
         return (dx,)
 
-    return view_result("getitem", part, x, pullback, lambda whole: _slice(whole, items))
+    sizes = x.shape
+    return view_result(
+        "getitem", part, x, pullback, lambda whole: _slice(whole, items), lambda dy, asked: (_placed(dy, sizes, items),)
+    )
+
+
+def _placed(x: Tensor, sizes: tuple[int, ...], items: tuple[Any, ...]) -> Tensor:
+    """Zeros of a shape whose part at a basic index is x: the gradient of that part, as an op."""
+    out = x.backend.zeros(sizes, x.dtype)
+    x.backend.copy(x.array, out[items])
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        return (dy[items],)
+
+    return result("getitem_grad", out, x.backend, (x,), pullback, (), lambda dy, asked: (_slice(dy, items),))
 
 
 def _standard(sizes: tuple[int, ...], items: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -170,7 +184,26 @@ def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
         backend.add_rows(backend.reshape(dy, flat), rows, dx)
         return (dx,)
 
-    return result("take_rows", out, backend, (x,), pullback, ((indices,),))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (add_rows(shape.reshape(dy, flat), shape.reshape(indices, (-1,)), x.shape),)
+
+    return result("take_rows", out, backend, (x,), pullback, ((indices,),), rule)
+
+
+def add_rows(y: Tensor, rows: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Zeros of a shape (N, ...) to which y (M, ...) is added at rows (M,), from 0 to N - 1; a row may come twice."""
+    out = y.backend.zeros(sizes, y.dtype)
+    y.backend.add_rows(y.array, rows.array, out)
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        dx = y.backend.empty(y.shape, y.dtype)
+        y.backend.take_rows(dy, rows.array, dx)
+        return (dx,)
+
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (take_rows(dy, rows, checked=True),)
+
+    return result("add_rows", out, y.backend, (y,), pullback, ((rows,),), rule)
 
 
 def take_batch(x: Tensor, order: Tensor, cursor: Tensor, rows: int) -> Tensor:
@@ -251,4 +284,13 @@ def _with_elements(x: Tensor, positions: np.ndarray, value: Tensor) -> Tensor:
         backend.take_rows(backend.reshape(dy, (-1,)), backend.asarray(positions.reshape(-1)), dv)
         return dx, unbroadcast(backend, backend.reshape(dv, positions.shape), before)
 
-    return result("setitem", backend.asarray(host.reshape(x.shape)), backend, (alias(x), value), pullback)
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor | None, ...]:
+        others = np.ones(host.shape, bool)
+        others[positions] = False
+        dx = where(Tensor(backend.asarray(others.reshape(dy.shape)), backend), dy, 0.0)
+        places = Tensor(backend.asarray(positions.reshape(-1)), backend)
+        chosen = take_rows(shape.reshape(dy, (-1,)), places, checked=True)
+        return dx, sum_to(shape.reshape(chosen, positions.shape), before)
+
+    written = backend.asarray(host.reshape(x.shape))
+    return result("setitem", written, backend, (alias(x), value), pullback, (), rule)

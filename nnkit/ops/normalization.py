@@ -11,7 +11,7 @@ from nnkit.errors import ShapeError
 from nnkit.methods import op
 from nnkit.ops.elementwise import check_float
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import Asked, Tensor, result, same_backend
 
 
 @op
@@ -46,7 +46,20 @@ def normalize(
 
     inputs = [t for t in (x, w, b) if t is not None]
     reads = [[t for t in (x, w) if t is not None], [x], []]
-    out = result("normalize", y, backend, inputs, pullback, reads[: len(inputs)])
+
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        whole = x.shape if groups == 0 else (A, groups, -1)
+        axes = (0, 2) if groups == 0 else (2,)
+        parts = x.reshape(whole)
+        off = parts - parts.mean(axes, True) if centred else parts
+        scale = 1.0 / ((off * off).mean(axes, True) + eps).sqrt()
+        normal = off * scale
+        gradient = (dy if w is None else dy * w.reshape(1, C, 1)).reshape(whole)
+        rest = gradient - normal * (gradient * normal).mean(axes, True)
+        rest = rest - gradient.mean(axes, True) if centred else rest
+        return [(rest * scale).reshape(x.shape), *_of_parameters(dy, normal.reshape(x.shape), w, b)]
+
+    out = result("normalize", y, backend, inputs, pullback, reads[: len(inputs)], rule)
     return out, Tensor(mean, backend), Tensor(variance, backend)
 
 
@@ -69,7 +82,21 @@ def normalize_by(
 
     inputs = [t for t in (x, w, b) if t is not None]
     read = [t for t in (x, w, mean, variance) if t is not None]
-    return result("normalize_by", y, backend, inputs, pullback, [read for _ in inputs])
+
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        shape = (1, x.shape[1], 1)
+        scale = 1.0 / (variance.detach().to(dtype).reshape(shape) + eps).sqrt()
+        normal = (x - mean.detach().to(dtype).reshape(shape)) * scale
+        dx = dy * scale if w is None else dy * (scale * w.reshape(shape))
+        return [dx, *_of_parameters(dy, normal, w, b)]
+
+    return result("normalize_by", y, backend, inputs, pullback, [read for _ in inputs], rule)
+
+
+def _of_parameters(dy: Tensor, normal: Tensor, w: Tensor | None, b: Tensor | None) -> list[Tensor]:
+    """The gradients of those of w and b that there are."""
+    gradients = [] if w is None else [(dy * normal).sum((0, 2))]
+    return gradients if b is None else [*gradients, dy.sum((0, 2))]
 
 
 def _checked(name: str, x: Tensor, w: Tensor | None, b: Tensor | None) -> Any:

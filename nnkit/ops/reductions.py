@@ -20,8 +20,9 @@ from nnkit.errors import ShapeError
 from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
 from nnkit.ops.choice import ne, where
+from nnkit.ops.mapped import mapped
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result
+from nnkit.tensor import OUTPUT, Asked, Tensor, result
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 
@@ -67,6 +68,11 @@ def _spread(x: Tensor, dy: Any, axes: tuple[int, ...]) -> Any:
     return x.backend.broadcast_to(x.backend.reshape(dy, _kept(x.shape, axes)), x.shape)
 
 
+def _spread_out(x: Tensor, dy: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """``_spread`` of a tensor, on the tape."""
+    return dy.reshape(_kept(x.shape, axes)).expand(x.shape)
+
+
 def _in_float32(function: F) -> F:
     """Half types are computed in float32, as PyTorch does: their sums and squares would soon be infinite."""
 
@@ -100,7 +106,7 @@ def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, d
         x.backend.copy(_spread(x, dy, axes), dx)
         return (dx,)
 
-    return result("sum", y, x.backend, (x,), pullback)
+    return result("sum", y, x.backend, (x,), pullback, (), lambda dy, asked: (_spread_out(x, dy, axes),))
 
 
 @op
@@ -124,7 +130,10 @@ def _mean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
         x.backend.map("divide_by_grad", (_spread(x, dy, axes),), (dx,), (float(count),))
         return (dx,)
 
-    return result("mean", y, x.backend, (x,), pullback)
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (_spread_out(x, mapped("divide_by_grad", (dy,), (float(count),)), axes),)
+
+    return result("mean", y, x.backend, (x,), pullback, (), rule)
 
 
 @op
@@ -202,7 +211,12 @@ def _norm(x: Tensor, order: float, axes: tuple[int, ...], keepdim: bool) -> Tens
         backend.map(formula, (_spread(x, dy, axes), values, _spread(x, y, axes)), (dx,), scalars)
         return (dx,)
 
-    return result("norm", y, backend, (x,), pullback, ((x, OUTPUT),))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        formula, scalars = ("norm_grad", ()) if order == 2.0 else ("norm_of_order_grad", (order,))
+        own = _spread_out(x, asked.output(y), axes)
+        return (mapped(formula, (_spread_out(x, dy, axes), x, own), scalars),)
+
+    return result("norm", y, backend, (x,), pullback, ((x, OUTPUT),), rule)
 
 
 @op
@@ -240,7 +254,18 @@ def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, 
         backend.map("prod_grad", (_spread(x, dy, axes), values, *parts), (dx,))
         return (dx,)
 
-    return result("prod", y, backend, (x,), pullback, ((x,),))
+    return result("prod", y, backend, (x,), pullback, ((x,),), lambda dy, asked: (_others(x, dy, axes),))
+
+
+def _others(x: Tensor, dy: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The gradient of ``prod`` by the products of the others, one row of them for each: exact at zeros, any order."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    order = (*kept, *axes)
+    count = math.prod(x.shape[i] for i in axes)
+    rows = x.permute(order).reshape(-1, 1, count)
+    own = Tensor(x.backend.asarray(np.eye(count, dtype=np.bool_)), x.backend)
+    others = prod(where(own, 1.0, rows), -1).reshape([x.shape[i] for i in order])
+    return others.permute([order.index(i) for i in range(x.ndim)]) * _spread_out(x, dy, axes)
 
 
 def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -260,7 +285,14 @@ def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -
         backend.map("div", (backend.reshape(dy, share.shape), count), (share,))
         return (_where_hit(x, hit, backend.broadcast_to(share, x.shape)),)
 
-    return result(kind, y, backend, (x,), pullback, ((x, OUTPUT),))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        hit = backend.empty(x.shape, dtypes.bool_)
+        backend.map("at_extreme", (values, _spread(x, y, axes)), (hit,))
+        hits = Tensor(hit, backend)
+        count = sum(hits.to(dtypes.float32 if is_half(x.dtype) else x.dtype), axes, True).to(x.dtype)
+        return (where(hits, _spread_out(x, dy, axes) / count, 0.0),)
+
+    return result(kind, y, backend, (x,), pullback, ((x, OUTPUT),), rule)
 
 
 def _extreme_array(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Any:
@@ -285,16 +317,20 @@ def _extreme_along(kind: str, x: Tensor, dim: int, keepdim: bool) -> Extreme:
     indices = _where_extreme(f"arg{kind}", x, axes[0] if axes else None, keepdim)
     where_it_is = indices.array
 
-    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        if not axes:
-            return (dy,)
+    def found() -> Any:
         size, behind = x.shape[axes[0]], (1,) * (x.ndim - axes[0] - 1)
         places = backend.reshape(backend.asarray(np.arange(size, dtype=np.int64)), (size, *behind))
         hit = backend.empty(x.shape, dtypes.bool_)
         backend.map("equal", (places, _spread(x, where_it_is, axes)), (hit,))
-        return (_where_hit(x, hit, _spread(x, dy, axes)),)
+        return hit
 
-    return Extreme(result(kind, y, backend, (x,), pullback, ((indices,),)), indices)
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
+        return (_where_hit(x, found(), _spread(x, dy, axes)) if axes else dy,)
+
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (where(Tensor(found(), backend), _spread_out(x, dy, axes), 0.0) if axes else dy,)
+
+    return Extreme(result(kind, y, backend, (x,), pullback, ((indices,),), rule), indices)
 
 
 @op

@@ -12,10 +12,10 @@ import numpy as np
 from nnkit import dtypes
 from nnkit.errors import ShapeError
 from nnkit.methods import op
-from nnkit.ops.elementwise import unbroadcast
+from nnkit.ops.mapped import sum_to, unbroadcast
 from nnkit.ops.reductions import axes_of
 from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import Tensor, resolve, result, same_backend, view_result
+from nnkit.tensor import Asked, Tensor, resolve, result, same_backend, view_result
 
 
 @op
@@ -48,7 +48,10 @@ def _viewed(x: Tensor, part: Any, target: tuple[int, ...]) -> Tensor:
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         return (backend.reshape(dy, before),)
 
-    return view_result("reshape", part, x, pullback, lambda whole: reshape(whole, target))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (reshape(dy, before),)
+
+    return view_result("reshape", part, x, pullback, lambda whole: reshape(whole, target), rule)
 
 
 @op
@@ -108,7 +111,9 @@ def permute(x: Tensor, dims: Sequence[int]) -> Tensor:
         return (backend.permute(dy, undo),)
 
     part = backend.permute(x.array, order)
-    return view_result("permute", part, x, pullback, lambda whole: permute(whole, order))
+    return view_result(
+        "permute", part, x, pullback, lambda whole: permute(whole, order), lambda dy, asked: (permute(dy, undo),)
+    )
 
 
 @op
@@ -135,7 +140,9 @@ def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
         return (unbroadcast(backend, dy, before),)
 
     part = backend.broadcast_to(x.array, target)
-    return view_result("expand", part, x, pullback, lambda whole: expand(whole, target))
+    return view_result(
+        "expand", part, x, pullback, lambda whole: expand(whole, target), lambda dy, asked: (sum_to(dy, before),)
+    )
 
 
 @op
@@ -174,7 +181,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
         return [dy[part] if place is not None else None for part, place in zip(parts, into, strict=True)]
 
-    return result("cat", out, backend, sources, pullback)
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        return [dy[part] if wanted else None for part, wanted in zip(parts, asked.wanted, strict=True)]
+
+    return result("cat", out, backend, sources, pullback, (), rule)
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -220,7 +230,7 @@ def clone(x: Tensor) -> Tensor:
     """A copy in memory of its own; the gradient passes."""
     out = x.backend.empty(x.shape, x.dtype)
     x.backend.copy(x.array, out)
-    return result("clone", out, x.backend, (x,), lambda dy, into: (dy,))
+    return result("clone", out, x.backend, (x,), lambda dy, into: (dy,), (), lambda dy, asked: (dy,))
 
 
 @op
@@ -252,4 +262,4 @@ def to(x: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
 
     if not dtypes.is_float(target) or not is_grad_enabled():
         return Tensor(out, backend)
-    return result("to", out, backend, (x,), pullback)
+    return result("to", out, backend, (x,), pullback, (), lambda dy, asked: (to(dy, source.device, before),))

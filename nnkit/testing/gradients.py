@@ -38,7 +38,7 @@ def check_gradient(function: Callable[..., Tensor], *tensors: Tensor, tolerance:
     rng = np.random.default_rng(0)
     weights = tensor(rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape), device=out.device)
     directions = {number: rng.uniform(-1.0, 1.0, tensors[number].shape) for number in moving}
-    gradients = grad(out, [tensors[number] for number in moving], gradient=weights)
+    gradients = grad(out, [tensors[number] for number in moving], weights)
     expected = 0.0
     for number, gradient in zip(moving, gradients, strict=True):
         assert gradient.shape == tensors[number].shape, f"gradient {number} has shape {gradient.shape}"
