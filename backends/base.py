@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit.backends.images import Images
+from nnkit.backends.linear_algebra import LinearAlgebra
 from nnkit.backends.normalization import Normalization
+from nnkit.backends.places import Places
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import Array, primitive
 from nnkit.kernels import formulas, philox, special
@@ -27,14 +29,17 @@ PRIMITIVES = (
     "map", "map_unless", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "half_linear_grad",
     "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
     "uniform", "dropout", "conv", "conv_grad", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad", "patches",
-    "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad",
+    "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad", "gather", "scatter", "sort",
+    "scan", "search", "factorize",
 )  # fmt: skip
 
 
 #: What the bodies here call of a namespace, besides the words of formulas.
 NAMESPACE = (
-    "arange", "asarray", "astype", "bool", "broadcast_to", "empty", "expand_dims", "float32", "float64", "int64",
-    "isfinite", "matmul", "max", "mean", "permute_dims", "reshape", "sum", "take", "uint64", "zeros_like",
+    "arange", "argsort", "asarray", "astype", "bool", "broadcast_to", "concat", "cumulative_prod", "cumulative_sum",
+    "empty", "expand_dims", "flip", "float32", "float64", "int64", "isfinite", "linalg", "matmul", "max",
+    "mean", "nonzero", "permute_dims", "reshape", "searchsorted", "stack", "sum", "take", "take_along_axis", "uint64",
+    "unique_all", "zeros_like",
     *ARRAY_NAMES.values(),
 )  # fmt: skip
 
@@ -58,7 +63,7 @@ class _Bound(dict[str, Any]):
         return self[name]
 
 
-class Backend(Images, Normalization):
+class Backend(Images, Normalization, Places, LinearAlgebra):
     """A device's memory and primitives over the array-API namespace ``xp``.
 
     Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``, which has to

@@ -12,13 +12,13 @@ import hashlib
 import types
 from typing import Any
 
-from nnkit.kernels import arithmetic, formulas, further_updates, keras_updates, special, updates, vocabulary
+from nnkit.kernels import arithmetic, elementary, formulas, further_updates, keras_updates, special, updates, vocabulary
 from nnkit.kernels.vocabulary import ARRAY_NAMES, Formula, scalar_names, table_of
 
 #: name -> plain Python function, for the formulas of optimizers.
 UPDATES: dict[str, Formula] = table_of(updates) | table_of(further_updates) | table_of(keras_updates)
 #: name -> plain Python function, for every formula that ``map`` knows.
-FORMULAS: dict[str, Formula] = table_of(arithmetic) | table_of(formulas) | UPDATES
+FORMULAS: dict[str, Formula] = table_of(arithmetic) | table_of(elementary) | table_of(formulas) | UPDATES
 
 _WORDS = {getattr(vocabulary, word): word for word in ARRAY_NAMES} | {vocabulary.erf: "erf"}
 _BUILT_IN = {function: name for name, function in (FORMULAS | {"erf": special.erf}).items()}

@@ -80,24 +80,27 @@ class Conversions:
     def __format__(self: Any, specification: str) -> str:
         return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
 
-    def to(self: Any, *targets: Any, device: Any = None, dtype: Any = None) -> Tensor:
-        """On another device and/or of another element type; itself where nothing changes.
+    def to(
+        self: Any, *targets: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False,
+        copy: bool = False, memory_format: Any = None, other: Any = None,
+    ) -> Tensor:  # fmt: skip
+        """On another device and/or of another element type; itself where nothing changes, unless ``copy``.
 
-        As in PyTorch a number is that of a GPU, and another tensor stands for its device and type.
+        As in PyTorch a number is that of a GPU, and another tensor stands for its device and type. ``non_blocking`` and
+        ``memory_format`` are accepted: copies wait for nobody where they can, and order in memory is a kernel's matter.
         """
-        return OPS["to"](self, *destination(targets, device, dtype))
+        flags = [target for target in targets if isinstance(target, bool)]  # to(device, dtype, non_blocking, copy)
+        named = [target for target in (*targets, other) if not isinstance(target, bool)]
+        moved = OPS["to"](self, *destination(tuple(named), device, dtype))
+        return OPS["clone"](moved) if moved is self and (copy or flags[1:2] == [True]) else moved
 
-    def cpu(self: Any) -> Tensor:
+    def cpu(self: Any, memory_format: Any = None) -> Tensor:
         """On the best CPU backend, or itself when it is on a CPU already."""
         return self if self.device.type == "cpu" else self.to("cpu")
 
-    def cuda(self: Any, index: int = 0) -> Tensor:
-        """On an NVIDIA GPU."""
-        return self.to(Device("cuda", index))
-
-    def type_as(self: Any, other: Tensor) -> Tensor:
-        """Of another tensor's element type."""
-        return self.to(other.dtype)
+    def cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+        """On an NVIDIA GPU, by number or name; ``non_blocking`` as of ``to``."""
+        return self.to(Device("cuda", 0) if device is None else device)
 
 
 def destination(targets: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:

@@ -17,9 +17,11 @@ from nnkit import backends, dtypes
 from nnkit.backends import Backend, Device
 from nnkit.backends.recording import recorder
 from nnkit.conversions import Conversions
+from nnkit.element_types import ElementTypes
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.lent import Lent
 from nnkit.methods import OPS, Methods
+from nnkit.named_methods import NamedMethods
 from nnkit.state import changed, looks
 from nnkit.tape import Gradient, Node, Pullback, Saved, Version, backward, is_grad_enabled, no_grad
 from nnkit.views import View, view_of
@@ -44,7 +46,7 @@ def resolve(device: str | Device | None) -> Backend:
     return backends.get(_default_device[0] if device is None else device)
 
 
-class Tensor(Conversions, Methods):
+class Tensor(Conversions, ElementTypes, NamedMethods, Methods):
     """An n-dimensional array on a device. Made by ``nnkit.tensor`` and by ops.
 
     >>> import nnkit

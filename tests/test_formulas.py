@@ -15,7 +15,7 @@ import pytest
 
 from nnkit import backends
 from nnkit.backends.base import FORMULAS
-from nnkit.kernels import arithmetic, formulas, further_updates, keras_updates, special, updates, vocabulary
+from nnkit.kernels import arithmetic, elementary, formulas, further_updates, keras_updates, special, updates, vocabulary
 from nnkit.kernels.cpu.words import FLOAT32_VERSIONS
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import UPDATES
@@ -46,7 +46,7 @@ def statements(formula: Callable[..., Any]) -> list[ast.stmt]:
     return function.body[1:] if ast.get_docstring(function) is not None else function.body
 
 
-@pytest.mark.parametrize("module", [arithmetic, formulas, updates, further_updates, keras_updates, special])
+@pytest.mark.parametrize("module", [arithmetic, elementary, formulas, updates, further_updates, keras_updates, special])
 def test_formulas_use_operators_float_literals_and_the_vocabulary_only(module: Any) -> None:
     siblings = table_of(module)
     constants = {name for name, value in vars(module).items() if isinstance(value, float)}

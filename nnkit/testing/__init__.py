@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nnkit import backends
 from nnkit.backends import Backend
-from nnkit.testing import elementwise, images, memory, products, reductions, rows
+from nnkit.testing import elementwise, images, memory, places, products, reductions, rows
 from nnkit.testing.bench import TOLERANCES, Case
 from nnkit.testing.gradients import check_gradient
 
@@ -22,6 +22,7 @@ CASES: tuple[Case, ...] = (
     *products.CASES,
     *rows.CASES,
     *images.CASES,
+    *places.CASES,
 )
 
 
