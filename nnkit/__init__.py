@@ -148,6 +148,7 @@ from nnkit.ops import (
     cummin,
     cumprod,
     cumsum,
+    deg2rad,
     det,
     diag,
     diag_embed,
@@ -166,6 +167,7 @@ from nnkit.ops import (
     eq,
     equal,
     erf,
+    erfc,
     exp,
     exp2,
     expm1,
@@ -280,6 +282,7 @@ from nnkit.ops import (
     promote_types,
     put,
     quantile,
+    rad2deg,
     randint_like,
     ravel,
     reciprocal,
@@ -354,7 +357,7 @@ from nnkit.ops import (
     where,
     xlogy,
 )  # fmt: skip
-from nnkit.ops.aliases import cholesky, qr, svd
+from nnkit.ops.aliases import asarray, cholesky, qr, svd
 from nnkit.ops.promotion import result_type
 from nnkit.optim import GradScaler
 from nnkit.precision import (

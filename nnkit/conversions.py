@@ -24,12 +24,12 @@ class Conversions:
     def _host(self: Any) -> np.ndarray:
         return self.backend.to_numpy(self.array)
 
-    def numpy(self: Any) -> np.ndarray:
-        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape.
+    def numpy(self: Any, *, force: bool = False) -> np.ndarray:
+        """The values as a numpy array, sharing memory on a CPU. Raises GradientError on the tape, unless ``force``.
 
         Of a gradient it is a read-only copy, as the gradient's memory is used again after ``zero_grad``.
         """
-        if self.requires_grad:
+        if self.requires_grad and not force:
             raise GradientError("numpy() of a tensor that requires grad: use .detach().numpy()")
         return self._lasting()
 

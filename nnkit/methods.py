@@ -34,6 +34,8 @@ def op(function: F) -> F:
 
 #: Words of PyTorch's for an argument -> ours, for functions that have the second and not the first.
 WORDS = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+#: Words about how elements lie in memory, which is a kernel's matter here: without effect.
+OF_MEMORY = ("memory_format", "layout", "pin_memory")
 
 
 def spoken(function: F) -> F:
@@ -53,6 +55,9 @@ def in_our_words(function: Callable[..., Any], args: tuple[Any, ...], options: d
     """Call a function with the names that it has for arguments."""
     names = _names(function)
     out = None if "out" in names else options.pop("out", None)
+    for word in OF_MEMORY:
+        if word in options and word not in names:
+            del options[word]
     for word, ours in WORDS.items():
         if word in options and word not in names and ours in names:
             options[ours] = options.pop(word)
@@ -327,13 +332,13 @@ class Methods:
         """Like ``reshape``, and surely in the same memory; an error where that cannot be."""
         return OPS["view"](self, _dims(shape))
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *axes: Any, dims: Any = None) -> Tensor:
         """The axes in another order."""
-        return OPS["permute"](self, _dims(dims))
+        return OPS["permute"](self, _dims(axes) if dims is None else tuple(dims))
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any, size: Any = None) -> Tensor:
         """Repeat axes of size 1; -1 keeps a size."""
-        return OPS["expand"](self, _dims(shape))
+        return OPS["expand"](self, _dims(shape) if size is None else tuple(size))
 
     def broadcast_to(self, shape: Sequence[Int]) -> Tensor:
         """Repeat axes of size 1 and new leading axes."""

@@ -40,6 +40,7 @@ class NamedMethods:
     asin, acos, atan, sinh, cosh = (_method(n) for n in ("asin", "acos", "atan", "sinh", "cosh"))
     asinh, acosh, atanh, lgamma, digamma = (_method(n) for n in ("asinh", "acosh", "atanh", "lgamma", "digamma"))
     arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+    deg2rad, rad2deg, erfc = (_method(n) for n in ("deg2rad", "rad2deg", "erfc"))
     sinc, ceil, trunc, frac, fmod = (_method(n) for n in ("sinc", "ceil", "trunc", "frac", "fmod"))
     fix = trunc
     atan2, hypot, logaddexp, logaddexp2 = (_method(n) for n in ("atan2", "hypot", "logaddexp", "logaddexp2"))

@@ -278,6 +278,14 @@ class Tensor(Conversions, ElementTypes, NamedMethods, Methods):
         version.shown(same, self)
         return self._followed(same)
 
+    def detach_(self) -> Tensor:
+        """Take the tensor off the tape, in place. Raises GradientError for a view, which has no place there."""
+        if self.view_of is not None and self.node is not None:
+            raise GradientError("detach_ of a view: use y = x.detach(), or detach what it is a view of")
+        self._node = None
+        self.requires_grad = False
+        return self
+
     def _followed(self, same: Tensor) -> Tensor:
         """Note a tensor of the same memory, where an optimizer may yet move that."""
         if type(self) is not Tensor and type(self._gradient) in (Gradient, type(None)):

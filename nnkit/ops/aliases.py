@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from nnkit import dtypes
+from nnkit.creation import as_tensor
 from nnkit.methods import op
 from nnkit.ops import choice, contracting, elementwise, linear_algebra, matrices, rearranging, shape
 from nnkit.tensor import Tensor
 
 clip = choice.clamp
+asarray = as_tensor
 subtract, multiply, divide = elementwise.sub, elementwise.mul, elementwise.div
 negative, absolute = elementwise.neg, elementwise.abs
 ger, vdot = contracting.outer, contracting.dot
@@ -53,6 +56,24 @@ def is_complex(input: Tensor) -> bool:
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element is not 0."""
     return bool(input)
+
+
+@op
+def deg2rad(input: Tensor) -> Tensor:
+    """Degrees as radians."""
+    return elementwise.mul(input, math.pi / 180)
+
+
+@op
+def rad2deg(input: Tensor) -> Tensor:
+    """Radians as degrees."""
+    return elementwise.mul(input, 180 / math.pi)
+
+
+@op
+def erfc(input: Tensor) -> Tensor:
+    """1 - erf(x)."""
+    return elementwise.sub(1, elementwise.erf(input))
 
 
 def promote_types(type1: Any, type2: Any) -> np.dtype:

@@ -207,6 +207,8 @@ EXPRESSIONS = [
     "x.min(0, keepdim=True)", "L.max(x, y)", "L.logsumexp(x, 1)", "n.max()", "u.min(1)", "m.max()", "L.max(m, 0)",
     "x.mean(dtype=L.float64)", "n.float().mean((0, 1))",
     # several operands
+    "L.deg2rad(x)", "L.rad2deg(x)", "L.erfc(x)", "b.permute(dims=(2, 0, 1))", "v.expand(size=(2, 4))",
+    "(x * 2).detach_() + y", "x.clone()", "L.asarray([1.0, 2.0])",
     "L.lerp(x, y, 0.3)", "L.lerp(x, y, p)", "x.clone().lerp_(y, 0.9)", "L.addcmul(x, y, p, value=0.5)",
     "L.addcdiv(x, y, p)", "x.clone().addcmul_(y, p, value=2)", "x.clone().addcdiv_(y, p, value=-1)",
     "L.addcdiv(n, n, q)", "L.addcmul(n, q, q)", "L.add(x, y, alpha=2)", "x.add(y, alpha=0.5)", "L.sub(x, y, alpha=3)",
