@@ -14,7 +14,9 @@ from typing import Any
 
 from nnkit.backends.attention import Attention
 from nnkit.backends.images import Images
+from nnkit.backends.linear_algebra import LinearAlgebra
 from nnkit.backends.normalization import Normalization
+from nnkit.backends.places import Places
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import Array, primitive
 from nnkit.backends.recurrent import Recurrent
@@ -30,15 +32,17 @@ PRIMITIVES = (
     "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
     "uniform", "dropout", "conv", "conv_grad", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad", "patches",
     "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad", "attention", "attention_grad",
-    "recurrence", "recurrence_grad", "recurrent_step", "recurrent_step_grad",
+    "recurrence", "recurrence_grad", "recurrent_step", "recurrent_step_grad", "gather", "scatter", "sort", "scan",
+    "search", "factorize",
 )  # fmt: skip
 
 
 #: What the bodies here call of a namespace, besides the words of formulas.
 NAMESPACE = (
-    "arange", "asarray", "astype", "bool", "broadcast_to", "empty", "expand_dims", "float32", "float64", "int64",
-    "isfinite", "matmul", "max", "maximum", "mean", "permute_dims", "reshape", "sum", "take", "uint64", "zeros",
-    "zeros_like",
+    "arange", "argsort", "asarray", "astype", "bool", "broadcast_to", "concat", "cumulative_prod", "cumulative_sum",
+    "empty", "expand_dims", "flip", "float32", "float64", "int64", "isfinite", "linalg", "matmul", "max", "maximum",
+    "mean", "nonzero", "permute_dims", "reshape", "searchsorted", "stack", "sum", "take", "take_along_axis", "uint64",
+    "unique_all", "zeros", "zeros_like",
     *ARRAY_NAMES.values(),
 )  # fmt: skip
 
@@ -62,7 +66,7 @@ class _Bound(dict[str, Any]):
         return self[name]
 
 
-class Backend(Attention, Images, Normalization, Recurrent):
+class Backend(Attention, Images, Normalization, Recurrent, Places, LinearAlgebra):
     """A device's memory and primitives over the array-API namespace ``xp``.
 
     Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``, which has to

@@ -1,10 +1,14 @@
-"""The errors of this floor: a device that cannot be used, that failed, or whose memory is too small."""
+"""The errors of this floor: a device that cannot be used, that failed, or whose memory is too small; a bad matrix."""
 
 from __future__ import annotations
 
 
 class DeviceUnavailable(RuntimeError):
     """A device cannot be used; the message names the failed stage and the remedy."""
+
+
+class MatrixError(RuntimeError):
+    """A matrix has no inverse, no solution or no such factors."""
 
 
 class DeviceFault(RuntimeError):

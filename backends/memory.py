@@ -174,6 +174,11 @@ class Memory:
         seen = x if hasattr(x, "strides") else shadow(x)
         return (1,) * len(x.shape) if seen is None else tuple(seen.strides)
 
+    def address(self, x: Array) -> int:
+        """Where the first element lies in the device's memory; 0 where that cannot be told."""
+        seen = shadow(x)
+        return 0 if seen is None else int(seen.__array_interface__["data"][0])
+
     def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The axes in another order; a view."""
         return self.xp.permute_dims(x, axes)

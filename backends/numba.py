@@ -86,6 +86,8 @@ class NumbaBackend(NumpyBackend):
     take_batch = picks(launches.take_batch)
     random_bits = picks(launches.random_bits)
     add_rows = picks(launches.add_rows)
+    gather = picks(launches.gather)
+    scatter = picks(launches.scatter)
     next_key = picks(launches.next_key)
     uniform = picks(launches.uniform)
     dropout = picks(launches.dropout)

@@ -21,6 +21,8 @@ UFUNCS = {
     "not_equal": np.not_equal, "less": np.less, "less_equal": np.less_equal, "greater": np.greater,
     "greater_equal": np.greater_equal,
 }  # fmt: skip
+#: What becomes of an element that is there and one that comes; sums and products in float64 are the base's.
+FOLDS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
 class NumpyBackend(Backend):
@@ -109,6 +111,24 @@ class NumpyBackend(Backend):
     def add_rows(self, y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> None:
         with self.quietly():
             np.add.at(out, indices, y)
+
+    def scatter(self, kind: str, y: np.ndarray, indices: np.ndarray, axis: int, out: np.ndarray) -> None:
+        if is_half(out.dtype):
+            super().scatter(kind, y, indices, axis, out)
+        elif kind == "set":
+            np.put_along_axis(out, indices, y, axis)
+        else:
+            places: list[Any] = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+            places[axis] = indices
+            with self.quietly():
+                FOLDS[kind].at(out, tuple(places), y)
+
+    def scan(self, kind: str, x: np.ndarray, axis: int, out: np.ndarray) -> None:
+        if kind in FOLDS and not is_half(x.dtype):
+            with self.quietly():
+                FOLDS[kind].accumulate(x, axis=axis, out=out)
+        else:
+            super().scan(kind, x, axis, out)
 
 
 def _is_widened(x: np.ndarray, out: np.ndarray) -> bool:

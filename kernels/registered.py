@@ -14,6 +14,7 @@ from typing import Any
 
 from nnkit.kernels import (
     arithmetic,
+    elementary,
     formulas,
     further_updates,
     keras_updates,
@@ -27,7 +28,11 @@ from nnkit.kernels.vocabulary import ARRAY_NAMES, Formula, scalar_names, table_o
 #: name -> plain Python function, for the formulas of optimizers.
 UPDATES: dict[str, Formula] = table_of(updates) | table_of(further_updates) | table_of(keras_updates)
 #: name -> plain Python function, for every formula that ``map`` knows.
-FORMULAS: dict[str, Formula] = table_of(arithmetic) | table_of(formulas) | table_of(recurrences) | UPDATES
+FORMULAS: dict[str, Formula] = {
+    name: formula
+    for module in (arithmetic, elementary, formulas, recurrences)
+    for name, formula in table_of(module).items()
+} | UPDATES
 
 _WORDS = {getattr(vocabulary, word): word for word in ARRAY_NAMES} | {vocabulary.erf: "erf"}
 _BUILT_IN = {function: name for name, function in (FORMULAS | {"erf": special.erf}).items()}

@@ -24,12 +24,12 @@ class Conversions:
     def _host(self: Any) -> np.ndarray:
         return self.backend.to_numpy(self.array)
 
-    def numpy(self: Any) -> np.ndarray:
-        """The values as a numpy array, sharing memory on a CPU. Raises GradientError while on the tape.
+    def numpy(self: Any, *, force: bool = False) -> np.ndarray:
+        """The values as a numpy array, sharing memory on a CPU. Raises GradientError on the tape, unless ``force``.
 
         Of a gradient it is a read-only copy, as the gradient's memory is used again after ``zero_grad``.
         """
-        if self.requires_grad:
+        if self.requires_grad and not force:
             raise GradientError("numpy() of a tensor that requires grad: use .detach().numpy()")
         return self._lasting()
 
@@ -81,33 +81,26 @@ class Conversions:
         return format(self.item(), specification) if self.numel() == 1 and specification else str(self)
 
     def to(
-        self: Any,
-        *targets: Any,
-        device: Any = None,
-        dtype: Any = None,
-        non_blocking: bool = False,
-        copy: bool = False,
-        memory_format: Any = None,
-    ) -> Tensor:
+        self: Any, *targets: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False,
+        copy: bool = False, memory_format: Any = None, other: Any = None,
+    ) -> Tensor:  # fmt: skip
         """On another device and/or of another element type; itself where nothing changes, unless ``copy``.
 
         As in PyTorch a number is that of a GPU, and another tensor stands for its device and type. ``non_blocking`` and
-        ``memory_format`` have no effect.
+        ``memory_format`` are accepted: copies wait for nobody where they can, and order in memory is a kernel's matter.
         """
-        moved = OPS["to"](self, *destination(targets, device, dtype))
-        return OPS["clone"](moved) if copy and moved is self else moved
+        flags = [target for target in targets if isinstance(target, bool)]  # to(device, dtype, non_blocking, copy)
+        named = [target for target in (*targets, other) if not isinstance(target, bool)]
+        moved = OPS["to"](self, *destination(tuple(named), device, dtype))
+        return OPS["clone"](moved) if moved is self and (copy or flags[1:2] == [True]) else moved
 
     def cpu(self: Any, memory_format: Any = None) -> Tensor:
         """On the best CPU backend, or itself when it is on a CPU already."""
         return self if self.device.type == "cpu" else self.to("cpu")
 
     def cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
-        """On an NVIDIA GPU; ``non_blocking`` and ``memory_format`` have no effect."""
-        return self.to(Device("cuda") if device is None else Device(device))
-
-    def type_as(self: Any, other: Tensor) -> Tensor:
-        """Of another tensor's element type."""
-        return self.to(other.dtype)
+        """On an NVIDIA GPU, by number or name; ``non_blocking`` as of ``to``."""
+        return self.to(Device("cuda", 0) if device is None else device)
 
 
 def destination(targets: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import operator
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,11 @@ def host_values(data: Any, name: str) -> np.ndarray:
     return host
 
 
+def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A number as a tensor without axes, of the default float type unless ``dtype`` is given."""
+    return tensor(s, dtype or dtypes.get_default_dtype(), device, requires_grad)
+
+
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` itself when it is a tensor of that type and device, else a new tensor."""
     return data.to(device=device, dtype=dtype) if isinstance(data, Tensor) else tensor(data, dtype, device)
@@ -101,7 +106,12 @@ def from_dlpack(source: Any, device: Any = None) -> Tensor:
     return Tensor(backend.xp.from_dlpack(source), backend)
 
 
-def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+def _shape(sizes: tuple[Any, ...], named: Sequence[int] | int | None = None) -> tuple[int, ...]:
+    """Sizes given one by one, as one sequence, or under the name ``size``."""
+    if named is not None:
+        if sizes:
+            raise TypeError(f"size: given twice, as {sizes} and as {named}")
+        sizes = (named,)
     given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
     try:
         shape = tuple(operator.index(size) for size in given)
@@ -146,9 +156,12 @@ def _make(shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
     return Tensor(backend.empty(shape, chosen), backend)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:  # fmt: skip
     """A tensor whose values are not set."""
-    return _make(_shape(size), dtype, device).requires_grad_(requires_grad)
+    return _make(_shape(sizes, size), dtype, device).requires_grad_(requires_grad)
 
 
 def full(
@@ -163,18 +176,25 @@ def full(
     return out.requires_grad_(requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros.
 
     >>> zeros(2, 3).shape
     (2, 3)
     """
-    return full(_shape(size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    return full(_shape(sizes, size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones."""
-    return full(_shape(size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    return full(_shape(sizes, size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
+
+
+@op
+def new(kind: str, sizes: tuple[Any, ...], named: Any, options: dict[str, Any]) -> Tensor:
+    """A tensor that ``empty``, ``zeros``, ``ones`` or ``full`` makes, for Tensor's methods of nearly that name."""
+    makers: dict[str, Callable[..., Tensor]] = {"empty": empty, "zeros": zeros, "ones": ones, "full": full}
+    return makers[kind](_shape(sizes, named), **options)
 
 
 def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -200,19 +220,17 @@ def empty_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: 
 
 
 def arange(
-    start: float,
-    end: float | None = None,
-    step: float = 1,
-    dtype: Any = None,
-    device: Any = None,
+    start: float = 0, end: float | None = None, step: float = 1, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """start, start + step, … before end (0, 1, … before start without end); int64 when every bound is an int.
 
     >>> arange(3), arange(1, 2, 0.5)
     (tensor([0, 1, 2]), tensor([1. , 1.5]))
     """
-    bounds = (0, start, step) if end is None else (start, end, step)
+    bounds = [
+        b.item() if isinstance(b, Tensor) else b for b in ((0, start, step) if end is None else (start, end, step))
+    ]
     if dtype is None:
         whole = all(isinstance(bound, (int, np.integer)) for bound in bounds)
         dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
@@ -223,7 +241,17 @@ def linspace(
     start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` numbers from start to end, both included."""
-    return tensor(np.linspace(start, end, steps), dtype or dtypes.get_default_dtype(), device, requires_grad)
+    ends = (float(start), float(end))
+    return tensor(np.linspace(*ends, int(steps)), dtype or dtypes.get_default_dtype(), device, requires_grad)
+
+
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """base to the power of ``steps`` numbers from start to end, both included."""
+    numbers = float(base) ** np.linspace(float(start), float(end), int(steps))
+    return tensor(numbers, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -231,43 +259,85 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, req
     return tensor(np.eye(n, m), dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
-def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Uniform numbers in [0, 1), drawn on the device; equal to the bit on every device."""
-    out = _make(_shape(size), dtype, device)
-    out.backend.uniform(random.next_key(out.backend), PURPOSES["sample"], out.array)
+# ---- random numbers -------------------------------------------------------------------------------------------------
+
+
+def rand(
+    *sizes: Any, size: Any = None, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Uniform numbers in [0, 1), drawn on the device from ``generator``; equal to the bit on every device."""
+    out = _make(_shape(sizes, size), dtype, device)
+    with random.using(generator):
+        out.backend.uniform(random.next_key(out.backend), PURPOSES["sample"], out.array)
     return out.requires_grad_(requires_grad)
 
 
-def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *sizes: Any, size: Any = None, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Standard normal numbers, drawn on the device by the Box-Muller transform of two uniforms."""
-    out = _make(_shape(size), dtype, device)
-    u, v = (
-        rand(out.shape, dtype=out.dtype, device=out.device),
-        rand(out.shape, dtype=out.dtype, device=out.device),
-    )
+    out = _make(_shape(sizes, size), dtype, device)
+    u, v = (rand(out.shape, generator=generator, dtype=out.dtype, device=out.device) for _ in range(2))
     out.backend.map("box_muller", (u.array, v.array), (out.array,))
     return out.requires_grad_(requires_grad)
 
 
-def rand_like(x: Tensor) -> Tensor:
+def rand_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    generator: random.Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Uniform numbers in the shape, type and device of ``x``."""
-    return rand(x.shape, dtype=x.dtype, device=x.device)
+    return rand(
+        x.shape, generator=generator, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
+    )
 
 
-def randn_like(x: Tensor) -> Tensor:
+def randn_like(
+    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    generator: random.Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Standard normal numbers in the shape, type and device of ``x``."""
-    return randn(x.shape, dtype=x.dtype, device=x.device)
+    return randn(
+        x.shape, generator=generator, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
+    )
 
 
-def randint(low: int, high: int | None = None, size: Sequence[int] = (), device: Any = None) -> Tensor:
-    """Whole numbers from low to high - 1 (from 0 to low - 1 with one bound), int64, drawn on the host."""
-    low, high = (0, low) if high is None else (low, high)
-    if high <= low:
-        raise ShapeError(f"high: expected more than low = {low}, got {high}")
-    drawn = np.floor(random.host_uniform(tuple(size), low, high)).astype(np.int64)
-    return tensor(np.minimum(drawn, high - 1), device=device)
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: random.Generator | None = None, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Whole numbers from low to high - 1 (from 0 to low - 1 with one bound), int64, drawn on the device.
+
+    >>> randint(3, (2,)).shape, randint(1, 2, (2,))
+    ((2,), tensor([1, 1]))
+    """
+    if isinstance(high, Sequence):  # randint(high, size)
+        high, size = None, high
+    first, last = (0, int(low)) if high is None else (int(low), int(high))
+    if last <= first:
+        raise ShapeError(f"high: expected more than low = {first}, got {last}")
+    bits = _bits(_shape((() if size is None else size,)), device, generator)
+    drawn = bits % (last - first) + first
+    return drawn.to(dtypes.int64 if dtype is None else dtype).requires_grad_(requires_grad)
 
 
-def randperm(n: int, device: Any = None) -> Tensor:
-    """0 … n - 1 in random order, int64."""
-    return tensor(random.permutation(n), device=device)
+def _bits(shape: tuple[int, ...], device: Any, generator: random.Generator | None) -> Tensor:
+    """63 random bits in each element."""
+    out = _make((math.prod(shape),), dtypes.int64, device)
+    with random.using(generator):
+        out.backend.random_bits(random.next_key(out.backend), PURPOSES["shuffle"], out.array)
+    return out.reshape(shape)
+
+
+def randperm(
+    n: int, *, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """0 … n - 1 in random order, int64: the places of random numbers in order, drawn on the device."""
+    bits = _bits((int(n),), device, generator)
+    backend = bits.backend
+    values, places = backend.empty(bits.shape, bits.dtype), backend.empty(bits.shape, dtypes.int64)
+    backend.sort(bits.array, 0, False, values, places)
+    return Tensor(places, backend).to(dtypes.int64 if dtype is None else dtype).requires_grad_(requires_grad)

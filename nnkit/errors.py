@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nnkit.backends.errors import DeviceFault, DeviceOutOfMemory, DeviceUnavailable
+from nnkit.backends.errors import DeviceFault, DeviceOutOfMemory, DeviceUnavailable, MatrixError
 
 __all__ = [
     "NnkitError",
@@ -19,6 +19,7 @@ __all__ = [
     "DeviceFault",
     "DeviceOutOfMemory",
     "DeviceUnavailable",
+    "MatrixError",
     "GradientError",
     "DataError",
     "LabelError",

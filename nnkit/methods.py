@@ -6,10 +6,12 @@ tensors), and a method cannot differ from its function. What each does is said w
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nnkit import dtypes
+from nnkit.errors import GradientError, ShapeError
 
 if TYPE_CHECKING:
     from nnkit.tensor import Tensor
@@ -30,11 +32,65 @@ def op(function: F) -> F:
     return function
 
 
+#: Words of PyTorch's for an argument -> ours, for functions that have the second and not the first.
+WORDS = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+#: Words about how elements lie in memory, which is a kernel's matter here: without effect.
+OF_MEMORY = ("memory_format", "layout", "pin_memory")
+
+
+def spoken(function: F) -> F:
+    """The function, which takes other words of PyTorch's for its arguments, and ``out=``, a tensor for its result.
+
+    ``axis`` is dim, ``keepdims`` keepdim, input and other the first two arguments.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        return in_our_words(function, args, options) if options else function(*args)
+
+    return call  # type: ignore[return-value]
+
+
+def in_our_words(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Call a function with the names that it has for arguments."""
+    names = _names(function)
+    out = None if "out" in names else options.pop("out", None)
+    for word in OF_MEMORY:
+        if word in options and word not in names:
+            del options[word]
+    for word, ours in WORDS.items():
+        if word in options and word not in names and ours in names:
+            options[ours] = options.pop(word)
+    found = function(*args, **options)
+    return found if out is None else _put_into(out, found)
+
+
+@functools.cache
+def _names(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = inspect.unwrap(function).__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _put_into(out: Any, found: Any) -> Any:
+    """A result as the values of tensors that were given for it; their shapes follow."""
+    if isinstance(out, tuple):
+        return (
+            type(found)(*map(_put_into, out, found)) if hasattr(found, "_fields") else tuple(map(_put_into, out, found))
+        )
+    if found.requires_grad:
+        raise GradientError("out=: a result on the tape cannot be written into a tensor: leave out=, or use no_grad()")
+    if out.shape != found.shape:
+        out.resize_(found.shape)
+    return OPS["copy_into"](out, found)
+
+
 def _method(name: str) -> Callable[..., Any]:
     """A method that calls the op of that name."""
 
     def method(self: Any, *args: Any, **options: Any) -> Any:
-        return OPS[name](self, *args, **options)
+        if options:
+            return in_our_words(OPS[name], (self, *args), options)
+        return OPS[name](self, *args)
 
     method.__name__ = name
     method.__doc__ = f"See ``nnkit.ops.{name}``."
@@ -177,21 +233,40 @@ class Methods:
     def __ior__(self, other: Any) -> Tensor:
         return OPS["assign"](self, "bitwise_or", other)
 
-    def add_(self, other: Any, alpha: Number = 1) -> Tensor:
-        """Add ``alpha * other`` in place."""
-        return OPS["assign"](self, "add", other if alpha == 1 else OPS["mul"](other, alpha))
+    def __imod__(self, other: Any) -> Tensor:
+        return OPS["assign"](self, "remainder", other)
 
-    def sub_(self, other: Any, alpha: Number = 1) -> Tensor:
+    def __ifloordiv__(self, other: Any) -> Tensor:
+        return OPS["assign"](self, "floor_divide", other)
+
+    def __ixor__(self, other: Any) -> Tensor:
+        return OPS["assign"](self, "bitwise_xor", other)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return OPS["bitwise_left_shift"](self, other)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return OPS["bitwise_right_shift"](self, other)
+
+    def add_(self, other: Any, alpha: Any = 1) -> Tensor:
+        """Add ``alpha * other`` in place."""
+        plain = isinstance(alpha, int) and alpha == 1
+        return OPS["assign"](self, "add", other if plain else OPS["mul"](alpha, other))
+
+    def sub_(self, other: Any, alpha: Any = 1) -> Tensor:
         """Subtract ``alpha * other`` in place."""
-        return OPS["assign"](self, "sub", other if alpha == 1 else OPS["mul"](other, alpha))
+        plain = isinstance(alpha, int) and alpha == 1
+        return OPS["assign"](self, "sub", other if plain else OPS["mul"](alpha, other))
 
     def mul_(self, other: Any) -> Tensor:
         """Multiply in place."""
         return OPS["assign"](self, "mul", other)
 
-    def div_(self, other: Any) -> Tensor:
+    def div_(self, other: Any, rounding_mode: str | None = None) -> Tensor:
         """Divide in place."""
-        return OPS["assign"](self, "div", other)
+        if rounding_mode is None:
+            return OPS["assign"](self, "div", other)
+        return OPS["assign"](self, "div", other, rounding_mode=rounding_mode)
 
     def copy_(self, source: Any) -> Tensor:
         """Take the values of ``source`` (broadcast, cast, from any device) in place."""
@@ -237,15 +312,15 @@ class Methods:
 
     sum, mean, prod, var, std, norm = (_method(n) for n in ("sum", "mean", "prod", "var", "std", "norm"))
     all, any, argmax, argmin = (_method(n) for n in ("all", "any", "argmax", "argmin"))
-    logsumexp, matmul, dot, mm = (_method(n) for n in ("logsumexp", "matmul", "matmul", "matmul"))
+    logsumexp, matmul = (_method(n) for n in ("logsumexp", "matmul"))
 
-    def max(self, dim: Any = None, keepdim: Flag = False, axis: Any = None) -> Any:
+    def max(self, dim: Any = None, keepdim: Flag = False, axis: Any = None, keepdims: Flag = False) -> Any:
         """The greatest element; along ``dim``, a pair (values, indices); with a tensor, the elementwise maximum."""
-        return OPS["extreme"](self, "max", dim if axis is None else axis, keepdim)
+        return OPS["extreme"](self, "max", dim if axis is None else axis, keepdim or keepdims)
 
-    def min(self, dim: Any = None, keepdim: Flag = False, axis: Any = None) -> Any:
+    def min(self, dim: Any = None, keepdim: Flag = False, axis: Any = None, keepdims: Flag = False) -> Any:
         """The least element; along ``dim``, a pair (values, indices); with a tensor, the elementwise minimum."""
-        return OPS["extreme"](self, "min", dim if axis is None else axis, keepdim)
+        return OPS["extreme"](self, "min", dim if axis is None else axis, keepdim or keepdims)
 
     # ---- shape ------------------------------------------------------------------------------------------------------
 
@@ -257,20 +332,24 @@ class Methods:
         """Like ``reshape``, and surely in the same memory; an error where that cannot be."""
         return OPS["view"](self, _dims(shape))
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *axes: Any, dims: Any = None) -> Tensor:
         """The axes in another order."""
-        return OPS["permute"](self, _dims(dims))
+        return OPS["permute"](self, _dims(axes) if dims is None else tuple(dims))
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any, size: Any = None) -> Tensor:
         """Repeat axes of size 1; -1 keeps a size."""
-        return OPS["expand"](self, _dims(shape))
+        return OPS["expand"](self, _dims(shape) if size is None else tuple(size))
 
     def broadcast_to(self, shape: Sequence[Int]) -> Tensor:
         """Repeat axes of size 1 and new leading axes."""
         return OPS["expand"](self, tuple(shape))
 
+    def contiguous(self, memory_format: Any = None) -> Tensor:
+        """With its elements in order in memory: the tensor itself where they are, else a copy."""
+        return OPS["contiguous"](self)
+
     flatten, squeeze, unsqueeze, transpose = (_method(n) for n in ("flatten", "squeeze", "unsqueeze", "transpose"))
-    clone, contiguous, where = (_method(n) for n in ("clone", "contiguous", "where_self"))
+    clone, where = (_method(n) for n in ("clone", "where_self"))
 
     @property
     def T(self) -> Tensor:
@@ -282,37 +361,10 @@ class Methods:
         """The last two axes exchanged."""
         return OPS["transpose"](self, -2, -1)
 
+    mH = H = mT  # there are no complex numbers here
+
     def t(self) -> Tensor:
-        """The axes in reverse order."""
+        """The axes of a matrix exchanged. Raises ShapeError for more than two."""
+        if self.ndim > 2:  # type: ignore[attr-defined]
+            raise ShapeError(f"t: expected at most two axes, got shape {self.shape}; use .mT or .permute")  # type: ignore[attr-defined]
         return self.T
-
-    # ---- element types
-    # ------------------------------------------------------------------------------------------------
-
-    def float(self) -> Tensor:
-        """As float32."""
-        return OPS["to"](self, None, dtypes.float32)
-
-    def half(self) -> Tensor:
-        """As float16."""
-        return OPS["to"](self, None, dtypes.float16)
-
-    def bfloat16(self) -> Tensor:
-        """As bfloat16; needs the package ml_dtypes."""
-        return OPS["to"](self, None, "bfloat16")
-
-    def double(self) -> Tensor:
-        """As float64."""
-        return OPS["to"](self, None, dtypes.float64)
-
-    def long(self) -> Tensor:
-        """As int64."""
-        return OPS["to"](self, None, dtypes.int64)
-
-    def int(self) -> Tensor:
-        """As int32."""
-        return OPS["to"](self, None, dtypes.int32)
-
-    def bool(self) -> Tensor:
-        """As booleans: whether each element is not 0."""
-        return self if self.dtype == dtypes.bool_ else OPS["ne"](self, 0)  # type: ignore[attr-defined, return-value]

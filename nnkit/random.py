@@ -45,11 +45,19 @@ class Generator:
     (True, False)
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self._seed, self._draw = _signed(seed), 0
+    def __init__(self, seed: Any = 0, device: Any = None) -> None:
+        # As PyTorch's, whose first argument is a device: here one stream serves every device.
+        number, named = (seed, device) if isinstance(seed, (int, np.integer)) else (0, seed)
+        self._seed, self._draw = _signed(int(number)), 0
+        self._device = "cpu" if named is None else named
         self._states: dict[Backend, Any] = {}
         self._awaited: dict[str, list[int]] = {}  # device -> where its stream goes on, when it first draws
         self._lock = threading.Lock()
+
+    @property
+    def device(self) -> Any:
+        """The device that it was made for; it serves every other as well."""
+        return backends.get(self._device).device
 
     def manual_seed(self, seed: int) -> Generator:
         """Start anew, on the host and on every device. ``seed`` is any int of 64 bits."""

@@ -17,9 +17,11 @@ from nnkit import backends, dtypes
 from nnkit.backends import Backend, Device
 from nnkit.backends.recording import recorder
 from nnkit.conversions import Conversions
+from nnkit.element_types import ElementTypes
 from nnkit.errors import DeviceError, DtypeError, GradientError, ShapeError
 from nnkit.lent import Lent
 from nnkit.methods import OPS, Methods
+from nnkit.named_methods import NamedMethods
 from nnkit.printing import shown
 from nnkit.state import changed, looks
 from nnkit.tape import Gradient, Node, Pullback, Rule, Saved, Version, is_grad_enabled, no_grad
@@ -73,7 +75,7 @@ class Size(tuple):
         return f"torch.Size({list(self)})"
 
 
-class Tensor(Conversions, Methods):
+class Tensor(Conversions, ElementTypes, NamedMethods, Methods):
     """An n-dimensional array on a device. Made by ``nnkit.tensor`` and by ops.
 
     As PyTorch's old ``Tensor(2, 3)`` it has these sizes and values that are not set, as ``Tensor([2, 3])`` this data,
@@ -294,13 +296,6 @@ class Tensor(Conversions, Methods):
         """
         return OPS["register_hook"](self, hook)
 
-    def detach_(self) -> Tensor:
-        """Take this tensor itself off the tape. Raises GradientError for a view."""
-        if self.view_of is not None:
-            raise GradientError("detach_ of a view, which shares its base's place on the tape: use .detach()")
-        self._node, self._requires_grad = None, False
-        return self
-
     def _edge(self) -> Any:
         """What a node that uses this tensor points to."""
         node = self._node if self.view_of is None else self.node
@@ -317,6 +312,14 @@ class Tensor(Conversions, Methods):
         same._shared = version = self.version
         version.shown(same, self)
         return self._followed(same)
+
+    def detach_(self) -> Tensor:
+        """Take the tensor off the tape, in place. Raises GradientError for a view, which has no place there."""
+        if self.view_of is not None and self.node is not None:
+            raise GradientError("detach_ of a view: use y = x.detach(), or detach what it is a view of")
+        self._node = None
+        self.requires_grad = False
+        return self
 
     def _followed(self, same: Tensor) -> Tensor:
         """Note a tensor of the same memory, where an optimizer may yet move that."""

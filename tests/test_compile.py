@@ -230,7 +230,7 @@ REASONS: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "mask": (lambda x: x[x > 1.0], "reads a value on the host"),
     "move": (lambda x: x.to("numpy" if str(x.device) != "numpy" else "numba"), "reads a value on the host"),
-    "host random": (lambda x: x + nnkit.randint(0, 9, (6,)), "draws random numbers on the host"),
+    "host random": (lambda x: x + nnkit.tensor(nnkit.random.host_uniform((6,))), "draws random numbers on the host"),
     "in place": (lambda x: x.add_(1.0), "changes an argument in place"),
     "in place, a part": (lambda x: x[1:3].zero_(), "changes an argument in place"),
     "learned": (lambda x: x.requires_grad_().sum().backward(), "sets requires_grad of an argument"),

@@ -17,6 +17,7 @@ from nnkit import backends
 from nnkit.backends.base import FORMULAS
 from nnkit.kernels import (
     arithmetic,
+    elementary,
     formulas,
     further_updates,
     keras_updates,
@@ -56,7 +57,7 @@ def statements(formula: Callable[..., Any]) -> list[ast.stmt]:
 
 
 @pytest.mark.parametrize(
-    "module", [arithmetic, formulas, recurrences, updates, further_updates, keras_updates, special]
+    "module", [arithmetic, elementary, formulas, recurrences, updates, further_updates, keras_updates, special]
 )
 def test_formulas_use_operators_float_literals_and_the_vocabulary_only(module: Any) -> None:
     siblings = table_of(module)

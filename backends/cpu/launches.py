@@ -103,6 +103,37 @@ def add_rows(y: np.ndarray, indices: np.ndarray, out: np.ndarray) -> Launch | st
     return new_launch(memory.add_rows_kernel(dtype), [*arrays, len(indices), y.size // len(indices), out.shape[0]])
 
 
+def gather(x: np.ndarray, indices: np.ndarray, axis: int, out: np.ndarray) -> Launch | str:
+    """Contiguous arrays; indices int64."""
+    refused = _refused_places(x, indices, out)
+    if refused:
+        return refused
+    kernel = memory.gather_kernel(TYPES[x.dtype])
+    return new_launch(kernel, [address(x), address(indices), address(out), *_along(axis, x.shape, indices.shape)])
+
+
+def scatter(kind: str, y: np.ndarray, indices: np.ndarray, axis: int, out: np.ndarray) -> Launch | str:
+    """Contiguous arrays, set or added to; indices int64."""
+    refused = _refused_places(y, indices, out)
+    if refused or kind not in ("set", "add"):
+        return refused or f"the kind {kind}"
+    kernel = memory.scatter_kernel(TYPES[out.dtype], kind == "add")
+    return new_launch(kernel, [address(y), address(indices), address(out), *_along(axis, out.shape, indices.shape)])
+
+
+def _refused_places(x: np.ndarray, indices: np.ndarray, out: np.ndarray) -> str | None:
+    """Why elements of x cannot be moved by number by a kernel, if they cannot."""
+    if x.dtype not in TYPES or x.dtype.kind == "b" or x.dtype != out.dtype or indices.dtype != INT64:
+        return "element types that are not the same, or booleans, or numbers that are not int64"
+    contiguous = x.flags.c_contiguous and indices.flags.c_contiguous and out.flags.c_contiguous
+    return None if contiguous and indices.size else "an array is empty or not contiguous"
+
+
+def _along(axis: int, whole: tuple[int, ...], part: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """How many elements lie before the axis, along it in the whole and in the part, and behind it."""
+    return math.prod(part[:axis]), whole[axis], part[axis], math.prod(part[axis + 1 :])
+
+
 def next_key(state: np.ndarray, key: np.ndarray) -> Launch | str:
     """Always."""
     return new_launch(memory.next_key_kernel(), [address(state), address(key)])

@@ -102,6 +102,8 @@ class CupyBackend(CupyArrays):
     take_rows = picks(moves.take_rows)
     take_batch = picks(moves.take_batch)
     add_rows = picks(moves.add_rows)
+    gather = picks(moves.gather)
+    scatter = picks(moves.scatter)
     next_key = picks(moves.next_key)
     random_bits = picks(moves.random_bits)
     uniform = picks(moves.uniform)

@@ -181,6 +181,37 @@ def add_rows(y: Array, indices: Array, out: Array) -> Work | str:
     return Launch(memory.add_rows_kernel(dtype), grid, arguments)
 
 
+def gather(x: Array, indices: Array, axis: int, out: Array) -> Work | str:
+    """Contiguous elements of four or eight bytes; indices int64."""
+    unit = {4: "uint32", 8: "int64"}.get(x.itemsize)
+    if unit is None:
+        return f"element type {x.dtype}"
+    refused = _refused(x, out, indices)
+    if refused or not x.size:
+        return refused or "an array is empty"
+    seen = [array.reshape(-1).view(unit) for array in (x, out)]
+    sizes = _along(axis, x.shape, indices.shape)
+    return Launch(memory.gather_kernel(unit), memory.take_grid(out.size, 1), (seen[0], indices, seen[1], *sizes))
+
+
+def scatter(kind: str, y: Array, indices: Array, axis: int, out: Array) -> Work | str:
+    """Contiguous floats or int64, set or added to; indices int64."""
+    stored = STORED.get(out.dtype)
+    if kind not in ("set", "add") or stored in (None, "bool"):
+        return f"the kind {kind}, or element type {out.dtype}"
+    refused = _refused(y, out, indices)
+    if refused or not y.size:
+        return refused or "an array is empty"
+    A, N, K, B = _along(axis, out.shape, indices.shape)
+    kernel = memory.scatter_kernel(str(stored), kind == "add")
+    return Launch(kernel, memory.take_grid(A * B, 1), (y, indices, out, A, N, K, B))
+
+
+def _along(axis: int, whole: tuple[int, ...], part: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """How many elements lie before the axis, along it in the whole and in the part, and behind it."""
+    return math.prod(part[:axis]), whole[axis], part[axis], math.prod(part[axis + 1 :])
+
+
 def next_key(state: Array, key: Array) -> Work | str:
     """Contiguous."""
     if not (state.flags.c_contiguous and key.flags.c_contiguous):

@@ -60,6 +60,30 @@ def kernel(block):
             out[target + j] += y[source + j]
 """
 
+# Block: [x, indices, out, A, N, K, B]: x (A, N, B), indices and out (A, K, B).
+GATHER = """
+def kernel(block):
+    x, index, y = pointer(block[0]), labels(block[1]), pointer(block[2])
+    N, K, B = block[4], block[5], block[6]
+    for a in range(block[3]):
+        for k in range(K):
+            here = (a * K + k) * B
+            for b in range(B):
+                y[here + b] = x[(a * N + min(max(index[here + b], 0), N - 1)) * B + b]
+"""
+
+# Block: [y, indices, out, A, N, K, B]: out (A, N, B), indices and y (A, K, B).
+SCATTER = """
+def kernel(block):
+    y, index, out = pointer(block[0]), labels(block[1]), pointer(block[2])
+    N, K, B = block[4], block[5], block[6]
+    for a in range(block[3]):
+        for k in range(K):
+            here = (a * K + k) * B
+            for b in range(B):
+                out[(a * N + min(max(index[here + b], 0), N - 1)) * B + b] {becomes} y[here + b]
+"""
+
 # Block: [x, out, A, R, words a row, words from block to block and from row to row of x, and of out].
 COPY_ROWS = """
 def kernel(block):
@@ -126,6 +150,19 @@ def copy_strided_kernel(word: str) -> Kernel:
 def add_rows_kernel(dtype: str) -> Kernel:
     """Rows added at places by number."""
     return load(Source(f"add_rows_{dtype}", ADD_ROWS, _words, (dtype,)))
+
+
+@functools.cache
+def gather_kernel(dtype: str) -> Kernel:
+    """Elements by number along an axis."""
+    return load(Source(f"gather_{dtype}", GATHER, _words, (dtype,)))
+
+
+@functools.cache
+def scatter_kernel(dtype: str, add: bool) -> Kernel:
+    """Elements written, or added, at places by number along an axis."""
+    text = SCATTER.format(becomes="+=" if add else "=")
+    return load(Source(f"scatter_{'add' if add else 'set'}_{dtype}", text, _words, (dtype,)))
 
 
 @functools.cache

@@ -97,6 +97,31 @@ def kernel(y, index, out, M, width, N, span):
         start += 32
 """
 
+# One element of the result a thread: x (A, N, B), index and y (A, K, B).
+GATHER = """
+def kernel(x, index, y, A, N, K, B):
+    i = grid_thread()
+    if i < A * K * B:
+        outer = to_int64(to_uint32(to_uint32(i) // to_uint32(K * B)))
+        inner = i - to_int64(to_uint32(to_uint32(i) // to_uint32(B))) * B
+        source = (outer * N + min(max(index[i], 0), N - 1)) * B + inner
+        y[i] = x[source]
+"""
+
+# One line along the axis a thread, in order, so that every element is summed in one order, without atomics:
+# y and index (A, K, B), out (A, N, B).
+SCATTER = """
+def kernel(y, index, out, A, N, K, B):
+    i = grid_thread()
+    if i < A * B:
+        outer = to_int64(to_uint32(to_uint32(i) // to_uint32(B)))
+        inner = i - outer * B
+        for k in range(K):
+            source = (outer * K + k) * B + inner
+            target = (outer * N + min(max(index[source], 0), N - 1)) * B + inner
+            {becomes}
+"""
+
 NEXT_KEY = """
 def kernel(state, key):
     if grid_thread() == 0:
@@ -181,6 +206,27 @@ def add_rows_grid(N: int, width: int) -> tuple[int, int]:
     tiles = -(-width // WARP)
     span = -(-N // max(MOST_WARPS // tiles, 1))
     return -(-tiles * -(-N // span) * WARP // THREADS), span
+
+
+@functools.cache
+def gather_kernel(unit: str) -> Source:
+    """Elements by number along an axis. Arguments: x, index, y, A, N, K, B; A K B below 2**32.
+
+    ``unit`` is the memory type of an element, of which x and y are: "uint32" or "int64".
+    """
+    return Source(f"gather_{unit}", GATHER, (f"{unit}*", "int64*", f"{unit}*", *("int64",) * 4), "int64", THREADS)
+
+
+@functools.cache
+def scatter_kernel(stored: str, add: bool) -> Source:
+    """Elements written, or added, at places by number. Arguments: y, index, out, A, N, K, B; A B below 2**32."""
+    becomes = "out[target] = y[source]"
+    if add:
+        total = f"{read(stored, 'out[target]')} + {read(stored, 'y[source]')}"
+        becomes = f"out[target] = {write(stored, total)}"
+    parameters = (pointer(stored), "int64*", pointer(stored), *("int64",) * 4)
+    name = f"scatter_{'add' if add else 'set'}_{stored}"
+    return Source(name, SCATTER.format(becomes=becomes), parameters, computed(stored), THREADS)
 
 
 @functools.cache

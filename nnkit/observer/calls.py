@@ -92,7 +92,9 @@ def _of_function(
     if is_our_function(function):
         if not belongs_in_a_step(function):
             observer.give_up(f"it calls {function.__qualname__}, which is no part of a step")
-        if not hasattr(function, "__wrapped__"):  # a mode of the tape around a function, which is observed inside
+        inner = getattr(function, "__wrapped__", None)
+        # Else it is a mode of the tape around a user's function, which is observed inside.
+        if inner is None or (type(inner) is types.FunctionType and is_our_function(inner)):
             _given(observer, arguments, options)
         return Plan(function if owner is None else types.MethodType(function, owner), makes=True)
     if is_trusted(function.__code__, function.__module__ or ""):

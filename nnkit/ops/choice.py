@@ -11,7 +11,7 @@ import numpy as np
 from nnkit import dtypes
 from nnkit.creation import as_tensor, tensor
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
+from nnkit.methods import OPS, op
 from nnkit.ops.elementwise import elementwise, limited
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import as_operand, broadcast_shape, check_held, pair, result_type
@@ -19,16 +19,18 @@ from nnkit.tape import Gradient
 from nnkit.tensor import Asked, Tensor, result, same_backend
 
 
-def where(condition: Tensor, x: Any, y: Any) -> Tensor:
+def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:
     """x where the condition holds, else y, with broadcasting. What is not chosen gets a gradient of 0.
 
     That 0 is then multiplied by the slope of how x or y was made: an infinite one makes it NaN, as in PyTorch. So
     ``where(x > 0, log(x), 0.0)`` has no gradient at 0; write ``log(where(x > 0, x, 1.0))``, which has. Raises
-    DtypeError for a number that a tensor of integers does not hold.
+    DtypeError for a number that a tensor of integers does not hold. The condition alone: the places where it holds.
 
     >>> where(tensor([True, False]), 1.0, tensor([5.0, 6.0]))
     tensor([1., 6.])
     """
+    if x is None and y is None:
+        return OPS["nonzero"](condition, as_tuple=True)
     x, y = as_operand(x, condition.device, "where"), as_operand(y, condition.device, "where")
     dtype = result_type(x, y)
     for value in (x, y):

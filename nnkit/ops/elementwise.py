@@ -17,7 +17,7 @@ from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
 from nnkit.kernels.vocabulary import element_names, scalar_names
-from nnkit.methods import op
+from nnkit.methods import OPS, op
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import Number, check_held, pair, result_type
 from nnkit.tape import Gradient
@@ -34,6 +34,8 @@ def elementwise(name: str, formula: str, x: Tensor, scalars: Sequence[float] = (
     backend = x.backend
     if not x.is_floating_point():
         if formula in LIMITS:
+            if x.dtype == dtypes.bool_:
+                raise DtypeError(f"{name}: expected numbers, got booleans; convert them with .long()")
             return limited(x, *(scalars or LIMITS[formula]))
         x = x.to(dtypes.get_default_dtype())
     y = backend.empty(x.shape, x.dtype)
@@ -191,15 +193,22 @@ def _with_number(name: str, formula: str, x: Tensor, number: Any) -> Tensor | No
 
 
 @op
-def add(x: Any, y: Any) -> Tensor:
-    """x + y, with broadcasting."""
+def add(x: Any, y: Any, alpha: Any = 1) -> Tensor:
+    """x + alpha y, with broadcasting."""
+    y = y if not isinstance(alpha, Tensor) and alpha == 1 else _times(y, alpha)
     out = _with_number("add", "shift", x, y)
     return out if out is not None else binary("add", "add", x, y, (None, None))
 
 
+def _times(y: Any, alpha: Any) -> Any:
+    """alpha y; add(x, 2, y) is an old way to write add(x, y, alpha=2)."""
+    return mul(y, alpha) if isinstance(y, Tensor) or isinstance(alpha, Tensor) else y * alpha
+
+
 @op
-def sub(x: Any, y: Any) -> Tensor:
-    """x - y, with broadcasting."""
+def sub(x: Any, y: Any, alpha: Any = 1) -> Tensor:
+    """x - alpha y, with broadcasting."""
+    y = y if not isinstance(alpha, Tensor) and alpha == 1 else _times(y, alpha)
     out = _with_number("sub", "shift", x, -float(y)) if isinstance(y, Number) else None
     out = _with_number("sub", "shift_from", y, x) if isinstance(x, Number) else out
     return out if out is not None else binary("sub", "sub", x, y, (None, "neg_grad"))
@@ -213,14 +222,30 @@ def mul(x: Any, y: Any) -> Tensor:
 
 
 @op
-def div(x: Any, y: Any) -> Tensor:
-    """x / y, with broadcasting; integers are converted to the default float type."""
+def div(x: Any, y: Any, rounding_mode: str | None = None) -> Tensor:
+    """x / y, with broadcasting; integers are converted to the default float type.
+
+    Rounded down where ``rounding_mode`` is "floor", to 0 where it is "trunc"; then integers stay what they are.
+    """
+    if rounding_mode is not None:
+        return _divided(x, y, rounding_mode)
     out = _with_number("div", "divide_by", x, y)
     out = _with_number("div", "divide_into", y, x) if isinstance(x, Number) else out
     if out is not None:
         return out
     x, y, _, _ = pair("div", x, y, floats=True)
     return binary("div", "div", x, y, ("div_grad", "div_other_grad"))
+
+
+def _divided(x: Any, y: Any, rounding_mode: str) -> Tensor:
+    if rounding_mode not in ("floor", "trunc"):
+        raise ShapeError(f"rounding_mode: expected 'floor', 'trunc' or None, got {rounding_mode!r}")
+    if rounding_mode == "floor":
+        return floor_divide(x, y)
+    if dtypes.is_float(result_type(x, y)):
+        return OPS["trunc"](div(x, y))
+    _refuse_zero("div", x, y)
+    return div(x - OPS["fmod"](x, y), y).to(result_type(x, y))
 
 
 @op
@@ -255,7 +280,17 @@ def pow(x: Any, y: Any) -> Tensor:
         check_held("pow", y, result_type(x, y))
         if y < 0:
             raise DtypeError(f"pow: whole numbers to the negative power {y}; convert them first with .float()")
+    if out is None and isinstance(y, Tensor) and y.dtype.kind == "i" and not dtypes.is_float(result_type(x, y)):
+        return _whole_power(x, y)
     return out if out is not None else binary("pow", "pow", x, y, ("pow_grad", "pow_other_grad"))
+
+
+def _whole_power(x: Any, y: Tensor) -> Tensor:
+    """Whole numbers to whole powers: to negative ones 1 and -1 are what they are, and others 0."""
+    x, y, _, _ = pair("pow", x, y)
+    where, odd = OPS["where_self"], 1 - 2 * (y & 1)
+    inverse = where(x * 0 + 1, x == 1, where(x * 0 + odd, x == -1, 0))
+    return where(inverse, y < 0, binary("pow", "pow", x, OPS["clamp"](y, 0, None), (None, None)))
 
 
 @op
@@ -297,7 +332,9 @@ def neg(x: Tensor) -> Tensor:
 
 @op
 def square(x: Tensor) -> Tensor:
-    """x x."""
+    """x x; of booleans in int64."""
+    if x.dtype == dtypes.bool_:
+        x = x.to(dtypes.int64)
     return _any_type("square", "square", x)
 
 
@@ -309,7 +346,9 @@ def abs(x: Tensor) -> Tensor:
 
 @op
 def sign(x: Tensor) -> Tensor:
-    """-1, 0 or 1; 0 of NaN, as PyTorch has it."""
+    """-1, 0 or 1; 0 of NaN, as PyTorch has it; of booleans they themselves."""
+    if x.dtype == dtypes.bool_:
+        return OPS["clone"](x)
     return _any_type("sign", "sign_of", x)
 
 

@@ -6,10 +6,11 @@ value. Of a view it is the base that does: its new value is the old one with ano
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit import dtypes
+from nnkit import dtypes, state
 from nnkit.backends.pool import overlap
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, GradientError, ShapeError
@@ -32,12 +33,13 @@ def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
 
     Raises DtypeError for a result that x would cut, to whole numbers or to booleans, as PyTorch does.
     """
-    on_tape = open_to_change(x, *args)
+    on_tape = open_to_change(x, *args, *options.values())
     if not on_tape and _computed_there(x, name, *args, **options):
         return x
     if on_tape:
         value = OPS[name](alias(x) if name in UNREAD else shape.clone(x), *args, **options)
     else:
+        options = {word: _off_tape(value) for word, value in options.items()}
         value = OPS[name](x.detach(), *map(_off_tape, args), **options)
     if not dtypes.can_become(value.dtype, x.dtype):
         raise DtypeError(
@@ -47,8 +49,9 @@ def assign(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
     return put(x, _fitted(value, x), on_tape)
 
 
-def _computed_there(x: Tensor, name: str, y: Any = None, **options: Any) -> bool:
+def _computed_there(x: Tensor, name: str, *args: Any, **options: Any) -> bool:
     """Let arithmetic write its result into x, where neither types nor memory stand against that."""
+    y = args[0] if len(args) == 1 else None
     if name not in ARITHMETIC or options or not isinstance(y, (Tensor, *Number)) or not _takes(x, name, y):
         return False
     of_tensors, of_number = ARITHMETIC[name]
@@ -95,6 +98,36 @@ def fill_in(x: Tensor, value: float) -> Tensor:
     open_to_change(x)
     x.backend.fill(value, x.array)
     x.version.count += 1
+    return x
+
+
+@op
+def reshape_in(x: Tensor, name: str, *args: Any, **options: Any) -> Tensor:
+    """x shows its memory as the view ``name`` of it does: in another shape or order. Returns x.
+
+    Raises GradientError on the tape, where x = x.unsqueeze(...) and the like do it.
+    """
+    if open_to_change(x):
+        raise GradientError(f"{name}_ cannot change a tensor on the tape: write x = x.{name}(...)")
+    shown, before = OPS[name](x.detach(), *args, **options), x.array
+    if shown.array is not before:
+        x.array = shown.array
+        state.changed(x, "array", before)
+    return x
+
+
+@op
+def resize_in(x: Tensor, sizes: tuple[Any, ...]) -> Tensor:
+    """x shows its first elements in another shape, in memory of its own where that has more. Returns x."""
+    open_to_change(x)
+    wanted = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+    count, have, flat, before = math.prod(wanted), x.numel(), shape.reshape(x.detach(), (-1,)), x.array
+    if count > have:
+        room = x.backend.empty((count,), x.dtype)
+        x.backend.copy(flat.array, room[:have])
+        flat = Tensor(room, x.backend)
+    x.array = x.backend.reshape(flat.array[:count], wanted)
+    state.changed(x, "array", before)
     return x
 
 

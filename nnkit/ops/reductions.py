@@ -34,6 +34,13 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
+class MinMax(NamedTuple):
+    """The least and the greatest elements."""
+
+    min: Tensor
+    max: Tensor
+
+
 def axes_of(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
     """``dim`` as sorted axes from 0. Raises ShapeError when one is out of range or comes twice."""
     if dim is None:
@@ -363,11 +370,13 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> 
     return extreme(x, "min", dim if axis is None else axis, keepdim)
 
 
+@op
 def amax(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The greatest elements over one or several axes; equal ones share the gradient."""
     return _extreme_value("max", x, axes_of(x, dim, "amax"), keepdim)
 
 
+@op
 def amin(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The least elements over one or several axes; equal ones share the gradient."""
     return _extreme_value("min", x, axes_of(x, dim, "amin"), keepdim)

@@ -212,8 +212,10 @@ def _tensors(name: str, given: Sequence[Tensor]) -> list[Tensor]:
     return tensors
 
 
-def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of ``size`` along an axis (the last may be smaller), or of the given sizes."""
+@op
+def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces of one size along an axis (the last may be smaller), or of the given sizes; views."""
+    size = split_size
     (axis,) = axes_of(x, dim, "split")
     total = x.shape[axis]
     if isinstance(size, int) and size < 1:

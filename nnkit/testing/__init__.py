@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nnkit import backends
 from nnkit.backends import Backend
-from nnkit.testing import attention, elementwise, images, memory, products, recurrent, reductions, rows
+from nnkit.testing import attention, elementwise, images, memory, places, products, recurrent, reductions, rows
 from nnkit.testing.bench import TOLERANCES, Case
 from nnkit.testing.gradients import check_gradient
 
@@ -24,6 +24,7 @@ CASES: tuple[Case, ...] = (
     *images.CASES,
     *attention.CASES,
     *recurrent.CASES,
+    *places.CASES,
 )
 
 

@@ -26,6 +26,10 @@ DOMAINS = {
     "logarithm1p_grad": (0.1, 8.0), "square_root_grad": (0.1, 8.0), "pow": (0.1, 4.0), "pow_grad": (0.1, 4.0),
     "pow_other_grad": (0.1, 4.0), "power_to": (0.1, 4.0), "power_to_grad": (0.1, 4.0), "box_muller": (0.0, 0.99),
     "root_of_variance": (0.1, 8.0), "root_of_variance_grad": (0.1, 8.0), "norm_of_order_grad": (0.1, 8.0),
+    "logarithm2": (0.1, 8.0), "logarithm10": (0.1, 8.0), "reciprocal_root": (0.1, 8.0),
+    "arcsine": (-0.9, 0.9), "arcsine_grad": (-0.9, 0.9), "arccosine": (-0.9, 0.9), "arccosine_grad": (-0.9, 0.9),
+    "area_cosine": (1.1, 8.0), "area_cosine_grad": (1.1, 8.0), "area_tangent": (-0.9, 0.9), "tangent": (-1.4, 1.4),
+    "log_odds": (0.05, 0.95), "log_odds_grad": (0.05, 0.95),
     "binary_cross_entropy": (0.05, 0.95), "binary_cross_entropy_grad": (0.05, 0.95),
 } | dict.fromkeys(UPDATES, (0.1, 0.9))  # fmt: skip
 

@@ -65,6 +65,9 @@ def moves() -> Iterator[Source]:
         yield from (memory.copy_rows_kernel(unit), memory.take_rows_kernel(unit), memory.take_batch_kernel(unit))
     for stored in FLOATS:
         yield from (memory.add_rows_kernel(stored), random.uniform_kernel(stored), random.dropout_kernel(stored))
+    for stored in (*FLOATS, "int64"):
+        yield from (memory.scatter_kernel(stored, False), memory.scatter_kernel(stored, True))
+    yield from (memory.gather_kernel("uint32"), memory.gather_kernel("int64"))
     yield from (memory.next_key_kernel(), random.bits_kernel())
 
 

@@ -77,6 +77,29 @@ def test_take_rows(unit: str, dtype: str, elements: int) -> None:
         assert found.tobytes() == x[index].tobytes()
 
 
+#: A, N, K, B: how many elements lie before the axis, along it in the whole and in the part, and behind it.
+ALONG = ((1, 5, 7, 1), (3, 4, 2, 1), (2, 3, 5, 33), (33, 1, 1, 2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("sizes", ALONG)
+def test_gather_and_scatter(sizes: tuple[int, ...], dtype: str) -> None:
+    A, N, K, B = sizes
+    x = (9 * numbers((A, N, B))).astype(dtype)
+    index = np.random.default_rng(1).integers(0, N, (A, K, B))
+    y = (9 * numbers((A, K, B), seed=2)).astype(dtype)
+    unit = "uint32" if x.itemsize == 4 else "int64"
+    given = [x.reshape(-1).view(unit), index, np.zeros(y.size, unit), *sizes]
+    (found,) = results(memory.gather_kernel(unit), memory.take_grid(y.size, 1), given, [2])
+    np.testing.assert_array_equal(found.view(dtype).reshape(y.shape), np.take_along_axis(x, index, 1))
+    for kind, add in (("set", False), ("add", True)):
+        expected = x.copy()
+        REFERENCE.scatter(kind, y, index, 1, expected)
+        given = [y, index, x.copy(), *sizes]
+        (found,) = results(memory.scatter_kernel(dtype, add), memory.take_grid(A * B, 1), given, [2])
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_take_rows_reads_nothing_else_for_a_wrong_index() -> None:
     x, index, out = numbers((3, 2)), np.array([-1, 3, 2**40]), np.zeros((3, 2), "float32")
     (found,) = results(memory.take_rows_kernel("word"), 1, [units(x, "word"), index, units(out, "word"), 3, 2, 3], [2])

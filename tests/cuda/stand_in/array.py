@@ -369,7 +369,8 @@ def compute(function: Callable[..., Any], *args: Any, out: Any = None, **options
             return function(*hosts, **named)
 
     if isinstance(result, (tuple, list)):
-        return type(result)(_keep(r, sources, lambda i=i: again()[i], name, None) for i, r in enumerate(result))
+        kept = [_keep(r, sources, lambda i=i: again()[i], name, None) for i, r in enumerate(result)]
+        return type(result)(*kept) if hasattr(result, "_fields") else type(result)(kept)
     return _keep(result, sources, again, name, target)
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch's scripts ask about objects and types: is it a tensor, of which kind, with which limits."""
+"""The limits of element types."""
 
 from __future__ import annotations
 
@@ -7,33 +7,8 @@ from typing import Any
 import numpy as np
 
 from nnkit import dtypes
-from nnkit.tensor import Tensor
 
-__all__ = ["finfo", "iinfo", "is_floating_point", "is_nonzero", "is_tensor", "numel"]
-
-
-def is_tensor(obj: Any) -> bool:
-    """Whether an object is a Tensor.
-
-    >>> is_tensor([1.0])
-    False
-    """
-    return isinstance(obj, Tensor)
-
-
-def is_floating_point(input: Tensor) -> bool:
-    """Whether the elements are floats."""
-    return input.is_floating_point()
-
-
-def is_nonzero(input: Tensor) -> bool:
-    """Whether the one element is not 0. Raises ShapeError for more elements than one."""
-    return bool(input)
-
-
-def numel(input: Tensor) -> int:
-    """The number of elements."""
-    return input.numel()
+__all__ = ["finfo", "iinfo"]
 
 
 class finfo:

@@ -1,0 +1,370 @@
+"""Inverses, solutions, determinants and factors of matrices (..., M, N), and their gradients. PyTorch's names.
+
+Computed by the device's own LAPACK; MatrixError says where there is no result. Formulas of the gradients: M. Giles,
+Collected matrix derivative results for forward and reverse mode algorithmic differentiation, 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnkit import dtypes
+from nnkit.creation import eye
+from nnkit.errors import DtypeError, ShapeError
+from nnkit.methods import op
+from nnkit.ops import shape
+from nnkit.ops.choice import where
+from nnkit.ops.indexing import getitem
+from nnkit.ops.products import matmul
+from nnkit.ops.rearranging import diag_embed, diagonal, tril, triu
+from nnkit.tape import Gradient
+from nnkit.tensor import OUTPUT, Tensor, result
+
+Pulled = Callable[[Tensor], Sequence[Tensor]]
+
+
+def _floats(name: str, *matrices: Tensor) -> None:
+    for x in matrices:
+        if x.dtype not in (dtypes.float32, dtypes.float64):
+            raise DtypeError(f"{name}: expected float32 or float64, got {x.dtype}; convert it with .float()")
+        if x.ndim < 2:
+            raise ShapeError(f"{name}: expected matrices, of at least two axes, got shape {x.shape}")
+
+
+def _square(name: str, x: Tensor) -> None:
+    _floats(name, x)
+    if x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"{name}: expected square matrices, got shape {x.shape}")
+
+
+def _factors(kind: str, inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """What the primitive writes, off the tape."""
+    backend, dtype = inputs[0].backend, inputs[0].dtype
+    arrays = [backend.empty(size, dtype) for size in shapes]
+    if all(x.numel() for x in inputs):
+        backend.factorize(kind, [x.array for x in inputs], arrays)
+    else:
+        for array in arrays:
+            backend.fill(1 if kind == "det" else 0, array)
+    return [Tensor(array, backend) for array in arrays]
+
+
+def _on_tape(name: str, out: Tensor, inputs: Sequence[Tensor], pulled: Pulled, reads_inputs: bool = True) -> Tensor:
+    """An output whose gradients, one for each input, are told as tensors."""
+    backend = out.backend
+
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
+        return [dx.array for dx in pulled(Tensor(dy, backend))]
+
+    reads = (*inputs, OUTPUT) if reads_inputs else (OUTPUT,)
+    return result(name, out.array, backend, inputs, pullback, (reads,) * len(inputs))
+
+
+def _mT(x: Tensor) -> Tensor:
+    return shape.transpose(x, -2, -1)
+
+
+# ---- inverses and solutions -----------------------------------------------------------------------------------------
+
+
+@op
+def inv(A: Tensor) -> Tensor:
+    """The inverse of square matrices. Raises MatrixError for a singular one, ShapeError, DtypeError.
+
+    >>> from nnkit import tensor
+    >>> inv(tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5 , 0.  ],
+            [0.  , 0.25]])
+    """
+    _square("inv", A)
+    (x,) = _factors("inv", [A.detach()], [A.shape])
+    return _on_tape("inv", x, (A,), lambda dx: (-matmul(_mT(x), matmul(dx, _mT(x))),), reads_inputs=False)
+
+
+@op
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+    """The X of A X = B (of X A = B where not ``left``); B holds columns, or is one vector for each matrix.
+
+    Raises MatrixError for a singular matrix, ShapeError where sizes do not fit.
+    """
+    _square("solve", A)
+    if A.dtype != B.dtype:
+        raise DtypeError(f"solve: expected A and B of one type, got {A.dtype} and {B.dtype}")
+    if left and (B.ndim == 1 or (A.ndim > 2 and B.shape == A.shape[:-1])):
+        return shape.squeeze(solve(A, shape.unsqueeze(B, -1)), -1)
+    if not left:
+        return _mT(solve(_mT(A), _mT(B)))
+    if B.shape[-2] != A.shape[-1]:
+        raise ShapeError(f"solve: A of shape {A.shape} takes {A.shape[-1]} rows, B has shape {B.shape}")
+    batch = _batch("solve", A, B)
+    a, b = shape.expand(A, (*batch, *A.shape[-2:])), shape.expand(B, (*batch, *B.shape[-2:]))
+    return _solve(a, b)
+
+
+def _batch(name: str, x: Tensor, y: Tensor) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise ShapeError(f"{name}: batch axes of {x.shape} and {y.shape} do not broadcast") from None
+
+
+def _solve(A: Tensor, B: Tensor) -> Tensor:
+    a = A.detach()
+    (x,) = _factors("solve", [a, B.detach()], [B.shape])
+
+    def pulled(dx: Tensor) -> Sequence[Tensor]:
+        db = _solve(_mT(a), dx)
+        return -matmul(db, _mT(x)), db
+
+    return _on_tape("solve", x, (A, B), pulled)
+
+
+@op
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+    """``solve`` for matrices of which only one triangle counts; with ones on the diagonal where ``unitriangular``."""
+    whole = triu(A, int(unitriangular)) if upper else tril(A, -int(unitriangular))
+    if unitriangular:
+        whole = whole + eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    return solve(whole, B, left=left)
+
+
+@op
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """The X of A X = B, for A given by its ``cholesky`` factor."""
+    factor = _mT(L) if upper else L
+    return solve_triangular(_mT(factor), solve_triangular(factor, B, upper=False), upper=True)
+
+
+@op
+def matrix_power(A: Tensor, n: int) -> Tensor:
+    """The product of n copies of a square matrix; of its inverse for n below 0."""
+    _square("matrix_power", A)
+    if n < 0:
+        return matrix_power(inv(A), -n)
+    out = shape.expand(eye(A.shape[-1], dtype=A.dtype, device=A.device), A.shape) if n == 0 else None
+    square = A
+    while n:
+        if n & 1:
+            out = square if out is None else matmul(out, square)
+        n >>= 1
+        square = matmul(square, square) if n else square
+    assert out is not None
+    return shape.clone(out) if out is A or out.ndim == 0 else out
+
+
+# ---- determinants ---------------------------------------------------------------------------------------------------
+
+
+@op
+def det(A: Tensor) -> Tensor:
+    """The determinant; its gradient, the cofactors, is exact for singular matrices too."""
+    _square("det", A)
+    a = A.detach()
+    (y,) = _factors("det", [a], [A.shape[:-2]])
+
+    def pulled(dy: Tensor) -> Sequence[Tensor]:
+        u, s, vh = _svd(a, True)
+        sign = (_determinant(u) * _determinant(vh)).sign()
+        size = s.shape[-1]
+        others = where(eye(size, dtype=dtypes.bool_, device=a.device), 1.0, shape.unsqueeze(s, -2)).prod(-1)
+        scaled = u * shape.unsqueeze(others * shape.unsqueeze(dy * sign, -1), -2)
+        return (matmul(scaled, vh),)
+
+    return _on_tape("det", y, (A,), pulled)
+
+
+def _determinant(a: Tensor) -> Tensor:
+    return _factors("det", [a], [a.shape[:-2]])[0]
+
+
+class SignAndLogarithm(NamedTuple):
+    """A determinant as its sign and the logarithm of its absolute value."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+@op
+def slogdet(A: Tensor) -> SignAndLogarithm:
+    """The sign of the determinant, and the logarithm of its absolute value, which does not overflow."""
+    _square("slogdet", A)
+    a = A.detach()
+    sign, logarithm = _factors("slogdet", [a], [A.shape[:-2]] * 2)
+
+    def pulled(dy: Tensor) -> Sequence[Tensor]:
+        (x,) = _factors("inv", [a], [a.shape])
+        return (shape.unsqueeze(shape.unsqueeze(dy, -1), -1) * _mT(x),)
+
+    return SignAndLogarithm(sign, _on_tape("slogdet", logarithm, (A,), pulled))
+
+
+@op
+def logdet(input: Tensor) -> Tensor:
+    """The logarithm of the determinant; NaN where that is negative."""
+    sign, logarithm = slogdet(input)
+    return where(sign < 0, float("nan"), logarithm)
+
+
+# ---- factors --------------------------------------------------------------------------------------------------------
+
+
+@op
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+    """The lower triangle L with A = L L^T of symmetric positive definite matrices; L^T where ``upper``.
+
+    Raises MatrixError where A is not positive definite.
+    """
+    _square("cholesky", A)
+    (lower,) = _factors("cholesky", [A.detach()], [A.shape])
+
+    def pulled(dl: Tensor) -> Sequence[Tensor]:
+        inner = tril(matmul(_mT(lower), tril(dl)))
+        inner = inner - diag_embed(diagonal(inner, 0, -2, -1)) * 0.5
+        (inverse,) = _factors("inv", [lower], [lower.shape])
+        whole = matmul(matmul(_mT(inverse), inner), inverse)
+        return ((whole + _mT(whole)) * 0.5,)
+
+    factor = _on_tape("cholesky", lower, (A,), pulled, reads_inputs=False)
+    return _mT(factor) if upper else factor
+
+
+class Eigen(NamedTuple):
+    """Eigenvalues in ascending order, and the eigenvectors as columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+@op
+def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
+    """The eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read.
+
+    The gradient of the vectors is infinite where two values are equal.
+    """
+    _square("eigh", A)
+    a = A.detach()
+    lower = tril(a) if UPLO == "L" else _mT(triu(a))
+    symmetric = lower + _mT(tril(lower, -1))
+    w, v = _factors("eigh", [symmetric], [A.shape[:-1], A.shape])
+
+    def of_values(dw: Tensor) -> Sequence[Tensor]:
+        return (matmul(v * shape.unsqueeze(dw, -2), _mT(v)),)
+
+    def of_vectors(dv: Tensor) -> Sequence[Tensor]:
+        gaps = shape.unsqueeze(w, -2) - shape.unsqueeze(w, -1)
+        inner = matmul(_mT(v), dv) / where(eye(w.shape[-1], dtype=dtypes.bool_, device=w.device), float("inf"), gaps)
+        whole = matmul(v, matmul(inner, _mT(v)))
+        return ((whole + _mT(whole)) * 0.5,)
+
+    values = _on_tape("eigh", w, (A,), of_values)
+    return Eigen(values, _on_tape("eigh", v, (A,), of_vectors))
+
+
+@op
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of symmetric matrices, ascending: see ``eigh``."""
+    return eigh(A, UPLO).eigenvalues
+
+
+class Orthogonal(NamedTuple):
+    """Orthonormal columns, and an upper triangle."""
+
+    Q: Tensor
+    R: Tensor
+
+
+@op
+def qr(A: Tensor, mode: str = "reduced") -> Orthogonal:
+    """Orthonormal columns Q and an upper triangle R with A = Q R. mode is reduced, complete, or r (no Q).
+
+    There is a gradient where mode is reduced and A has no fewer rows than columns, or is complete and A square.
+    """
+    _floats("qr", A)
+    if mode not in ("reduced", "complete", "r"):
+        raise ShapeError(f"mode: expected 'reduced', 'complete' or 'r', got {mode!r}")
+    batch, (m, n) = A.shape[:-2], A.shape[-2:]
+    k = m if mode == "complete" else min(m, n)
+    kind = "qr_complete" if mode == "complete" else "qr"
+    q, r = _factors(kind, [A.detach()], [(*batch, m, k), (*batch, k, n)])
+    if m < n or (mode == "complete" and m != n):
+        return Orthogonal(q, r)
+    if mode == "r":
+        return Orthogonal(A.new_empty((0,)), _on_tape("qr", r, (A,), lambda dr: _of_qr(q, r, None, dr)))
+    return Orthogonal(
+        _on_tape("qr", q, (A,), lambda dq: _of_qr(q, r, dq, None)),
+        _on_tape("qr", r, (A,), lambda dr: _of_qr(q, r, None, dr)),
+    )
+
+
+def _of_qr(q: Tensor, r: Tensor, dq: Tensor | None, dr: Tensor | None) -> Sequence[Tensor]:
+    """S. Walter and L. Lehmann, Algorithmic differentiation of linear algebra functions, 2010."""
+    inner = -matmul(_mT(dq), q) if dq is not None else matmul(r, _mT(dr))  # type: ignore[arg-type]
+    lower = tril(inner, -1)
+    symmetric = lower + _mT(lower) + diag_embed(diagonal(inner, 0, -2, -1))
+    left = matmul(q, symmetric) if dq is None else dq + matmul(q, symmetric)
+    return (_mT(_solve(r, _mT(left))),)
+
+
+class Singular(NamedTuple):
+    """Orthonormal columns, the singular values in descending order, and orthonormal rows."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+def _svd(a: Tensor, full: bool) -> list[Tensor]:
+    batch, (m, n) = a.shape[:-2], a.shape[-2:]
+    k = min(m, n)
+    shapes = [(*batch, m, m if full else k), (*batch, k), (*batch, n if full else k, n)]
+    return _factors("svd_full" if full else "svd", [a.detach()], shapes)
+
+
+@op
+def svd(A: Tensor, full_matrices: bool = True) -> Singular:
+    """U, the singular values S in descending order, and Vh with A = U diag(S) Vh.
+
+    The gradient of U and Vh is that of the first min(M, N) columns and rows; infinite where two values are equal.
+    """
+    _floats("svd", A)
+    U, s, Vh = _svd(A, full_matrices)
+    k = s.shape[-1]
+    u, vh = getitem(U, (Ellipsis, slice(0, k))), getitem(Vh, (Ellipsis, slice(0, k), slice(None)))
+    gaps = shape.unsqueeze(s, -2) ** 2 - shape.unsqueeze(s, -1) ** 2
+    one = eye(k, dtype=dtypes.bool_, device=A.device)
+
+    def of_values(ds: Tensor) -> Sequence[Tensor]:
+        return (matmul(u * shape.unsqueeze(ds, -2), vh),)
+
+    def of_left(du: Tensor) -> Sequence[Tensor]:
+        du = getitem(du, (Ellipsis, slice(0, k)))
+        inner = matmul(_mT(u), du) / where(one, float("inf"), gaps)
+        across = (inner + _mT(inner)) * shape.unsqueeze(s, -2)
+        dx = matmul(matmul(u, across), vh)
+        if u.shape[-2] > k:
+            rest = du - matmul(u, matmul(_mT(u), du))
+            dx = dx + matmul(rest / shape.unsqueeze(s, -2), vh)
+        return (dx,)
+
+    def of_right(dvh: Tensor) -> Sequence[Tensor]:
+        dvh = getitem(dvh, (Ellipsis, slice(0, k), slice(None)))
+        inner = matmul(vh, _mT(dvh)) / where(one, float("inf"), gaps)
+        across = shape.unsqueeze(s, -1) * (inner + _mT(inner))
+        dx = matmul(matmul(u, across), vh)
+        if vh.shape[-1] > k:
+            rest = dvh - matmul(matmul(dvh, _mT(vh)), vh)
+            dx = dx + matmul(u / shape.unsqueeze(s, -2), rest)
+        return (dx,)
+
+    return Singular(
+        _on_tape("svd", U, (A,), of_left), _on_tape("svd", s, (A,), of_values), _on_tape("svd", Vh, (A,), of_right)
+    )
+
+
+@op
+def svdvals(A: Tensor) -> Tensor:
+    """The singular values, in descending order: see ``svd``."""
+    return svd(A, False).S
