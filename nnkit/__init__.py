@@ -408,7 +408,7 @@ has_mps = has_cudnn = has_mkl = False
 
 def __getattr__(name: str) -> Any:
     """The vocabularies and data sets, imported when first asked for."""
-    if name in ("autograd", "datasets", "func", "keras", "preprocessing", "sklearn", "testing"):
+    if name in ("autograd", "datasets", "distributions", "func", "keras", "preprocessing", "sklearn", "testing"):
         return importlib.import_module(f"nnkit.{name}")
     if name == "bfloat16":  # needs a package that may not be there
         return dtypes.bfloat16
