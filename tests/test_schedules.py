@@ -42,6 +42,17 @@ def test_a_rate_set_by_hand_counts_as_in_pytorch(name: str) -> None:
     np.testing.assert_allclose(found, stored()[f"by hand {name}"], TOLERANCE, TOLERANCE)
 
 
+@pytest.mark.parametrize("name", reference.AVERAGES)
+def test_averages_of_a_model_are_pytorchs(device: str, name: str) -> None:
+    np.testing.assert_allclose(reference.averaged(nnkit, name), stored()[f"averaged {name}"], TOLERANCE, TOLERANCE)
+
+
+def test_means_of_lists_are_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reference.averaged(nnkit, "means")
+    monkeypatch.setitem(reference.AVERAGES, "means", ("get_swa_multi_avg_fn", "multi_avg_fn", [], {}))
+    np.testing.assert_array_equal(reference.averaged(nnkit, "means"), found)
+
+
 @pytest.mark.parametrize("name", reference.TOGETHER)
 def test_schedules_of_one_optimizer_multiply_as_in_pytorch(name: str) -> None:
     expected = stored()[f"together {name}"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from captured import compare, replays
 from reference.make_torch_values_losses import (
     ACTIVATIONS,
     CTC,
@@ -24,9 +25,13 @@ from reference.make_torch_values_losses import (
 )
 
 import nnkit
+from nnkit.compiled import Recorded
 
 #: The largest difference from PyTorch: relative, and absolute near 0.
 TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-10, 1e-12)}
+
+
+pytest.mark.usefixtures(replays.__name__)
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +71,38 @@ def test_ctc_and_its_gradient(
 
 @pytest.mark.parametrize("case", [*ACTIVATIONS, *LOSSES], ids=lambda case: case.name)
 def test_a_recorded_step_gives_the_same_to_the_bit(
-    case: Case, device: str, given: dict[str, np.ndarray], stored: dict[str, np.ndarray]
+    case: Case, device: str, given: dict[str, np.ndarray], replays: list[Recorded]
 ) -> None:
     tensors = {name: tensor(nnkit, given[source], "float32", device) for name, source in case.tensors.items()}
     module = getattr(nnkit.nn, case.module)(**case.arguments, **tensors).to(device)
     fixed = [tensor(nnkit, given[name], "float32", device) for name in case.inputs[1:]]
 
-    def step(x: nnkit.Tensor) -> tuple[nnkit.Tensor, nnkit.Tensor]:
-        x = x.detach().requires_grad_()
+    first = tensor(nnkit, given[case.inputs[0]], "float32", device)
+
+    def step(x: nnkit.Tensor) -> tuple[nnkit.Tensor, nnkit.Tensor | None]:
+        x = (x + 0.0).detach().requires_grad_()
         output = module(x, *fixed)
         output.sum().backward()
         return output.detach(), x.grad
 
-    recorded = nnkit.compile(step)
-    first = tensor(nnkit, given[case.inputs[0]], "float32", device)
-    for x in (first, first * 0.5, first * 0.25, first):
-        for found, expected in zip(recorded(x), step(x), strict=True):
-            assert found.numpy().tobytes() == expected.numpy().tobytes()
-    assert "replay" in nnkit.explain(recorded) if False else True
+    compare(step, *[(first * share,) for share in (1.0, 0.5, 0.25, 1.0)])
+    assert len(replays) == 2
+
+
+def test_recorded_ctc_gives_the_same_to_the_bit(
+    device: str, given: dict[str, np.ndarray], replays: list[Recorded]
+) -> None:
+    frames, texts = (tensor(nnkit, given[name], "float32", device) for name in ("frames", "texts"))
+    lengths = [([9, 9, 9], [3, 1, 4]), ([9, 7, 8], [3, 0, 4]), ([5, 8, 9], [1, 1, 4]), ([9, 9, 9], [3, 1, 4])]
+
+    def step(x: nnkit.Tensor, inputs: nnkit.Tensor, counts: nnkit.Tensor) -> tuple[nnkit.Tensor, nnkit.Tensor | None]:
+        x = (x + 0.0).detach().requires_grad_()
+        loss = nnkit.nn.CTCLoss()(x.log_softmax(-1), texts, inputs, counts)
+        loss.backward()
+        return loss.detach(), x.grad
+
+    compare(step, *[(frames, *(nnkit.tensor(row, device=device) for row in rows)) for rows in lengths])
+    assert len(replays) == 2
 
 
 def test_stored_values_are_of_the_inputs_in_the_script(given: dict[str, np.ndarray]) -> None:

@@ -112,7 +112,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """x where x > 0, else a x: a between ``lower`` and ``upper``, drawn for each element in training, else their middle.
+    """x where x > 0, else a x: a between ``lower`` and ``upper``, drawn for each element in training, else the middle.
 
     Xu et al., Empirical Evaluation of Rectified Activations, 2015. Raises ValueError for lower > upper.
 
@@ -132,9 +132,7 @@ def check_bounds(lower: float, upper: float) -> None:
         raise ValueError(f"lower must be at most upper, got {lower!r} and {upper!r}")
 
 
-def gumbel_softmax(
-    logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
-) -> Tensor:
+def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """Near one-hot samples of classes with a gradient: softmax of (logits + Gumbel noise) / tau along ``dim``.
 
     Jang et al., Categorical Reparameterization with Gumbel-Softmax, 2017. ``hard``: one-hot, with the gradient of the

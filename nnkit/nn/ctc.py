@@ -41,7 +41,7 @@ def ctc_loss(
 
     Args:
         log_probs: log-probabilities (T, B, C), or (T, C) of one sample, as from ``log_softmax``.
-        targets: class numbers (B, S), padded with anything, or those of all samples one after another (sum of lengths,).
+        targets: class numbers (B, S), padded with anything, or of all samples one after another (sum of lengths,).
         input_lengths: how many frames of each sample count: (B,) or (), integers from 0 to T.
         target_lengths: how many labels each sample has: (B,) or ().
         blank: the class that means no label.
@@ -177,9 +177,7 @@ class CTCLoss(Module):
         super().__init__()
         self.blank, self.reduction, self.zero_infinity = blank, check_reduction(reduction), zero_infinity
 
-    def forward(
-        self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any
-    ) -> Tensor:
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )

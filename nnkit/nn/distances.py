@@ -27,9 +27,7 @@ def _held_norm(x: Tensor, dim: int, eps: float) -> Tensor:
     return norm + (ops.clamp(norm, eps) - norm).detach()
 
 
-def pairwise_distance(
-    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Tensor:
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension; the two broadcast.
 
     >>> import nnkit

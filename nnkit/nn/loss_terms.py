@@ -26,10 +26,9 @@ def tensors(loss: str, **given: object) -> None:
 
 
 def matched(loss: str, input: Tensor, target: Tensor) -> Tensor:
-    """``target`` in the type of ``input``. Raises ShapeError unless their shapes are equal, DtypeError for no floats."""
+    """``target`` in the type of ``input``. Raises ShapeError unless the shapes are equal, DtypeError for no floats."""
     tensors(loss, input=input, target=target)
     check_float(f"{loss}: input", input)
     if input.shape != target.shape:
         raise ShapeError(f"{loss}: {shapes_differ(input.shape, target.shape)}")
     return target.to(input.dtype)
-

@@ -1,4 +1,4 @@
-"""What PyTorch computes for losses of several inputs, of margins and of distributions, and for the less common activations.
+"""What PyTorch computes for losses of pairs, margins, distributions and alignments, and for less common activations.
 
 Stored in ``losses_values.npz``. Every case is run by one function for both libraries, whose names are the same. Run it
 where PyTorch is installed: ``python tests/reference/make_torch_values_losses.py``.
@@ -163,9 +163,7 @@ def tensor(library: Any, values: np.ndarray, dtype: str, device: str, **options:
     return library.tensor(values, dtype=kind, device=device, **options)
 
 
-def compute(
-    library: Any, case: Case, given: dict[str, np.ndarray], dtype: str, device: str
-) -> dict[str, np.ndarray]:
+def compute(library: Any, case: Case, given: dict[str, np.ndarray], dtype: str, device: str) -> dict[str, np.ndarray]:
     """A case's output, and the gradients of its inputs against a fixed gradient of the output."""
     tensors = {name: tensor(library, given[source], dtype, device) for name, source in case.tensors.items()}
     module = getattr(library.nn, case.module)(**case.arguments, **tensors).to(device, getattr(library, dtype))
