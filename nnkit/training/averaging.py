@@ -57,7 +57,9 @@ class AveragedModel(Module):
         if device is not None:
             self.module = self.module.to(device)
         first = next(chain(self.module.parameters(), self.module.buffers()), None)
-        self.register_buffer("n_averaged", zeros((), dtype=dtypes.int64, device=None if first is None else first.device))
+        self.register_buffer(
+            "n_averaged", zeros((), dtype=dtypes.int64, device=None if first is None else first.device)
+        )
         self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, use_buffers
 
     def forward(self, *args: Any, **options: Any) -> Any:

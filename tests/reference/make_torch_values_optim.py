@@ -336,7 +336,9 @@ def averaged(library: Any, name: str) -> np.ndarray:
     for count in range(1, 5):
         with library.no_grad():
             for tensor in (*model.parameters(), *model.buffers()):
-                values = random.uniform(0, 2, tuple(tensor.shape)) if tensor.is_floating_point() else np.array(5 * count)
+                values = (
+                    random.uniform(0, 2, tuple(tensor.shape)) if tensor.is_floating_point() else np.array(5 * count)
+                )
                 tensor.copy_(library.tensor(values, dtype=tensor.dtype))
         average.update_parameters(model)
         rows.append(flatten([*average.module.parameters(), *average.module.buffers(), average.n_averaged]))
