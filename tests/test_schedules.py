@@ -13,7 +13,7 @@ from reference import make_torch_values_optim as reference
 import nnkit
 from nnkit.errors import ModelFileError
 from nnkit.nn import Parameter
-from nnkit.optim import SGD, Adagrad, lr_scheduler
+from nnkit.optim import SGD, Adagrad, lr_scheduler, swa_utils
 
 TOLERANCE = 1e-12
 
@@ -115,6 +115,10 @@ MAKERS: list[Callable[[Any], Any]] = [
     lambda o: lr_scheduler.InverseTimeLR(o, 0.1),
     lambda o: lr_scheduler.OneCycleLR(o, 0.5, total_steps=12),
     lambda o: lr_scheduler.MultiplicativeLR(o, lambda step: 0.9),
+    lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2, 2, 0.01),
+    lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.5, 3, 2, "triangular2"),
+    lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.5, 3, scale_fn=lambda cycle: 1.0 / cycle, cycle_momentum=False),
+    lambda o: swa_utils.SWALR(o, 0.125, 4),
     lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 9)], [3]),
     lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.LinearLR(o), lr_scheduler.StepLR(o, 3)]),
     lambda o: lr_scheduler.ChainedScheduler(

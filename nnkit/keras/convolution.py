@@ -26,8 +26,8 @@ __all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution"]
 class Convolution(ImageLayer):
     """What all convolutions have: windows, an activation, weights with Keras's names and axes.
 
-    A subclass makes the modules that hold its weights (``_make``), says which initializer, regularizer and constraint go
-    with each (``_kernels``), and computes (``_convolve``).
+    A subclass makes the modules that hold its weights (``_make``), says which initializer, regularizer and constraint
+    go with each (``_kernels``), and computes (``_convolve``).
     """
 
     choices: ClassVar[tuple[str, ...]] = ("valid", "same")

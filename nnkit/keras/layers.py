@@ -12,8 +12,8 @@ from typing import Any, Unpack
 
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
-from nnkit.keras.attention import AdditiveAttention, Attention, MultiHeadAttention
 from nnkit.keras import activations, constraints, initializers, regularizers
+from nnkit.keras.attention import AdditiveAttention, Attention, MultiHeadAttention
 from nnkit.keras.augmentation import (
     RandomContrast,
     RandomFlip,

@@ -29,10 +29,9 @@ from nnkit.nn.attention import MultiheadAttention
 from nnkit.nn.constraints import MaxNorm, MinMaxNorm, NonNegative, UnitNorm
 from nnkit.nn.containers import ModuleDict, ModuleList, Sequential
 from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Fold, Unfold
-from nnkit.nn.embedding import Embedding, EmbeddingBag
-from nnkit.nn.key_value_cache import KeyValueCache
 from nnkit.nn.ctc import CTCLoss
 from nnkit.nn.distances import CosineSimilarity, PairwiseDistance
+from nnkit.nn.embedding import Embedding, EmbeddingBag
 from nnkit.nn.embedding_losses import (
     CosineEmbeddingLoss,
     MarginRankingLoss,
@@ -52,6 +51,7 @@ from nnkit.nn.further_activations import (
     Tanhshrink,
     Threshold,
 )
+from nnkit.nn.key_value_cache import KeyValueCache
 from nnkit.nn.lazy import LazyLinear
 from nnkit.nn.likelihood_losses import GaussianNLLLoss, KLDivLoss, PoissonNLLLoss, QuantileLoss
 from nnkit.nn.linear import Dropout, Flatten, Identity, Linear, Reshape, Unflatten

@@ -1,7 +1,7 @@
 """Constraints on weights: what a weight may be, which it is made again after every update.
 
-A module keeps them in ``constraints``, by the name of its parameter; ``Module.constrain`` applies them, and ``fit`` calls
-it after the optimizer's step. Any function of a Tensor that returns the nearest allowed one is a constraint. Those
+A module keeps them in ``constraints``, by the name of its parameter; ``Module.constrain`` applies them, and ``fit``
+calls it after the optimizer's step. Any function of a Tensor that returns the nearest allowed one is one. Those
 here are Keras's (``keras.constraints``); norms are, unless ``dim`` says otherwise, over all dimensions but the first:
 the weights that one unit of a linear layer or a convolution takes its inputs by (Srebro and Shraibman 2005).
 """

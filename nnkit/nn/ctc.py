@@ -7,9 +7,8 @@ the tape has its gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
-
-import numpy as np
 
 from nnkit import dtypes, ops
 from nnkit.creation import arange, as_tensor, full
@@ -104,13 +103,12 @@ def _padded(targets: Tensor, counts: Tensor, batch: int, single: bool) -> Tensor
         raise ShapeError(f"targets must have shape ({batch}, S), or (sum of target_lengths,), got {targets.shape}")
     if single:
         return targets.long().unsqueeze(0)
-    lengths, values = counts.numpy(), targets.numpy()
-    if lengths.sum() != len(values):
-        raise ShapeError(f"target_lengths sum to {lengths.sum()}, and targets has {len(values)} labels")
-    padded = np.zeros((batch, int(lengths.max(initial=0))), np.int64)
-    for row, own in zip(padded, np.split(values, np.cumsum(lengths)[:-1]), strict=True):
-        row[: len(own)] = own
-    return as_tensor(padded, device=targets.device)
+    lengths, values = counts.tolist(), iter(targets.tolist())
+    if sum(lengths) != targets.numel():
+        raise ShapeError(f"target_lengths sum to {sum(lengths)}, and targets has {targets.numel()} labels")
+    most = max(lengths, default=0)
+    padded = [[*islice(values, count), *[0] * (most - count)] for count in lengths]
+    return as_tensor(padded, device=targets.device).long().reshape(batch, most)
 
 
 def _checked_labels(labels: Tensor, counts: Tensor, classes: int, blank: int) -> Tensor:

@@ -12,8 +12,6 @@ from typing import Any
 from nnkit import ops
 from nnkit.creation import arange, ones
 from nnkit.errors import LabelError, ShapeError, UnknownNameError
-from nnkit.nn.attention_functions import scaled_dot_product_attention
-from nnkit.nn.embedding_functions import embedding, embedding_bag
 from nnkit.nn.activation_functions import (
     celu,
     glu,
@@ -26,8 +24,10 @@ from nnkit.nn.activation_functions import (
     tanhshrink,
     threshold,
 )
+from nnkit.nn.attention_functions import scaled_dot_product_attention
 from nnkit.nn.ctc import ctc_loss
 from nnkit.nn.distances import cosine_similarity, pairwise_distance
+from nnkit.nn.embedding_functions import embedding, embedding_bag
 from nnkit.nn.embedding_losses import (
     cosine_embedding_loss,
     margin_ranking_loss,

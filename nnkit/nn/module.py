@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Self
 from nnkit.backends import Device
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.loading import Fit
-from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn import constraints
+from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
 from nnkit.nn.lookups import Lookups
 from nnkit.nn.modes import mode_of, set_mode

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit import ops
+from nnkit.observer import call
 from nnkit.optim.optimizer import Optimizer
 from nnkit.optim.schedules import LRScheduler
 from nnkit.tape import no_grad
@@ -95,7 +96,7 @@ def check_decay(decay: float) -> None:
 def average_into(average: Tensor, present: Tensor, count: Tensor, one: Average) -> None:
     """Replace an average by the next one; by the present value where ``count``, on the device, is 0."""
     present = present.detach().to(average.device)
-    keep_first(average, present, count, one(average.detach(), present, count))
+    keep_first(average, present, count, call(one, average.detach(), present, count))
 
 
 def keep_first(average: Tensor, present: Tensor, count: Tensor, then: Tensor) -> None:

@@ -42,8 +42,8 @@ from nnkit.training.ranking import AUC, AveragePrecision
 from nnkit.training.trainer import Trainer
 
 __all__ = [
-    "AUC", "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "AveragedModel", "AveragePrecision", "BalancedAccuracy", "CSVLogger",
-    "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "History", "LambdaCallback",
+    "AUC", "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "AveragedModel", "AveragePrecision", "BalancedAccuracy",
+    "CSVLogger", "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "History", "LambdaCallback",
     "LearningRateScheduler", "LogLoss", "Matthews", "Metric", "ModelCheckpoint", "Precision", "ProgressBar",
     "Recall", "ReduceLROnPlateau", "RowMetric", "RunCheckpoint", "TerminateOnNaN", "TimeBudget", "TopKAccuracy",
     "Trainer", "evaluate", "fit", "last_history", "predict",

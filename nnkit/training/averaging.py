@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from nnkit import dtypes
+from nnkit.backends.recording import recorder
 from nnkit.creation import zeros
 from nnkit.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from nnkit.nn.module import Module
@@ -67,14 +68,17 @@ class AveragedModel(Module):
 
     def _pairs(self, model: Module) -> list[tuple[Tensor, Tensor]]:
         """Averages and present values."""
-        own, given = list(self.module.parameters()), list(model.parameters())
+        own: list[Tensor] = list(self.module.parameters())
+        given: list[Tensor] = list(model.parameters())
         if self.use_buffers:
-            own, given = own + list(self.module.buffers()), given + list(model.buffers())  # type: ignore[operator]
+            own, given = own + list(self.module.buffers()), given + list(model.buffers())
         return list(zip(own, given, strict=True))
 
     @no_grad()
     def update_parameters(self, model: Module) -> None:
         """Average ``model``'s present parameters in. Raises ValueError for a model with other numbers of them."""
+        if (at_work := recorder()) is not None:
+            at_work.modules |= {id(self): self, id(model): model}
         pairs, count = self._pairs(model), self.n_averaged
         if self.multi_avg_fn is not None:
             self._update_together(pairs, count)
