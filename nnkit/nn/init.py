@@ -219,8 +219,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 
     def values() -> np.ndarray:
         found = host_normal(tensor.shape, 0.0, std)
-        order = np.argsort(host_uniform(tensor.shape), axis=0, kind="stable")  # of each column, at random
-        np.put_along_axis(found, order[: math.ceil(sparsity * tensor.shape[0])], 0.0, axis=0)
+        ranks = host_uniform(tensor.shape).argsort(axis=0, kind="stable").argsort(axis=0)  # in each column, at random
+        found[ranks < math.ceil(sparsity * tensor.shape[0])] = 0.0
         return found
 
     return _write(tensor, values, generator)
