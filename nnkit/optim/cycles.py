@@ -129,7 +129,7 @@ class CyclicLR(LRScheduler):
             raise ValueError(
                 f"cycle_momentum: {type(optimizer).__name__} has neither momentum nor betas; pass cycle_momentum=False"
             )
-        self.lowest, self.highest = _each(optimizer, "base_lr", base_lr), _each(optimizer, "max_lr", max_lr)
+        self.lowest, self.highest = _bound(optimizer, "base_lr", base_lr), _bound(optimizer, "max_lr", max_lr)
         self.mode, self.gamma, self.cycle_momentum = mode, gamma, cycle_momentum
         self.lr_lambdas = scale_fn  # kept out of states, as functions are
         self.by_cycle = scale_mode == "cycle" if scale_fn is not None else mode != "exp_range"
@@ -138,9 +138,10 @@ class CyclicLR(LRScheduler):
 
     def first_rate(self, number: int, group: ParameterGroup) -> float:
         """A group begins at its lower bound, whatever rate it has."""
-        if self.last_epoch == -1:
-            group["initial_lr"] = self.lowest[min(number, len(self.lowest) - 1)]
-        return self.lowest[min(number, len(self.lowest) - 1)]
+        lowest = _of_group(self.lowest, number)
+        if self.last_epoch == -1 or "initial_lr" not in group:
+            group["initial_lr"] = lowest
+        return lowest
 
     def _scale(self, cycle: int) -> float:
         if self.lr_lambdas is not None:
@@ -159,7 +160,10 @@ class CyclicLR(LRScheduler):
         if self.cycle_momentum:
             low, high = self.momenta["low"], self.momenta["high"]
             self._set_momentum(high - (high - low) * height)
-        return [low + (high - low) * height for low, high in zip(self.lowest, self.highest, strict=True)]
+        lows, highs = (
+            [_of_group(bound, number) for number in range(len(self.base_lrs))] for bound in (self.lowest, self.highest)
+        )
+        return [low + (high - low) * height for low, high in zip(lows, highs, strict=True)]
 
     def first_lr(self) -> list[float]:
         return self.get_lr()
@@ -172,11 +176,15 @@ class CyclicLR(LRScheduler):
                 group["momentum"] = momentum
 
 
-def _each(optimizer: Optimizer, name: str, given: float | Sequence[float]) -> list[float]:
-    """One number for each group."""
-    groups = len(optimizer.param_groups)
+def _bound(optimizer: Optimizer, name: str, given: float | Sequence[float]) -> float | list[float]:
+    """One number, or one for each group."""
     if not isinstance(given, Sequence):
-        return [float(given)] * groups
-    if len(given) != groups:
-        raise ValueError(f"{name}: {len(given)} values for {groups} parameter groups")
+        return float(given)
+    if len(given) != len(optimizer.param_groups):
+        raise ValueError(f"{name}: {len(given)} values for {len(optimizer.param_groups)} parameter groups")
     return [float(one) for one in given]
+
+
+def _of_group(bound: float | list[float], number: int) -> float:
+    """A group's own bound; a group that is added later has the last one's."""
+    return bound[min(number, len(bound) - 1)] if isinstance(bound, list) else bound
