@@ -97,7 +97,7 @@ def test_a_new_constraint_reaches_a_recorded_step(device: str) -> None:
 # ---- Keras ----------------------------------------------------------------------------------------------------------
 
 IMAGES = np.random.default_rng(1).normal(size=(8, 6, 6, 2)).astype(np.float32)
-ROWS = IMAGES.reshape(8, -1)
+ROWS, STEPS = IMAGES.reshape(8, -1), np.arange(32).reshape(8, 4) % 5
 
 KERAS: list[tuple[Callable[[], Any], np.ndarray, str, tuple[int, ...]]] = [
     (lambda: layers.Dense(3, kernel_constraint="unit_norm", bias_constraint="non_neg"), ROWS, "kernel", (0,)),
@@ -107,6 +107,9 @@ KERAS: list[tuple[Callable[[], Any], np.ndarray, str, tuple[int, ...]]] = [
     (lambda: layers.Conv2DTranspose(3, 3, kernel_constraint=keras.constraints.UnitNorm([0, 1, 3])), IMAGES, "kernel",
      (0, 1, 3)),
     (lambda: layers.LayerNormalization(gamma_constraint="unit_norm"), IMAGES, "gamma", (0,)),
+    (lambda: layers.LSTM(3, recurrent_constraint="unit_norm"), IMAGES[:, 0], "recurrent_kernel", (0,)),
+    (lambda: layers.GRU(3, kernel_constraint="unit_norm", bias_constraint="non_neg"), IMAGES[:, 0], "kernel", (0,)),
+    (lambda: layers.Embedding(5, 3, embeddings_constraint=keras.constraints.UnitNorm(1)), STEPS, "embeddings", (1,)),
 ]  # fmt: skip
 
 
@@ -120,6 +123,7 @@ def test_layers_of_keras_hold_their_weights(
     model.fit(x, np.ones((8, 1), np.float32), epochs=2, batch_size=4, verbose=0)
     found = getattr(layer, weight).detach().numpy()
     np.testing.assert_allclose((found**2).sum(axis=axes), np.ones_like(found.sum(axis=axes)), 1e-5)
+    assert any(value for name, value in layer.get_config().items() if name.endswith("_constraint"))
     again = type(layer).from_config(layer.get_config())
     assert repr(again.get_config()) == repr(layer.get_config())
 

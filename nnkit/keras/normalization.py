@@ -80,8 +80,8 @@ class _Scaled(SameShape):
         for name, wanted in (("gamma", self.scale), ("beta", self.center)):
             if wanted:
                 initializer, penalty = (getattr(self, f"{name}_{what}") for what in ("initializer", "regularizer"))
-                self.add_weight(shape, initializer, regularizer=penalty, name=name)
-                constraints.constrain(self, name, getattr(self, f"{name}_constraint"))
+                limit = getattr(self, f"{name}_constraint")
+                self.add_weight(shape, initializer, regularizer=penalty, constraint=limit, name=name)
             else:
                 self.register_parameter(name, None)
 

@@ -74,8 +74,8 @@ class UnitNorm(_Norm):
     """Norms of 1.
 
     >>> import nnkit
-    >>> UnitNorm()(nnkit.tensor([[6.0, 8.0]])).round(decimals=4).tolist()
-    [[0.6, 0.8]]
+    >>> UnitNorm()(nnkit.tensor([[0.0, -2.0]])).round(decimals=4).tolist()
+    [[0.0, -1.0]]
     """
 
     def __init__(self, dim: Dims = None) -> None:
