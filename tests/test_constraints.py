@@ -128,6 +128,15 @@ def test_layers_of_keras_hold_their_weights(
     assert repr(again.get_config()) == repr(layer.get_config())
 
 
+def test_the_projections_of_attention_hold_their_weights() -> None:
+    layer = layers.MultiHeadAttention(2, 3, kernel_constraint="unit_norm", bias_constraint="non_neg")
+    layer(STEPS[:, :, None] * 1.0, STEPS[:, :, None] * 1.0)
+    nn.init.constant_(layer.weights[0], 2.0)
+    layer.constrain()
+    np.testing.assert_allclose((layer.weights[0].numpy() ** 2).sum(axis=0), np.ones((2, 3)), 1e-5)
+    assert layer.get_config()["kernel_constraint"]["class_name"] == "UnitNorm"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
