@@ -38,7 +38,8 @@ SELU_ALPHA = 1.6732632423543772
 #: The activations that ``linear`` fuses and ``activation`` applies: name -> formula.
 ACTIVATIONS = {name: name for name in (
     "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "sigmoid",
-    "softplus", "softsign", "hardtanh", "relu6", "hard_sigmoid", "hardswish",
+    "softplus", "softsign", "hardtanh", "relu6", "hard_sigmoid", "hardswish", "celu", "log_sigmoid", "hardshrink",
+    "softshrink", "tanhshrink", "threshold",
 )} | {"tanh": "hyperbolic_tangent"}
 # fmt: on
 
@@ -204,6 +205,60 @@ def hardswish(x):
 
 def hardswish_grad(dy, x):
     return where(x <= -3.0, 0.0, where(x < 3.0, dy * (x / 3.0 + 0.5), dy))
+
+
+def celu(x, *, alpha=1.0):
+    """Barron, Continuously Differentiable Exponential Linear Units, 2017."""
+    return where(x > 0.0, x, alpha * expm1(minimum(x, 0.0) / alpha))
+
+
+def celu_grad(dy, x, *, alpha):
+    return where(x <= 0.0, dy * exp(minimum(x, 0.0) / alpha), dy)
+
+
+def log_sigmoid(x):
+    """log(1 / (1 + exp(-x))), without overflow."""
+    return minimum(x, 0.0) - log1p(exp(-absolute(x)))
+
+
+def log_sigmoid_grad(dy, x):
+    return dy * sigmoid(-x)
+
+
+def hardshrink(x, *, lambd=0.5):
+    """0 from -lambd to lambd, else x."""
+    return where(absolute(x) <= lambd, 0.0, x)
+
+
+def hardshrink_grad(dy, x, *, lambd):
+    return where(absolute(x) <= lambd, 0.0, dy)
+
+
+def softshrink(x, *, lambd=0.5):
+    """x nearer to 0 by lambd."""
+    return where(absolute(x) <= lambd, 0.0, x - sign(x) * lambd)
+
+
+def softshrink_grad(dy, x, *, lambd):
+    return where(absolute(x) <= lambd, 0.0, dy)
+
+
+def tanhshrink(x):
+    return x - tanh(x)
+
+
+def tanhshrink_grad(dy, x):
+    t = tanh(x)
+    return dy * t * t
+
+
+def threshold(x, *, threshold=0.0, value=0.0):
+    """x where it is over the threshold, else the value."""
+    return where(x <= threshold, value, x)
+
+
+def threshold_grad(dy, x, *, threshold, value):
+    return where(x <= threshold, 0.0, dy)
 
 
 # ---- losses per element: y is the prediction, t the target --------------------------------------------------

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from nnkit.observer.observer import Observer
 
 PLAIN = (int, float, str, type(None))
-REGISTRIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "regularizers")
+REGISTRIES = (
+    "_parameters",
+    "_buffers",
+    "_modules",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "regularizers",
+    "constraints",
+)
 
 
 class Guards:
@@ -148,7 +156,7 @@ def _defaults() -> tuple[Any, ...]:
 
 
 def _settings(module: Any, but: tuple[str, ...]) -> dict[Any, Any]:
-    """A module's attributes, hooks and parts, and the attributes of its regularizers."""
+    """A module's attributes, hooks and parts, and the attributes of its regularizers and constraints."""
     own = vars(module)
     settings: dict[Any, Any] = {name: value for name, value in own.items() if name not in (*REGISTRIES, "_training")}
     if "training" not in but:

@@ -162,7 +162,7 @@ EXCEPTIONS = {
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
     "nnkit.nn.embedding_functions": {"arange", "where"},  # where bags begin and end
     "nnkit.nn.utils.rnn": {"arange", "argsort", "ascontiguousarray", "divmod", "flatnonzero", "zeros"},  # and rows lie
-    "nnkit.nn.init": {"linalg", "diagonal", "sign"},  # initial weights: orthogonal ones
+    "nnkit.nn.init": {"zeros", "linalg", "diagonal", "sign"},  # orthogonal weights, and channels passed on
     "nnkit.ops.shape": {"cumsum"},  # sizes of the parts
     "nnkit.tensor": {"prod"},  # of a shape
 }

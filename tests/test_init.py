@@ -150,3 +150,42 @@ def test_unknown_names_list_the_nearest() -> None:
         init.calculate_gain("tan")
     with pytest.raises(UnknownNameError, match="'fan_in'"):
         init.kaiming_uniform_(nnkit.empty(2, 2), mode="fanin")
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "ones"),
+    [
+        ((2, 3, 3), 1, [(0, 0, 1), (1, 1, 1)]),
+        ((4, 2, 3, 2), 2, [(0, 0, 1, 1), (1, 1, 1, 1), (2, 0, 1, 1), (3, 1, 1, 1)]),
+        ((3, 1, 1, 1, 1), 3, [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0), (2, 0, 0, 0, 0)]),
+    ],
+)
+def test_dirac_passes_channels_on(
+    shape: tuple[int, ...], groups: int, ones: list[tuple[int, ...]], device: str
+) -> None:
+    found = init.dirac_(nn.Parameter(nnkit.ones(*shape, device=device)), groups).detach().numpy()
+    assert [tuple(map(int, place)) for place in np.argwhere(found == 1.0)] == ones and found.sum() == len(ones)
+
+
+@pytest.mark.parametrize(("sparsity", "zeros"), [(0.0, 0), (0.1, 1), (0.5, 4), (1.0, 7)])
+def test_sparse_columns(sparsity: float, zeros: int, device: str) -> None:
+    nnkit.manual_seed(0)
+    weight = init.sparse_(nnkit.empty(7, 50, device=device), sparsity, std=2.0).numpy()
+    assert ((weight == 0.0).sum(axis=0) == zeros).all()
+    if zeros in (1, 4):
+        assert len({tuple(column) for column in (weight == 0.0).T}) > 5  # not the same rows in every column
+        assert weight[weight != 0.0].std() == pytest.approx(2.0, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: init.dirac_(nnkit.empty(2, 2)), ShapeError, "3 to 5 dimensions"),
+        (lambda: init.dirac_(nnkit.empty(3, 2, 1), 2), ShapeError, "groups=2 does not divide 3 outputs"),
+        (lambda: init.sparse_(nnkit.empty(2), 0.5), ShapeError, "sparse_ fills matrices"),
+        (lambda: init.sparse_(nnkit.empty(2, 2), 1.5), ValueError, "sparsity must be from 0 to 1, got 1.5"),
+    ],
+)
+def test_refused_fillings(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()

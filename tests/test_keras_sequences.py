@@ -148,7 +148,7 @@ def test_string_lookup_both_ways() -> None:
 
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "recurrent_dropout": (lambda: layers.LSTM(3, recurrent_dropout=0.5), ValueError, "recurrent_dropout"),
-    "constraint": (lambda: layers.GRU(3, kernel_constraint="max_norm"), ValueError, "kernel_constraint"),
+    "constraint": (lambda: layers.GRU(3, kernel_constraint="max_nom"), UnknownNameError, "constraint 'max_nom'"),
     "units": (lambda: layers.GRU(0), ValueError, "units"),
     "axes": (lambda: layers.GRU(2)([[1.0]]), ShapeError, "steps, features"),
     "merge_mode": (lambda: layers.Bidirectional(layers.GRU(2), merge_mode="max"), UnknownNameError, "merge_mode"),

@@ -13,7 +13,7 @@ from reference import make_torch_values_optim as reference
 import nnkit
 from nnkit.errors import ModelFileError
 from nnkit.nn import Parameter
-from nnkit.optim import SGD, Adagrad, lr_scheduler
+from nnkit.optim import SGD, Adagrad, lr_scheduler, swa_utils
 
 TOLERANCE = 1e-12
 
@@ -40,6 +40,17 @@ def test_rates_and_momenta_are_pytorchs(device: str, name: str) -> None:
 def test_a_rate_set_by_hand_counts_as_in_pytorch(name: str) -> None:
     found = reference.rates(nnkit, name, (4, 0.03125))
     np.testing.assert_allclose(found, stored()[f"by hand {name}"], TOLERANCE, TOLERANCE)
+
+
+@pytest.mark.parametrize("name", reference.AVERAGES)
+def test_averages_of_a_model_are_pytorchs(device: str, name: str) -> None:
+    np.testing.assert_allclose(reference.averaged(nnkit, name), stored()[f"averaged {name}"], TOLERANCE, TOLERANCE)
+
+
+def test_means_of_lists_are_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reference.averaged(nnkit, "means")
+    monkeypatch.setitem(reference.AVERAGES, "means", ("get_swa_multi_avg_fn", "multi_avg_fn", [], {}))
+    np.testing.assert_array_equal(reference.averaged(nnkit, "means"), found)
 
 
 @pytest.mark.parametrize("name", reference.TOGETHER)
@@ -104,6 +115,10 @@ MAKERS: list[Callable[[Any], Any]] = [
     lambda o: lr_scheduler.InverseTimeLR(o, 0.1),
     lambda o: lr_scheduler.OneCycleLR(o, 0.5, total_steps=12),
     lambda o: lr_scheduler.MultiplicativeLR(o, lambda step: 0.9),
+    lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2, 2, 0.01),
+    lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.5, 3, 2, "triangular2"),
+    lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.5, 3, scale_fn=lambda cycle: 1.0 / cycle, cycle_momentum=False),
+    lambda o: swa_utils.SWALR(o, 0.125, 4),
     lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 9)], [3]),
     lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.LinearLR(o), lr_scheduler.StepLR(o, 3)]),
     lambda o: lr_scheduler.ChainedScheduler(

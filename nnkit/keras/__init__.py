@@ -7,6 +7,7 @@ optimizers those of ``nnkit.optim``, and training is ``nnkit.training``. What is
 from nnkit.keras import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -27,6 +28,7 @@ __all__ = [
     "Sequential",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "layers",

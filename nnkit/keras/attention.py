@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Unpack
 from nnkit import dtypes, nn, ops
 from nnkit.creation import arange
 from nnkit.errors import ShapeError
-from nnkit.keras import initializers, regularizers
+from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input, in_layout, positive, refuse
 from nnkit.keras.naming import configured
 from nnkit.observer import call
@@ -45,9 +45,10 @@ class MultiHeadAttention(Layer):
         dropout: the probability that a weight is dropped in training.
         use_bias: whether the projections have biases.
         output_shape: the width of the output; that of the query where None.
-        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: of all projections.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
+            of all projections.
         seed: accepted; dropout draws from nnkit's random stream.
-        attention_axes, sliding_window, use_gate, activity_regularizer, constraints: not supported, and refused.
+        attention_axes, sliding_window, use_gate, activity_regularizer: not supported, and refused.
         options: ``name``, ``trainable``.
 
     >>> import nnkit
@@ -61,7 +62,7 @@ class MultiHeadAttention(Layer):
         output_shape: int | Sequence[int] | None = None, attention_axes: int | Sequence[int] | None = None,
         sliding_window: None = None, flash_attention: bool | None = None, kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
-        activity_regularizer: None = None, kernel_constraint: None = None, bias_constraint: None = None,
+        activity_regularizer: None = None, kernel_constraint: Any = None, bias_constraint: Any = None,
         use_gate: bool = False, seed: int | None = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
@@ -69,7 +70,7 @@ class MultiHeadAttention(Layer):
         axes = None if attention_axes in (None, 1, (1,), [1]) else attention_axes
         refuse(
             name, attention_axes=axes, sliding_window=sliding_window, activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint, bias_constraint=bias_constraint, use_gate=use_gate or None,
+            use_gate=use_gate or None,
         )  # fmt: skip
         self.num_heads, self.key_dim = positive(name, "num_heads", num_heads), positive(name, "key_dim", key_dim)
         self.value_dim = self.key_dim if value_dim is None else positive(name, "value_dim", value_dim)
@@ -80,6 +81,8 @@ class MultiHeadAttention(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
         value_shape = query_shape if value_shape is None else value_shape
@@ -106,6 +109,8 @@ class MultiHeadAttention(Layer):
             linear.regularizers["weight"] = in_layout(self.kernel_regularizer, made.shown)
         if linear.bias is not None and self.bias_regularizer is not None:
             linear.regularizers["bias"] = in_layout(self.bias_regularizer, made.shown)
+        constraints.constrain(linear, "weight", self.kernel_constraint, made.shown)
+        constraints.constrain(linear, "bias", self.bias_constraint, made.shown)
 
     def _projections(self) -> list[_Projection]:
         of_keys, of_values = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim)
@@ -173,7 +178,9 @@ class MultiHeadAttention(Layer):
 
     def get_config(self) -> dict[str, Any]:
         names = ("num_heads", "key_dim", "value_dim", "dropout", "use_bias", "seed")
-        made = [f"{part}_{what}" for part in ("kernel", "bias") for what in ("initializer", "regularizer")]
+        made = [
+            f"{part}_{what}" for part in ("kernel", "bias") for what in ("initializer", "regularizer", "constraint")
+        ]
         plain = {name: getattr(self, name) for name in names} | {"output_shape": self.output_width}
         return {**super().get_config(), **plain, **{name: configured(getattr(self, name)) for name in made}}
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Unpack
 
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
-from nnkit.keras import activations, initializers, regularizers
+from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import LayerOptions, Shape, in_layout, positive, refuse
 from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
@@ -26,8 +26,8 @@ __all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution"]
 class Convolution(ImageLayer):
     """What all convolutions have: windows, an activation, weights with Keras's names and axes.
 
-    A subclass makes the modules that hold its weights (``_make``), says which initializer and regularizer go with each
-    (``_kernels``), and computes (``_convolve``).
+    A subclass makes the modules that hold its weights (``_make``), says which initializer, regularizer and constraint
+    go with each (``_kernels``), and computes (``_convolve``).
     """
 
     choices: ClassVar[tuple[str, ...]] = ("valid", "same")
@@ -36,7 +36,7 @@ class Convolution(ImageLayer):
 
     def __init__(
         self, kernel_size: Sizes, strides: Sizes, padding: str, data_format: str | None, dilation_rate: Sizes,
-        activation: Any, use_bias: bool, bias_initializer: Any, bias_regularizer: Any,
+        activation: Any, use_bias: bool, bias_initializer: Any, bias_regularizer: Any, bias_constraint: Any,
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(data_format, **options)
@@ -48,14 +48,15 @@ class Convolution(ImageLayer):
         self.use_bias = use_bias
         self.bias_initializer = initializers.get(bias_initializer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     # ---- weights ------------------------------------------------------------------------------------------
 
     def _make(self, channels: int) -> None:
         raise NotImplementedError
 
-    def _kernels(self) -> list[tuple[nn.Module, Any, Any]]:
-        """The modules that hold the weights, with the initializer and the regularizer of each one's kernel."""
+    def _kernels(self) -> list[tuple[nn.Module, Any, Any, Any]]:
+        """The modules that hold the weights, with initializer, regularizer and constraint of each one's kernel."""
         raise NotImplementedError
 
     def build(self, input_shape: Shape) -> None:
@@ -68,7 +69,7 @@ class Convolution(ImageLayer):
         wanted = not nn.init.are_skipped()
         with nn.init.skipped():
             self._make(channels)
-        for module, initializer, regularizer in self._kernels():
+        for module, initializer, regularizer, constraint in self._kernels():
             if wanted:
                 _draw(self.keras_layout(module.weight), initializer)
                 if module.bias is not None:
@@ -77,6 +78,8 @@ class Convolution(ImageLayer):
                 module.regularizers["weight"] = in_layout(regularizer, self._laid_out)
             if module.bias is not None and self.bias_regularizer is not None:
                 module.regularizers["bias"] = self.bias_regularizer
+            constraints.constrain(module, "weight", constraint, self._laid_out)
+            constraints.constrain(module, "bias", self.bias_constraint)
 
     def _laid_out(self, weight: Tensor) -> Tensor:
         """(filters, channels, *kernel) as Keras's (*kernel, channels, filters)."""
@@ -135,7 +138,7 @@ class Convolution(ImageLayer):
     def get_config(self) -> dict[str, Any]:
         shared = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias")
         numbers_and_words = {name: getattr(self, name) for name in (*shared, *self.arguments)}
-        made = {"bias_initializer": self.bias_initializer, "bias_regularizer": self.bias_regularizer}
+        made = {f"bias_{what}": getattr(self, f"bias_{what}") for what in ("initializer", "regularizer", "constraint")}
         return {
             **super().get_config(),
             "activation": activations.serialize(self.activation) or self.activation,
@@ -156,29 +159,27 @@ def _draw(weight: Tensor, initializer: Any) -> None:
 
 
 class _Conv(Convolution):
-    arguments = ("filters", "groups", "kernel_initializer", "kernel_regularizer")
+    arguments = ("filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 
     def __init__(
         self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid",
         data_format: str | None = None, dilation_rate: Sizes = 1, groups: int = 1, activation: Any = None,
         use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
-        kernel_constraint: None = None, bias_constraint: None = None, **options: Unpack[LayerOptions],
+        kernel_constraint: Any = None, bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(
-            name, activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-        )  # fmt: skip
+        refuse(name, activity_regularizer=activity_regularizer)
         self.filters, self.groups = positive(name, "filters", filters), positive(name, "groups", groups)
         if filters % groups:
             raise ValueError(f"{name}: filters must be a multiple of groups; got {filters} and {groups}")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def _make(self, channels: int) -> None:
         if channels % self.groups:
@@ -190,8 +191,8 @@ class _Conv(Convolution):
             channels, self.filters, self.kernel_size, bias=self.use_bias, groups=self.groups
         )
 
-    def _kernels(self) -> list[tuple[nn.Module, Any, Any]]:
-        return [(self.convolution, self.kernel_initializer, self.kernel_regularizer)]
+    def _kernels(self) -> list[tuple[nn.Module, Any, Any, Any]]:
+        return [(self.convolution, self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)]
 
     def _convolve(self, x: Tensor, activation: str | None = None, **scalars: float) -> Tensor:
         part = self.convolution
@@ -233,7 +234,8 @@ class Conv2D(_Conv):
         use_bias: whether to add a bias.
         kernel_initializer, bias_initializer: names or initializers of the first weights.
         kernel_regularizer, bias_regularizer: names, regularizers, or None.
-        activity_regularizer, kernel_constraint, bias_constraint: not supported; anything but None is refused.
+        kernel_constraint, bias_constraint: names, constraints, or None.
+        activity_regularizer: not supported; anything but None is refused.
         options: ``name``, ``trainable``, ``input_shape``.
 
     Raises ShapeError where the kernel reaches over more places than there are.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.keras import initializers, regularizers
+from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive, refuse
 from nnkit.keras.naming import configured
 from nnkit.ops.embedding import check_rows
@@ -20,8 +20,8 @@ class Embedding(Layer):
     Args:
         input_dim: how many rows there are.
         output_dim: the size of a row.
-        embeddings_initializer, embeddings_regularizer: names or objects.
-        embeddings_constraint, lora_rank: not supported; anything but None is refused.
+        embeddings_initializer, embeddings_regularizer, embeddings_constraint: names or objects.
+        lora_rank: not supported; anything but None is refused.
         mask_zero: whether 0 stands for a step that does not count: the output carries a mask.
         weights: the table, an array (input_dim, output_dim), or a list of it.
 
@@ -36,15 +36,16 @@ class Embedding(Layer):
 
     def __init__(  # type: ignore[misc]  # here ``input_dim`` is another thing than the option of all layers
         self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None, embeddings_constraint: None = None, mask_zero: bool = False,
+        embeddings_regularizer: Any = None, embeddings_constraint: Any = None, mask_zero: bool = False,
         weights: Any = None, lora_rank: None = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
-        refuse("Embedding", embeddings_constraint=embeddings_constraint, lora_rank=lora_rank)
+        refuse("Embedding", lora_rank=lora_rank)
         self.input_dim = positive("Embedding", "input_dim", input_dim)
         self.output_dim = positive("Embedding", "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = bool(mask_zero)
         if weights is not None:
             self.build(())
@@ -53,7 +54,7 @@ class Embedding(Layer):
     def build(self, input_shape: Shape = ()) -> None:
         self.embeddings = self.add_weight(
             (self.input_dim, self.output_dim), self.embeddings_initializer, regularizer=self.embeddings_regularizer,
-            name="embeddings",
+            constraint=self.embeddings_constraint, name="embeddings",
         )  # fmt: skip
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -73,6 +74,7 @@ class Embedding(Layer):
             "output_dim": self.output_dim,
             "embeddings_initializer": configured(self.embeddings_initializer),
             "embeddings_regularizer": configured(self.embeddings_regularizer),
+            "embeddings_constraint": configured(self.embeddings_constraint),
             "mask_zero": self.mask_zero,
         }
 

@@ -18,7 +18,7 @@ from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import paused
 from nnkit.creation import tensor, zeros
 from nnkit.errors import ShapeError
-from nnkit.keras import initializers, regularizers
+from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name
 from nnkit.observer import call
@@ -184,6 +184,7 @@ class Layer(nn.Module):
         dtype: Any = None,
         trainable: bool = True,
         regularizer: Any = None,
+        constraint: Any = None,
         name: str | None = None,
     ) -> Tensor:
         """A new weight of this layer, kept under ``name`` (a buffer, if not trainable); for use in ``build``."""
@@ -198,6 +199,7 @@ class Layer(nn.Module):
         penalty = regularizers.get(regularizer)
         if penalty is not None:
             self.regularizers[name] = penalty
+        constraints.constrain(self, name, constraints.get(constraint))
         return weight
 
     def keras_layout(self, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
-from nnkit.keras import activations, initializers, regularizers
+from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.attention import AdditiveAttention, Attention, MultiHeadAttention
 from nnkit.keras.augmentation import (
     RandomContrast,
@@ -148,7 +148,8 @@ class Dense(Layer):
         use_bias: whether to add a bias.
         kernel_initializer, bias_initializer: names or initializers of the first weights.
         kernel_regularizer, bias_regularizer: names, regularizers, or None.
-        activity_regularizer, kernel_constraint, bias_constraint: not supported; anything but None is refused.
+        kernel_constraint, bias_constraint: names, constraints, or None.
+        activity_regularizer: not supported; anything but None is refused.
         options: ``name``, ``trainable``, ``input_shape`` or ``input_dim``.
 
     >>> layer = Dense(2, kernel_initializer="ones", name="sums")
@@ -168,17 +169,12 @@ class Dense(Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: None = None,
-        kernel_constraint: None = None,
-        bias_constraint: None = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        refuse(
-            "Dense",
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-        )
+        refuse("Dense", activity_regularizer=activity_regularizer)
         self.units = positive("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -186,6 +182,8 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Shape) -> None:
         features = input_shape[-1] if len(input_shape) > 1 else None
@@ -201,6 +199,8 @@ class Dense(Layer):
             self.linear.regularizers["weight"] = in_layout(self.kernel_regularizer, lambda weight: weight.T)
         if self.bias_regularizer is not None and self.use_bias:
             self.linear.regularizers["bias"] = self.bias_regularizer
+        constraints.constrain(self.linear, "weight", self.kernel_constraint, lambda weight: weight.T)
+        constraints.constrain(self.linear, "bias", self.bias_constraint)
 
     def _draw(self, features: int) -> None:
         """Give the weights their initial values."""
@@ -244,6 +244,8 @@ class Dense(Layer):
             "bias_initializer": configured(self.bias_initializer),
             "kernel_regularizer": configured(self.kernel_regularizer),
             "bias_regularizer": configured(self.bias_regularizer),
+            "kernel_constraint": configured(self.kernel_constraint),
+            "bias_constraint": configured(self.bias_constraint),
         }
 
 

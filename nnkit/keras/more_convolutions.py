@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from nnkit import nn, ops
 from nnkit.backends.windows import Window
-from nnkit.keras import initializers, regularizers
+from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.convolution import Convolution
 from nnkit.keras.layer import LayerOptions, Shape, positive, refuse
 from nnkit.nn.sizes import Sizes, numbers
@@ -40,33 +40,31 @@ class _Depthwise(Convolution):
 
 
 class _DepthwiseConv(_Depthwise):
-    arguments = ("depth_multiplier", "depthwise_initializer", "depthwise_regularizer")
+    arguments = ("depth_multiplier", "depthwise_initializer", "depthwise_regularizer", "depthwise_constraint")
 
     def __init__(
         self, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", depth_multiplier: int = 1,
         data_format: str | None = None, dilation_rate: Sizes = 1, activation: Any = None, use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
-        depthwise_constraint: None = None, bias_constraint: None = None, **options: Unpack[LayerOptions],
+        depthwise_constraint: Any = None, bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(
-            name, activity_regularizer=activity_regularizer, depthwise_constraint=depthwise_constraint,
-            bias_constraint=bias_constraint,
-        )  # fmt: skip
+        refuse(name, activity_regularizer=activity_regularizer)
         self.depth_multiplier = positive(name, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
 
     def _make(self, channels: int) -> None:
         self._make_depthwise(channels, self.use_bias)
 
-    def _kernels(self) -> list[tuple[nn.Module, Any, Any]]:
-        return [(self.depthwise, self.depthwise_initializer, self.depthwise_regularizer)]
+    def _kernels(self) -> list[tuple[nn.Module, Any, Any, Any]]:
+        return [(self.depthwise, self.depthwise_initializer, self.depthwise_regularizer, self.depthwise_constraint)]
 
     def _convolve(self, x: Tensor, activation: str | None = None, **scalars: float) -> Tensor:
         part = self.depthwise
@@ -104,8 +102,8 @@ class DepthwiseConv2D(_DepthwiseConv):
 
 class _SeparableConv(_Depthwise):
     arguments = (
-        "filters", "depth_multiplier", "depthwise_initializer", "depthwise_regularizer", "pointwise_initializer",
-        "pointwise_regularizer",
+        "filters", "depth_multiplier", "depthwise_initializer", "depthwise_regularizer", "depthwise_constraint",
+        "pointwise_initializer", "pointwise_regularizer", "pointwise_constraint",
     )  # fmt: skip
 
     def __init__(
@@ -114,34 +112,33 @@ class _SeparableConv(_Depthwise):
         use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None, pointwise_regularizer: Any = None, bias_regularizer: Any = None,
-        activity_regularizer: None = None, depthwise_constraint: None = None, pointwise_constraint: None = None,
-        bias_constraint: None = None, **options: Unpack[LayerOptions],
+        activity_regularizer: None = None, depthwise_constraint: Any = None, pointwise_constraint: Any = None,
+        bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(
-            name, activity_regularizer=activity_regularizer, depthwise_constraint=depthwise_constraint,
-            pointwise_constraint=pointwise_constraint, bias_constraint=bias_constraint,
-        )  # fmt: skip
+        refuse(name, activity_regularizer=activity_regularizer)
         self.filters = positive(name, "filters", filters)
         self.depth_multiplier = positive(name, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.pointwise_initializer = initializers.get(pointwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
         self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
 
     def _make(self, channels: int) -> None:
         self._make_depthwise(channels, False)
         between = channels * self.depth_multiplier
         self.pointwise = self._module()(between, self.filters, 1, bias=self.use_bias)
 
-    def _kernels(self) -> list[tuple[nn.Module, Any, Any]]:
+    def _kernels(self) -> list[tuple[nn.Module, Any, Any, Any]]:
         return [
-            (self.depthwise, self.depthwise_initializer, self.depthwise_regularizer),
-            (self.pointwise, self.pointwise_initializer, self.pointwise_regularizer),
+            (self.depthwise, self.depthwise_initializer, self.depthwise_regularizer, self.depthwise_constraint),
+            (self.pointwise, self.pointwise_initializer, self.pointwise_regularizer, self.pointwise_constraint),
         ]
 
     def _laid_out(self, weight: Tensor) -> Tensor:
@@ -194,24 +191,21 @@ class SeparableConv2D(_SeparableConv):
 
 
 class _ConvTranspose(Convolution):
-    arguments = ("filters", "output_padding", "kernel_initializer", "kernel_regularizer")
+    arguments = ("filters", "output_padding", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 
     def __init__(
         self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid",
         output_padding: Any = None, data_format: str | None = None, dilation_rate: Sizes = 1, activation: Any = None,
         use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
-        kernel_constraint: None = None, bias_constraint: None = None, **options: Unpack[LayerOptions],
+        kernel_constraint: Any = None, bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(
-            name, activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-        )  # fmt: skip
+        refuse(name, activity_regularizer=activity_regularizer)
         self.filters = positive(name, "filters", filters)
         self.output_padding = (
             None if output_padding is None else numbers("output_padding", output_padding, self.axes, 0)
@@ -221,12 +215,13 @@ class _ConvTranspose(Convolution):
                 raise ValueError(f"{name}: output_padding must be below strides; got {extra} and {step}")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def _make(self, channels: int) -> None:
         self.convolution = self._module(transposed=True)(channels, self.filters, self.kernel_size, bias=self.use_bias)
 
-    def _kernels(self) -> list[tuple[nn.Module, Any, Any]]:
-        return [(self.convolution, self.kernel_initializer, self.kernel_regularizer)]
+    def _kernels(self) -> list[tuple[nn.Module, Any, Any, Any]]:
+        return [(self.convolution, self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)]
 
     def _places(self, sizes: Shape) -> Shape:
         return tuple(None if n is None else self._spread(axis, n)[0] for axis, n in enumerate(sizes))

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from nnkit import ops
 from nnkit.errors import ShapeError
-from nnkit.keras import initializers, regularizers
+from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.layer import LayerOptions, SameShape, Shape, refuse
 from nnkit.keras.naming import configured
 from nnkit.nn import functional
@@ -62,30 +62,32 @@ class _Scaled(SameShape):
     def __init__(
         self, axis: Axes = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
         beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
-        gamma_regularizer: Any = None, beta_constraint: None = None, gamma_constraint: None = None,
+        gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
-        refuse(type(self).__name__, beta_constraint=beta_constraint, gamma_constraint=gamma_constraint)
         self.axis: Any = list(axis) if isinstance(axis, (tuple, list)) else axis
         self.epsilon, self.center, self.scale = epsilon, center, scale
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.beta_regularizer = regularizers.get(beta_regularizer)
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
 
     def build(self, input_shape: Shape) -> None:
         shape = sizes_along(self, self.axis, input_shape)
         for name, wanted in (("gamma", self.scale), ("beta", self.center)):
             if wanted:
                 initializer, penalty = (getattr(self, f"{name}_{what}") for what in ("initializer", "regularizer"))
-                self.add_weight(shape, initializer, regularizer=penalty, name=name)
+                limit = getattr(self, f"{name}_constraint")
+                self.add_weight(shape, initializer, regularizer=penalty, constraint=limit, name=name)
             else:
                 self.register_parameter(name, None)
 
     def get_config(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in ("axis", "epsilon", "center", "scale")}
-        made = [f"{name}_{what}" for name in ("beta", "gamma") for what in ("initializer", "regularizer")]
+        made = [f"{name}_{what}" for name in ("beta", "gamma") for what in ("initializer", "regularizer", "constraint")]
         return {**super().get_config(), **plain, **{name: configured(getattr(self, name)) for name in made}}
 
 
@@ -103,7 +105,8 @@ class BatchNormalization(_Scaled):
         center, scale: whether there are beta and gamma.
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: the first values.
         beta_regularizer, gamma_regularizer: names, regularizers, or None.
-        beta_constraint, gamma_constraint, synchronized, renorm: not supported; True or anything but None is refused.
+        beta_constraint, gamma_constraint: names, constraints, or None.
+        synchronized, renorm: not supported; True is refused.
         options: ``name``, ``trainable``, ``input_shape``.
 
     >>> layer = BatchNormalization(epsilon=0.0)
@@ -118,7 +121,7 @@ class BatchNormalization(_Scaled):
         self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
         beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones", beta_regularizer: Any = None, gamma_regularizer: Any = None,
-        beta_constraint: None = None, gamma_constraint: None = None, synchronized: bool = False, renorm: bool = False,
+        beta_constraint: Any = None, gamma_constraint: Any = None, synchronized: bool = False, renorm: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -220,7 +223,7 @@ class GroupNormalization(_Scaled):
     def __init__(
         self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
         beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
-        gamma_regularizer: Any = None, beta_constraint: None = None, gamma_constraint: None = None,
+        gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(

@@ -12,7 +12,7 @@ from nnkit import ops
 from nnkit.backends.recording import paused
 from nnkit.creation import ones, zeros
 from nnkit.errors import ShapeError
-from nnkit.keras import activations, initializers, regularizers
+from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, in_layout, positive, refuse
 from nnkit.keras.naming import configured
 from nnkit.nn.init import are_skipped
@@ -35,7 +35,7 @@ class RecurrentLayer(Layer):
         kernel_initializer, recurrent_initializer, bias_initializer: names or initializers.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: names, regularizers, or None.
         dropout: the share of the input's features that is dropped in training, the same in all steps.
-        recurrent_dropout: not supported; anything but 0 is refused, as are constraints and activity_regularizer.
+        recurrent_dropout: not supported; anything but 0 is refused, as is activity_regularizer.
         return_sequences: put out the state of every step.
         return_state: put out the last states, too.
         go_backwards: from the last step to the first, and the output in that order.
@@ -53,13 +53,16 @@ class RecurrentLayer(Layer):
     def __init__(
         self, units: int, activation: Any, recurrent_activation: Any, use_bias: bool, kernel_initializer: Any,
         recurrent_initializer: Any, bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any,
-        bias_regularizer: Any, refused: dict[str, Any], dropout: float, recurrent_dropout: float,
+        bias_regularizer: Any, others: dict[str, Any], dropout: float, recurrent_dropout: float,
         return_sequences: bool, return_state: bool, go_backwards: bool, stateful: bool, unroll: bool,
         seed: int | None, options: LayerOptions,
     ) -> None:  # fmt: skip
         super().__init__(**options)
         name = type(self).__name__
-        refuse(name, **refused, recurrent_dropout=recurrent_dropout or None)
+        self.kernel_constraint, self.recurrent_constraint, self.bias_constraint = (
+            constraints.get(others.pop(f"{what}_constraint")) for what in ("kernel", "recurrent", "bias")
+        )
+        refuse(name, **others, recurrent_dropout=recurrent_dropout or None)
         self.units = positive(name, "units", units)
         self.activation, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
         self.use_bias = bool(use_bias)
@@ -102,6 +105,9 @@ class RecurrentLayer(Layer):
                 self.regularizers[name] = in_layout(penalty, lambda weight: weight.T)
         if self.bias_regularizer is not None and self.use_bias:
             self.regularizers["bias"] = self.bias_regularizer
+        constraints.constrain(self, "kernel_rows", self.kernel_constraint, lambda weight: weight.T)
+        constraints.constrain(self, "recurrent_rows", self.recurrent_constraint, lambda weight: weight.T)
+        constraints.constrain(self, "bias", self.bias_constraint)
 
     def _draw(self) -> None:
         """Give the weights their initial values."""
@@ -242,7 +248,8 @@ class RecurrentLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         plain = ("units", "use_bias", "dropout", "return_sequences", "return_state", "go_backwards", "stateful")
         made = ("kernel_initializer", "recurrent_initializer", "bias_initializer", "kernel_regularizer",
-                "recurrent_regularizer", "bias_regularizer")  # fmt: skip
+                "recurrent_regularizer", "bias_regularizer", "kernel_constraint", "recurrent_constraint",
+                "bias_constraint")  # fmt: skip
         config = {**super().get_config(), **{name: getattr(self, name) for name in (*plain, "unroll", "seed")}}
         config["activation"] = activations.serialize(self.activation) or self.activation
         return config | {name: configured(getattr(self, name)) for name in made}
@@ -261,18 +268,18 @@ class SimpleRNN(RecurrentLayer):
         self, units: int, activation: Any = "tanh", use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
-        kernel_constraint: None = None, recurrent_constraint: None = None, bias_constraint: None = None,
+        kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
         dropout: float = 0.0, recurrent_dropout: float = 0.0, return_sequences: bool = False,
         return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
         seed: int | None = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
-        refused = {
+        others = {
             "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
             "recurrent_constraint": recurrent_constraint, "bias_constraint": bias_constraint,
         }  # fmt: skip
         super().__init__(
             units, activation, "sigmoid", use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, refused, dropout, recurrent_dropout,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, others, dropout, recurrent_dropout,
             return_sequences, return_state, go_backwards, stateful, unroll, seed, options,
         )  # fmt: skip
 
@@ -296,18 +303,18 @@ class LSTM(RecurrentLayer):
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
-        kernel_constraint: None = None, recurrent_constraint: None = None, bias_constraint: None = None,
+        kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
         dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
         return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
         use_cudnn: Any = "auto", **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
-        refused = {
+        others = {
             "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
             "recurrent_constraint": recurrent_constraint, "bias_constraint": bias_constraint,
         }  # fmt: skip
         super().__init__(
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, refused, dropout,
+            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, others, dropout,
             recurrent_dropout, return_sequences, return_state, go_backwards, stateful, unroll, seed, options,
         )  # fmt: skip
         self.unit_forget_bias = bool(unit_forget_bias)
@@ -345,19 +352,19 @@ class GRU(RecurrentLayer):
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None, activity_regularizer: None = None, kernel_constraint: None = None,
-        recurrent_constraint: None = None, bias_constraint: None = None, dropout: float = 0.0,
+        bias_regularizer: Any = None, activity_regularizer: None = None, kernel_constraint: Any = None,
+        recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
         recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
         return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
         reset_after: bool = True, use_cudnn: Any = "auto", **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
-        refused = {
+        others = {
             "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
             "recurrent_constraint": recurrent_constraint, "bias_constraint": bias_constraint,
         }  # fmt: skip
         super().__init__(
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, refused, dropout,
+            bias_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer, others, dropout,
             recurrent_dropout, return_sequences, return_state, go_backwards, stateful, unroll, seed, options,
         )  # fmt: skip
         self.reset_after = bool(reset_after)

@@ -12,8 +12,29 @@ from typing import Any
 from nnkit import ops
 from nnkit.creation import arange, ones
 from nnkit.errors import LabelError, ShapeError, UnknownNameError
+from nnkit.nn.activation_functions import (
+    celu,
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    logsigmoid,
+    prelu,
+    rrelu,
+    softshrink,
+    tanhshrink,
+    threshold,
+)
 from nnkit.nn.attention_functions import scaled_dot_product_attention
+from nnkit.nn.ctc import ctc_loss
+from nnkit.nn.distances import cosine_similarity, pairwise_distance
 from nnkit.nn.embedding_functions import embedding, embedding_bag
+from nnkit.nn.embedding_losses import (
+    cosine_embedding_loss,
+    margin_ranking_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from nnkit.nn.likelihood_losses import gaussian_nll_loss, kl_div, poisson_nll_loss, quantile_loss
 from nnkit.nn.loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -24,6 +45,13 @@ from nnkit.nn.loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
+from nnkit.nn.margin_losses import (
+    hinge_embedding_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+)
 from nnkit.nn.normalization_functions import (
     batch_norm,
     group_norm,
@@ -32,6 +60,7 @@ from nnkit.nn.normalization_functions import (
     local_response_norm,
     rms_norm,
 )
+from nnkit.nn.overlap_losses import dice_loss, sigmoid_focal_loss
 from nnkit.nn.resizing_functions import interpolate, pad, pixel_shuffle, pixel_unshuffle, upsample
 from nnkit.nn.windowed_functions import (
     adaptive_avg_pool1d,
@@ -58,15 +87,20 @@ from nnkit.tensor import Tensor
 
 # fmt: off
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy",
-    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "embedding", "embedding_bag", "fold", "gelu",
-    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "instance_norm", "interpolate", "l1_loss",
-    "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool1d", "max_pool2d",
-    "max_pool3d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle",
-    "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
-    "softmax", "softplus", "softsign", "tanh", "unfold", "upsample",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy",
+    "ctc_loss", "dice_loss", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "embedding", "embedding_bag",
+    "fold", "gaussian_nll_loss", "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid",
+    "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div",
+    "l1_loss", "layer_norm", "leaky_relu", "linear", "local_response_norm", "log_softmax", "logsigmoid",
+    "margin_ranking_loss", "max_pool1d", "max_pool2d", "max_pool3d", "mish", "mse_loss", "multi_margin_loss",
+    "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "quantile_loss", "relu",
+    "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "sigmoid_focal_loss", "silu",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "tanhshrink", "threshold", "triplet_margin_loss", "triplet_margin_with_distance_loss", "unfold", "upsample",
 ]
 # fmt: on
 
@@ -353,6 +387,16 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Ten
     [-0.6931, -0.6931]
     """
     return ops.log_softmax(input, _chosen_dim("log_softmax", input, dim), dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """softmax of -x along ``dim``; otherwise like ``softmax``.
+
+    >>> import nnkit
+    >>> softmin(nnkit.zeros(2), dim=0).tolist()
+    [0.5, 0.5]
+    """
+    return ops.softmax(-input, _chosen_dim("softmin", input, dim), dtype)
 
 
 def _chosen_dim(name: str, input: Tensor, dim: int | None) -> int:

@@ -24,8 +24,8 @@ from nnkit.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [
-    "calculate_gain", "constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "lecun_normal_",
-    "lecun_uniform_", "normal_", "ones_", "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_",
+    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "lecun_normal_",
+    "lecun_uniform_", "normal_", "ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_",
     "xavier_uniform_", "zeros_",
 ]
 
@@ -174,6 +174,56 @@ def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ fills matrices, got shape {tensor.shape}")
     return _write(tensor, lambda: eye(tensor.shape[0], tensor.shape[1]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution's weight (outputs, inputs, *kernel) that passes as many channels on as it can; 0 elsewhere.
+
+    ``groups``: each of so many equal parts of the outputs passes the inputs on. Raises ShapeError for other than 3 to 5
+    dimensions, and where ``groups`` does not divide the outputs.
+
+    >>> import nnkit
+    >>> dirac_(nnkit.empty(2, 2, 3))[:, :, 1].tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ShapeError(f"dirac_ fills weights of 3 to 5 dimensions, got shape {tensor.shape}")
+    if groups < 1 or tensor.shape[0] % groups:
+        raise ShapeError(f"dirac_: groups={groups} does not divide {tensor.shape[0]} outputs")
+
+    def values() -> np.ndarray:
+        found = np.zeros(tensor.shape)
+        each = tensor.shape[0] // groups
+        centre = tuple(size // 2 for size in tensor.shape[2:])
+        for group in range(groups):
+            for channel in range(min(each, tensor.shape[1])):
+                found[(group * each + channel, channel, *centre)] = 1.0
+        return found
+
+    return _write(tensor, values)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """Normal numbers, of which in each column the share ``sparsity``, rounded up, is 0 (Martens 2010).
+
+    Raises ShapeError for what is no matrix, ValueError unless ``sparsity`` is from 0 to 1.
+
+    >>> import nnkit
+    >>> (sparse_(nnkit.empty(4, 3), 0.5) == 0.0).sum(dim=0).tolist()
+    [2, 2, 2]
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_ fills matrices, got shape {tensor.shape}")
+    if not 0.0 <= sparsity <= 1.0:
+        raise ValueError(f"sparsity must be from 0 to 1, got {sparsity!r}")
+
+    def values() -> np.ndarray:
+        found = host_normal(tensor.shape, 0.0, std)
+        ranks = host_uniform(tensor.shape).argsort(axis=0, kind="stable").argsort(axis=0)  # in each column, at random
+        found[ranks < math.ceil(sparsity * tensor.shape[0])] = 0.0
+        return found
+
+    return _write(tensor, values, generator)
 
 
 # ---- spreads that keep the variance -----------------------------------------------------------------------

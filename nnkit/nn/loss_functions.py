@@ -15,6 +15,7 @@ from nnkit.backends.recording import recorder
 from nnkit.creation import ones_like, zeros_like
 from nnkit.errors import DtypeError, LabelError, ShapeError
 from nnkit.nn.loss_options import check_beta, check_delta, check_reduction, check_smoothing, chosen_reduction
+from nnkit.nn.loss_terms import reduced
 from nnkit.tensor import Tensor
 
 # fmt: off
@@ -29,13 +30,6 @@ RowLoss = Callable[..., Tensor]
 
 #: The formulas whose gradient ``ops.elementwise_loss`` sends to the prediction only.
 BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
-
-
-def _reduced(losses: Tensor, reduction: str) -> Tensor:
-    check_reduction(reduction)
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
 
 
 # ---- one loss per element ---------------------------------------------------------------------------------
@@ -165,7 +159,7 @@ def _weighted(
     if weight.shape != input.shape:
         raise ShapeError(f"weight must have the shape of the predictions, {input.shape}, got {weight.shape}")
     losses = _elementwise(formula, input, target, "none", weight, None, **scalars)
-    return losses.sum() / weight.sum() if reduction == "mean" else _reduced(losses, reduction)
+    return losses.sum() / weight.sum() if reduction == "mean" else reduced(losses, reduction)
 
 
 def _elementwise(
@@ -186,7 +180,7 @@ def _elementwise(
         losses = _by_outcome(formula, input, target, pos_weight)
     else:
         losses = ops.elementwise_loss(input, target, formula, **scalars)
-    return _reduced(losses if weight is None else losses * weight, reduction)
+    return reduced(losses if weight is None else losses * weight, reduction)
 
 
 def check_weight(name: str, weight: Tensor | None, input: Tensor) -> None:
@@ -288,7 +282,7 @@ def _label_loss(
     losses, row_weights = label_terms(row_loss, input, target, weight, ignore_index, label_smoothing)
     if reduction == "mean" and row_weights is not None:
         return weighted_mean(losses.sum(), row_weights.sum())
-    return _reduced(losses, reduction)
+    return reduced(losses, reduction)
 
 
 def weighted_mean(total: Tensor, normaliser: Tensor) -> Tensor:
@@ -367,7 +361,7 @@ def _probability_cross_entropy(
     if weight is not None:
         weight = _class_weight(input, weight)
         scores = scores * weight.reshape(classes, *(1,) * (input.ndim - class_dim - 1))
-    return _reduced(-ops.sum(scores * target, dim=class_dim), reduction)
+    return reduced(-ops.sum(scores * target, dim=class_dim), reduction)
 
 
 def _class_rows(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

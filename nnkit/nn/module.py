@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from nnkit.backends import Device
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.loading import Fit
+from nnkit.nn import constraints
 from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
 from nnkit.nn.lookups import Lookups
@@ -53,6 +54,7 @@ class Module(Lookups, Casts):
     """
 
     regularizers: dict[str, Callable[[Tensor], Tensor]]
+    constraints: dict[str, Callable[[Tensor], Tensor]]
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
@@ -73,6 +75,8 @@ class Module(Lookups, Casts):
         self.training = True
         #: Name of a parameter of this module -> a function of it, whose value ``penalty`` adds.
         self.regularizers = Regularizers()
+        #: Name of a parameter of this module -> a function of it: what ``constrain`` makes it.
+        self.constraints = Regularizers()
         self._parameters = {}
         self._buffers = {}
         self._modules = {}
@@ -364,6 +368,21 @@ class Module(Lookups, Casts):
                 value = call(regularizer, getattr(module, name))
                 total = value if total is None else total + value
         return total
+
+    @no_grad()
+    def constrain(self) -> None:
+        """Make every parameter that has a constraint, here and in all parts, what it allows; after an update.
+
+        >>> from nnkit import nn
+        >>> layer = nn.Linear(2, 1); layer.constraints["weight"] = nn.NonNegative()
+        >>> layer.constrain(); layer.weight.min().item() >= 0.0
+        True
+        """
+        if (at_work := recorder()) is not None:
+            at_work.modules[id(self)] = self
+        for module in self.modules():
+            for name, constraint in module.constraints.items():
+                constraints.apply(getattr(module, name), constraint)
 
     # ---- state --------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ __all__ = ["L1L2", "Regularizers"]
 
 
 class Regularizers(dict[str, Callable[[Tensor], Tensor]]):
-    """Name of a parameter -> its penalty. A change of it is a change to every step recorded with it."""
+    """Name of a parameter -> its penalty or constraint. A change of it is a change to every step recorded with it."""
 
 
 def _telling(name: str) -> Callable[..., Any]:

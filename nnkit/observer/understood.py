@@ -41,13 +41,16 @@ INSTALLED = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "d
 #: Installed packages that nnkit's own code calls in a step.
 KNOWN = ("numpy", "array_api_compat", "array_api_strict", "ml_dtypes", "numba", "llvmlite", "cupy", "cupy_backends")
 #: Words of nnkit that do something to the world outside a step.
-OUTSIDE_A_STEP = {"fit", "evaluate", "predict", "save", "load", "manual_seed", "seed", "set_state", "set_rng_state"}
+OUTSIDE_A_STEP = {
+    "fit", "evaluate", "predict", "save", "load", "manual_seed", "seed", "set_state", "set_rng_state", "update_bn",
+}  # fmt: skip
 OUR_PARTS = (
     "nnkit", "nnkit.amp", "nnkit.autograd", "nnkit.conversions", "nnkit.creation", "nnkit.distributions",
     "nnkit.dtypes", "nnkit.element_types", "nnkit.func", "nnkit.gradients", "nnkit.keras", "nnkit.linalg",
     "nnkit.methods", "nnkit.named_methods", "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random",
-    "nnkit.sklearn.losses", "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.confusion",
-    "nnkit.training.kept", "nnkit.training.metrics", "nnkit.training.ranking", "nnkit.walk", "nnkit.watch",
+    "nnkit.sklearn.losses", "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.averaging",
+    "nnkit.training.confusion", "nnkit.training.kept", "nnkit.training.metrics", "nnkit.training.ranking",
+    "nnkit.walk", "nnkit.watch",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ parameters that have a gradient (``arena``), the group computes its scalars on t
 one kernel runs the update formula (``nnkit.kernels.updates``) over each run.
 """
 
-from nnkit.optim import lr_scheduler
+from nnkit.optim import lr_scheduler, swa_utils
 from nnkit.optim.arena import Arena
 from nnkit.optim.clipping import clip_grad_norm_, clip_grad_value_
 from nnkit.optim.further_optimizers import ASGD, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
@@ -19,6 +19,6 @@ from nnkit.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, get, regi
 __all__ = [
     "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Arena", "GradScaler", "LBFGS",
     "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "clip_grad_norm_",
-    "clip_grad_value_", "get", "lr_scheduler", "register",
+    "clip_grad_value_", "get", "lr_scheduler", "register", "swa_utils",
 ]
 # fmt: on

@@ -1,6 +1,7 @@
 """The learning-rate schedules under PyTorch's name: ``nnkit.optim.lr_scheduler.StepLR``."""
 
 from nnkit.optim.composed import ChainedScheduler, SequentialLR
+from nnkit.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR
 from nnkit.optim.one_cycle import OneCycleLR
 from nnkit.optim.plateau import ReduceLROnPlateau
 from nnkit.optim.schedules import (
@@ -23,6 +24,8 @@ __all__ = [
     "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "InverseTimeLR",
     "LambdaLR",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from nnkit.nn.module import Module
 from nnkit.training.api import evaluate, fit, last_history, predict
+from nnkit.training.averaging import AveragedModel, update_bn
 from nnkit.training.callbacks import (
     Callback,
     EarlyStopping,
@@ -41,11 +42,12 @@ from nnkit.training.ranking import AUC, AveragePrecision
 from nnkit.training.trainer import Trainer
 
 __all__ = [
-    "AUC", "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "AveragePrecision", "BalancedAccuracy", "CSVLogger",
-    "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "History", "LambdaCallback",
+    "AUC", "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "AveragedModel", "AveragePrecision", "BalancedAccuracy",
+    "CSVLogger", "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "History", "LambdaCallback",
     "LearningRateScheduler", "LogLoss", "Matthews", "Metric", "ModelCheckpoint", "Precision", "ProgressBar",
     "Recall", "ReduceLROnPlateau", "RowMetric", "RunCheckpoint", "TerminateOnNaN", "TimeBudget", "TopKAccuracy",
     "Trainer", "evaluate", "fit", "last_history", "predict",
+    "update_bn",
 ]  # fmt: skip
 
 Module.fit = fit

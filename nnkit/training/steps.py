@@ -184,7 +184,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """Forward, loss, backward, clip, update: calling it with a batch changes the model's weights once.
+    """Forward, loss, backward, clip, update, constraints: calling it with a batch changes the model's weights once.
 
     All of it is device work on the batch's memory, so that it can be recorded and replayed.
     """
@@ -214,6 +214,7 @@ class TrainingStep:
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.precision.step(self.optimizer)
+        self.model.constrain()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.errors import DataError, DtypeError, LabelError, ShapeError, UnknownNameError
-from nnkit.nn import losses
+from nnkit.nn import MultiLabelMarginLoss, MultiMarginLoss, losses
 from nnkit.tensor import Tensor
 from nnkit.training.checked import Checked, every
 from nnkit.training.frames import fixed_for
@@ -22,7 +22,7 @@ from nnkit.training.inputs import first_bad, floats, host_array, numbers, variab
 
 __all__ = ["Targets", "check_outputs", "class_weights"]
 
-_LABELS = (losses.CrossEntropyLoss, losses.NLLLoss)
+_LABELS = (losses.CrossEntropyLoss, losses.NLLLoss, MultiMarginLoss)
 _BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
 LABELS = np.dtype(np.int64)
 
@@ -56,6 +56,8 @@ class Targets:
             self._warn_of_broadcast(array, name)
             return Checked(array, LABELS) if array.dtype.kind in "biu" else floats(array, name, self.dtype)
         self._refuse_other_shape(array, name)
+        if isinstance(self.loss, MultiLabelMarginLoss) and array.dtype.kind in "iu":
+            return Checked(array, LABELS)  # rows of labels, which the loss itself looks at
         if isinstance(self.loss, _BINARY):
             _check_range(array, name, self.loss)
         return floats(array, name, self.dtype)

@@ -134,6 +134,22 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
     "one cycle three": ("OneCycleLR", {
         "max_lr": 0.5, "total_steps": 20, "three_phase": True, "div_factor": 5.0,
     }),
+    "restarts": ("CosineAnnealingWarmRestarts", {"T_0": 4}),
+    "restarts longer": ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2, "eta_min": 0.01}),
+    "cyclic": ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 4}),
+    "cyclic uneven": ("CyclicLR", {
+        "base_lr": [0.01, 0.1], "max_lr": [0.2, 0.3], "step_size_up": 2, "step_size_down": 5, "mode": "triangular2",
+    }),
+    "cyclic decaying": ("CyclicLR", {
+        "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3, "mode": "exp_range", "gamma": 0.9, "cycle_momentum": False,
+    }),
+    "cyclic scaled": ("CyclicLR", {
+        "base_lr": 0.01, "max_lr": 0.2, "step_size_up": 3, "scale_fn": decline, "scale_mode": "iterations",
+        "base_momentum": 0.5, "max_momentum": 0.7,
+    }),
+    "swa": ("SWALR", {"swa_lr": 0.02}),
+    "swa linear": ("SWALR", {"swa_lr": [0.02, 0.5], "anneal_epochs": 4, "anneal_strategy": "linear"}),
+    "swa at once": ("SWALR", {"swa_lr": 0.02, "anneal_epochs": 0}),
     "plateau": ("ReduceLROnPlateau", {"patience": 2}),
     "plateau all": ("ReduceLROnPlateau", {
         "factor": 0.5, "patience": 1, "cooldown": 2, "threshold": 0.05, "threshold_mode": "abs",
@@ -158,6 +174,7 @@ TOGETHER: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "constant and polynomial": [SCHEDULES["constant factor"], SCHEDULES["polynomial power"]],
     "lambda and step": [SCHEDULES["lambda"], SCHEDULES["step"]],
     "one cycle and exponential": [SCHEDULES["one cycle"], SCHEDULES["exponential"]],
+    "restarts and exponential": [SCHEDULES["restarts"], SCHEDULES["exponential"]],
     "multiplicative and linear": [SCHEDULES["multiplicative"], SCHEDULES["linear"]],
 }
 
@@ -168,6 +185,7 @@ IN_SEQUENCE: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[int]]] = {
     "warm-up, cosine, constant": ([SCHEDULES["linear"], SCHEDULES["cosine eta_min"], SCHEDULES["constant"]], [4, 11]),
     "lambda, then step": ([SCHEDULES["lambda"], SCHEDULES["step"]], [6]),
     "exponential, then multiplicative": ([SCHEDULES["exponential"], SCHEDULES["multiplicative"]], [5]),
+    "exponential, then restarts": ([SCHEDULES["exponential"], SCHEDULES["restarts longer"]], [4]),
     "step, then one cycle": ([SCHEDULES["step"], ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20})], [3]),
 }
 
@@ -256,7 +274,12 @@ def two_groups(library: Any, **place: Any) -> Any:
 
 def made(library: Any, optimizer: Any, schedules: list[tuple[str, dict[str, Any]]]) -> list[Any]:
     """The schedules of an optimizer, in order."""
-    return [getattr(library.optim.lr_scheduler, kind)(optimizer, **options) for kind, options in schedules]
+    return [getattr(home_of(library, kind), kind)(optimizer, **options) for kind, options in schedules]
+
+
+def home_of(library: Any, kind: str) -> Any:
+    """The module that has a schedule."""
+    return library.optim.swa_utils if kind == "SWALR" else library.optim.lr_scheduler
 
 
 def followed(optimizer: Any, schedulers: list[Any], by_hand: tuple[int, float] | None = None) -> np.ndarray:
@@ -293,6 +316,35 @@ def rates_in_sequence(library: Any, name: str) -> np.ndarray:
     return followed(optimizer, [library.optim.lr_scheduler.SequentialLR(optimizer, schedulers, milestones)])
 
 
+#: Averages of a model: the name of a function of ``swa_utils``, where it goes, and the options of both.
+AVERAGES: dict[str, tuple[str | None, str, list[float], dict[str, Any]]] = {
+    "means": (None, "avg_fn", [], {}),
+    "means of buffers": (None, "avg_fn", [], {"use_buffers": True}),
+    "ema": ("get_ema_avg_fn", "avg_fn", [0.75], {}),
+    "ema together": ("get_ema_multi_avg_fn", "multi_avg_fn", [0.75], {"use_buffers": True}),
+}
+
+
+def averaged(library: Any, name: str) -> np.ndarray:
+    """The averages of parameters and buffers after each of four updates: (4, elements)."""
+    make, argument, numbers, options = AVERAGES[name]
+    if make is not None:
+        options = options | {argument: getattr(library.optim.swa_utils, make)(*numbers)}
+    random = np.random.default_rng(3)
+    model = library.nn.Sequential(library.nn.Linear(2, 3), library.nn.BatchNorm1d(3)).to(library.float64)
+    average, rows = library.optim.swa_utils.AveragedModel(model, **options), []
+    for count in range(1, 5):
+        with library.no_grad():
+            for tensor in (*model.parameters(), *model.buffers()):
+                values = (
+                    random.uniform(0, 2, tuple(tensor.shape)) if tensor.is_floating_point() else np.array(5 * count)
+                )
+                tensor.copy_(library.tensor(values, dtype=tensor.dtype))
+        average.update_parameters(model)
+        rows.append(flatten([*average.module.parameters(), *average.module.buffers(), average.n_averaged]))
+    return np.stack(rows)
+
+
 def clipped(library: Any, utils: Any, name: str, dtype: str = "float64", **place: Any) -> np.ndarray:
     """The gradients after clipping, and the norm before (0 where none is returned)."""
     parameters, targets, curvatures = start(library, dtype, **place)
@@ -314,10 +366,12 @@ def compute(torch: Any) -> dict[str, np.ndarray]:
     values |= {f"by hand {name}": rates(torch, name, (4, 0.03125)) for name in SCHEDULES}
     values |= {f"together {name}": rates_together(torch, name) for name in TOGETHER}
     values |= {f"in sequence {name}": rates_in_sequence(torch, name) for name in IN_SEQUENCE}
+    values |= {f"averaged {name}": averaged(torch, name) for name in AVERAGES}
     return values | {f"clipped {name}": clipped(torch, torch.nn.utils, name) for name in CLIPPINGS}
 
 
 if __name__ == "__main__":
     import torch
+    import torch.optim.swa_utils
 
     np.savez_compressed(VALUES, **compute(torch))
