@@ -27,7 +27,8 @@ class Bernoulli(Distribution):
             raise ValueError("Bernoulli: expected either probs or logits, not both and not neither")
         (given,) = parameters(logits if probs is None else probs)
         super().__init__(given.shape, (), validate_args)
-        self._probs, self._logits = (given, None) if logits is None else (None, given)
+        self._probs: Tensor | None = given if logits is None else None
+        self._logits: Tensor | None = None if logits is None else given
         self._check("probs" if logits is None else "logits", given, "unit" if logits is None else "real")
 
     @property
