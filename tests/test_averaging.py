@@ -30,7 +30,7 @@ def normalized() -> nn.Sequential:
         {"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.9), "use_buffers": True},
         {"multi_avg_fn": swa_utils.get_swa_multi_avg_fn()},
     ],
-    ids=str,
+    ids=["simple", "with buffers", "exponential", "exponential, all at once, with buffers", "all at once"],
 )
 def test_a_recorded_step_may_update_averages(options: dict[str, Any], device: str, replays: list[Recorded]) -> None:
     left = []

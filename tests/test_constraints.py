@@ -36,7 +36,7 @@ CASES: list[tuple[Any, Callable[[np.ndarray], np.ndarray]]] = [
 ]
 
 
-@pytest.mark.parametrize(("constraint", "expected"), CASES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("constraint", "expected"), CASES, ids=[repr(c) for c, _ in CASES])
 def test_values(constraint: Any, expected: Callable[[np.ndarray], np.ndarray], device: str) -> None:
     found = constraint(nnkit.tensor(W, nnkit.float64, device))
     np.testing.assert_allclose(found.numpy(), expected(W), 1e-6)

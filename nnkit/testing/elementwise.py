@@ -29,8 +29,9 @@ DOMAINS = {
     "logarithm2": (0.1, 8.0), "logarithm10": (0.1, 8.0), "reciprocal_root": (0.1, 8.0),
     "arcsine": (-0.9, 0.9), "arcsine_grad": (-0.9, 0.9), "arccosine": (-0.9, 0.9), "arccosine_grad": (-0.9, 0.9),
     "area_cosine": (1.1, 8.0), "area_cosine_grad": (1.1, 8.0), "area_tangent": (-0.9, 0.9), "tangent": (-1.4, 1.4),
-    "log_gamma_above": (0.5, 8.0), "digamma_above": (0.5, 8.0), "trigamma_above": (0.5, 8.0), "log_odds": (0.05, 0.95), "log_odds_grad": (0.05, 0.95),
-    "binary_cross_entropy": (0.05, 0.95), "binary_cross_entropy_grad": (0.05, 0.95),
+    "log_gamma_above": (0.5, 8.0), "digamma_above": (0.5, 8.0), "trigamma_above": (0.5, 8.0),
+    "log_odds": (0.05, 0.95), "log_odds_grad": (0.05, 0.95), "binary_cross_entropy": (0.05, 0.95),
+    "binary_cross_entropy_grad": (0.05, 0.95),
 } | dict.fromkeys(UPDATES, (0.1, 0.9))  # fmt: skip
 
 
