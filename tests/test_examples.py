@@ -100,7 +100,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    names = ["forecast.py", "heat_equation.py", "images.py", "language_model.py"]
+    names = ["adversarial.py", "autoencoder.py", "forecast.py", "heat_equation.py", "images.py", "language_model.py"]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
@@ -109,6 +109,29 @@ def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main, picture = runpy.run_path(str(EXAMPLES / "images.py"))["main"], tmp_path / "wrong.png"
     accuracy = main(["--epochs", "3", "--shifts", "--output", str(picture)])
     assert accuracy > 0.9 and f"held-out digits: {accuracy:.4f}" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_autoencoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The mean digit, drawn whatever is given, would be 27.1 off."""
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "autoencoder.py"))["main"], tmp_path / "codes.png"
+    bound = main(["--epochs", "10", "--output", str(picture)])
+    last = re.findall(r"([\d.]+) \+ ([\d.]+) held out", capsys.readouterr().out)[-1]
+    assert bound < 26 and sum(map(float, last)) == pytest.approx(bound, abs=2e-3)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_adversarial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The mean digit, drawn every time, would be 2.15 away."""
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "adversarial.py"))["main"], tmp_path / "drawn.png"
+    distance = main(["--steps", "500", "--output", str(picture)])
+    output = capsys.readouterr().out
+    assert distance < 1.9 and f"drawn {distance:.3f}" in output
+    assert 0.5 < number("step   500: critic's loss", output) < 1.5 and 0.5 < number("painter's", output) < 3
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
