@@ -178,9 +178,13 @@ class Attention(Memory):
         heads = xp.reshape(xp.arange(B * G * R, dtype=xp.int64), (-1, 1, 1))
         rows = xp.reshape(xp.arange(i, i_end, dtype=xp.int64), (1, -1, 1))
         numbers = (heads * L + rows) * per_row + xp.arange(j // 4, j // 4 + blocks, dtype=xp.int64)
-        words = philox.words_of(xp, xp.reshape(numbers, (-1,)), philox.PURPOSES["dropout"], key[0:1], key[1:2])
-        u = xp.reshape(philox.uniforms(xp, words, x.dtype), (B, G, R, i_end - i, 4 * blocks))[..., : j_end - j]
+        u = self.uniforms_of(xp.reshape(numbers, (-1,)), philox.PURPOSES["dropout"], key, x.dtype)
+        u = xp.reshape(u, (B, G, R, i_end - i, 4 * blocks))[..., : j_end - j]
         return xp.where(u >= self._probability(rule.dropout, x), x * rule.keep, 0.0)
+
+    def uniforms_of(self, blocks: Array, purpose: int, key: Array, dtype: Any) -> Array:
+        """The numbers in [0, 1) of blocks of four (n,) of a stream, one after the other: (4 n,)."""
+        return philox.uniforms(self.xp, philox.words_of(self.xp, blocks, purpose, key[0:1], key[1:2]), dtype)
 
     def _probability(self, p: float, x: Array) -> Any:
         return self.xp.asarray(p, dtype=x.dtype)

@@ -267,6 +267,10 @@ if importlib.util.find_spec("torch"):
         def random_bits(self, key: Any, purpose: int, out: Any) -> None:
             self._draw("random_bits", key, purpose, out)
 
+        def uniforms_of(self, blocks: Any, purpose: int, key: Any, dtype: Any) -> Any:
+            kind = np.dtype(str(dtype).removeprefix("torch."))
+            return self.asarray(PlainBackend().uniforms_of(np.asarray(blocks), purpose, np.asarray(key), kind))
+
         def _draw(self, primitive: str, key: Any, purpose: int, out: Any) -> None:
             drawn = np.empty(tuple(out.shape), self.dtype_of(out))
             getattr(PlainBackend(), primitive)(np.asarray(key), purpose, drawn)
