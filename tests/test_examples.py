@@ -100,7 +100,8 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    names = ["adversarial.py", "autoencoder.py", "forecast.py", "heat_equation.py", "images.py", "language_model.py"]
+    names = ["adversarial", "autoencoder", "deep_q", "forecast", "heat_equation", "images", "language_model"]
+    names = [f"{name}.py" for name in [*names, "policy_gradient"]]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
@@ -160,6 +161,25 @@ def test_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error, last = main(["--epochs", "3", "--output", str(picture)])
     assert error < 0.8 * last and f"LSTM {error:.3f}, last value {last:.3f}" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_deep_q(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without slipping the best way is eight moves: the goal's 1, discounted seven times. Standing still wins 0."""
+    main = runpy.run_path(str(EXAMPLES / "deep_q.py"))["main"]
+    reached, best = main(["--steps", "8000", "--slip", "0"])
+    assert best == pytest.approx(0.97**7)
+    assert 0.9 * best < reached < best + 1e-9
+    assert f"return reached {reached:.4f}, the most that can be {best:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("error")
+def test_policy_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+    """One throw of two dice would win 25 / 36 * 8 points on average, and an untrained net less than that."""
+    main = runpy.run_path(str(EXAMPLES / "policy_gradient.py"))["main"]
+    reached, best = main(["--updates", "100"])
+    assert 7.0 < reached < best < 8.1418  # what stopping at 20 wins when there is no end to the throws
+    assert f"return reached {reached:.4f}, the most that can be {best:.4f}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", CHECKS)

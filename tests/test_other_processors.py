@@ -20,16 +20,16 @@ from compiler import compile_for
 compile_for(sys.argv[2])
 import llvmlite.binding
 llvmlite.binding.add_symbol("__chkstk", 1 << 12)  # which only Windows has; nothing runs here
-from nnkit.kernels.cpu import compiler, convolution, elementwise, panels, products, random, runner
+from nnkit.kernels.cpu import compiler, elementwise, panels, planes, products, random, runner
 from nnkit.kernels.cpu.build import build
-modules = convolution, elementwise, panels, products, random, runner
+modules = elementwise, panels, planes, products, random, runner
 for module in modules:
     module.load = lambda source: print(build(source).code.hex()) or compiler.Kernel("", 0, print)
 runner.runner_kernel()
 runner.helper_kernel()
 panels.panels_kernel("float32", "along", "across")
 products.outer_kernel("float32")
-convolution.planes_kernel("float32")
+planes.planes_kernel("float32")
 random.dropout_kernel("float32")
 for formula in ("sine", "cosine", "exponential", "logarithm1p"):
     elementwise.map_kernel(formula, elementwise.Shape(("float64",), ("float64",), "f", (-1,)))

@@ -24,8 +24,16 @@ FLOATS = ("float32", "float64")
 HALVES = ("float16", "bfloat16")
 REFERENCE = backends.get("numpy")
 #: The slow path of sin and cos for numbers above 10**5 multiplies once in float64.
-IN_FLOAT64 = {formula: ["mul.rn.f64", "mul.f64"] for formula in FORMULAS
-              if {"sin", "cos"} & set(FORMULAS[formula].__code__.co_names)}  # fmt: skip
+SLOW = ["mul.rn.f64", "mul.f64"]
+
+
+def words_of(formula: str) -> set[str]:
+    """The words that a formula uses, also by the formulas that it uses."""
+    names = set(FORMULAS[formula].__code__.co_names)
+    return names.union(*(words_of(name) for name in names & FORMULAS.keys()))
+
+
+IN_FLOAT64 = {formula: SLOW for formula in FORMULAS if {"sin", "cos"} & words_of(formula)}
 
 
 def shape_of(formula: str, dtype: str, **options: Any) -> Shape:

@@ -54,10 +54,10 @@ def with_header(header: Any, data: bytes = b"", length: int | None = None) -> by
 
 
 def zipped() -> bytes:
-    """A zip archive, as PyTorch and Keras write."""
+    """A zip archive, as Keras writes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("archive/data.pkl", b"x")
+        archive.writestr("config.json", b"{}")
     return buffer.getvalue()
 
 

@@ -215,9 +215,7 @@ def unknown(folder: Path, patch: pytest.MonkeyPatch) -> None:
             io.load(folder / "file")
 
 
-@fault(
-    9, "a pickle, .pt, .h5, .keras, .npy or .gz file", "ModelFileError names what it is; it is never opened", promise=1
-)
+@fault(9, "a pickle, .h5, .keras, .npy or .gz file", "ModelFileError names what it is; it is never opened", promise=1)
 def foreign(folder: Path, patch: pytest.MonkeyPatch) -> None:
     refused(
         folder,
