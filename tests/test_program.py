@@ -121,9 +121,9 @@ def test_each_instruction_says_what_it_is(device: str) -> None:
 
 def test_kernels_and_python_take_turns() -> None:
     x = nnkit.tensor(np.linspace(0.0, 1.0, 12, dtype=np.float32).reshape(3, 4), device="numba")
-    program, y, _ = record(lambda: ((x * 2.0)[:, ::2].exp() + 1.0).square(), "numba")
+    program, y, _ = record(lambda: ((x * 2.0).sort().values + 1.0).square(), "numba")
     assert [i.kernel is None for i in program.instructions] == [False, True, False, False]
-    assert program.instructions[1].note == "an input is strided"
+    assert program.instructions[1].note == "this backend has no kernel for it"
     expected = y.tolist()
     y.array.fill(0.0)
     program.replay()
