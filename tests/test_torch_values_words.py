@@ -30,7 +30,7 @@ def stored() -> dict[str, dict[str, np.ndarray]]:
 def test_word(expression: str, device: str, stored: dict[str, dict[str, np.ndarray]]) -> None:
     if device == "strict" and "half" in expression:
         pytest.skip("it has no half types")
-    expected, found = stored[expression], evaluate(nnkit, expression, device)
+    expected, found = dict(stored[expression]), evaluate(nnkit, expression, device)
     assert found.pop("kinds").tolist() == expected.pop("kinds").tolist()
     assert found.keys() == expected.keys()
     for what, right in expected.items():
