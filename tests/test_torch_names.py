@@ -28,6 +28,8 @@ TYPED = [
 
 @pytest.mark.parametrize(("name", "dtype"), TYPED)
 def test_tensors_of_data_or_of_sizes(device: str, name: str, dtype: str) -> None:
+    if device == "strict" and dtype == "float16":
+        pytest.skip("it has no half types")
     make = getattr(torch, name)
     for data in ([1, 0], (1, 0), np.array([1, 0]), nnkit.tensor([1, 0]), [nnkit.tensor(1), nnkit.tensor(0)]):
         made = make(data)

@@ -37,6 +37,7 @@ def test_stored_values_are_of_the_inputs_in_the_script(given: dict[str, np.ndarr
     assert given.keys() == inputs().keys()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's own
 def test_stored_values_are_what_torch_computes_here(
     given: dict[str, np.ndarray], stored: dict[str, np.ndarray]
 ) -> None:
@@ -47,6 +48,7 @@ def test_stored_values_are_what_torch_computes_here(
         np.testing.assert_allclose(stored[name], value, 1e-9, 1e-11, err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's own
 @pytest.mark.parametrize("name", ["MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoder", "Transformer"])
 def test_states_of_new_modules_fit_both_ways(name: str) -> None:
     torch = pytest.importorskip("torch")
@@ -64,6 +66,7 @@ def test_states_of_new_modules_fit_both_ways(name: str) -> None:
     theirs.load_state_dict({key: torch.tensor(value.numpy()) for key, value in ours.state_dict().items()})
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's own
 def test_initial_values_are_drawn_as_pytorch_draws_them() -> None:
     """The same bounds; weights that PyTorch does not draw are 0 or 1 in both."""
     torch = pytest.importorskip("torch")

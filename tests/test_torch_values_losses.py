@@ -109,6 +109,7 @@ def test_stored_values_are_of_the_inputs_in_the_script(given: dict[str, np.ndarr
     assert given.keys() == inputs().keys()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's own
 def test_stored_values_are_what_torch_computes_here(
     given: dict[str, np.ndarray], stored: dict[str, np.ndarray]
 ) -> None:
