@@ -19,13 +19,20 @@ from nnkit.keras import (
     saving,
     utils,
 )
-from nnkit.keras.layers import Input
+from nnkit.keras.gradient_tape import GradientTape
+from nnkit.keras.layers import Input, Layer
 from nnkit.keras.models import Model, Sequential
+from nnkit.keras.shape_trees import InputSpec
+from nnkit.keras.variable import Variable
 
 __all__ = [
+    "GradientTape",
     "Input",
+    "InputSpec",
+    "Layer",
     "Model",
     "Sequential",
+    "Variable",
     "activations",
     "callbacks",
     "constraints",

@@ -36,8 +36,8 @@ class Model(Trainer):
         name: what the model is called; by default made from the class name.
     """
 
-    def forward(self, inputs: Any, training: bool | None = None, mask: Any = None, **more: Any) -> Any:
-        return unmasked(super().forward(inputs, training, mask, **more))
+    def forward(self, *args: Any, **options: Any) -> Any:
+        return unmasked(super().forward(*args, **options))
 
     @property
     def layers(self) -> list[Layer]:
