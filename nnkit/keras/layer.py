@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 import numpy as np
 
 from nnkit import get_default_dtype, nn
-from nnkit.precision import autocast
 from nnkit.backends.recording import paused
 from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
@@ -28,6 +27,7 @@ from nnkit.keras.naming import automatic_name, configured
 from nnkit.keras.shape_trees import as_shape, check_spec, is_unknown, shape_names, zeros_of
 from nnkit.keras.weights import assign_weights
 from nnkit.observer import call
+from nnkit.precision import autocast
 from nnkit.random import Generator, using
 from nnkit.structures import leaves, rebuilt
 from nnkit.tape import no_grad
