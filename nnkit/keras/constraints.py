@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from nnkit import nn
 from nnkit.keras.naming import resolve
 from nnkit.nn import constraints
+from nnkit.observer import call
 from nnkit.nn.constraints import Dims
 from nnkit.tensor import Tensor
 
@@ -99,7 +100,7 @@ def constrain(
     def allowed(weight: Tensor) -> Tensor:
         whole = weight.clone()
         seen = layout(whole)
-        seen.copy_(constraint(seen))
+        seen.copy_(call(constraint, seen))
         return whole
 
     module.constraints[name] = allowed

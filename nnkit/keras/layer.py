@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 import numpy as np
 
 from nnkit import get_default_dtype, nn
-from nnkit.backends.recording import paused
+from nnkit.backends.recording import paused, recorder
 from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
 from nnkit.keras import regularizers
@@ -24,6 +24,7 @@ from nnkit.keras.adding import WithLosses
 from nnkit.keras.calling import as_input, as_inputs, calls, masks_of, shapes_of, within_call
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name, configured
+from nnkit.keras.readable import readable
 from nnkit.keras.shape_trees import as_shape, check_spec, is_unknown, shape_names, zeros_of
 from nnkit.keras.weights import assign_weights
 from nnkit.observer import call
@@ -234,6 +235,10 @@ class Layer(WithLosses):
         with no_grad(), paused(), using(Generator(0)):
             return shapes_of(self(zeros_of(shape)))
 
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        output = super().__call__(*args, **options)
+        return output if calls.depth or recorder() is not None else readable(output)
+
     def forward(self, *args: Any, **options: Any) -> Any:
         """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors.
 
@@ -371,7 +376,7 @@ def in_layout(
     """A penalty on a weight as Keras lays it out, as one on the tensor that the layer keeps."""
     if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
         return regularizer
-    return lambda weight: regularizer(layout(weight))
+    return lambda weight: call(regularizer, layout(weight))
 
 
 def normalized_shape(shape: Any) -> Shape:

@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from nnkit import optim, training
 from nnkit.compiled import enabled
 from nnkit.keras import callbacks as keras_callbacks
@@ -175,7 +177,8 @@ class Trainer(WithSteps):
         chosen = self._begin(callbacks)
         epochs_run = range(self._resumed(callbacks, initial_epoch), epochs)
         own = getattr(x, "batch_size", None)
-        if batch_size not in (None, own) and yields_batches(x, y) and not isinstance(x, Dataset):
+        in_batches = y is None and not is_array_like(x) and not isinstance(x, Dataset)
+        if batch_size not in (None, own) and in_batches and yields_batches(x, y):
             raise ValueError(
                 f"fit: batch_size={batch_size} goes with arrays; x is a {type(x).__name__}, which yields batches of "
                 "its own: leave batch_size out"
@@ -230,7 +233,7 @@ class Trainer(WithSteps):
             validation_split=validation_split,
             metrics=self._simple_metrics or [],
             callbacks=callbacks,
-            sample_weight=sample_weight,
+            sample_weight=_flat(sample_weight),
             class_weight=class_weight,
             shuffle=bool(shuffle),
             verbose=verbose,
@@ -274,7 +277,7 @@ class Trainer(WithSteps):
             x, y = pairing.data(x, y, size)
             results: dict[str, Any] = training.evaluate(
                 self, x, y, loss=self._loss.core, metrics=self._simple_metrics or [], batch_size=size,
-                sample_weight=sample_weight, verbose=verbose,
+                sample_weight=_flat(sample_weight), verbose=verbose,
             )  # fmt: skip
         else:
             style = style_of(verbose)
@@ -498,6 +501,12 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping) and "class_name" not in value:
         return dict(value)
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _flat(weight: Any) -> Any:
+    """Weights (n, 1) as (n,)."""
+    shape = np.shape(weight) if weight is not None else ()
+    return np.asarray(weight).reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
 
 
 def _described(value: Any) -> Any:
