@@ -78,7 +78,7 @@ class LazyLogs(dict[str, Any]):
 class Loop:
     """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
 
-    ``validate`` gives the results of a validation; it is called after each epoch that ``validated`` says yes to.
+    ``step`` runs one batch; ``validate`` gives the results of a validation; it is called after each epoch that ``validated`` says yes to.
     """
 
     log_names = AnyName()
@@ -89,7 +89,7 @@ class Loop:
         feed: Feed,
         epochs: range,
         callbacks: Sequence[Callback],
-        plain: bool,
+        step: Callable[[Any], Any],
         validate: Callable[[], dict[str, Any]] | None = None,
         validated: Callable[[int], bool] = lambda epoch: True,
     ) -> None:
@@ -99,7 +99,7 @@ class Loop:
         self.stop_training = False
         self.first_epoch = epochs.start
         self._epochs, self._validated = epochs, validated
-        self._step = step_of(model, "train_step", plain)
+        self._step = step
         self._logs: Any = None
         self._interrupts = Interrupts()
         self._snapshot: WeightSnapshot | None = None

@@ -75,6 +75,14 @@ def get_registered_name(obj: Any) -> str:
     return _names.get(obj) or str(obj.__name__)
 
 
+def registered_name(obj: Any) -> str | None:
+    """The name that a class or function is registered under; None where it is under none."""
+    try:
+        return _names.get(obj)
+    except TypeError:  # not hashable
+        return None
+
+
 def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:

@@ -204,7 +204,7 @@ class Trainer(WithSteps):
         if validation_data is not None:
             validate = self._validation(validation_data, validation_batch_size or size, validation_steps, chosen)
         running = Loop(
-            self, feed, epochs_run, _with_progress(watched, verbose), self._runs_plainly, validate,
+            self, feed, epochs_run, _with_progress(watched, verbose), self._step("train_step"), validate,
             _after(validation_freq),
         )  # fmt: skip
         self.history = running.history
