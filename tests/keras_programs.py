@@ -1,5 +1,5 @@
-"""Small programs in Keras's own words. ``tests/reference/make_keras_values_programs.py`` runs them with Keras on JAX and
-keeps what they return; ``tests/test_keras_programs.py`` runs them with ``nnkit.keras`` in its place.
+"""Small programs in Keras's own words. ``tests/reference/make_keras_values_programs.py`` runs them with Keras on JAX
+and keeps what they return; ``tests/test_keras_programs.py`` runs them with ``nnkit.keras`` in its place.
 
 Each takes the package as its argument and returns numbers, texts, and lists and dicts of them.
 """
@@ -204,9 +204,11 @@ def penalties_in_fit(keras: Any) -> Any:
     model = small(keras, activity_regularizer=keras.regularizers.L2(0.1), bias_regularizer="l1")
     model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
     x, y = data()
-    return [fitted(model, x, y, epochs=2, validation_data=(x, y)), numbers(model.evaluate(x, y, verbose=0)), numbers(
-        model.get_weights()
-    )]
+    return [
+        fitted(model, x, y, epochs=2, validation_data=(x, y)),
+        numbers(model.evaluate(x, y, verbose=0)),
+        numbers(model.get_weights()),
+    ]
 
 
 @program
@@ -287,9 +289,7 @@ def outputs_by_name(keras: Any) -> Any:
 @program
 def outputs_by_place(keras: Any) -> Any:
     model = two_headed(keras, True)
-    model.compile(
-        keras.optimizers.SGD(0.1), loss=["mse", "sparse_categorical_crossentropy"], loss_weights=[2.0, 0.5]
-    )
+    model.compile(keras.optimizers.SGD(0.1), loss=["mse", "sparse_categorical_crossentropy"], loss_weights=[2.0, 0.5])
     x, y = data()
     history = fitted(model, x, [y, np.arange(12) % 3], epochs=2)
     return [history["loss"], numbers(model.get_weights()), [list(p.shape) for p in model.predict(x, verbose=0)]]
@@ -374,7 +374,11 @@ def batch_by_batch(keras: Any) -> Any:
     found = [numbers(model.train_on_batch(x[:6], y[:6])), numbers(model.train_on_batch(x[6:], y[6:], return_dict=True))]
     model.reset_metrics()
     found += [numbers(model.test_on_batch(x, y)), numbers(model.test_on_batch(x[:3], y[:3], return_dict=True))]
-    return [*found, numbers(model.predict_on_batch(x[:2])), numbers(model.train_on_batch(x, y, sample_weight=y[:, 0] ** 2))]
+    return [
+        *found,
+        numbers(model.predict_on_batch(x[:2])),
+        numbers(model.train_on_batch(x, y, sample_weight=y[:, 0] ** 2)),
+    ]
 
 
 @program
@@ -578,9 +582,11 @@ def losses_by_hand(keras: Any) -> Any:
             cls()(true, guess), cls(reduction="sum")(true, guess), cls(reduction=None)(true, guess),
             cls()(true, guess, weights), cls()(true, guess, weights[:, None]), cls().name,
         ])  # fmt: skip
-    for name in ("mse", "mae", "mape", "msle", "hinge", "log_cosh", "poisson", "cosine_similarity", "kl_divergence"):
-        function = keras.losses.deserialize(name)
-        found[name] = numbers(function(true, guess))
+    for name in (
+        "mean_squared_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "hinge",
+        "squared_hinge", "categorical_hinge", "log_cosh", "poisson", "cosine_similarity", "kl_divergence",
+    ):  # fmt: skip
+        found[name] = numbers(getattr(keras.losses, name)(true, guess))
     return found
 
 

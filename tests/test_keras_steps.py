@@ -300,7 +300,9 @@ class WithCompiledLoss(Written):
     test_step = keras.Model.test_step
 
 
-def trained(make: Callable[[], Any], seed: int = 3, rows: int = 60, shuffle: bool = True, **options: Any) -> tuple[Any, list[np.ndarray]]:
+def trained(
+    make: Callable[[], Any], seed: int = 3, rows: int = 60, shuffle: bool = True, **options: Any
+) -> tuple[Any, list[np.ndarray]]:
     """The history, and the weights, after three epochs in batches of which the last is smaller where rows say so."""
     keras.utils.set_random_seed(seed)
     model, (x, y) = make(), data(rows)
@@ -331,7 +333,7 @@ def undropped(make: Callable[[], Any]) -> Callable[[], Any]:
 
 def test_a_step_written_out_is_that_of_fit(device: str) -> None:
     written, plain = (
-        trained(undropped(make), shuffle=False, **told)
+        trained(undropped(make), rows=64, shuffle=False, **told)
         for make, told in ((Written, {}), (Plain, {"loss": "mse", "metrics": ["mae"]}))
     )
     assert list(written[0]) == list(plain[0]) == ["loss", "mae", "val_loss", "val_mae"]

@@ -14,8 +14,8 @@ from nnkit import nn
 from nnkit.keras import objects
 from nnkit.keras.naming import resolve
 from nnkit.nn import constraints
-from nnkit.observer import call
 from nnkit.nn.constraints import Dims
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 
 # fmt: off

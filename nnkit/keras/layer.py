@@ -69,8 +69,8 @@ class Layer(WithLosses):
     A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
     it has weights, ``build(self, input_shape)``, which makes them with :meth:`add_weight`; the shape of its output is
     found by a call, unless it defines ``compute_output_shape(self, input_shape)``. Layers that are its attributes, in
-    lists, tuples and dicts too, are parts of it. Outside ``fit`` a layer is in inference mode: ``Dropout`` drops only in
-    ``fit`` or under ``layer(x, training=True)``, which holds for the layers that it calls, too.
+    lists, tuples and dicts too, are parts of it. Outside ``fit`` a layer is in inference mode: ``Dropout`` drops only
+    in ``fit`` or under ``layer(x, training=True)``, which holds for the layers that it calls, too.
 
     Args:
         name: a text that is unique in the model; by default made from the class name.
@@ -242,9 +242,9 @@ class Layer(WithLosses):
     def forward(self, *args: Any, **options: Any) -> Any:
         """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors.
 
-        The first argument is the input, or a structure of several. ``training`` and ``mask`` go to a ``call`` that takes
-        them: by default whether the layer around this one is training, and the mask (batch, steps) that the input
-        carries, which goes on to the output where ``supports_masking``.
+        The first argument is the input, or a structure of several. ``training`` and ``mask`` go to a ``call`` that
+        takes them: by default whether the layer around this one is training, and the mask (batch, steps) that the
+        input carries, which goes on to the output where ``supports_masking``.
         """
         x, options = self._arguments(args, options)
         self._begin_losses()

@@ -388,9 +388,11 @@ class LeakyReLU(SameShape):
 
     supports_masking = True
 
-    def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
+    def __init__(
+        self, negative_slope: float = 0.3, alpha: float | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
-        self.negative_slope = negative_slope
+        self.negative_slope = negative_slope if alpha is None else alpha  # its older name
 
     def call(self, inputs: Tensor) -> Tensor:
         return activations.leaky_relu(inputs, self.negative_slope)

@@ -8,7 +8,7 @@ from nnkit import nn, ops
 from nnkit.backends.windows import Window
 from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.convolution import Convolution
-from nnkit.keras.layer import LayerOptions, Shape, positive, refuse
+from nnkit.keras.layer import LayerOptions, Shape, positive
 from nnkit.nn.sizes import Sizes, numbers
 from nnkit.tensor import Tensor
 

@@ -1,7 +1,7 @@
 """Classes and functions of the user's under names, by which configurations and files refer to them.
 
-A file names a class, and the program that reads it must have it: registered by ``register_keras_serializable``, given as
-``custom_objects=``, or in a ``custom_object_scope``. Nothing is ever run out of a file.
+A file names a class, and the program that reads it must have it: registered by ``register_keras_serializable``, given
+as ``custom_objects=``, or in a ``custom_object_scope``. Nothing is ever run out of a file.
 """
 
 from __future__ import annotations

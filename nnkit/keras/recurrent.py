@@ -6,6 +6,7 @@ than the usual ones, or a GRU with the reset before the product, runs step by st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
 from nnkit import ops

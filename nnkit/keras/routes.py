@@ -1,7 +1,7 @@
 """Which of two ways a training of a Keras model goes: nnkit's own, in programs of many steps, or Keras's, step by step.
 
-nnkit's own takes one array of inputs, one of targets, one output, a loss of nnkit's shape and metrics that are sums. Keras's
-(``loop``) takes everything: several inputs and outputs, steps and metrics of the user's, numbers of validation steps.
+nnkit's own takes one array of inputs, one of targets, one output, a loss of one number and metrics that are sums.
+Keras's (``loop``) takes everything: several inputs and outputs, steps and metrics of the user's, numbers of steps.
 """
 
 from __future__ import annotations

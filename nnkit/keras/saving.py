@@ -1,7 +1,7 @@
 """Saving and loading by name. Importing this module registers the layers, so that model files may name them.
 
 A layer of your own is registered by ``@register_keras_serializable()`` or ``@nnkit.register_module``, or handed over as
-``custom_objects=``: a file names it, and the program that loads the file must have it. Nothing is ever run out of a file.
+``custom_objects=``: a file names it, and the program that loads the file must have it. Nothing is ever run out of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 from nnkit import nn
 from nnkit.errors import UnknownNameError
 from nnkit.io import register_module, registry
-from nnkit.keras import activations, constraints, initializers, layers, losses, metrics, objects, optimizers, regularizers
+from nnkit.keras import (
+    activations,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    objects,
+    optimizers,
+    regularizers,
+)
 from nnkit.keras.layer import Layer
 from nnkit.keras.models import Model, Sequential, load_model
 from nnkit.keras.objects import (

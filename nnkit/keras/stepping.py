@@ -93,9 +93,7 @@ class WithSteps(Layer):
 
     def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
         """The loss, followed for the results."""
-        loss: Tensor = call(
-            self.compute_loss, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
-        )
+        loss: Tensor = call(self.compute_loss, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if self._loss_tracker is not None:
             self._loss_tracker.update_state(loss.detach(), float(rows_of(x)))
         return loss
@@ -136,6 +134,4 @@ class WithSteps(Layer):
 
     def overrides(self, *names: str) -> bool:
         """Whether the model's class, or the model, has steps of its own under one of these names."""
-        return any(
-            name in vars(self) or getattr(type(self), name) is not getattr(WithSteps, name) for name in names
-        )
+        return any(name in vars(self) or getattr(type(self), name) is not getattr(WithSteps, name) for name in names)

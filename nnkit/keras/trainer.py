@@ -380,7 +380,8 @@ class Trainer(WithSteps):
 
     def _validation(self, data: Any, size: int, steps: int | None, callbacks: list[Any]) -> Callable[[], Any]:
         """A function that validates."""
-        x, y, weight = unpack(data) if isinstance(data, (tuple, list)) and len(data) in (1, 2, 3) else (data, None, None)
+        is_item = isinstance(data, (tuple, list)) and len(data) in (1, 2, 3)
+        x, y, weight = unpack(data) if is_item else (data, None, None)
         feed = self._feed(x, y, weight, size, False, steps, None)
         step = self._step("test_step")
         return lambda: evaluated(self, feed, step, callbacks)

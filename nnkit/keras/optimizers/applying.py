@@ -1,4 +1,4 @@
-"""``apply`` and ``apply_gradients``: an update by gradients that were computed apart, as custom training loops have it."""
+"""``apply`` and ``apply_gradients``: an update by gradients that were computed apart, as loops of one's own do."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Applying:
             if id(parameter) not in known:
                 raise ValueError(
                     f"{self.name}: unknown variable {getattr(variable, 'path', '?')!r}: the optimizer was built for "
-                    "others; make one optimizer for each set of variables, or build(all of them) before the first update"
+                    "others; make one optimizer for each set of variables, or build(all of them) first"
                 )
 
 
