@@ -21,6 +21,7 @@ from nnkit.errors import ShapeError
 from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name
+from nnkit.keras.symbolic_calls import Connectable
 from nnkit.observer import call
 from nnkit.random import Generator, using
 from nnkit.tape import no_grad
@@ -51,7 +52,7 @@ class LayerOptions(TypedDict, total=False):
     input_dim: int | None
 
 
-class Layer(nn.Module):
+class Layer(Connectable):
     """The base class of Keras layers.
 
     A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
@@ -70,6 +71,7 @@ class Layer(nn.Module):
     _call_takes_mask = False
     #: Whether the layer treats each step of a sequence by itself, so that a mask of its input is one of its output.
     supports_masking = False
+    states_output_shape = False
 
     def __init__(
         self,
@@ -146,8 +148,8 @@ class Layer(nn.Module):
         """
         if isinstance(inputs, Layer):
             raise TypeError(
-                f"layer {self.name!r} was called on a layer: nnkit.keras has no functional API; write "
-                "Sequential([...]), or a subclass of Model with a method call"
+                f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = Input(shape=(4,)), "
+                "then layer(x)"
             )
         x = as_input(inputs)
         if not self.built:

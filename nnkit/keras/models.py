@@ -16,12 +16,13 @@ from nnkit import io
 from nnkit.creation import zeros
 from nnkit.errors import ModelFileError, ShapeError
 from nnkit.io.registry import lookup, name_of
+from nnkit.keras.functional import Functional
+from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer, Shape, normalized_shape
-from nnkit.keras.layers import InputLayer
-from nnkit.keras.masks import unmasked
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
-from nnkit.keras.trainer import Trainer
+from nnkit.keras.symbolic import KerasTensor, apply
+from nnkit.keras.symbolic_calls import tensors_of
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.inputs import host_array
@@ -29,20 +30,24 @@ from nnkit.training.inputs import host_array
 __all__ = ["Model", "Sequential", "load_model"]
 
 
-class Model(Trainer):
-    """The base class. A model of your own makes layers in ``__init__`` and runs them in ``call(self, inputs)``.
+class Model(Functional):
+    """What lies between symbolic tensors; or the base class of models of your own.
+
+    ``Model(inputs, outputs)`` is made of the layers between symbolic tensors, alone or in lists, tuples and dicts. A
+    subclass without them makes layers in ``__init__`` and runs them in ``call(self, inputs)``.
 
     Args:
+        inputs: symbolic tensors, as ``Input`` returns them.
+        outputs: symbolic tensors that layers made of them.
         name: what the model is called; by default made from the class name.
+        trainable: False freezes the weights.
+
+    >>> from nnkit.keras.layers import Add, Dense, Input
+    >>> x = Input(shape=(4,))
+    >>> model = Model(x, Dense(3)(Add()([x, Dense(4, activation="relu")(x)])))
+    >>> model.output_shape, model.count_params()
+    ((None, 3), 35)
     """
-
-    def forward(self, inputs: Any, training: bool | None = None, mask: Any = None, **more: Any) -> Any:
-        return unmasked(super().forward(inputs, training, mask, **more))
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers directly inside the model."""
-        return self._parts()[1]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of that name, or at that place; ValueError where there is none."""
@@ -143,11 +148,15 @@ class Sequential(Model):
     ((None, 3), 67)
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
+    states_output_shape = True
+
+    def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
         self._input_shape: Shape | None = None
         self._output_shapes: list[Shape] = []
+        #: The symbolic input.
+        self._first: KerasTensor | None = None
         for layer in layers or ():
             self.add(layer)
 
@@ -156,12 +165,14 @@ class Sequential(Model):
         """The layers, without the input layer."""
         return list(self._layers)
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Any) -> None:
         """Put a layer at the end; builds it if the model's input shape is known.
 
         Raises:
             TypeError: ``layer`` is no layer. ValueError: its name is taken, or it is a second input layer.
         """
+        if isinstance(layer, KerasTensor) and layer.node is not None:
+            layer = layer.node.operation
         if not isinstance(layer, Layer):
             hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
             raise TypeError(f"Sequential.add expects a layer of nnkit.keras.layers, got {layer!r}{hint}")
@@ -196,7 +207,7 @@ class Sequential(Model):
             raise ValueError(
                 f"model {self.name!r} has layers or an input shape already; an Input layer comes first, and once"
             )
-        self._input_shape = layer.batch_shape
+        self._input_shape, self._first = layer.batch_shape, layer.output
 
     def _number(self) -> None:
         """Register the layers as modules "0", "1", … and tell them which is last."""
@@ -234,6 +245,39 @@ class Sequential(Model):
             shape = layer.compute_output_shape(shape)
             self._output_shapes.append(shape)
         self._note_built()
+        self._tensors()
+
+    def _tensors(self) -> tuple[KerasTensor, Any]:
+        """The symbolic input and output; what the layers lack of uses between them is made."""
+        self.require_built()
+        if self._first is None:
+            self._first = InputLayer(batch_shape=self._input_shape).output
+        tensor: Any = self._first
+        first = self._first
+        for layer, shape in zip(self._layers, self._output_shapes, strict=True):
+            node = next((node for node in layer._inbound_nodes if node.inputs == [tensor]), None)
+            tensor = apply(layer, (tensor,), {}, tensors_of(shape)) if node is None else node.outputs
+        return first, tensor
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic tensor that goes in."""
+        return [self._tensors()[0]]
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic tensor that comes out."""
+        return [self._tensors()[1]]
+
+    @property
+    def input(self) -> KerasTensor:
+        """The symbolic tensor that goes in."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> KerasTensor:
+        """The symbolic tensor that comes out."""
+        return self.outputs[0]
 
     def build_for(self, x: Any) -> None:
         self.build((None, *host_array(x, "x").shape[1:]))
