@@ -70,18 +70,18 @@ class Functional(Trainer):
 
     # ---- running ----------------------------------------------------------------------------------------------
 
-    def forward(
-        self, inputs: Any, training: bool | None = None, mask: Any = None, keep_mask: bool = False, **more: Any
-    ) -> Any:
+    def forward(self, *args: Any, keep_mask: bool = False, **options: Any) -> Any:
         """The outputs in the structure of the model's; for inputs side by side, more than one are side by side, too."""
-        if self._graph is None or "call" in vars(type(self)):
-            structure = inputs.structure() if isinstance(inputs, Several) else inputs
-            found = super().forward(structure, training, mask, **more)
-            if isinstance(inputs, Several) and isinstance(found, (tuple, list, dict)):
-                return Several.of(found)
+        sided = bool(args) and isinstance(args[0], Several)
+        if self._graph is None or type(self).call is not Functional.call:
+            if sided:
+                args = (args[0].structure(), *args[1:])
+            found = super().forward(*args, **options)
+            if sided and isinstance(found, (tuple, list, dict)):
+                return Several.of(rebuilt(found, unmasked))
         else:
-            flat = self._run(self._graph, inputs, training, mask)
-            if isinstance(inputs, Several) and len(flat) > 1:
+            flat = self._run(self._graph, *args, **options)
+            if sided and self.output_keys is not None:
                 return Several([unmasked(part) for part in flat], self.output_keys)
             found = self._graph.replaced(flat)
         return found if keep_mask else rebuilt(found, unmasked)
@@ -91,7 +91,7 @@ class Functional(Trainer):
             return super().call(inputs)
         return self._graph.replaced(self._run(self._graph, inputs, training, mask))
 
-    def _run(self, graph: Graph, inputs: Any, training: bool | None, mask: Any) -> list[Any]:
+    def _run(self, graph: Graph, inputs: Any, training: bool | None = None, mask: Any = None) -> list[Any]:
         values = [
             _fitted(self, value, spec)
             for value, spec in zip(self._arranged(graph, inputs), graph.flat_inputs, strict=True)
@@ -99,7 +99,7 @@ class Functional(Trainer):
         if mask is not None:
             masks = list(mask) if isinstance(mask, (tuple, list)) else [mask]
             values = [x if m is None else with_mask(x, as_tensor(m)) for x, m in zip(values, masks, strict=True)]
-        return graph.run(values, {"training": self.training if training is None else training})
+        return graph.run(values, {"training": self.training if training is None else training, "keep_mask": True})
 
     def _arranged(self, graph: Graph, inputs: Any) -> list[Any]:
         """The inputs, flat, in the order of the model's."""
@@ -116,10 +116,8 @@ class Functional(Trainer):
                 )
             return [inputs[key] for key in keys]
         if len(names) == 1:
-            alone = (
-                isinstance(inputs, (list, tuple)) and len(inputs) == 1 and isinstance(inputs[0], (Tensor, np.ndarray))
-            )
-            return [inputs[0] if alone else inputs]
+            listed = isinstance(inputs, (list, tuple)) and len(inputs) == 1
+            return [inputs[0] if listed and isinstance(inputs[0], (Tensor, np.ndarray)) else inputs]
         given = list(leaves(inputs)) if isinstance(inputs, (list, tuple)) else [inputs]
         if len(given) != len(names):
             raise ValueError(
@@ -186,12 +184,24 @@ class Functional(Trainer):
         return [tensor.node.operation.name for tensor in self.outputs if tensor.node is not None]
 
     @property
-    def output_keys(self) -> Sequence[str] | None:
+    def output_keys(self) -> Sequence[str] | None:  # type: ignore[override]
         """The names by which losses and metrics call the outputs: the keys of a dict, else ``output_names``."""
-        if self._graph is None or len(self._graph.flat_outputs) == 1:
+        if self._graph is None or (len(self._graph.flat_outputs) == 1 and not isinstance(self._graph.outputs, dict)):
             return None
         outputs = self._graph.outputs
         return sorted(outputs) if isinstance(outputs, dict) else self.output_names
+
+    def _output_name(self) -> str | None:
+        return None if self._graph is None else self.output_names[0]
+
+    def output_shape_for(self, x: Any) -> Any:
+        if self._graph is None:
+            return super().output_shape_for(x)
+        shapes = [tensor.shape for tensor in self._graph.flat_outputs]
+        return shapes[0] if self.output_keys is None else Several(shapes, self.output_keys)
+
+    def _structured(self, found: Several) -> Any:
+        return found.structure() if self._graph is None else self._graph.replaced(found.parts)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._graph is None:
@@ -236,6 +246,7 @@ def _fitted(model: nn.Module, value: Any, spec: KerasTensor) -> Tensor:
     )
     if not good:
         raise ShapeError(
-            f"model {getattr(model, 'name', '')!r}: input {spec.name!r} must have shape {spec.shape}, got {tuple(x.shape)}"
+            f"model {getattr(model, 'name', '')!r}: input {spec.name!r} must have shape {spec.shape}, got "
+            f"{tuple(x.shape)}"
         )
     return with_mask(fitted, mask) if mask is not None and mask_of(fitted) is None else fitted

@@ -39,13 +39,14 @@ class Step:
     made: tuple[int, ...]
     result: Any
     frees: tuple[int, ...] = ()
-    is_layer: bool = False
+    options: tuple[str, ...] = ()
 
     def run(self, values: list[Any], options: dict[str, Any]) -> None:
         """Fill in the values that it makes."""
         fill: Callable[[Any], Any] = lambda leaf: values[leaf.number] if type(leaf) is Slot else leaf  # noqa: E731
         kwargs = rebuilt(self.kwargs, fill) if self.kwargs else {}
-        found = self.operation(*rebuilt(self.args, fill), **((options | kwargs) if self.is_layer else kwargs))
+        told = {name: options[name] for name in self.options if name not in kwargs and name in options}
+        found = self.operation(*rebuilt(self.args, fill), **told, **kwargs)
         parts = [found] if len(self.made) == 1 and not isinstance(found, (tuple, list, dict)) else leaves_of(found)
         for number, part in zip(self.made, parts, strict=True):
             values[number] = part
@@ -109,9 +110,11 @@ class Graph:
     def _step(self, node: Node, position: int, last: dict[int, int], kept: set[int]) -> Step:
         frees = tuple(number for number, place in last.items() if place == position and number not in kept)
         made = tuple(self._numbers[id(tensor)] for tensor in node.made)
-        is_layer = hasattr(node.operation, "built")
+        # A model in a model hands its masks on.
+        is_layer, is_model = hasattr(node.operation, "built"), hasattr(node.operation, "compiled")
+        options = ("training", "keep_mask") if is_model else ("training",) if is_layer else ()
         args, kwargs = self._slotted(node.args), self._slotted(node.kwargs)
-        return Step(node.operation, args, kwargs, made, self._slotted(node.outputs), frees, is_layer)
+        return Step(node.operation, args, kwargs, made, self._slotted(node.outputs), frees, options)
 
     def _slotted(self, structure: Any) -> Any:
         return rebuilt(structure, lambda leaf: Slot(self._numbers[id(leaf)]) if isinstance(leaf, KerasTensor) else leaf)

@@ -1,4 +1,4 @@
-"""Where a model begins: the shape and dtype of what goes in. Definitions: ``keras.Input``, ``keras.layers.InputLayer``."""
+"""Where a model begins: shape and dtype of what goes in. Definitions: ``keras.Input``, ``keras.layers.InputLayer``."""
 
 from __future__ import annotations
 

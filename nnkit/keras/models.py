@@ -308,8 +308,10 @@ class Sequential(Model):
             input_shape = layer.compute_output_shape(input_shape)
         return tuple(input_shape)
 
-    def output_shape_for(self, x: Any) -> Shape:
+    def output_shape_for(self, x: Any) -> Any:
         return self.output_shape
+
+    takes_structures = False
 
     def _layer_output_shapes(self) -> list[Shape | None]:
         return [*self._output_shapes, *[None] * (len(self._layers) - len(self._output_shapes))]

@@ -19,6 +19,7 @@ from nnkit.backends.recording import paused
 from nnkit.creation import ones, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras.naming import automatic_name, numbered
+from nnkit.observer import call
 from nnkit.random import Generator, using
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
@@ -150,7 +151,7 @@ class Operation:
         self._inbound_nodes = Nodes()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+        return call(self.function, *args, **kwargs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Operation:
         return Operation(self.function, self.name)

@@ -7,19 +7,21 @@ optimizer its weights, and brings targets into the shape of the output. The rest
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from nnkit import optim, training
 from nnkit.keras import callbacks as keras_callbacks
 from nnkit.keras import losses, metrics, optimizers
-from nnkit.keras.layer import Layer, Shape
+from nnkit.keras.layer import Layer
 from nnkit.keras.naming import configured
+from nnkit.keras.outputs import Outputs, PairingOfOutputs, alone
 from nnkit.keras.pairing import Pairing, first_inputs
+from nnkit.keras.sides import inputs_side
+from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
 from nnkit.training.inputs import host_array
+from nnkit.training.several import Several, each
 from nnkit.training.sources import yields_batches
 from nnkit.utils.data import Dataset
 
@@ -67,14 +69,16 @@ class Trainer(Layer):
         self.running: training.Trainer | None = None
         self._loss: losses.Loss | None = None
         self._metrics: list[training.Metric] = []
+        self._outputs: Outputs | None = None
         self._settings: dict[str, Any] = {}
+        self._has_several: bool | None = None
         self._stop_training = False
 
     def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        loss_weights: None = None,
+        loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
@@ -87,24 +91,55 @@ class Trainer(Layer):
         Args:
             optimizer: a name, or an optimizer of ``nnkit.keras.optimizers`` or ``nnkit.optim``.
             loss: a name, a loss of ``nnkit.keras.losses``, or a function ``(y_true, y_pred)``.
-            loss_weights: not supported: a Sequential model has one output.
+            loss_weights: of several outputs: a factor for the loss of each.
             metrics: a list of names, metrics and functions ``(y_true, y_pred)``, computed without sample weights.
             weighted_metrics: such a list, computed with them.
+                Of several outputs loss, loss_weights and metrics are lists with an entry for each, or dicts by name.
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted; they change no result.
 
         Raises:
             UnknownNameError: a name that does not exist; the message lists the nearest.
         """
-        if loss_weights is not None:
-            raise ValueError(f"compile: loss_weights is not supported; a model has one output (got {loss_weights!r})")
-        plain, weighted = _listed("metrics", metrics), _listed("weighted_metrics", weighted_metrics)
         self.optimizer = optimizers.get(optimizer)
         self.loss = loss
+        self._settings = {
+            "optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }  # fmt: skip
+        self._loss, self._outputs, self._metrics = None, None, []
+        if self.output_keys is not None:
+            self._choose_for_outputs(self.output_keys)
+        elif not (self.takes_structures and any(isinstance(part, (dict, tuple)) for part in (loss, metrics))):
+            self._choose()  # else the outputs are known when the model has run
+        self.compiled = True
+
+    def _choose(self) -> None:
+        """The loss and the metrics of a model with one output."""
+        name, told = self._output_name(), self._settings
+        loss = alone("loss", told["loss"], name)
         self._loss = None if loss is None else losses.get(loss)
+        weight = alone("loss_weights", told["loss_weights"], name)
+        if weight not in (None, 1, 1.0):
+            raise ValueError(f"compile: loss_weights is for several outputs; this model has one (got {weight!r})")
+        plain, weighted = (
+            _listed(argument, alone(argument, told[argument], name)) for argument in ("metrics", "weighted_metrics")
+        )
         self._metrics = [_weighted(metric, False) for metric in plain]
         self._metrics += [_weighted(metric, True) for metric in weighted]
-        self._settings = {"optimizer": self.optimizer, "loss": loss, "metrics": plain, "weighted_metrics": weighted}
-        self.compiled = True
+
+    def _choose_for_outputs(self, names: Sequence[str]) -> Outputs:
+        """The losses and the metrics of several outputs."""
+        self._outputs = Outputs(names, self._settings)
+        self._metrics = self._outputs.metrics
+        return self._outputs
+
+    #: Whether a list or dict of arrays is handed to ``call`` as it is; a Sequential model takes one array.
+    takes_structures = True
+    #: What several outputs are called; None where there is one, or where nobody knows.
+    output_keys: Sequence[str] | None = None
+
+    def _output_name(self) -> str | None:
+        return None
 
     def fit(
         self,
@@ -143,8 +178,10 @@ class Trainer(Layer):
         data, before anything is trained.
         """
         _refuse("fit", validation_steps=(validation_steps, None), validation_freq=(validation_freq, 1))
-        loss, size = self._compiled_loss("fit"), DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        x, pairing = self._prepared(x, y, loss)
+        size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+        x, pairing, core = self._prepared("fit", x, y)
+        if class_weight is not None and self._outputs is not None:
+            raise ValueError("`class_weight` is only supported for Models with a single output.")
         own = getattr(x, "batch_size", None)
         if batch_size not in (None, own) and yields_batches(x, y) and not isinstance(x, Dataset):
             raise ValueError(
@@ -152,12 +189,13 @@ class Trainer(Layer):
                 "its own: leave batch_size out"
             )
         x, y = pairing.data(x, y, size, bool(shuffle))
+        sample_weight = None if sample_weight is None else pairing.weight(sample_weight, len(x))
         chosen = self._begin(callbacks)
         self.history = training.fit(
             self,
             x,
             y,
-            loss=loss.core,
+            loss=core,
             optimizer=self.optimizer,
             epochs=epochs,
             batch_size=None if yields_batches(x, y) else batch_size,
@@ -197,14 +235,14 @@ class Trainer(Layer):
         """
         _refuse("evaluate", steps=(steps, None), callbacks=(callbacks, None))
         size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        loss = self._compiled_loss("evaluate")
-        x, pairing = self._prepared(x, y, loss)
+        x, pairing, core = self._prepared("evaluate", x, y)
         x, y = pairing.data(x, y, size)
+        sample_weight = None if sample_weight is None else pairing.weight(sample_weight, len(x))
         results = training.evaluate(
             self,
             x,
             y,
-            loss=loss.core,
+            loss=core,
             metrics=self._metrics,
             batch_size=size,
             sample_weight=sample_weight,
@@ -213,7 +251,7 @@ class Trainer(Layer):
         if return_dict:
             return results
         values = list(results.values())
-        return values if self._metrics else values[0]
+        return values if len(values) > 1 else values[0]
 
     def predict(
         self,
@@ -222,12 +260,17 @@ class Trainer(Layer):
         verbose: str | int = "auto",
         steps: None = None,
         callbacks: None = None,
-    ) -> np.ndarray:
-        """The outputs for all samples of ``x`` as a NumPy array; needs no ``compile``."""
+    ) -> Any:
+        """The outputs for all samples of ``x`` as a NumPy array, or several of them; needs no ``compile``."""
         _refuse("predict", steps=(steps, None), callbacks=(callbacks, None))
-        return training.predict(
+        found: Any = training.predict(
             self, self._built(x), batch_size=DEFAULT_BATCH_SIZE if batch_size is None else batch_size
         )
+        return self._structured(found) if isinstance(found, Several) else found
+
+    def _structured(self, found: Several) -> Any:
+        """Several outputs in the structure of the model's."""
+        return found.structure()
 
     def train_on_batch(
         self,
@@ -238,6 +281,7 @@ class Trainer(Layer):
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Make one update on one batch; returns the loss and metrics before it, as ``evaluate`` does."""
+        x = inputs_side(self, x)
         record = self.fit(
             x,
             y,
@@ -250,16 +294,18 @@ class Trainer(Layer):
         results = {name: values[0] for name, values in record.history.items()}
         if return_dict:
             return results
-        return list(results.values()) if self._metrics else results["loss"]
+        return list(results.values()) if len(results) > 1 else results["loss"]
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
         """The loss and metrics of one batch, as ``evaluate`` returns them."""
+        x = inputs_side(self, x)
         return self.evaluate(x, y, len(x), 0, sample_weight, return_dict=return_dict)
 
-    def predict_on_batch(self, x: Any) -> np.ndarray:
+    def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
+        x = inputs_side(self, x)
         return self.predict(x, batch_size=len(x), verbose=0)
 
     # ---- what the methods share ---------------------------------------------------------------------------
@@ -279,14 +325,20 @@ class Trainer(Layer):
         """Build the layers for inputs like ``x``."""
         self.output_shape_for(x)
 
-    def output_shape_for(self, x: Any) -> Shape:
-        """The shape of the output for inputs ``x``, batch size first: the model runs once, on one of them."""
+    def output_shape_for(self, x: Any) -> Any:
+        """The shape of the output for inputs ``x``, batch size first, or several: the model runs once, on one row."""
+        rows = each(x, lambda part: host_array(part, "x")[:1])
         with no_grad():
-            return (None, *self(host_array(x, "x")[:1]).shape[1:])
+            output = self(rows if isinstance(rows, Several) else Several([rows], form=None))
+        return each(output, lambda part: (None, *part.shape[1:]))
 
-    def _compiled_loss(self, method: str) -> losses.Loss:
+    def _require_compiled(self, method: str) -> None:
         if not self.compiled:
             raise ValueError(f"call compile(optimizer=..., loss=...) before {method}: the model is not compiled")
+        if self.loss is None:
+            raise ValueError(f"{method} needs a loss: pass one to compile, for example compile(loss='mse')")
+
+    def _compiled_loss(self, method: str) -> losses.Loss:
         if self._loss is None:
             raise ValueError(f"{method} needs a loss: pass one to compile, for example compile(loss='mse')")
         if self._loss.reduction in (None, "none", "mean_with_sample_weight"):
@@ -304,26 +356,38 @@ class Trainer(Layer):
         return _listed("callbacks", callbacks)
 
     def _built(self, x: Any) -> Any:
-        """``x``, after building the layers for it where that has not happened yet."""
+        """``x``, after building the layers for it where that has not happened yet; side by side, if outputs are."""
+        x = inputs_side(self, x)
+        if self.built and self._has_several is not None:
+            return _sided(x) if self._has_several else x
         first, x = first_inputs(x, None)
+        first = inputs_side(self, first)
         if not self.built:
             self.build_for(first)
-        return x
+        self._has_several = isinstance(self.output_shape_for(first), Several)
+        return _sided(x) if self._has_several else x
 
-    def _prepared(self, x: Any, y: Any, loss: losses.Loss) -> tuple[Any, Pairing]:
-        """``x``, and how its targets are paired with the outputs; builds the layers."""
-        first, x = first_inputs(x, y)
+    def _prepared(self, method: str, x: Any, y: Any) -> tuple[Any, Pairing, Any]:
+        """``x``, how its targets are paired with the outputs, and the loss; builds the layers."""
+        self._require_compiled(method)
+        first, x = first_inputs(inputs_side(self, x), y)
+        first = inputs_side(self, first)
         if not self.built:
             self.build_for(first)
-        return x, Pairing(self.output_shape_for(first), loss.target_kind)
+        shapes = self.output_shape_for(first)
+        if isinstance(shapes, Several):
+            outputs = self._outputs or self._choose_for_outputs(shapes.names)
+            return x, PairingOfOutputs(outputs, shapes.parts, self), outputs.core()
+        if self._loss is None and self.loss is not None:
+            self._choose()
+        loss = self._compiled_loss(method)
+        return x, Pairing(shapes, loss.target_kind, self), loss.core
 
     def compile_config(self) -> dict[str, Any] | None:
         """The arguments of ``compile`` as they are now, for JSON; None where one of them has no description."""
-        settings = {
-            name: [configured(part) for part in value] if isinstance(value, list) else configured(value)
-            for name, value in self._settings.items()
-        }
+        settings = {name: rebuilt(value, configured) for name, value in self._settings.items()}
         twin: Any = Trainer(name=self.name)
+        twin.output_keys = self.output_keys
         try:
             json.dumps(settings)
             twin.compile(**settings)
@@ -333,6 +397,8 @@ class Trainer(Layer):
         return settings if same else None
 
     def _chosen(self) -> list[Any]:
+        if self._outputs is not None:
+            return [self.optimizer, *self._outputs.losses, *(metric.metric for metric in self._outputs.metrics)]
         return [self.optimizer, self._loss, *self._metrics]
 
 
@@ -343,6 +409,13 @@ def _listed(argument: str, value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _sided(x: Any) -> Any:
+    """Inputs of a model with several outputs, which are side by side where the inputs are."""
+    if isinstance(x, Several) or yields_batches(x, None):
+        return x
+    return Several([x], form=None)
 
 
 def _weighted(metric: Any, weighted: bool) -> training.Metric:

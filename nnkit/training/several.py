@@ -5,16 +5,16 @@ Where training has one array of inputs or targets, it may have ``Several``: all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["Several", "each", "parts_of"]
+__all__ = ["Several", "each", "filled", "named", "parts_of"]
 
 
 class Several:
     """``parts`` side by side, called by ``names``; all have the same number of rows.
 
-    ``form`` tells how they were given: a list, a tuple, or a dict of these names.
+    ``form`` tells how they were given: a list, a tuple, a dict of these names, or one alone (None).
 
     >>> import numpy as np
     >>> both = Several([np.zeros((4, 2)), np.zeros(4)], ["a", "b"])
@@ -24,7 +24,7 @@ class Several:
 
     __slots__ = ("form", "names", "parts")
 
-    def __init__(self, parts: Sequence[Any], names: Sequence[str] | None = None, form: type = list) -> None:
+    def __init__(self, parts: Sequence[Any], names: Sequence[str] | None = None, form: type | None = list) -> None:
         self.parts = tuple(parts)
         self.names = tuple(map(str, range(len(self.parts)))) if names is None else tuple(names)
         self.form = form
@@ -39,6 +39,8 @@ class Several:
 
     def structure(self) -> Any:
         """The parts as they were given."""
+        if self.form is None:
+            return self.parts[0]
         return dict(zip(self.names, self.parts, strict=True)) if self.form is dict else self.form(self.parts)
 
     def each(self, function: Callable[..., Any], *others: Several) -> Several:
@@ -89,3 +91,23 @@ def parts_of(value: Any) -> tuple[Any, ...]:
 def each(value: Any, function: Callable[[Any], Any]) -> Any:
     """``function`` of a value, or of each of several."""
     return value.each(function) if isinstance(value, Several) else function(value)
+
+
+def named(**values: Any) -> dict[str, Any]:
+    """Each part by a name: ``x``, or ``x['age']`` of several; None is left out.
+
+    >>> named(x=Several([1, 2], ["a", "b"]), y=3, z=None)
+    {"x['a']": 1, "x['b']": 2, 'y': 3}
+    """
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, Several):
+            found |= {f"{name}[{part!r}]": own for part, own in zip(value.names, value.parts, strict=True)}
+        elif value is not None:
+            found[name] = value
+    return found
+
+
+def filled(like: Any, parts: Iterator[Any]) -> Any:
+    """The next of ``parts``, as many as ``like`` has, in its form."""
+    return each(like, lambda ignored: next(parts))
