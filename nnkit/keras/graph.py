@@ -104,7 +104,8 @@ class Graph:
             last |= {self._numbers[id(tensor)]: position for tensor in node.inputs}
         kept = {self._numbers[id(tensor)] for tensor in self.flat_outputs}
         self.steps = [self._step(node, position, last, kept) for position, node in enumerate(self.nodes)]
-        self._in, self._out = self._slotted(self.inputs), self._slotted(self.outputs)
+        #: Inputs and outputs, with slots for tensors.
+        self.slots = self._slotted(self.inputs), self._slotted(self.outputs)
         self.results = [self._numbers[id(tensor)] for tensor in self.flat_outputs]
 
     def _step(self, node: Node, position: int, last: dict[int, int], kept: set[int]) -> Step:
@@ -149,7 +150,7 @@ class Graph:
         self.__dict__.update(state)
         tensors = [KerasTensor(*spec) for spec in self._specs]
         fill: Callable[[Any], Any] = lambda leaf: tensors[leaf.number] if type(leaf) is Slot else leaf  # noqa: E731
-        self.inputs, self.outputs = rebuilt(self._in, fill), rebuilt(self._out, fill)
+        self.inputs, self.outputs = (rebuilt(side, fill) for side in self.slots)
         self.flat_inputs, self.flat_outputs = list(leaves(self.inputs)), list(leaves(self.outputs))
         self._numbers = {id(tensor): number for number, tensor in enumerate(tensors)}
         for tensor in self.flat_inputs:

@@ -15,19 +15,19 @@ from typing import Any, Self
 from nnkit import io
 from nnkit.creation import zeros
 from nnkit.errors import ModelFileError, ShapeError
-from nnkit.io.registry import lookup, name_of
 from nnkit.keras.functional import Functional
+from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
 from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer, Shape, normalized_shape
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
-from nnkit.keras.symbolic import KerasTensor, apply
+from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
 from nnkit.keras.symbolic_calls import tensors_of
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.inputs import host_array
 
-__all__ = ["Model", "Sequential", "load_model"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model"]
 
 
 class Model(Functional):
@@ -104,11 +104,12 @@ class Model(Functional):
         self.load_state_dict(io.load_state_dict(filepath))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, the input shape, and what ``compile`` was given."""
+        """The constructor's arguments, the input shape or the layers, and what ``compile`` was given."""
+        built = {"build_input_shape": self._built_for_shape}
         return {
             "name": self.name,
             "trainable": self._trainable,
-            "build_input_shape": self._built_for_shape,
+            **(built if self._graph is None else {"graph": described_graph(self._graph)}),
             "compile": self.compile_config() if self.compiled else None,
         }
 
@@ -117,6 +118,8 @@ class Model(Functional):
         """The model that :meth:`get_config` described, without its weights."""
         arguments = dict(config)
         shape, settings = arguments.pop("build_input_shape", None), arguments.pop("compile", None)
+        if "graph" in arguments:
+            arguments["inputs"], arguments["outputs"] = graph_of(arguments.pop("graph"))
         model = cls._made_from(arguments)
         if shape is not None:
             model.build_for_shape(tuple(shape))
@@ -322,13 +325,13 @@ class Sequential(Model):
         """The layers with their configurations, the input shape, and what ``compile`` was given."""
         return {
             **super().get_config(),
-            "layers": [_described(layer) for layer in self._layers],
+            "layers": [described(layer) for layer in self._layers],
             "build_input_shape": self._input_shape,
         }
 
     @classmethod
     def _made_from(cls, arguments: dict[str, Any]) -> Self:
-        layers = [_layer_of(description) for description in arguments.pop("layers")]
+        layers = [layer_of(description) for description in arguments.pop("layers")]
         return cls(layers, **arguments)
 
     def build_for_shape(self, input_shape: Shape) -> None:
@@ -364,16 +367,32 @@ def _shape_of_first(layer: Layer) -> Shape | None:
     return None if layer.sample_shape is None else (None, *layer.sample_shape)
 
 
-def _described(layer: Layer) -> Any:
-    """A layer as a configuration; the layer itself where its class is not registered, for messages to name."""
-    name = name_of(type(layer))
-    return layer if name is None else {"class_name": name, "config": layer.get_config()}
+def clone_model(model: Model, input_tensors: Any = None, clone_function: Any = None, **ignored: Any) -> Model:
+    """A model of the same layers with weights of its own, newly drawn. Source: ``keras.models.clone_model``.
 
+    Args:
+        model: a functional or Sequential model.
+        input_tensors: symbolic tensors for it to begin with.
+        clone_function: what makes a layer of each layer; ``from_config`` of its configuration by default.
 
-def _layer_of(description: Any) -> Layer:
-    if isinstance(description, Layer):
-        return description
-    cls = lookup(description["class_name"])
-    if not (isinstance(cls, type) and issubclass(cls, Layer)):
-        raise ModelFileError(f"{description['class_name']!r} is no layer of nnkit.keras")
-    return cls.from_config(description["config"])
+    Raises:
+        ValueError: a model of another kind.
+    """
+    clone = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
+    if isinstance(model, Sequential):
+        copy = Sequential([clone(layer) for layer in model.layers], name=model.name)
+        if model._input_shape is not None and not copy.built and copy.layers:
+            copy.build(model._input_shape)
+        return copy
+    if model._graph is None:
+        raise ValueError(f"clone_model takes functional and Sequential models; {model.name!r} has a call of its own")
+
+    def changed(operation: Any) -> Any:
+        if isinstance(operation, Operation):
+            return Operation(operation.function, operation.name)
+        own = isinstance(operation, InputLayer)
+        return type(operation).from_config(operation.get_config()) if own else clone(operation)
+
+    given = None if input_tensors is None else list(leaves(input_tensors))
+    inputs, outputs = with_operations(model._graph, changed, given)
+    return type(model)(inputs, outputs, name=model.name)

@@ -18,7 +18,7 @@ from nnkit.keras.sides import targets_side, weights_side
 from nnkit.training.outputs import LossOfOutputs, of_output
 from nnkit.training.several import Several
 
-__all__ = ["Outputs", "PairingOfOutputs", "alone"]
+__all__ = ["Outputs", "PairingOfOutputs", "alone", "by_output"]
 
 
 class Outputs:
@@ -52,9 +52,14 @@ class Outputs:
         return LossOfOutputs([None if loss is None else loss.core for loss in self.losses], self.weights, told)
 
 
+def by_output(value: Any) -> bool:
+    """Whether an argument of ``compile`` is a dict by the outputs' names, and not the description of one object."""
+    return isinstance(value, Mapping) and "class_name" not in value
+
+
 def alone(argument: str, value: Any, name: str | None) -> Any:
     """What an argument of ``compile`` says for a model's only output, which may be called by its name."""
-    if isinstance(value, Mapping) and "class_name" not in value:
+    if by_output(value):
         if len(value) == 1 and (name is None or name in value):
             return next(iter(value.values()))
         raise ValueError(f"compile: {argument} has the outputs {list(value)}; the model has one, {name!r}")
@@ -67,7 +72,7 @@ def _for_each(argument: str, value: Any, names: list[str], shared: bool = False)
     """An entry for each output; ``shared``: what is neither list nor dict of outputs is for all."""
     if value is None:
         return [None] * len(names)
-    if isinstance(value, Mapping) and "class_name" not in value:
+    if by_output(value):
         strange = [key for key in value if key not in names]
         if strange:
             raise ValueError(f"compile: {argument} has {strange}; the model's outputs are {names}")

@@ -153,6 +153,10 @@ class Operation:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return call(self.function, *args, **kwargs)
 
+    def symbolically(self, *args: Any, **kwargs: Any) -> Any:
+        """A node of a call with symbolic tensors."""
+        return apply(self, args, kwargs)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Operation:
         return Operation(self.function, self.name)
 

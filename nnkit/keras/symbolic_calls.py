@@ -41,6 +41,10 @@ class Connectable(nn.Module):
             return call_on_symbolic(self, args, kwargs)
         return super().__call__(*args, **kwargs)
 
+    def symbolically(self, *args: Any, **kwargs: Any) -> Any:
+        """A node of a call with symbolic tensors."""
+        return call_on_symbolic(self, args, kwargs)
+
     @property
     def input(self) -> Any:
         """The symbolic tensor, or the structure of them, that the layer was called on first."""

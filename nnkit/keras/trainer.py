@@ -15,7 +15,7 @@ from nnkit.keras import callbacks as keras_callbacks
 from nnkit.keras import losses, metrics, optimizers
 from nnkit.keras.layer import Layer
 from nnkit.keras.naming import configured
-from nnkit.keras.outputs import Outputs, PairingOfOutputs, alone
+from nnkit.keras.outputs import Outputs, PairingOfOutputs, alone, by_output
 from nnkit.keras.pairing import Pairing, first_inputs
 from nnkit.keras.sides import inputs_side
 from nnkit.structures import rebuilt
@@ -109,7 +109,7 @@ class Trainer(Layer):
         self._loss, self._outputs, self._metrics = None, None, []
         if self.output_keys is not None:
             self._choose_for_outputs(self.output_keys)
-        elif not (self.takes_structures and any(isinstance(part, (dict, tuple)) for part in (loss, metrics))):
+        elif not (self.takes_structures and (by_output(loss) or isinstance(loss, (list, tuple)) or by_output(metrics))):
             self._choose()  # else the outputs are known when the model has run
         self.compiled = True
 

@@ -55,7 +55,7 @@ class Totals:
         self.metrics = list(metrics)
         self._part_names = [] if objective is None else objective.part_names
         own = [metric.name for metric in self.metrics]
-        self.names = (["loss"] if objective is not None else []) + own + self._part_names
+        self.names = (["loss"] if objective is not None else []) + self._part_names + own
         self.samples = 0
         self._summed = objective is not None and objective.summed
         self._memory: Tensor | None = None
