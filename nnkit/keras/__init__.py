@@ -21,9 +21,11 @@ from nnkit.keras import (
 )
 from nnkit.keras.layers import Input
 from nnkit.keras.models import Model, Sequential
+from nnkit.keras.symbolic import KerasTensor
 
 __all__ = [
     "Input",
+    "KerasTensor",
     "Model",
     "Sequential",
     "activations",

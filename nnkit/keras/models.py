@@ -61,18 +61,33 @@ class Model(Functional):
             f"its layers are {[layer.name for layer in self.layers]}"
         )
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print each layer's output shape and number of parameters, and the totals.
+    def summary(
+        self, line_length: int | None = None, positions: None = None, print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False, show_trainable: bool = False, layer_range: Any = None,
+    ) -> None:  # fmt: skip
+        """Print each layer's output shape and number of parameters, what it is connected to, and the totals.
 
         Args:
             line_length: the width of the table, 76 by default.
+            positions: accepted; the columns have Keras's widths.
             print_fn: what to call with the text instead of ``print``.
+            expand_nested: whether to list the layers of models in the model.
+            show_trainable: whether to tell which layers are trained.
+            layer_range: the names, or patterns, of the first and of the last layer to list.
         """
-        text = summary_text(self.name, self.layers, self._layer_output_shapes(), line_length or 76)
+        text = summary_text(self, line_length or 76, expand_nested, show_trainable, layer_range)
         (print if print_fn is None else print_fn)(text)
 
-    def _layer_output_shapes(self) -> list[Shape | None]:
-        return [None] * len(self.layers)
+    def _layer_output_shapes(self) -> list[Any]:
+        """The shapes of what the parts of the model return, for the summary."""
+        if self._graph is None:
+            return [None] * len(self.layers)
+        found = []
+        for operation in self._graph.operations:
+            nodes = self._graph.uses(operation) or operation._inbound_nodes[:1]
+            shapes = [tensor.shape for tensor in nodes[-1].made]
+            found.append(shapes[0] if len(shapes) == 1 else shapes)
+        return found
 
     # ---- files --------------------------------------------------------------------------------------------
 
@@ -316,7 +331,7 @@ class Sequential(Model):
 
     takes_structures = False
 
-    def _layer_output_shapes(self) -> list[Shape | None]:
+    def _layer_output_shapes(self) -> list[Any]:
         return [*self._output_shapes, *[None] * (len(self._layers) - len(self._output_shapes))]
 
     # ---- configuration ------------------------------------------------------------------------------------
