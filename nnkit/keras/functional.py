@@ -45,6 +45,7 @@ class Functional(Trainer):
         super().__init__(name=name, trainable=trainable)
         self._graph: Graph | None = graph
         if graph is not None:
+            vars(self)["_made_with"] = ((), {})  # not the tensors of the whole graph
             self._connect(graph)
 
     def _connect(self, graph: Graph) -> None:

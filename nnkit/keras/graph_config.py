@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +18,6 @@ from nnkit.structures import rebuilt
 from nnkit.tensor import Tensor
 
 __all__ = ["described", "described_graph", "graph_of", "layer_of", "with_operations"]
-
-#: Whose functions a file may name before the program has used them.
-FAMILIES = ("ops", "activations", "random")
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------
@@ -140,9 +136,6 @@ def _operation_of(description: Any) -> Any:
 
 
 def _function(name: Any) -> Callable[..., Any]:
-    family = str(name).partition(".")[0]
-    if family in FAMILIES:
-        importlib.import_module(f"nnkit.keras.{family}")
     try:
         return function_of(name)
     except KeyError:

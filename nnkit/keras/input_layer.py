@@ -48,9 +48,14 @@ class InputLayer(SameShape):
             raise ValueError(f"Input: shape must be a tuple of sizes and None, like (784,); got {shape!r}")
         super().__init__(name=name, input_shape=shape)
         self.batch_shape: Shape = (batch_size, *shape)
-        self.dtype = str(get_default_dtype()) if dtype is None else _dtype_name(dtype)
+        self._input_dtype = str(get_default_dtype()) if dtype is None else _dtype_name(dtype)
         self.built = True
         Node(self, (), {}, KerasTensor(self.batch_shape, self.dtype, self.name))
+
+    @property
+    def dtype(self) -> str:
+        """The kind of number that goes in."""
+        return self._input_dtype
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs

@@ -7,7 +7,7 @@ outputs: ``kernel``, ``get_weights`` and ``set_weights``. Definitions: ``keras.l
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from nnkit import nn, ops
@@ -204,20 +204,20 @@ class Dense(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def keras_layout(self, weight: Tensor) -> Tensor:
-        return weight.detach().T if weight.ndim == 2 else weight.detach()
+    def layout_of(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
+        return (lambda tensor: tensor.T) if weight.ndim == 2 else None
 
     @property
-    def kernel(self) -> Tensor:
-        """The matrix, inputs by outputs: a view of the layer's memory."""
+    def kernel(self) -> Any:
+        """The matrix, inputs by outputs: a variable in the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.linear.weight)
+        return self.shown(self.linear, "weight")
 
     @property
-    def bias(self) -> Tensor | None:
-        """The bias, of shape (units,), or None: a view of the layer's memory."""
+    def bias(self) -> Any:
+        """The bias, of shape (units,), or None: a variable in the layer's memory."""
         self.require_built()
-        return None if self.linear.bias is None else self.linear.bias.detach()
+        return self.shown(self.linear, "bias")
 
     def get_config(self) -> dict[str, Any]:
         return {
