@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nnkit import dtypes, ops
+from nnkit.creation import zeros
 from nnkit.dtypes import get_default_dtype, is_float
 from nnkit.keras.ops.types import convert_to_tensor, floats, together
 from nnkit.tensor import Tensor
@@ -105,7 +106,6 @@ erfc = _of_floats("erfc", ops.erfc, "1 minus the error function.")
 reciprocal = _of_floats("reciprocal", ops.reciprocal, "1 / x.")
 ceil = _of_floats("ceil", ops.ceil, "The least whole number that is not below x.")
 floor = _of_floats("floor", ops.floor, "The greatest whole number that is not above x.")
-trunc = _of_numbers("trunc", ops.trunc, "x without what stands behind the point.")
 negative = _of_numbers("negative", ops.neg, "-x.")
 square = _of_numbers("square", ops.square, "x * x.")
 sign = _of_numbers("sign", ops.sign, "-1, 0 or 1, as x is below 0, 0 or above.")
@@ -149,6 +149,12 @@ def round(x: Any, decimals: int = 0) -> Tensor:
         return x
     step = 10 ** -decimals
     return ops.to(ops.round(ops.to(x, dtype=get_default_dtype()) / step) * step, dtype=x.dtype)
+
+
+def trunc(x: Any) -> Tensor:
+    """x without what stands behind the point."""
+    x = convert_to_tensor(x)
+    return ops.trunc(x) if is_float(x.dtype) else x
 
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
@@ -213,7 +219,7 @@ conj = conjugate = real
 def imag(x: Any) -> Tensor:
     """Zeros: nnkit has no complex numbers."""
     x = convert_to_tensor(x)
-    return x * 0
+    return zeros(*x.shape, dtype=x.dtype, device=x.device)
 
 
 def angle(x: Any) -> Tensor:

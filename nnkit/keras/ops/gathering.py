@@ -260,7 +260,7 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> tuple[Tensor, Tensor
     x = convert_to_tensor(x)
     kind = x.dtype if is_float(x.dtype) else get_default_dtype()
     found, edges = np.histogram(np.asarray(x.detach().cpu()), bins, range or None)
-    return creation.tensor(found.astype(np.int32)), creation.tensor(edges, dtype=kind)
+    return creation.tensor(found, dtype=kind), creation.tensor(edges, dtype=kind)
 
 
 def unique(

@@ -39,7 +39,9 @@ swish, hard_swish = silu, hard_silu
 def relu(x: Any) -> Tensor:
     """x where it is above 0, else 0."""
     x = convert_to_tensor(x)
-    return activations.relu(x) if x.is_floating_point() else ops.clamp(x, min=0)
+    if x.is_floating_point():
+        return activations.relu(x)
+    return x if x.dtype.kind in "bu" else ops.clamp(x, min=0)
 
 
 def relu6(x: Any) -> Tensor:

@@ -331,7 +331,8 @@ def nanvar(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The variance of what is not NaN."""
     x = convert_to_tensor(x)
     apart = floats(x) - nanmean(x, axis, keepdims=True)
-    return nansum(apart * apart, axis, keepdims) / sum(_known(x), axis, keepdims)
+    known = _known(x)
+    return sum(ops.where(known > 0, apart * apart, 0.0), axis, keepdims) / sum(known, axis, keepdims)
 
 
 def nanstd(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
