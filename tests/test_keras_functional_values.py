@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from reference import make_keras_values_functional as reference
 
 from nnkit import keras

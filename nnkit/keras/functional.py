@@ -14,6 +14,7 @@ import numpy as np
 from nnkit import get_default_dtype, nn
 from nnkit.creation import as_tensor, tensor
 from nnkit.errors import ShapeError
+from nnkit.keras.calling import within_call
 from nnkit.keras.graph import Graph
 from nnkit.keras.input_layer import Input
 from nnkit.keras.layer import Layer, Shape
@@ -73,26 +74,25 @@ class Functional(Trainer):
 
     def forward(self, *args: Any, keep_mask: bool = False, **options: Any) -> Any:
         """The outputs in the structure of the model's; for inputs side by side, more than one are side by side, too."""
-        sided = bool(args) and isinstance(args[0], Several)
-        if self._graph is None or type(self).call is not Functional.call:
-            if sided:
-                args = (args[0].structure(), *args[1:])
+        graph = self._graph
+        if graph is None or type(self).call is not Functional.call:
             found = super().forward(*args, **options)
-            if sided and isinstance(found, (tuple, list, dict)):
-                return Several.of(rebuilt(found, unmasked))
-        else:
-            flat = self._run(self._graph, *args, **options)
-            if sided and self.output_keys is not None:
-                return Several([unmasked(part) for part in flat], self.output_keys)
-            found = self._graph.replaced(flat)
+            return found if keep_mask else rebuilt(found, unmasked)
+        self._begin_losses()
+        training = self.is_training(options.pop("training", None))
+        with within_call(training):
+            flat = self._run(graph, *args, training=training, **options)
+        if bool(args) and isinstance(args[0], Several) and self.output_keys is not None:
+            return Several([unmasked(part) for part in flat], self.output_keys)
+        found = graph.replaced(flat)
         return found if keep_mask else rebuilt(found, unmasked)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self._graph is None:
             return super().call(inputs)
-        return self._graph.replaced(self._run(self._graph, inputs, training, mask))
+        return self._graph.replaced(self._run(self._graph, inputs, self.is_training(training), mask))
 
-    def _run(self, graph: Graph, inputs: Any, training: bool | None = None, mask: Any = None) -> list[Any]:
+    def _run(self, graph: Graph, inputs: Any, training: bool, mask: Any = None) -> list[Any]:
         values = [
             _fitted(self, value, spec)
             for value, spec in zip(self._arranged(graph, inputs), graph.flat_inputs, strict=True)
@@ -100,7 +100,7 @@ class Functional(Trainer):
         if mask is not None:
             masks = list(mask) if isinstance(mask, (tuple, list)) else [mask]
             values = [x if m is None else with_mask(x, as_tensor(m)) for x, m in zip(values, masks, strict=True)]
-        return graph.run(values, {"training": self.training if training is None else training, "keep_mask": True})
+        return graph.run(values, {"training": training, "keep_mask": True})
 
     def _arranged(self, graph: Graph, inputs: Any) -> list[Any]:
         """The inputs, flat, in the order of the model's."""
@@ -180,8 +180,10 @@ class Functional(Trainer):
         return [tensor.name for tensor in self.inputs]
 
     @property
-    def output_names(self) -> list[str]:
+    def output_names(self) -> list[str] | None:  # type: ignore[override]
         """The layers or functions that the outputs come from."""
+        if self._graph is None:
+            return None
         return [tensor.node.operation.name for tensor in self.outputs if tensor.node is not None]
 
     @property
@@ -190,10 +192,9 @@ class Functional(Trainer):
         if self._graph is None or (len(self._graph.flat_outputs) == 1 and not isinstance(self._graph.outputs, dict)):
             return None
         outputs = self._graph.outputs
-        return sorted(outputs) if isinstance(outputs, dict) else self.output_names
-
-    def _output_name(self) -> str | None:
-        return None if self._graph is None else self.output_names[0]
+        if isinstance(outputs, dict):
+            return sorted(outputs) if len(outputs) == len(self._graph.flat_outputs) else None
+        return self.output_names
 
     def output_shape_for(self, x: Any) -> Any:
         if self._graph is None:
@@ -201,8 +202,8 @@ class Functional(Trainer):
         shapes = [tensor.shape for tensor in self._graph.flat_outputs]
         return shapes[0] if self.output_keys is None else Several(shapes, self.output_keys)
 
-    def _structured(self, found: Several) -> Any:
-        return found.structure() if self._graph is None else self._graph.replaced(found.parts)
+    def _structured(self, found: Any) -> Any:
+        return found if self._graph is None or not isinstance(found, Several) else self._graph.replaced(found.parts)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._graph is None:

@@ -329,8 +329,6 @@ class Sequential(Model):
     def output_shape_for(self, x: Any) -> Any:
         return self.output_shape
 
-    takes_structures = False
-
     def _layer_output_shapes(self) -> list[Any]:
         return [*self._output_shapes, *[None] * (len(self._layers) - len(self._output_shapes))]
 

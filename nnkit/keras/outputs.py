@@ -9,39 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnkit import training
 from nnkit.errors import DataError
 from nnkit.keras import losses, metrics
-from nnkit.keras.layer import Shape
 from nnkit.keras.pairing import Pairing
 from nnkit.keras.sides import targets_side, weights_side
 from nnkit.training.outputs import LossOfOutputs, of_output
 from nnkit.training.several import Several
 
-__all__ = ["Outputs", "PairingOfOutputs", "alone", "by_output"]
+__all__ = ["Outputs", "PairingOfOutputs"]
+
+#: The reductions of losses that training makes small.
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 
 
 class Outputs:
-    """The losses and metrics of the outputs ``names``, from the arguments of ``compile``.
+    """The losses of the outputs ``names``, from what ``compile`` was told; :meth:`metrics` makes their metrics.
+
+    ``plain`` tells whether nnkit's own training can take these losses.
 
     Raises:
         ValueError: an argument does not fit the outputs.
     """
 
-    def __init__(self, names: Sequence[str], settings: Mapping[str, Any]) -> None:
+    def __init__(self, names: Sequence[str], loss: Any, loss_weights: Any) -> None:
         self.names = list(names)
-        found = _for_each("loss", settings["loss"], self.names, shared=True)
-        self.losses: list[losses.Loss | None] = [None if loss is None else losses.get(loss) for loss in found]
-        if not any(self.losses):
-            raise ValueError(f"compile: no output of {self.names} has a loss")
-        self.weights = _weights(settings["loss_weights"], self.losses, self.names)
-        self.metrics: list[training.Metric] = []
-        for argument, weighted in (("metrics", False), ("weighted_metrics", True)):
-            for place, own in enumerate(_for_each(argument, settings[argument], self.names)):
-                for metric in _as_list(own):
-                    made = metrics.get(metric)
-                    made.weighted = weighted
-                    self.metrics.append(of_output(made, place, f"{self.names[place]}_{made.name}"))
+        found = _for_each("loss", loss, self.names, shared=True)
+        self.losses: list[losses.Loss | None] = [None if part is None else losses.get(part) for part in found]
+        self.weights = _weights(loss_weights, self.names)
+        chosen = [part for part in self.losses if part is not None]
+        self.plain = bool(chosen) and all(part.reduction in REDUCTIONS for part in chosen)
 
     def core(self) -> LossOfOutputs:
         """The loss of training."""
@@ -51,28 +47,31 @@ class Outputs:
         ]
         return LossOfOutputs([None if loss is None else loss.core for loss in self.losses], self.weights, told)
 
+    def metrics(self, plain: Any, weighted: Any) -> list[Any] | None:
+        """The metrics of the outputs; None where one of them is no sum over samples."""
+        found: list[Any] = []
+        for argument, given, uses_weights in (("metrics", plain, False), ("weighted_metrics", weighted, True)):
+            for place, own in enumerate(_for_each(argument, given or None, self.names)):
+                for metric in _as_list(own):
+                    made = metrics.get(metric)
+                    if not getattr(made, "adds_up", True):
+                        return None
+                    made.weighted = uses_weights
+                    found.append(of_output(made, place, f"{self.names[place]}_{made.name}"))
+        names = [metric.name for metric in found]
+        return None if len(set(names)) < len(names) else found
 
-def by_output(value: Any) -> bool:
+
+def _by_output(value: Any) -> bool:
     """Whether an argument of ``compile`` is a dict by the outputs' names, and not the description of one object."""
     return isinstance(value, Mapping) and "class_name" not in value
-
-
-def alone(argument: str, value: Any, name: str | None) -> Any:
-    """What an argument of ``compile`` says for a model's only output, which may be called by its name."""
-    if by_output(value):
-        if len(value) == 1 and (name is None or name in value):
-            return next(iter(value.values()))
-        raise ValueError(f"compile: {argument} has the outputs {list(value)}; the model has one, {name!r}")
-    if argument in ("loss", "loss_weights") and isinstance(value, (list, tuple)) and len(value) == 1:
-        return value[0]
-    return value
 
 
 def _for_each(argument: str, value: Any, names: list[str], shared: bool = False) -> list[Any]:
     """An entry for each output; ``shared``: what is neither list nor dict of outputs is for all."""
     if value is None:
         return [None] * len(names)
-    if by_output(value):
+    if _by_output(value):
         strange = [key for key in value if key not in names]
         if strange:
             raise ValueError(f"compile: {argument} has {strange}; the model's outputs are {names}")
@@ -89,15 +88,11 @@ def _for_each(argument: str, value: Any, names: list[str], shared: bool = False)
     return [value] * len(names)
 
 
-def _weights(value: Any, parts: Sequence[Any], names: list[str]) -> list[float]:
+def _weights(value: Any, names: list[str]) -> list[float]:
     if value is None:
         return [1.0] * len(names)
     if not isinstance(value, (list, tuple, dict)):
         raise ValueError(f"compile: loss_weights must be a list or dict for the outputs {names}; got {value!r}")
-    if isinstance(value, (list, tuple)) and len(value) != len(names):
-        raise ValueError(
-            f"`loss_weights` must match the number of losses, got {len(parts)} losses and {len(value)} weights."
-        )
     return [1.0 if weight is None else float(weight) for weight in _for_each("loss_weights", value, names)]
 
 
@@ -110,11 +105,11 @@ def _as_list(value: Any) -> list[Any]:
 class PairingOfOutputs(Pairing):
     """Brings the targets of several outputs into the shapes that go with them."""
 
-    def __init__(self, outputs: Outputs, shapes: Sequence[Shape], model: Any) -> None:
-        super().__init__(shapes[0], "values", model)
+    def __init__(self, outputs: Outputs, shapes: Several, model: Any) -> None:
+        super().__init__(shapes.parts[0], "values", model)
         self.outputs = outputs
         kinds = ["values" if loss is None else loss.target_kind for loss in outputs.losses]
-        self._each = [Pairing(shape, kind, model) for shape, kind in zip(shapes, kinds, strict=True)]
+        self._each = [Pairing(shape, kind, model) for shape, kind in zip(shapes.parts, kinds, strict=True)]
 
     def inputs(self, x: Any) -> Any:
         side = super().inputs(x)

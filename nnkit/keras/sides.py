@@ -1,6 +1,6 @@
 """Data with several inputs or outputs, as Keras takes them: a list, a tuple or a dict of arrays becomes ``Several``.
 
-Which lists are several arrays, and which are one, the model says: one with one input takes a list as one array.
+That is for models made of symbolic tensors, which know their inputs: one with one input takes a list as one array.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ __all__ = ["inputs_side", "targets_side", "weights_side"]
 
 def inputs_side(model: Any, x: Any) -> Any:
     """``x`` side by side where it is several arrays for this model; everything else as it is."""
-    if isinstance(x, Several):
+    graph = getattr(model, "_graph", None)
+    if graph is None or isinstance(x, Several):
         return x
     if isinstance(x, Mapping):
         return _by_name(model, x)
     if not isinstance(x, (list, tuple)) or not x or not all(isinstance(part, (np.ndarray, Tensor)) for part in x):
         return x
-    graph = getattr(model, "_graph", None)
-    if graph is None:
-        return x if not model.takes_structures else Several(x, form=type(x))
     names = [tensor.name for tensor in graph.flat_inputs]
     if len(names) == 1 and not (len(x) == 1 and x[0].ndim == len(graph.flat_inputs[0].shape)):
         return x
@@ -37,9 +35,7 @@ def inputs_side(model: Any, x: Any) -> Any:
 
 
 def _by_name(model: Any, x: Mapping[str, Any]) -> Any:
-    graph = getattr(model, "_graph", None)
-    if graph is None:
-        return Several.of(dict(x))
+    graph = model._graph
     names = [tensor.name for tensor in graph.flat_inputs]
     keys = sorted(graph.inputs, key=str) if isinstance(graph.inputs, dict) else names
     missing = [key for key in keys if key not in x]

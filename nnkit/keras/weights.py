@@ -19,7 +19,9 @@ from nnkit.tensor import Tensor
 __all__ = ["WithWeights", "assign_weights"]
 
 #: Attributes of every layer that hold no parts.
-INTERNAL = frozenset(("_modules", "_parameters", "_buffers", "_made_with", "_views", "_losses", "_settings"))
+INTERNAL = frozenset(
+    ("_modules", "_parameters", "_buffers", "_made_with", "_views", "_losses", "_settings", "_steps", "_simple_metrics")
+)
 #: How a weight that was given no name is filed until it is an attribute.
 UNNAMED = "weight_"
 #: What nnkit's modules call a weight, and what Keras does.

@@ -25,7 +25,7 @@ class Case(NamedTuple):
     x: Any
     y: Any
     compile: dict[str, Any]
-    fit: dict[str, Any] = {}
+    fit: dict[str, Any] = {}  # noqa: RUF012
 
 
 def numbers(*shape: int) -> np.ndarray:
@@ -95,7 +95,9 @@ def nested(K: Any) -> Case:
     z = K.Input(shape=(3,), name="code")
     decoder = K.Model(z, K.layers.Dense(8, name="wide")(z), name="decoder")
     whole = K.Input(shape=(8,), name="whole")
-    return Case(K.Model(whole, decoder(encoder(whole)), name="both"), numbers(ROWS, 8), numbers(ROWS, 8), {"loss": "mse"})
+    return Case(
+        K.Model(whole, decoder(encoder(whole)), name="both"), numbers(ROWS, 8), numbers(ROWS, 8), {"loss": "mse"}
+    )
 
 
 def ensemble(K: Any) -> Case:
@@ -230,9 +232,26 @@ def penalties(K: Any) -> Case:
 
 
 CASES: list[Callable[[Any], Case]] = [
-    two_inputs, two_outputs, outputs_by_list, one_loss_for_all, siamese, shared_layer, nested, ensemble, residual, dicts,
-    features, from_the_middle, masks, encoder_decoder, attention, operators, merging, tickets, penalties,
-]  # fmt: skip
+    two_inputs,
+    two_outputs,
+    outputs_by_list,
+    one_loss_for_all,
+    siamese,
+    shared_layer,
+    nested,
+    ensemble,
+    residual,
+    dicts,
+    features,
+    from_the_middle,
+    masks,
+    encoder_decoder,
+    attention,
+    operators,
+    merging,
+    tickets,
+    penalties,
+]
 
 
 def flat(values: Any) -> list[np.ndarray]:
