@@ -46,7 +46,7 @@ class Beta(Distribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         shape = self.extended(sample_shape)
         with no_grad():
-            x, y = (_log_gamma_draw(c.detach().expand(shape)) for c in (self.concentration1, self.concentration0))
+            x, y = (log_gamma_draw(c.detach().expand(shape)) for c in (self.concentration1, self.concentration0))
             return (x - y).sigmoid()
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Beta(Distribution):
         )  # fmt: skip
 
 
-def _log_gamma_draw(shape: Tensor) -> Tensor:
+def log_gamma_draw(shape: Tensor) -> Tensor:
     """Logarithms of draws of gamma distributions.
 
     Marsaglia and Tsang, A Simple Method for Generating Gamma Variables, 2000. A shape below 1

@@ -23,6 +23,7 @@ from nnkit.keras.gradient_tape import GradientTape
 from nnkit.keras.layers import Input, Layer
 from nnkit.keras.models import Model, Sequential
 from nnkit.keras.shape_trees import InputSpec
+from nnkit.keras.symbolic import KerasTensor
 from nnkit.keras.variable import Variable
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Input",
     "InputSpec",
     "Layer",
+    "KerasTensor",
     "Model",
     "Sequential",
     "Variable",

@@ -26,6 +26,7 @@ from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name, configured
 from nnkit.keras.readable import readable
 from nnkit.keras.shape_trees import as_shape, check_spec, is_unknown, shape_names, zeros_of
+from nnkit.keras.symbolic_calls import Connectable
 from nnkit.keras.weights import assign_weights
 from nnkit.observer import call
 from nnkit.precision import autocast
@@ -63,7 +64,7 @@ class LayerOptions(TypedDict, total=False):
     batch_input_shape: Sequence[int | None] | None
 
 
-class Layer(WithLosses):
+class Layer(WithLosses, Connectable):
     """The base class of Keras layers.
 
     A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
@@ -106,6 +107,8 @@ class Layer(WithLosses):
         made: Self = super().__new__(cls)
         made.__dict__["_made_with"] = (args, options)
         return made
+
+    states_output_shape = False
 
     def __init__(
         self,
@@ -287,8 +290,8 @@ class Layer(WithLosses):
             given = args[0]
             if isinstance(given, nn.Module):
                 raise TypeError(
-                    f"layer {self.name!r} was called on a layer: nnkit.keras has no functional API; write "
-                    "Sequential([...]), or a subclass of Model with a method call"
+                    f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = Input(shape=(4,)), "
+                    "then layer(x)"
                 )
             for name, value in zip(names[1:], args[1:], strict=False):
                 options[name] = as_inputs(value) if isinstance(value, (np.ndarray, list, tuple, dict)) else value

@@ -20,6 +20,7 @@ __all__ = [
     "DepthwiseConv2D",
     "SeparableConv1D",
     "SeparableConv2D",
+    "spread_of",
 ]
 
 
@@ -190,6 +191,20 @@ class SeparableConv2D(_SeparableConv):
     axes = 2
 
 
+def spread_of(n: int, step: int, reach: int, padding: str, more: int | None) -> tuple[int, int]:
+    """How many places a transposed convolution makes of n, and how many the first window begins before them.
+
+    ``reach`` is from a window's first place to behind its last, ``more`` the output padding.
+
+    >>> spread_of(7, 2, 3, "same", None), spread_of(7, 2, 3, "valid", None)
+    ((14, 0), (15, 0))
+    """
+    if padding == "valid":
+        return (n - 1) * step + (max(reach, step) if more is None else reach + more), 0
+    spare = step + reach - 2 if more is None else reach + reach % 2 - 2 + more
+    return (n - 1) * step + spare - reach + 2, max(reach - 1 - (spare + 1) // 2, 0)
+
+
 class _ConvTranspose(Convolution):
     arguments = ("filters", "output_padding", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 
@@ -228,12 +243,9 @@ class _ConvTranspose(Convolution):
 
     def _spread(self, axis: int, n: int) -> tuple[int, int]:
         """How many places n become along an axis, and how many the first window begins before them."""
-        step, reach = self.strides[axis], self.dilation_rate[axis] * (self.kernel_size[axis] - 1) + 1
+        reach = self.dilation_rate[axis] * (self.kernel_size[axis] - 1) + 1
         more = None if self.output_padding is None else self.output_padding[axis]
-        if self.padding == "valid":
-            return (n - 1) * step + (max(reach, step) if more is None else reach + more), 0
-        spare = step + reach - 2 if more is None else reach + reach % 2 - 2 + more
-        return (n - 1) * step + spare - reach + 2, max(reach - 1 - (spare + 1) // 2, 0)
+        return spread_of(n, self.strides[axis], reach, self.padding, more)
 
     def _convolve(self, x: Tensor, activation: str | None = None, **scalars: float) -> Tensor:
         spread = [self._spread(axis, n) for axis, n in enumerate(x.shape[2:])]

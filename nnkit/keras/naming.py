@@ -15,7 +15,7 @@ from typing import Any
 from nnkit.errors import UnknownNameError
 from nnkit.keras import objects
 
-__all__ = ["automatic_name", "clear_session", "configured", "resolve", "snake_case"]
+__all__ = ["automatic_name", "clear_session", "configured", "numbered", "resolve", "snake_case"]
 
 _names_given: Counter[str] = Counter()
 
@@ -72,7 +72,11 @@ def snake_case(name: str) -> str:
 
 def automatic_name(cls: type) -> str:
     """The next free name for an instance of ``cls``: ``dense``, then ``dense_1``, …"""
-    name = snake_case(cls.__name__)
+    return numbered(snake_case(cls.__name__))
+
+
+def numbered(name: str) -> str:
+    """``name`` at first, then ``name_1``, …"""
     _names_given[name] += 1
     repeats = _names_given[name] - 1
     return f"{name}_{repeats}" if repeats else name

@@ -1,7 +1,8 @@
-"""Which of two ways a training of a Keras model goes: nnkit's own, in programs of many steps, or Keras's, step by step.
+"""Which of two ways a training of a Keras model goes: nnkit's own, in programs of many steps, or step by step.
 
-nnkit's own takes one array of inputs, one of targets, one output, a loss of one number and metrics that are sums.
-Keras's (``loop``) takes everything: several inputs and outputs, steps and metrics of the user's, numbers of steps.
+nnkit's own takes arrays, losses of nnkit's shape and metrics that are sums: for one input and output, and for several
+of a model that was made of symbolic tensors. The other, ``loop``, takes everything: steps and metrics of the user's,
+numbers of validation steps, data in any structure.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nnkit.keras.stepping import WithSteps
 from nnkit.structures import leaves
 from nnkit.tensor import Tensor
 
-__all__ = ["class_weighted", "is_simple_data", "is_simple_model", "plain_loss", "plain_metrics"]
+__all__ = ["class_weighted", "is_flat_data", "is_simple_data", "is_simple_model", "plain_loss", "plain_metrics"]
 
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "metrics", "get_metrics_result")
 
@@ -51,9 +52,11 @@ def plain_metrics(plain: Any, weighted: Any) -> list[Metric] | None:
 
 def is_simple_model(model: Any, callbacks: Iterable[Any], kinds: tuple[str, ...] = ("test",)) -> bool:
     """Whether a model leaves training to nnkit, and no callback wants more than that tells."""
-    if model.overrides(*OWN_STEPS) or model._loss is None or model._simple_metrics is None:
+    several = model.output_keys is not None
+    ready = model._outputs is not None and model._outputs.plain if several else model._loss is not None
+    if model.overrides(*OWN_STEPS) or not ready or model._simple_metrics is None:
         return False
-    if model.loss_weights is not None or not isinstance(model.optimizer, optim.Optimizer):
+    if (model.loss_weights is not None and not several) or not isinstance(model.optimizer, optim.Optimizer):
         return False
     layers = [part for part in model.modules() if isinstance(part, WithLosses)]
     if any(layer._own_metrics() for layer in layers if layer is model or not isinstance(layer, WithSteps)):
@@ -66,6 +69,16 @@ def is_simple_model(model: Any, callbacks: Iterable[Any], kinds: tuple[str, ...]
 def is_simple_data(*parts: Any) -> bool:
     """Whether each of these is one array (or list of numbers), or nothing."""
     return all(part is None or _is_one(part) for part in parts)
+
+
+def is_flat_data(*parts: Any) -> bool:
+    """Whether each of these is one array, or a list, tuple or dict of them, or nothing."""
+    return all(
+        is_simple_data(*(part.values() if isinstance(part, Mapping) else part))
+        if isinstance(part, (Mapping, list, tuple))
+        else is_simple_data(part)
+        for part in parts
+    )
 
 
 def _is_one(part: Any) -> bool:

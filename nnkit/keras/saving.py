@@ -127,3 +127,4 @@ for _name in layers.__all__:
 register_module(Sequential, name="keras.Sequential")
 registry.finders.append(objects.found)
 registry.namers.append(_name_of_own)
+register_module(Model, name="keras.Functional")

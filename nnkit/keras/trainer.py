@@ -2,16 +2,14 @@
 
 ``fit`` here prepares what Keras forgives and the core does not: it builds the layers for the data's shape, gives the
 optimizer its weights, and brings targets into the shape of the output. The rest is ``nnkit.training`` for plain models,
-and ``loop`` for those with steps, metrics or several inputs and outputs of their own (``routes`` tells them apart).
+and ``loop`` for those with steps or metrics of their own (``routes`` tells them apart).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from nnkit import optim, training
 from nnkit.compiled import enabled
@@ -24,8 +22,17 @@ from nnkit.keras.hooks import KeepLogs, hooked
 from nnkit.keras.loop import Loop, evaluated, numbers, predicted, step_of
 from nnkit.keras.means import Mean
 from nnkit.keras.naming import configured
+from nnkit.keras.outputs import Outputs, PairingOfOutputs
 from nnkit.keras.pairing import Pairing, first_inputs
-from nnkit.keras.routes import class_weighted, is_simple_data, is_simple_model, plain_loss, plain_metrics
+from nnkit.keras.routes import (
+    class_weighted,
+    is_flat_data,
+    is_simple_data,
+    is_simple_model,
+    plain_loss,
+    plain_metrics,
+)
+from nnkit.keras.sides import inputs_side
 from nnkit.keras.stepping import WithSteps
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
@@ -33,6 +40,7 @@ from nnkit.tensor import Tensor
 from nnkit.training.door import home
 from nnkit.training.inputs import host_array, positive_integer
 from nnkit.training.progress import ProgressBar, line, style_of
+from nnkit.training.several import Several
 from nnkit.training.sources import yields_batches
 from nnkit.utils.data import Dataset
 
@@ -71,7 +79,7 @@ class Trainer(WithSteps):
     """The training side of a Keras model: what ``compile`` was given, and the methods that use it."""
 
     #: The names of the outputs, where the model has several and knows.
-    output_names: list[str] | None = None
+    output_names: Any = None
 
     def __init__(self, name: str | None = None, trainable: bool = True, **options: Any) -> None:
         super().__init__(name=name, trainable=trainable, **options)
@@ -92,6 +100,7 @@ class Trainer(WithSteps):
         self._stop_training = False
         self._initial_epoch: int | None = None
         self._one_output: bool | None = None
+        self._outputs: Outputs | None = None
 
     def compile(
         self,
@@ -126,6 +135,9 @@ class Trainer(WithSteps):
         plain, weighted = _listed(metrics), _listed(weighted_metrics)
         self._loss = plain_loss(loss)
         self._simple_metrics = plain_metrics(plain, weighted)
+        self._outputs = None if self.output_keys is None else Outputs(self.output_keys, loss, loss_weights)
+        if self._outputs is not None:
+            self._simple_metrics = self._outputs.metrics(plain, weighted)
         self._loss_tracker = Mean("loss")
         self._compile_loss = None if loss is None else CompileLoss(loss, loss_weights, self.output_names)
         self._compile_metrics = CompileMetrics(plain, weighted, self.output_names) if plain or weighted else None
@@ -185,16 +197,17 @@ class Trainer(WithSteps):
             )
         watched = [_Watch(self.optimizer), *chosen, KeepLogs()]
         plain = validation_steps is None and validation_freq == 1 and epochs_run
-        if plain and is_simple_model(self, chosen) and is_simple_data(x, y, sample_weight):
-            first, x = first_inputs(x, y)
-            if self._is_simple(first):
-                validated = validation_data if not isinstance(validation_data, tuple) else None
-                parts = validation_data if isinstance(validation_data, tuple) else ()
-                if is_simple_data(validated, *parts):
-                    return self._fit_plainly(
-                        x, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
-                        class_weight, sample_weight, steps_per_epoch,
-                    )  # fmt: skip
+        sided = inputs_side(self, x)
+        if plain and is_simple_model(self, chosen) and self._takes(sided, y, sample_weight):
+            first, sided = first_inputs(sided, y)
+            validated = validation_data if not isinstance(validation_data, tuple) else None
+            parts = validation_data if isinstance(validation_data, tuple) else ()
+            if self._is_simple(first) and is_simple_data(validated) and self._takes(None, *parts[1:], x=parts[:1]):
+                return self._fit_plainly(
+                    sided, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
+                    class_weight, sample_weight, steps_per_epoch,
+                )  # fmt: skip
+            x = sided if is_simple_data(x) else x
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
         data = (x, y, sample_weight)
         if validation_split:
@@ -217,15 +230,17 @@ class Trainer(WithSteps):
         steps_per_epoch: int | None,
     ) -> training.History:  # fmt: skip
         """``nnkit.training.fit``."""
-        loss, size = self._loss, DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        assert loss is not None
-        x, pairing = self._prepared(x, y, loss)
+        size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+        if class_weight is not None and self._outputs is not None:
+            raise ValueError("`class_weight` is only supported for Models with a single output.")
+        x, pairing, core = self._prepared(x, y)
         x, y = pairing.data(x, y, size, bool(shuffle))
+        sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
         self.history = training.fit(
             self,
             x,
             y,
-            loss=loss.core,
+            loss=core,
             optimizer=self.optimizer,
             epochs=epochs.stop,
             batch_size=None if yields_batches(x, y) else batch_size,
@@ -233,7 +248,7 @@ class Trainer(WithSteps):
             validation_split=validation_split,
             metrics=self._simple_metrics or [],
             callbacks=callbacks,
-            sample_weight=_flat(sample_weight),
+            sample_weight=sample_weight,
             class_weight=class_weight,
             shuffle=bool(shuffle),
             verbose=verbose,
@@ -268,16 +283,19 @@ class Trainer(WithSteps):
         self._require_compiled("evaluate")
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
         chosen = self._told(callbacks)
-        simple = steps is None and not chosen and is_simple_model(self, ()) and is_simple_data(x, y, sample_weight)
+        sided = inputs_side(self, x)
+        simple = steps is None and not chosen and is_simple_model(self, ()) and self._takes(sided, y, sample_weight)
         if simple:
-            first, x = first_inputs(x, y)
+            first, sided = first_inputs(sided, y)
             simple = self._is_simple(first)
-        if simple and self._loss is not None:
-            x, pairing = self._prepared(x, y, self._loss)
+            x = sided if is_simple_data(x) else x
+        if simple:
+            x, pairing, core = self._prepared(sided, y)
             x, y = pairing.data(x, y, size)
+            sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
             results: dict[str, Any] = training.evaluate(
-                self, x, y, loss=self._loss.core, metrics=self._simple_metrics or [], batch_size=size,
-                sample_weight=_flat(sample_weight), verbose=verbose,
+                self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
+                sample_weight=sample_weight, verbose=verbose,
             )  # fmt: skip
         else:
             style = style_of(verbose)
@@ -301,10 +319,12 @@ class Trainer(WithSteps):
         """
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
         chosen = self._told(callbacks)
-        if steps is None and not chosen and not self.overrides("predict_step") and is_simple_data(x):
-            first, x = first_inputs(x, None)
+        sided = inputs_side(self, x)
+        if steps is None and not chosen and not self.overrides("predict_step") and self._takes(sided):
+            first, sided = first_inputs(sided, None)
             if self._is_simple(first):
-                return training.predict(self, x, batch_size=size)
+                return self._structured(training.predict(self, self._beside(sided), batch_size=size))
+            x = sided if is_simple_data(x) else x
         feed = self._feed(x, None, None, size, False, steps, None)
         return predicted(self, feed, self._step("predict_step"), chosen)
 
@@ -397,8 +417,29 @@ class Trainer(WithSteps):
             output = self(self._batches().inputs(host_array(x, "x")[:1] if first is None else first))
             return shapes_of(output)
 
+    # ---- several inputs and outputs, which a model made of symbolic tensors knows ---------------------------
+
+    #: What several outputs are called; None where there is one, or where nobody knows.
+    output_keys: Sequence[str] | None = None
+
+    def _takes(self, sided: Any, y: Any = None, weight: Any = None, x: tuple[Any, ...] = ()) -> bool:
+        """Whether these inputs (or ``x``, as they were given), targets and weights are arrays, in no deep structure."""
+        inputs = [sided, *(inputs_side(self, part) for part in x)]
+        outputs = is_flat_data if self.output_keys is not None else is_simple_data
+        return all(isinstance(part, Several) or is_simple_data(part) for part in inputs) and outputs(y, weight)
+
+    def _beside(self, x: Any) -> Any:
+        """Inputs, side by side where the outputs are to be."""
+        return x if self.output_keys is None or isinstance(x, Several) else Several([x], form=None)
+
+    def _structured(self, found: Any) -> Any:
+        """Outputs in the structure of the model's."""
+        return found.structure() if isinstance(found, Several) else found
+
     def _is_simple(self, first: Any) -> bool:
-        """Whether the model has one output; it is built for inputs like these."""
+        """Whether the model's outputs are known, or one; it is built for inputs like these."""
+        if isinstance(first, Several) or self.output_keys is not None:
+            return True
         if not is_simple_data(first):
             return False
         if self._one_output is None:
@@ -441,13 +482,16 @@ class Trainer(WithSteps):
                 return callback.find(self, initial_epoch)
         return initial_epoch
 
-    def _prepared(self, x: Any, y: Any, loss: losses.Loss) -> tuple[Any, Pairing]:
-        """``x``, and how its targets are paired with the outputs; builds the layers and the optimizer."""
+    def _prepared(self, x: Any, y: Any) -> tuple[Any, Pairing, Any]:
+        """``x``, how its targets are paired with the outputs, and the loss; builds the layers and the optimizer."""
         first, x = first_inputs(x, y)
         if not self.built:
             self.build_for(first)
         self.build_optimizer()
-        return x, Pairing(self.output_shape_for(first), loss.target_kind)
+        if self._outputs is not None:
+            return x, PairingOfOutputs(self._outputs, self.output_shape_for(first), self), self._outputs.core()
+        assert self._loss is not None
+        return x, Pairing(self.output_shape_for(first), self._loss.target_kind, self), self._loss.core
 
     def _in_order(self, results: Mapping[str, Any]) -> Any:
         """The numbers without their names; one by itself."""
@@ -460,6 +504,7 @@ class Trainer(WithSteps):
         """The arguments of ``compile`` as they are now, for JSON; None where one of them has no description."""
         settings = {name: _described(value) for name, value in self._settings.items()}
         twin: Any = Trainer(name=self.name)
+        twin.output_keys, twin.output_names = self.output_keys, self.output_names
         try:
             json.dumps(settings)
             twin.compile(**settings)
@@ -469,7 +514,8 @@ class Trainer(WithSteps):
         return settings if same else None
 
     def _chosen(self) -> list[Any]:
-        return [self.optimizer, self._loss, *(self._simple_metrics or [])]
+        by_output = [] if self._outputs is None else self._outputs.losses
+        return [self.optimizer, self._loss, *by_output, *(self._simple_metrics or [])]
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """``compile_config`` under Keras's name."""
@@ -506,8 +552,8 @@ def _listed(value: Any) -> Any:
 
 def _flat(weight: Any) -> Any:
     """Weights (n, 1) as (n,)."""
-    shape = np.shape(weight) if weight is not None else ()
-    return np.asarray(weight).reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
+    shape = getattr(weight, "shape", ())
+    return weight.reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
 
 
 def _described(value: Any) -> Any:

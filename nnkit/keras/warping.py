@@ -8,7 +8,7 @@ from nnkit import dtypes, ops
 from nnkit.creation import arange
 from nnkit.tensor import Tensor
 
-__all__ = ["FILL_MODES", "INTERPOLATIONS", "warped"]
+__all__ = ["FILL_MODES", "INTERPOLATIONS", "sampled", "warped"]
 
 FILL_MODES = ("reflect", "wrap", "constant", "nearest")
 INTERPOLATIONS = ("nearest", "bilinear")
@@ -25,11 +25,17 @@ def warped(x: Tensor, matrix: Sequence[Tensor], fill_mode: str, interpolation: s
     >>> warped(image, (one, no, one * 0.5, no, one, no), "reflect", "bilinear", 0.0).reshape(-1).tolist()
     [1.5, 3.0, 4.0]
     """
-    B, C, H, W = x.shape
+    B, _, H, W = x.shape
     a0, a1, a2, b0, b1, b2 = (part.detach().reshape(B, 1, 1) for part in matrix)
     across = arange(W, dtype=x.dtype, device=x.device).reshape(1, 1, W)
     down = arange(H, dtype=x.dtype, device=x.device).reshape(1, H, 1)
     at_x, at_y = a0 * across + a1 * down + a2, b0 * across + b1 * down + b2
+    return sampled(x, at_x, at_y, fill_mode, interpolation, fill_value)
+
+
+def sampled(x: Tensor, at_x: Tensor, at_y: Tensor, fill_mode: str, interpolation: str, fill_value: float) -> Tensor:
+    """Images (B, C, H, W) as seen at other places (B, H, W)."""
+    B, C, H, W = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(B * H * W, C)  # Pixels as rows: of images that lie channels-last, no copy.
     image = arange(B, dtype=dtypes.int64, device=x.device).reshape(B, 1, 1) * (H * W)
 

@@ -7,17 +7,24 @@ decoupled from the gradient. The formulas are in ``nnkit.kernels.keras_updates``
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 from nnkit import optim
-from nnkit.keras.naming import resolve
+from nnkit.keras.naming import configured, resolve
 from nnkit.keras.optimizers import schedules
 from nnkit.keras.optimizers.base import CommonOptions, Optimizer, OptimizerOptions, Rate
+from nnkit.keras.optimizers.further import Adadelta, Adafactor, Adamax, Ftrl, Lamb, Lion, Nadam
 from nnkit.kernels import keras_updates, updates
 from nnkit.kernels.vocabulary import Formula
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
+# fmt: off
+__all__ = [
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "LossScaleOptimizer",
+    "Nadam", "Optimizer", "RMSprop", "deserialize", "experimental", "get", "legacy", "schedules", "serialize",
+]
+# fmt: on
 
 
 class SGD(Optimizer):
@@ -171,7 +178,8 @@ class Adagrad(Optimizer):
 
 
 _BY_NAME: Mapping[str, Callable[..., Optimizer]] = {
-    cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad)
+    cls.__name__.lower(): cls
+    for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adafactor, Adamax, Ftrl, Lamb, Lion, Nadam)
 }
 
 
@@ -189,3 +197,26 @@ def get(identifier: str | Mapping[str, Any] | optim.Optimizer | Callable[[], Opt
     if callable(identifier):
         return identifier()
     return resolve("optimizer", identifier, _BY_NAME)
+
+
+def serialize(optimizer: Any) -> dict[str, Any]:
+    """``{"class_name": …, "config": …}``, of which :func:`deserialize` makes the optimizer again."""
+    return dict(configured(optimizer))
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Optimizer:
+    """The optimizer that :func:`serialize` described; ``custom_objects`` are further classes by name.
+
+    >>> deserialize(serialize(Nadam(0.5))).learning_rate
+    0.5
+    """
+    return resolve("optimizer", config, {**_BY_NAME, **(custom_objects or {})})
+
+
+def __getattr__(name: str) -> Any:
+    """Namespaces and classes that are imported when first asked for."""
+    if name in ("legacy", "experimental"):
+        return importlib.import_module(f"nnkit.keras.optimizers.{name}")
+    if name == "LossScaleOptimizer":
+        return importlib.import_module("nnkit.keras.mixed_precision").LossScaleOptimizer
+    raise AttributeError(f"module 'nnkit.keras.optimizers' has no attribute {name!r}")

@@ -16,10 +16,17 @@ from nnkit.errors import nearest_names
 from nnkit.keras.naming import configured, snake_case
 from nnkit.keras.optimizers.applying import Applying
 from nnkit.keras.optimizers.schedules import LearningRateSchedule, deserialize
+from nnkit.keras.optimizers.stepping import Accumulated, MovingAverage, checked_options
+from nnkit.tape import enable_grad
 from nnkit.tensor import Tensor
 
 __all__ = ["CommonOptions", "Optimizer", "OptimizerOptions", "Rate"]
 
+#: Options that ``get_config`` has of every optimizer.
+SHARED = (
+    "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency",
+    "loss_scale_factor", "gradient_accumulation_steps",
+)  # fmt: skip
 Rate: TypeAlias = float | LearningRateSchedule | Callable[[], float]
 
 
@@ -29,9 +36,15 @@ class CommonOptions(TypedDict, total=False):
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
     name: str | None
     lr: float | None
     decay: float | None
+    jit_compile: bool
 
 
 class OptimizerOptions(CommonOptions, total=False):
@@ -48,8 +61,11 @@ class Optimizer(Applying, optim.Optimizer):
         settings: the options of the update formulas, by the names of ``nnkit.optim``.
         options: ``weight_decay`` (decoupled: the weights shrink by ``rate * weight_decay`` of themselves);
             at most one of ``clipnorm`` (bounds the norm of each weight's gradient), ``clipvalue`` (bounds each
-            element) and ``global_clipnorm`` (bounds the norm of all gradients together); ``name``; and from
-            older versions of Keras ``lr`` for ``learning_rate``, and ``decay``, which makes the rate
+            element) and ``global_clipnorm`` (bounds the norm of all gradients together);
+            ``gradient_accumulation_steps`` (an update by the mean gradient of so many batches);
+            ``use_ema`` (a moving average of the weights, of which ``ema_momentum`` is kept at each update, and which
+            the weights become every ``ema_overwrite_frequency`` updates, or at the end of ``fit``); ``name``;
+            ``loss_scale_factor`` and ``jit_compile``, which change nothing here; and from older versions of Keras ``lr`` for ``learning_rate``, and ``decay``, which makes the rate
             ``learning_rate / (1 + decay * updates)``.
 
     Raises:
@@ -70,6 +86,15 @@ class Optimizer(Applying, optim.Optimizer):
         self.clipvalue = options.get("clipvalue")
         self.global_clipnorm = options.get("global_clipnorm")
         self.decay = options.get("decay") or 0.0
+        averaging = checked_options(type(self).__name__, options)
+        self.use_ema: bool = averaging["use_ema"]
+        self.ema_momentum: float = averaging["ema_momentum"]
+        self.ema_overwrite_frequency: int | None = averaging["ema_overwrite_frequency"]
+        self.gradient_accumulation_steps: int | None = averaging["gradient_accumulation_steps"]
+        self.loss_scale_factor = options.get("loss_scale_factor")
+        self._undecayed: list[int] = []
+        self._accumulated: Accumulated | None = None
+        self._average: MovingAverage | None = None
         self.built = False
         self._rate: Any = learning_rate
         self._settings = {
@@ -104,13 +129,28 @@ class Optimizer(Applying, optim.Optimizer):
         parameters = list(parameters)
         if not self.built:
             rate = self._rate if not callable(self._rate) else self._scheduled(0)
-            super().__init__(parameters, {"lr": float(rate), **self._settings})
+            super().__init__(self._groups_of(parameters), {"lr": float(rate), **self._settings})
             self.built = True
+            if self.gradient_accumulation_steps:
+                self._accumulated = Accumulated(parameters, self.gradient_accumulation_steps)
+            if self.use_ema:
+                self._average = MovingAverage(
+                    parameters, self.ema_momentum, self.ema_overwrite_frequency, self.gradient_accumulation_steps or 1
+                )
         elif [id(p) for p in parameters] != [id(p) for group in self.param_groups for p in group["params"]]:
             raise ValueError(
                 f"the optimizer {self.name!r} was built for other weights; "
                 "compile with a new optimizer after changing the layers, and use one for each model"
             )
+
+    def _groups_of(self, parameters: list[Tensor]) -> list[Any]:
+        """The parameters, in two groups where some are left out of the weight decay."""
+        apart = [parameter for parameter in parameters if id(parameter) in self._undecayed]
+        if not apart:
+            return parameters
+        rest = [parameter for parameter in parameters if id(parameter) not in self._undecayed]
+        groups = [{"params": rest}, {"params": apart, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
 
     # ---- the learning rate --------------------------------------------------------------------------------
 
@@ -136,7 +176,7 @@ class Optimizer(Applying, optim.Optimizer):
 
     def drive(self, driven: bool) -> None:
         """Let ``fit`` call ``follow_schedule`` (True), or have ``step`` do so (False)."""
-        self.driven, self._next = driven, self.iterations
+        self.driven, self._next = driven, self.iterations * (self.gradient_accumulation_steps or 1)
 
     def _base_rate(self) -> float:
         """The rate before decay; callbacks may have set it in the groups."""
@@ -146,7 +186,7 @@ class Optimizer(Applying, optim.Optimizer):
     def learning_rate(self) -> float:
         """The rate of the next update. It can be set, unless it follows a schedule."""
         if self.follows_schedule:
-            return self._scheduled(self.iterations)
+            return self._scheduled(self.iterations * (self.gradient_accumulation_steps or 1))
         return self._base_rate() / (1 + self.decay * self.iterations)
 
     @learning_rate.setter
@@ -167,17 +207,56 @@ class Optimizer(Applying, optim.Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Clip the gradients and update, at the scheduled rate where there is a schedule."""
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        if self.clipvalue:
-            optim.clip_grad_value_(parameters, self.clipvalue)
-        elif self.global_clipnorm:
-            optim.clip_grad_norm_(parameters, self.global_clipnorm)
-        elif self.clipnorm:
-            for parameter in parameters:
-                optim.clip_grad_norm_([parameter], self.clipnorm)
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         if not self.driven:
             self.follow_schedule()
-        return super().step(closure)
+        if self._accumulated is None:
+            self._clip_and_update()
+        else:
+            outer = Tensor(self._unless[-1], self._accumulated.count.backend) if self._unless else None
+            self._accumulated.run(self._update_unless, outer)
+        if self._average is not None:
+            self._average.update()
+        return loss
+
+    def _update_unless(self, waits: Tensor) -> None:
+        with self.unless(waits.array):
+            self._clip_and_update()
+
+    def _clip_and_update(self) -> None:
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        if self.clipnorm:
+            for parameter in parameters:
+                optim.clip_grad_norm_([parameter], self.clipnorm)
+        elif self.global_clipnorm:
+            optim.clip_grad_norm_(parameters, self.global_clipnorm)
+        elif self.clipvalue:
+            optim.clip_grad_value_(parameters, self.clipvalue)
+        self._update()
+
+    def _update(self) -> None:
+        """The update itself."""
+        super().step()
+
+    def finalize_variable_values(self, var_list: Any = None) -> None:
+        """Make the weights their moving averages, where ``use_ema`` is set; ``fit`` calls it at its end."""
+        if self._average is not None:
+            self._average.overwrite()
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss itself: gradients are not scaled here, but in ``mixed_precision``."""
+        return loss
+
+    def exclude_from_weight_decay(self, var_list: Iterable[Any] | None = None, var_names: Any = None) -> None:
+        """Leave these weights out of the weight decay; before the first update. ``var_names`` is refused."""
+        if var_names is not None:
+            raise ValueError("exclude_from_weight_decay: give the weights themselves, in var_list; they have no names")
+        if self.built:
+            raise ValueError("exclude_from_weight_decay must be called before the first update")
+        self._undecayed = [*self._undecayed, *(id(variable) for variable in var_list or ())]
 
     # ---- copies and text ----------------------------------------------------------------------------------
 
@@ -200,7 +279,7 @@ class Optimizer(Applying, optim.Optimizer):
             "name": self.name,
             "learning_rate": configured(self._rate) if callable(self._rate) else self._base_rate(),
         }
-        for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm"):
+        for name in SHARED:
             config[name] = getattr(self, name)
         return {**config, "decay": self.decay} if self.decay else config
 

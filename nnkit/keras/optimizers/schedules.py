@@ -11,16 +11,18 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnkit.keras.naming import resolve
+from nnkit.keras.naming import configured, resolve
 
 __all__ = [
     "CosineDecay",
+    "CosineDecayRestarts",
     "ExponentialDecay",
     "InverseTimeDecay",
     "LearningRateSchedule",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "deserialize",
+    "serialize",
 ]
 
 
@@ -43,12 +45,18 @@ class ExponentialDecay(LearningRateSchedule):
     """
 
     def __init__(
-        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "ExponentialDecay",
     ) -> None:
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = _positive("decay_steps", decay_steps)
         self.decay_rate = decay_rate
         self.staircase = staircase
+        self.name = name
 
     def __call__(self, step: int) -> float:
         return self.initial_learning_rate * self.decay_rate ** _periods(self, step)
@@ -62,12 +70,18 @@ class InverseTimeDecay(LearningRateSchedule):
     """
 
     def __init__(
-        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str = "InverseTimeDecay",
     ) -> None:
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = _positive("decay_steps", decay_steps)
         self.decay_rate = decay_rate
         self.staircase = staircase
+        self.name = name
 
     def __call__(self, step: int) -> float:
         return self.initial_learning_rate / (1 + self.decay_rate * _periods(self, step))
@@ -75,6 +89,8 @@ class InverseTimeDecay(LearningRateSchedule):
 
 class PolynomialDecay(LearningRateSchedule):
     """From ``initial_learning_rate`` to ``end_learning_rate`` in ``decay_steps``, by a power of the rest.
+
+    With ``cycle`` the way is as many times ``decay_steps`` long as it takes to be longer than the steps so far.
 
     >>> PolynomialDecay(1.0, decay_steps=4, end_learning_rate=0.0)(1)
     0.75
@@ -86,14 +102,19 @@ class PolynomialDecay(LearningRateSchedule):
         decay_steps: int,
         end_learning_rate: float = 0.0001,
         power: float = 1.0,
+        cycle: bool = False,
+        name: str = "PolynomialDecay",
     ) -> None:
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = _positive("decay_steps", decay_steps)
         self.end_learning_rate = end_learning_rate
         self.power = power
+        self.cycle = cycle
+        self.name = name
 
     def __call__(self, step: int) -> float:
-        rest = 1 - min(step, self.decay_steps) / self.decay_steps
+        way = self.decay_steps * (max(math.ceil(step / self.decay_steps), 1) if self.cycle else 1)
+        rest = 1 - min(step, way) / way
         return (self.initial_learning_rate - self.end_learning_rate) * rest**self.power + (self.end_learning_rate)
 
 
@@ -112,12 +133,14 @@ class CosineDecay(LearningRateSchedule):
         initial_learning_rate: float,
         decay_steps: int,
         alpha: float = 0.0,
+        name: str = "CosineDecay",
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = _positive("decay_steps", decay_steps)
         self.alpha = alpha
+        self.name = name
         self.warmup_target = warmup_target
         self.warmup_steps = warmup_steps
 
@@ -131,6 +154,40 @@ class CosineDecay(LearningRateSchedule):
         return top * ((1 - self.alpha) * wave + self.alpha)
 
 
+class CosineDecayRestarts(LearningRateSchedule):
+    """Half cosine waves one after another, each ``t_mul`` times as long and ``m_mul`` times as high as the one before.
+
+    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
+
+    >>> [CosineDecayRestarts(1.0, first_decay_steps=2, m_mul=0.5)(step) for step in (0, 1, 2, 4)]
+    [1.0, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: int,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+        name: str = "SGDRDecay",
+    ) -> None:
+        self.initial_learning_rate = initial_learning_rate
+        self.first_decay_steps = _positive("first_decay_steps", first_decay_steps)
+        self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
+
+    def __call__(self, step: int) -> float:
+        done = step / self.first_decay_steps
+        if self.t_mul == 1.0:
+            wave = math.floor(done)
+            share = done - wave
+        else:
+            wave = math.floor(math.log(1.0 - done * (1.0 - self.t_mul)) / math.log(self.t_mul))
+            share = (done - (1.0 - self.t_mul**wave) / (1.0 - self.t_mul)) / self.t_mul**wave
+        height = self.m_mul**wave * (1.0 + math.cos(math.pi * share)) / 2.0
+        return self.initial_learning_rate * ((1.0 - self.alpha) * height + self.alpha)
+
+
 class PiecewiseConstantDecay(LearningRateSchedule):
     """``values[i]`` up to and including step ``boundaries[i]``, the last value after that.
 
@@ -139,7 +196,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     [1.0, 0.5, 0.5, 0.1]
     """
 
-    def __init__(self, boundaries: Sequence[float], values: Sequence[float]) -> None:
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "values must have one entry more than boundaries; "
@@ -147,6 +204,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
             )
         self.boundaries = list(boundaries)
         self.values = list(values)
+        self.name = name
 
     def __call__(self, step: int) -> float:
         return self.values[bisect_left(self.boundaries, step)]
@@ -154,13 +212,28 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 _BY_NAME: Mapping[str, Callable[..., LearningRateSchedule]] = {
     cls.__name__: cls
-    for cls in (ExponentialDecay, InverseTimeDecay, PolynomialDecay, CosineDecay, PiecewiseConstantDecay)
+    for cls in (
+        ExponentialDecay,
+        InverseTimeDecay,
+        PolynomialDecay,
+        CosineDecay,
+        CosineDecayRestarts,
+        PiecewiseConstantDecay,
+    )  # fmt: skip
 }
 
 
-def deserialize(config: Mapping[str, Any]) -> LearningRateSchedule:
-    """The schedule that ``{"class_name": …, "config": …}`` describes; UnknownNameError for another class."""
-    return resolve("learning-rate schedule", config, _BY_NAME)
+def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
+    """``{"class_name": …, "config": …}``, of which :func:`deserialize` makes the schedule again."""
+    return dict(configured(learning_rate_schedule))
+
+
+def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> LearningRateSchedule:
+    """The schedule that ``{"class_name": …, "config": …}`` describes; UnknownNameError for another class.
+
+    ``custom_objects`` are further classes by name.
+    """
+    return resolve("learning-rate schedule", config, {**_BY_NAME, **(custom_objects or {})})
 
 
 def _periods(schedule: ExponentialDecay | InverseTimeDecay, step: int) -> float:

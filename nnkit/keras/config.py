@@ -1,0 +1,121 @@
+"""Settings of the process, with Keras's names: the float type, the little number, how images lie, what is printed.
+
+``floatx`` is nnkit's default type of floats. Definitions: ``keras.config``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nnkit
+from nnkit.dtypes import as_dtype
+from nnkit.errors import UnknownNameError
+
+__all__ = [
+    "backend",
+    "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "is_interactive_logging_enabled",
+    "is_traceback_filtering_enabled",
+    "max_epochs",
+    "max_steps_per_epoch",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+]
+
+FORMATS = ("channels_first", "channels_last")
+FLOATS = ("bfloat16", "float16", "float32", "float64")
+_settings: dict[str, Any] = {"epsilon": 1e-7, "image_data_format": "channels_last", "logging": True, "filtering": True}
+
+
+def backend() -> str:
+    """Which library computes: "nnkit"."""
+    return "nnkit"
+
+
+def epsilon() -> float:
+    """The little number that keeps divisors and logarithms away from 0: 1e-7 unless set otherwise."""
+    return float(_settings["epsilon"])
+
+
+def set_epsilon(value: float) -> None:
+    """Set what :func:`epsilon` returns."""
+    _settings["epsilon"] = float(value)
+
+
+def floatx() -> str:
+    """The name of the type of new floats: "float32" unless set otherwise.
+
+    >>> floatx()
+    'float32'
+    """
+    return nnkit.get_default_dtype().name
+
+
+def set_floatx(value: str) -> None:
+    """Make new floats "float16", "bfloat16", "float32" or "float64". Raises UnknownNameError (a ValueError) otherwise."""
+    if str(value) not in FLOATS:
+        raise UnknownNameError("float type", value, FLOATS)
+    nnkit.set_default_dtype(as_dtype(value))
+
+
+def image_data_format() -> str:
+    """Where images have their channels: "channels_last" unless set otherwise."""
+    return str(_settings["image_data_format"])
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Let layers and functions without ``data_format=`` take "channels_first" or "channels_last"."""
+    if str(data_format).lower() not in FORMATS:
+        raise UnknownNameError("image data format", data_format, FORMATS)
+    _settings["image_data_format"] = str(data_format).lower()
+
+
+def is_interactive_logging_enabled() -> bool:
+    """Whether progress lines are printed."""
+    return bool(_settings["logging"])
+
+
+def enable_interactive_logging() -> None:
+    """Print progress lines: as it is unless disabled."""
+    _settings["logging"] = True
+
+
+def disable_interactive_logging() -> None:
+    """Print no progress lines where ``verbose="auto"``."""
+    _settings["logging"] = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """What was set; nnkit shows every line of a traceback in any case."""
+    return bool(_settings["filtering"])
+
+
+def enable_traceback_filtering() -> None:
+    """Taken, and without effect: nnkit shows every line of a traceback."""
+    _settings["filtering"] = True
+
+
+def disable_traceback_filtering() -> None:
+    """Taken, and without effect: nnkit shows every line of a traceback."""
+    _settings["filtering"] = False
+
+
+def enable_unsafe_deserialization() -> None:
+    """Refused: nnkit runs no code that a file brings. Raises ValueError."""
+    raise ValueError("nnkit runs no code from files: define the function in Python, and register it by its name")
+
+
+def max_epochs() -> None:
+    """None: there is no limit but that of ``fit``."""
+
+
+def max_steps_per_epoch() -> None:
+    """None: there is no limit but that of ``fit``."""
