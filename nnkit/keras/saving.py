@@ -90,12 +90,10 @@ def deserialize_keras_object(
     with objects.CustomObjectScope(custom_objects or {}):
         thing = objects.found(config.get("registered_name") or name) or objects.found(name)
         if thing is None:
-            known_classes = {n: getattr(family, n) for family in FAMILIES for n in family.__all__} | {
-                "Sequential": Sequential, "Model": Model,
-            }  # fmt: skip
-            thing = known_classes.get(name)
+            families = [family for family in FAMILIES if name in family.__all__]
+            thing = getattr(families[0], name) if families else {"Sequential": Sequential, "Model": Model}.get(name)
             if not isinstance(thing, type):
-                raise UnknownNameError("class", name, known_classes)
+                raise UnknownNameError("class", name, [n for family in FAMILIES for n in family.__all__])
         return objects.made(thing, settings)
 
 

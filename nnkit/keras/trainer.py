@@ -195,7 +195,8 @@ class Trainer(WithSteps):
                 f"fit: batch_size={batch_size} goes with arrays; x is a {type(x).__name__}, which yields batches of "
                 "its own: leave batch_size out"
             )
-        watched = [_Watch(self.optimizer), *chosen, KeepLogs()]
+        keep = KeepLogs()
+        watched = [_Watch(self.optimizer), keep.before, *chosen, keep]
         plain = validation_steps is None and validation_freq == 1 and epochs_run
         sided = inputs_side(self, x)
         if plain and is_simple_model(self, chosen) and self._takes(sided, y, sample_weight):
@@ -338,15 +339,17 @@ class Trainer(WithSteps):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Make one update on one batch; returns the results since the last ``reset_metrics``, as ``evaluate`` does."""
+        """Make one update on one batch; returns the loss and metrics before it, as ``evaluate`` does."""
         self._require_compiled("train_on_batch")
+        self.reset_metrics()
         weight = class_weighted(y, sample_weight, class_weight)
         results = numbers(self._step("train_step")(self._batches().item(pack(x, y, weight))))
         return results if return_dict else self._in_order(results)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """The results of one batch, and of those since the last ``reset_metrics``, as ``evaluate`` returns them."""
+        """The loss and metrics of one batch, as ``evaluate`` returns them."""
         self._require_compiled("test_on_batch")
+        self.reset_metrics()
         with no_grad():
             results = numbers(self._step("test_step")(self._batches().item(pack(x, y, sample_weight))))
         return results if return_dict else self._in_order(results)
@@ -404,7 +407,12 @@ class Trainer(WithSteps):
         x, y, weight = unpack(data) if is_item else (data, None, None)
         feed = self._feed(x, y, weight, size, False, steps, None)
         step = self._step("test_step")
-        return lambda: evaluated(self, feed, step, callbacks)
+
+        def validate() -> dict[str, Any]:
+            feed.restart()
+            return evaluated(self, feed, step, callbacks)
+
+        return validate
 
     def build_for(self, x: Any) -> None:
         """Build the layers for inputs like ``x``."""
