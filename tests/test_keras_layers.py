@@ -233,7 +233,7 @@ def test_to_categorical(labels: Any, classes: int | None, rows: Any) -> None:
         (lambda: Dense(2, colour="red"), TypeError, "colour"),
         (lambda: Dense(2).kernel, ValueError, "is not built"),
         (lambda: Dense(2).count_params(), ValueError, "is not built"),
-        (lambda: Dense(2)(layers.Input((3,))), TypeError, "no functional API"),
+        (lambda: Dense(2)(layers.InputLayer((3,))), TypeError, "was called on a layer"),
         (lambda: Dense(2)([1.0, 2.0]), ShapeError, "known number of features"),
         (lambda: layers.Dropout(1.0), ValueError, "rate must be a number from 0 to less than 1"),
         (lambda: layers.Dropout(0.5, noise_shape=(1,)), ValueError, "noise_shape is not supported"),

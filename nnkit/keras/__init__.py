@@ -19,13 +19,22 @@ from nnkit.keras import (
     saving,
     utils,
 )
-from nnkit.keras.layers import Input
+from nnkit.keras.gradient_tape import GradientTape
+from nnkit.keras.layers import Input, Layer
 from nnkit.keras.models import Model, Sequential
+from nnkit.keras.shape_trees import InputSpec
+from nnkit.keras.symbolic import KerasTensor
+from nnkit.keras.variable import Variable
 
 __all__ = [
+    "GradientTape",
     "Input",
+    "InputSpec",
+    "Layer",
+    "KerasTensor",
     "Model",
     "Sequential",
+    "Variable",
     "activations",
     "callbacks",
     "constraints",

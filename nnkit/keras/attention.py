@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Unpack
 
 from nnkit import dtypes, nn, ops
@@ -122,11 +122,11 @@ class MultiHeadAttention(Layer):
             _Projection(output, of_values, (output.out_features,)),
         ]
 
-    def keras_layout(self, weight: Tensor) -> Tensor:
+    def layout_of(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
         for made in self._projections():
             if weight is made.linear.weight or weight is made.linear.bias:
-                return made.shown(weight.detach())
-        return weight.detach()
+                return made.shown
+        return None
 
     def forward(  # type: ignore[override]
         self, query: Any, value: Any, key: Any = None, query_mask: Any = None, value_mask: Any = None,
@@ -148,7 +148,7 @@ class MultiHeadAttention(Layer):
                 name_and_shape = f"expected {name} of shape (batch, tokens, width), got {x.shape}"
                 raise ShapeError(f"MultiHeadAttention layer {self.name!r}: {name_and_shape}")
         mask = _joined(q, attention_mask, query_mask, value_mask, key_mask)
-        p = self.dropout if (self.training if training is None else training) else 0.0
+        p = self.dropout if self.is_training(training) else 0.0
         return call(self.call, q, k, v, mask, use_causal_mask, p, return_attention_scores)
 
     def call(  # type: ignore[override]
@@ -235,7 +235,7 @@ class Attention(Layer):
             self.build([(None, *x.shape[1:]) for x in (q, v, k)])
             self.to(device=q.device)
         query_mask, value_mask = (mask[0], mask[1]) if mask else (None, None)
-        p = self.dropout if (self.training if training is None else training) else 0.0
+        p = self.dropout if self.is_training(training) else 0.0
         seen = _joined(q, None, None, value_mask, None)
         y, weights = call(self.call, q, k, v, seen, use_causal_mask, p, return_attention_scores)
         if query_mask is not None:

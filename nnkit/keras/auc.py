@@ -35,7 +35,7 @@ class AUC(Metric):
         from_logits: whether predictions are logits.
         dtype, num_labels: accepted; counts are float64, of as many outputs as come.
 
-    >>> AUC(num_thresholds=3)([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9])
+    >>> float(AUC(num_thresholds=3)([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9]))
     0.75
     """
 
@@ -80,14 +80,10 @@ class AUC(Metric):
         counts = ops.stack([above * positive.unsqueeze(2), above], dim=1)
         if not self.multi_label:
             counts = counts.sum(dim=2)
-        return weighted_sum(counts.reshape(rows, -1), weight)
+        return weighted_sum(counts.reshape(rows, -1), self.per_sample(weight, rows))
 
-    def result(self, sums: np.ndarray | None = None) -> float:
-        """The area over all batches so far; 0 before the first."""
-        total = self._total if sums is None else sums
-        if total is None:
-            return 0.0
-        hits, called = np.asarray(total, np.float64).reshape(2, -1, self.num_thresholds)
+    def _number(self, sums: np.ndarray) -> float:
+        hits, called = np.asarray(sums, np.float64).reshape(2, -1, self.num_thresholds)
         areas = self._areas(hits, called)
         weights = np.ones(len(areas)) if self.label_weights is None or not self.multi_label else self.label_weights
         return ratio(float(areas @ np.asarray(weights)), float(np.sum(weights)))

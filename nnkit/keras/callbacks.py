@@ -6,101 +6,35 @@ A callback of your own derives from :class:`Callback` and overrides Keras's meth
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable as Function
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nnkit import training
+from nnkit.keras.callback_base import Callback, Hooks, is_there
 from nnkit.keras.optimizers import Optimizer
+from nnkit.keras.saving_callbacks import BackupAndRestore, CSVLogger, ModelCheckpoint
+from nnkit.keras.tensorboard import TensorBoard
 from nnkit.training import History, TerminateOnNaN
 from nnkit.training.callbacks import Logs
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
+    "CallbackList",
     "EarlyStopping",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 
 
-class Callback(training.Callback):
-    """The base class. ``logs`` maps names to numbers: of the epoch, or of the epoch so far.
-
-    ``on_train_batch_begin`` and ``on_train_batch_end`` cost time at every step and are called only where a class
-    overrides them. Keras's ``on_test_…`` and ``on_predict_…`` methods are not called.
-    """
-
-    params: dict[str, Any]
-
-    def set_trainer(self, trainer: training.Trainer) -> None:
-        super().set_trainer(trainer)
-        self.set_params({"epochs": trainer.epochs, "steps": trainer.steps, "verbose": 0})
-        self.set_model(trainer.model)
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        """Called once before the training with the numbers of epochs and of steps in each."""
-        self.params = params
-
-    def set_model(self, model: Any) -> None:
-        """Called once before the training."""
-        self.model = model
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Before the first epoch."""
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """After the last epoch."""
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Before an epoch; the first is 0."""
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """After an epoch and its validation."""
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Before a step; the epoch's first is 0."""
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """After a step."""
-
-    def on_batch_begin(self, step: int, logs: Logs | None = None) -> None:
-        """An older name of ``on_train_batch_begin``."""
-        self.on_train_batch_begin(step, logs)
-
-    def on_batch_end(self, step: int, logs: Logs | None = None) -> None:
-        """An older name of ``on_train_batch_end``."""
-        self.on_train_batch_end(step, logs)
-
-    @property
-    def wants_batches(self) -> bool:
-        names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-        return any(getattr(type(self), name) is not getattr(Callback, name) for name in names)
-
-
-class _Hooks:
-    """Lets the methods of the core's callbacks, which take no logs there, be called with Keras's ``logs``."""
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        super().on_train_begin()  # type: ignore[misc]
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        super().on_train_end()  # type: ignore[misc]
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        super().on_epoch_begin(epoch)  # type: ignore[misc]
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        super().on_epoch_end(epoch, {} if logs is None else logs)  # type: ignore[misc]
-
-
-class EarlyStopping(_Hooks, training.EarlyStopping, Callback):
+class EarlyStopping(Hooks, training.EarlyStopping, Callback):
     """Stops when ``monitor`` has not improved for ``patience`` epochs.
 
     Args:
@@ -129,9 +63,8 @@ class EarlyStopping(_Hooks, training.EarlyStopping, Callback):
         self.verbose, self.start_from_epoch = verbose, start_from_epoch
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if epoch < self.start_from_epoch:
-            return
-        super().on_epoch_end(epoch, logs)
+        if epoch >= self.start_from_epoch and is_there(self, logs):
+            super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end()
@@ -139,51 +72,7 @@ class EarlyStopping(_Hooks, training.EarlyStopping, Callback):
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
 
 
-class ModelCheckpoint(_Hooks, training.ModelCheckpoint, Callback):
-    """Saves the model after each epoch, or after the best ones. The files are safetensors, whatever their ending.
-
-    Args:
-        filepath: where to; may have fields, ``"net-{epoch:02d}-{val_loss:.2f}.keras"``; the first epoch is 1.
-        monitor: the name of a number in the logs.
-        verbose: 1 prints a line when a file is written.
-        save_best_only: whether to save only when ``monitor`` improved.
-        save_weights_only: whether to leave the model's description out (``model.load_weights`` reads the file).
-        mode: ``"min"``, ``"max"``, or ``"auto"``, which goes by the name.
-        save_freq: ``"epoch"``; nothing else is supported.
-        initial_value_threshold: a value that the first file must beat.
-    """
-
-    def __init__(
-        self,
-        filepath: str | os.PathLike[str],
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        save_weights_only: bool = False,
-        mode: str = "auto",
-        save_freq: str = "epoch",
-        initial_value_threshold: float | None = None,
-    ) -> None:
-        if save_freq != "epoch":
-            raise ValueError(f"ModelCheckpoint: save_freq must be 'epoch'; got {save_freq!r}")
-        super().__init__(filepath, monitor, save_best_only, mode)
-        self.verbose, self.save_weights_only = verbose, save_weights_only
-        self.initial_value_threshold = initial_value_threshold
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        super().on_train_begin()
-        self.monitor.best = self.initial_value_threshold
-
-    def write(self, path: Path) -> None:
-        if self.save_weights_only:
-            self.model.save_weights(path)
-        else:
-            super().write(path)
-        if self.verbose:
-            print(f"saved the model to {path}")
-
-
-class ReduceLROnPlateau(_Hooks, training.ReduceLROnPlateau, Callback):
+class ReduceLROnPlateau(Hooks, training.ReduceLROnPlateau, Callback):
     """Multiplies the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
 
     Args:
@@ -216,13 +105,16 @@ class ReduceLROnPlateau(_Hooks, training.ReduceLROnPlateau, Callback):
         _refuse_schedule(type(self).__name__, trainer)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        _note_rate(self, logs)
+        if not is_there(self, logs):
+            return
         before = self.trainer.learning_rate
         super().on_epoch_end(epoch, logs)
         if self.verbose and self.trainer.learning_rate != before:
             print(f"Epoch {epoch + 1}: learning rate reduced to {self.trainer.learning_rate:g}")
 
 
-class LearningRateScheduler(_Hooks, training.LearningRateScheduler, Callback):  # type: ignore[misc]
+class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  # type: ignore[misc]
     """Sets the learning rate before each epoch to ``schedule(epoch, rate)`` or ``schedule(epoch)``.
 
     Args:
@@ -239,24 +131,76 @@ class LearningRateScheduler(_Hooks, training.LearningRateScheduler, Callback):  
         _refuse_schedule(type(self).__name__, trainer)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        super().on_epoch_begin(epoch)
+        if _rates(self.trainer.optimizer):
+            super().on_epoch_begin(epoch)
+        else:  # The optimizer meets its weights in the first step.
+            optimizer = self.trainer.optimizer
+            optimizer.learning_rate = self._function(epoch, optimizer.learning_rate)
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {self.trainer.learning_rate:g}")
 
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        _note_rate(self, logs)
+        super().on_epoch_end(epoch, logs)
 
-class CSVLogger(_Hooks, training.CSVLogger, Callback):
-    """Writes one row per epoch to a file of comma-separated values.
+
+class CallbackList:
+    """Several callbacks called as one, for training loops of your own.
 
     Args:
-        filename: where to.
-        separator: ``","``; nothing else is supported.
-        append: whether to go on in a file that is there.
+        callbacks: the callbacks.
+        add_history: whether to keep the logs of epochs in ``model.history``.
+        add_progbar: accepted; a loop of your own prints what it likes.
+        model: what the callbacks see as ``self.model``.
+        params: what they see as ``self.params``.
     """
 
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        if separator != ",":
-            raise ValueError(f"CSVLogger: separator must be ','; got {separator!r}")
-        super().__init__(filename, append)
+    def __init__(
+        self,
+        callbacks: Any = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ) -> None:
+        self.callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+        self._history = History() if add_history else None
+        self.params = params
+        if model is not None:
+            self.set_model(model)
+        for callback in self.callbacks:
+            if hasattr(callback, "set_params"):
+                callback.set_params(params)
+
+    def append(self, callback: Any) -> None:
+        """Add a callback."""
+        self.callbacks.append(callback)
+
+    def set_model(self, model: Any) -> None:
+        """Tell the callbacks which model it is."""
+        if self._history is not None:
+            model.history = self._history
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """After an epoch."""
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, logs if logs is not None else {})
+        if self._history is not None:
+            self._history.add(epoch, {name: float(value) for name, value in (logs or {}).items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("on_"):
+            raise AttributeError(f"CallbackList has no attribute {name!r}")
+
+        def called(*args: Any, **options: Any) -> None:
+            for callback in self.callbacks:
+                hook = getattr(callback, name, None)
+                if hook is not None:
+                    hook(*args, **options)
+
+        return called
 
 
 class LambdaCallback(Callback):
@@ -266,6 +210,7 @@ class LambdaCallback(Callback):
         on_epoch_begin, on_epoch_end: functions of (epoch, logs).
         on_train_begin, on_train_end: functions of (logs).
         on_train_batch_begin, on_train_batch_end: functions of (batch, logs).
+        functions: other hooks by name: ``on_test_begin``, ``on_predict_batch_end``.
     """
 
     def __init__(
@@ -276,6 +221,7 @@ class LambdaCallback(Callback):
         on_train_end: Function[[Logs], Any] | None = None,
         on_train_batch_begin: Function[[int, Logs], Any] | None = None,
         on_train_batch_end: Function[[int, Logs], Any] | None = None,
+        **functions: Function[..., Any],
     ) -> None:
         given: Mapping[str, Function[..., Any] | None] = {
             "on_epoch_begin": on_epoch_begin,
@@ -284,10 +230,13 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end,
             "on_train_batch_begin": on_train_batch_begin,
             "on_train_batch_end": on_train_batch_end,
+            **functions,
         }
         for name, function in given.items():
+            if not hasattr(Callback, name):
+                raise TypeError(f"LambdaCallback: callbacks have no method {name!r}")
             if function is not None:
-                setattr(self, name, _with_logs(function, takes_number=name not in ("on_train_begin", "on_train_end")))
+                setattr(self, name, _with_logs(function, takes_number="epoch" in name or "batch" in name))
         self._batches = on_train_batch_begin is not None or on_train_batch_end is not None
 
     @property
@@ -309,3 +258,14 @@ def _refuse_schedule(callback: str, trainer: training.Trainer) -> None:
             f"{callback} sets the learning rate, but the optimizer {optimizer.name!r} follows a schedule of its own; "
             "make it with a plain number"
         )
+
+
+def _rates(optimizer: Any) -> bool:
+    """Whether an optimizer has parameter groups yet."""
+    return bool(getattr(optimizer, "param_groups", None))
+
+
+def _note_rate(callback: Any, logs: Any) -> None:
+    """Write the learning rate of an epoch into its logs, as Keras's callbacks that set it do."""
+    if isinstance(logs, dict) and "lr" not in logs:
+        logs["learning_rate"] = callback.trainer.learning_rate

@@ -85,8 +85,8 @@ class Convolution(ImageLayer):
         """(filters, channels, *kernel) as Keras's (*kernel, channels, filters)."""
         return weight.permute(*range(2, weight.ndim), 1, 0)
 
-    def keras_layout(self, weight: Tensor) -> Tensor:
-        return weight.detach() if weight.ndim == 1 else self._laid_out(weight.detach())
+    def layout_of(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
+        return None if weight.ndim == 1 else self._laid_out
 
     def _module(self, transposed: bool = False) -> Any:
         """PyTorch's class of this many axes."""
@@ -96,8 +96,7 @@ class Convolution(ImageLayer):
     def bias(self) -> Tensor | None:
         """The bias, of shape (filters,), or None: a view of the layer's memory."""
         self.require_built()
-        bias = self._kernels()[-1][0].bias
-        return None if bias is None else bias.detach()
+        return self.shown(self._kernels()[-1][0], "bias")
 
     # ---- computing ----------------------------------------------------------------------------------------
 
@@ -205,7 +204,7 @@ class _Conv(Convolution):
     def kernel(self) -> Tensor:
         """The kernel (*kernel_size, channels / groups, filters): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.convolution.weight)
+        return self.shown(self.convolution, "weight")
 
 
 class Conv1D(_Conv):

@@ -8,23 +8,31 @@ or at the first call. Shapes are tuples whose first entry, the batch size, is No
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, TypeAlias, TypedDict
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 
 import numpy as np
 
 from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import paused
-from nnkit.creation import tensor, zeros
+from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
-from nnkit.keras import constraints, initializers, regularizers
+from nnkit.keras import regularizers
+from nnkit.keras.adding import WithLosses
+from nnkit.keras.calling import as_input, as_inputs, calls, masks_of, shapes_of, within_call
 from nnkit.keras.masks import mask_of, with_mask
-from nnkit.keras.naming import automatic_name
+from nnkit.keras.naming import automatic_name, configured
+from nnkit.keras.shape_trees import as_shape, check_spec, is_unknown, shape_names, zeros_of
+from nnkit.keras.symbolic_calls import Connectable
+from nnkit.keras.weights import assign_weights
 from nnkit.observer import call
+from nnkit.precision import autocast
 from nnkit.random import Generator, using
+from nnkit.structures import leaves, rebuilt
 from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensor import Tensor
 
 __all__ = [
     "Layer",
@@ -49,27 +57,57 @@ class LayerOptions(TypedDict, total=False):
     trainable: bool
     input_shape: Sequence[int | None] | None
     input_dim: int | None
+    activity_regularizer: Any
+    dtype: Any
+    autocast: bool
+    batch_input_shape: Sequence[int | None] | None
 
 
-class Layer(nn.Module):
+class Layer(WithLosses, Connectable):
     """The base class of Keras layers.
 
     A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
     it has weights, ``build(self, input_shape)``, which makes them with :meth:`add_weight`; the shape of its output is
-    found by a call, unless it defines ``compute_output_shape(self, input_shape)``. Outside ``fit`` a
-    layer is in inference mode: ``Dropout`` drops only in ``fit`` or under ``layer(x, training=True)``.
+    found by a call, unless it defines ``compute_output_shape(self, input_shape)``. Layers that are its attributes, in
+    lists, tuples and dicts too, are parts of it. Outside ``fit`` a layer is in inference mode: ``Dropout`` drops only in
+    ``fit`` or under ``layer(x, training=True)``, which holds for the layers that it calls, too.
 
     Args:
         name: a text that is unique in the model; by default made from the class name.
         trainable: False freezes the weights.
         input_shape: the shape of one sample; on the first layer of a model it builds the model at once.
         input_dim: short for ``input_shape=(input_dim,)``.
+        activity_regularizer: a name, a regularizer or a function: what outputs add to the loss, by the batch size.
+        dtype: the type of weights and of what is computed; "mixed_bfloat16" and the like: of products alone.
+        autocast: whether inputs of another float type are converted to it.
+        batch_input_shape: ``input_shape`` with the batch size before it.
+
+    >>> class Linear(Layer):
+    ...     def __init__(self, units):
+    ...         super().__init__()
+    ...         self.units = units
+    ...     def build(self, input_shape):
+    ...         self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="ones", name="w")
+    ...     def call(self, inputs):
+    ...         return inputs @ self.w
+    >>> Linear(2)([[1.0, 2.0]]).tolist()
+    [[3.0, 3.0]]
     """
 
+    _call_names: ClassVar[tuple[str, ...]] = ("inputs",)
     _call_takes_training = False
     _call_takes_mask = False
     #: Whether the layer treats each step of a sequence by itself, so that a mask of its input is one of its output.
     supports_masking = False
+    #: What inputs must be like: an ``InputSpec``, or a list of them.
+    input_spec: Any = None
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        made: Self = super().__new__(cls)
+        made.__dict__["_made_with"] = (args, options)
+        return made
+
+    states_output_shape = False
 
     def __init__(
         self,
@@ -77,8 +115,14 @@ class Layer(nn.Module):
         trainable: bool = True,
         input_shape: Sequence[int | None] | None = None,
         input_dim: int | None = None,
+        activity_regularizer: Any = None,
+        dtype: Any = None,
+        autocast: bool = True,
+        batch_input_shape: Sequence[int | None] | None = None,
     ) -> None:
         super().__init__()
+        if batch_input_shape is not None:
+            input_shape = tuple(batch_input_shape)[1:]
         if input_dim is not None:
             input_shape = (input_dim,)
         self.training = False
@@ -86,19 +130,58 @@ class Layer(nn.Module):
         self.built = False
         #: Whether another layer of the same model follows, so that no loss can want this one's logits.
         self.is_hidden = False
-        self._built_for_shape: Shape | None = None
+        self._built_for_shape: Any = None
         self.sample_shape = None if input_shape is None else tuple(input_shape)
         self._trainable = trainable
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.autocast = autocast
+        self._given_dtype = _dtype_name(dtype)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        code = getattr(cls.call, "__code__", None)
+        code = getattr(inspect.unwrap(cls.call), "__code__", None)
         arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+        cls._call_names = tuple(arguments[1 : code.co_argcount]) if code else ()
         cls._call_takes_training, cls._call_takes_mask = "training" in arguments, "mask" in arguments
         if "build" in vars(cls):
             cls.build = _noting(vars(cls)["build"])  # type: ignore[method-assign]
 
-    def build(self, input_shape: Shape) -> None:
+    # ---- types --------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """The type of the weights."""
+        return self.variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The type of the weights, by name."""
+        given = self._given_dtype
+        return str(get_default_dtype()) if given is None or given.startswith("mixed_") else given
+
+    @property
+    def compute_dtype(self) -> str:
+        """The type of what is computed, by name; of "mixed_bfloat16" that of products."""
+        given = self._given_dtype
+        return self.variable_dtype if given is None else given.removeprefix("mixed_")
+
+    @property
+    def dtype_policy(self) -> str:
+        """The dtype that the layer was given, by name."""
+        return self._given_dtype or self.variable_dtype
+
+    def _cast(self, inputs: Any) -> Any:
+        """Inputs of another float type in that of the layer, where it was given one."""
+        if self._given_dtype is None or not self.autocast or self._given_dtype.startswith("mixed_"):
+            return inputs
+        kind = as_dtype(self._given_dtype)
+        if not is_float(kind):
+            return inputs
+        return rebuilt(inputs, lambda x: x.to(kind) if isinstance(x, Tensor) and x.is_floating_point() else x)
+
+    # ---- building -----------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of ``input_shape``, batch size first. The base class makes none."""
         self._note_built()
 
@@ -107,181 +190,152 @@ class Layer(nn.Module):
         if not self._trainable:
             self.requires_grad_(False)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def ensure_built(self, input_shape: Any) -> None:
+        """Build the layer, if it is not built yet."""
+        if not self.built:
+            self.build(as_shape(input_shape))
+            self.built = True
+            if self._given_dtype is not None and not self._given_dtype.startswith("mixed_"):
+                kind = as_dtype(self._given_dtype)
+                if is_float(kind):
+                    self.to(dtype=kind)
+
+    def _build_for(self, inputs: Any, options: dict[str, Any]) -> None:
+        """Build for the shapes of what a call was given."""
+        shapes = shapes_of(inputs)
+        names = shape_names(type(self).build)
+        if len(names) > 1:  # build(self, query_shape, value_shape)
+            given = dict(zip(self._call_names[:1], [inputs], strict=False)) | options
+            named = {name: shapes_of(given.get(name.removesuffix("_shape"))) for name in names}
+            self.build(**{name: shape for name, shape in named.items() if shape is not None})
+            self.built = True
+        else:
+            self.ensure_built(shapes)
+        first = next((leaf for leaf in leaves(inputs) if isinstance(leaf, Tensor)), None)
+        if first is not None:
+            self.to(device=first.device)
+        self._built_for_shape = shapes
+
+    # ---- calling ------------------------------------------------------------------------------------------
+
+    def call(self, *args: Any, **options: Any) -> Any:
         """What the layer computes; a subclass defines this."""
         raise NotImplementedError(f"{type(self).__name__} must define call(self, inputs)")
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output, batch size first, for inputs of ``input_shape``.
 
         By default it is found by a call on one sample of zeros. A layer that cannot be called so, or is fed inputs
         whose sizes are not all known, says it itself: ``return (*input_shape[:-1], self.units)``.
         """
-        if None in input_shape[1:]:
+        shape = as_shape(input_shape)
+        if is_unknown(shape):
             raise ValueError(
-                f"the output shape of layer {self.name!r} for inputs of shape {tuple(input_shape)} is not known: "
+                f"the output shape of layer {self.name!r} for inputs of shape {shape} is not known: "
                 f"define compute_output_shape(self, input_shape) in {type(self).__name__}"
             )
         with no_grad(), paused(), using(Generator(0)):
-            return (None, *self(zeros(1, *input_shape[1:])).shape[1:])
+            return shapes_of(self(zeros_of(shape)))
 
-    def ensure_built(self, input_shape: Sequence[int | None]) -> None:
-        """Build the layer, if it is not built yet."""
-        if not self.built:
-            self.build(tuple(input_shape))
-
-    def require_built(self) -> None:
-        """Raise ValueError where the layer has not met its input's size yet."""
-        if not self.built:
-            raise ValueError(
-                f"{self.name!r} is not built, so it has no weights yet; state the input's shape "
-                "(input_shape=, or build(input_shape)), or call it on data first"
-            )
-
-    def forward(self, inputs: Any, training: bool | None = None, mask: Tensor | None = None, **more: Any) -> Any:
+    def forward(self, *args: Any, **options: Any) -> Any:
         """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors.
 
-        A mask (batch, steps) that the input carries goes to a ``call`` that takes ``mask``, and on to the output where
-        ``supports_masking``; ``more`` are further arguments of ``call``.
+        The first argument is the input, or a structure of several. ``training`` and ``mask`` go to a ``call`` that takes
+        them: by default whether the layer around this one is training, and the mask (batch, steps) that the input
+        carries, which goes on to the output where ``supports_masking``.
         """
-        if isinstance(inputs, Layer):
-            raise TypeError(
-                f"layer {self.name!r} was called on a layer: nnkit.keras has no functional API; write "
-                "Sequential([...]), or a subclass of Model with a method call"
-            )
-        x = as_input(inputs)
+        x, options = self._arguments(args, options)
+        self._begin_losses()
+        training, mask = options.pop("training", None), options.pop("mask", None)
+        training = self.is_training(training)
+        if self.input_spec is not None:
+            check_spec(self.name, self.input_spec, x)
         if not self.built:
-            self.ensure_built((None, *x.shape[1:]))
-            self.to(device=x.device)
-            self._built_for_shape = (None, *x.shape[1:])
-        options: dict[str, Any] = {}
+            self._build_for(x, options)
+        x = self._cast(x)
         if self._call_takes_training:
-            options["training"] = self.training if training is None else training
-        mask = mask_of(x) if mask is None else mask
+            options["training"] = training
+        mask = masks_of(x) if mask is None else mask
         if self._call_takes_mask:
             options["mask"] = mask
-        return self._masked(call(self.call, x, **options, **more), x, mask)
+        first = () if x is None and not self._call_names else (x,)
+        with within_call(training):
+            if self._given_dtype is not None and self._given_dtype.startswith("mixed_"):
+                with autocast(self.compute_dtype):
+                    output = call(self.call, *first, **options)
+            else:
+                output = call(self.call, *first, **options)
+            if self.activity_regularizer is not None:
+                self._add_activity(output)
+        return self._masked(output, x, mask)
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> Tensor | None:
+    def is_training(self, training: bool | None = None) -> bool:
+        """Whether a call is one of training: what it says, else what the layers around it do, else ``fit``."""
+        if training is None:
+            training = self.training if calls.training is None else calls.training
+        return bool(training)
+
+    def _arguments(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The input of a call, and its other arguments by name."""
+        names = self._call_names
+        options = {name: as_input(v) if isinstance(v, np.ndarray) else v for name, v in options.items()}
+        if not args:
+            given = options.pop(names[0], None) if names else None
+        else:
+            given = args[0]
+            if isinstance(given, nn.Module):
+                raise TypeError(
+                    f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = Input(shape=(4,)), "
+                    "then layer(x)"
+                )
+            for name, value in zip(names[1:], args[1:], strict=False):
+                options[name] = as_inputs(value) if isinstance(value, (np.ndarray, list, tuple, dict)) else value
+            if len(args) > len(names) and len(args) > 1:
+                raise TypeError(
+                    f"layer {self.name!r} takes {len(names)} arguments ({', '.join(names)}), got {len(args)}"
+                )
+        return None if given is None else as_inputs(given), options
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask of the output, of a layer that supports masks: that of the input."""
         return previous_mask
 
-    def _masked(self, output: Any, inputs: Tensor, mask: Tensor | None) -> Any:
-        if self.supports_masking:
+    def _masked(self, output: Any, inputs: Any, mask: Any) -> Any:
+        if self.supports_masking or type(self).compute_mask is not Layer.compute_mask:
             found = self.compute_mask(inputs, mask)
-            if found is not None and isinstance(output, Tensor):
+            if isinstance(found, Tensor) and isinstance(output, Tensor):
                 return with_mask(output, found) if mask_of(output) is not found else output
         elif mask is not None and not self._call_takes_mask:
             _say_mask_ends(type(self).__name__, self.name)
         return output
 
-    # ---- weights ------------------------------------------------------------------------------------------
-
-    def add_weight(
-        self,
-        shape: Sequence[int] = (),
-        initializer: Any = "glorot_uniform",
-        dtype: Any = None,
-        trainable: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        name: str | None = None,
-    ) -> Tensor:
-        """A new weight of this layer, kept under ``name`` (a buffer, if not trainable); for use in ``build``."""
-        make = initializers.get(initializer) or initializers.Zeros()
-        values = make(tuple(shape), dtype=dtype)
-        name = name or f"weight_{len(self._parameters) + len(self._buffers)}"
-        if not trainable:
-            self.register_buffer(name, values)
-            return values
-        weight = Parameter(values)
-        self.register_parameter(name, weight)
-        penalty = regularizers.get(regularizer)
-        if penalty is not None:
-            self.regularizers[name] = penalty
-        constraints.constrain(self, name, constraints.get(constraint))
-        return weight
-
-    def keras_layout(self, weight: Tensor) -> Tensor:
-        """A view of one of this layer's tensors with the axes in Keras's order."""
-        return weight.detach()
-
-    def _parts(self) -> tuple[list[Tensor], list[Layer]]:
-        """The tensors that are this layer's own, and the layers inside it, each once."""
-        tensors: list[Tensor] = []
-        layers: list[Layer] = []
-        modules: list[nn.Module] = [self]
-        while modules:
-            module = modules.pop(0)
-            tensors += [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-            for child in module.children():
-                if isinstance(child, Layer):
-                    layers.append(child)
-                else:
-                    modules.append(child)
-        return tensors, layers
-
-    def _collect(self, trainable: tuple[bool, ...]) -> list[Tensor]:
-        tensors, layers = self._parts()
-        own = [self.keras_layout(tensor) for tensor in tensors if tensor.requires_grad in trainable]
-        return own + [weight for layer in layers for weight in layer._collect(trainable)]
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """The weights in Keras's order and layout; they share memory with the layer."""
-        return self._collect((True, False))
-
-    @property
-    def trainable_weights(self) -> list[Tensor]:
-        """The weights that training changes."""
-        return self._collect((True,))
-
-    @property
-    def non_trainable_weights(self) -> list[Tensor]:
-        """The weights that training leaves alone."""
-        return self._collect((False,))
-
-    variables = weights
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights. Setting it sets it in the layers inside, too."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, Layer):
-                module._trainable = bool(value)
-        self.requires_grad_(bool(value))
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of the weights as NumPy arrays, in the order and layout of :attr:`weights`."""
-        return [np.array(weight.numpy()) for weight in self.weights]
-
-    def set_weights(self, weights: Iterable[Any]) -> None:
-        """Overwrite the weights with arrays in the order and layout of :attr:`weights`.
-
-        Raises:
-            ShapeError: the number of arrays or a shape differs; nothing is then changed.
-        """
-        assign_weights(self.name, self.weights, weights)
-
-    def count_params(self) -> int:
-        """The number of weights, counted one by one."""
-        self.require_built()
-        return sum(weight.numel() for weight in self.weights)
-
     # ---- configuration ------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them. A subclass adds its own."""
+        """The constructor's arguments, as JSON can hold them. A subclass adds its own.
+
+        Of a class that does not define it, it has what the object was made with.
+        """
         config: dict[str, Any] = {"name": self.name, "trainable": self._trainable}
         if self.sample_shape is not None:
             config["input_shape"] = list(self.sample_shape)
+        if self._given_dtype is not None:
+            config["dtype"] = self._given_dtype
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = configured(self.activity_regularizer)
+        if type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__:
+            return _taken(type(self), config) | self._given_arguments()
         return config
+
+    def _given_arguments(self) -> dict[str, Any]:
+        """What the constructor was given, by name."""
+        args, options = self.__dict__.get("_made_with", ((), {}))
+        bound = inspect.signature(type(self).__init__).bind_partial(self, *args, **options)
+        given = dict(list(bound.arguments.items())[1:])
+        for parameter in bound.signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                given |= given.pop(parameter.name, {})
+        return {name: configured(value) for name, value in given.items() if value is not None}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -292,7 +346,7 @@ class Layer(nn.Module):
 class SameShape(Layer):
     """A layer whose output has the shape of its input."""
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
 
@@ -321,25 +375,6 @@ def in_layout(
     if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
         return regularizer
     return lambda weight: regularizer(layout(weight))
-
-
-def assign_weights(owner: str, current: Sequence[Tensor], given: Iterable[Any]) -> None:
-    """Copy the arrays ``given`` into the Tensors ``current``; nothing changes unless all shapes fit."""
-    arrays = [np.asarray(array) for array in given]
-    if len(arrays) != len(current):
-        raise ShapeError(
-            f"set_weights of {owner!r} expects {len(current)} arrays, got {len(arrays)}; "
-            f"the expected shapes are {[tuple(weight.shape) for weight in current]}"
-        )
-    for position, (weight, array) in enumerate(zip(current, arrays, strict=True)):
-        if tuple(weight.shape) != array.shape:
-            raise ShapeError(
-                f"set_weights of {owner!r}: array {position} must have shape {tuple(weight.shape)}, "
-                f"got {array.shape}; nothing was changed"
-            )
-    with no_grad():
-        for weight, array in zip(current, arrays, strict=True):
-            weight.copy_(tensor(array, dtype=weight.dtype, device=weight.device))
 
 
 def normalized_shape(shape: Any) -> Shape:
@@ -374,9 +409,23 @@ def _say_mask_ends(kind: str, name: str) -> None:
     )
 
 
-def as_input(inputs: Any) -> Tensor:
-    """A Tensor as it is; numbers as one of the default type."""
-    if isinstance(inputs, Tensor):
-        return inputs
-    array = np.asarray(inputs)
-    return tensor(array, dtype=get_default_dtype() if array.dtype.kind in "fiub" else None)
+def _dtype_name(dtype: Any) -> str | None:
+    """The name of a dtype or of a policy."""
+    if dtype is None or isinstance(dtype, str):
+        known = dtype
+    elif isinstance(dtype, dict):
+        known = dtype.get("config", dtype).get("name")
+    else:
+        known = getattr(dtype, "name", None) or str(as_dtype(dtype))
+    if known is not None and known.removeprefix("mixed_") == known:
+        as_dtype(known)
+    return known
+
+
+def _taken(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """Of the settings of every layer those that a constructor takes."""
+    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return config
+    names = {parameter.name for parameter in parameters}
+    return {name: value for name, value in config.items() if name in names}

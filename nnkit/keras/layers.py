@@ -7,7 +7,7 @@ outputs: ``kernel``, ``get_weights`` and ``set_weights``. Definitions: ``keras.l
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from nnkit import nn, ops
@@ -24,8 +24,27 @@ from nnkit.keras.augmentation import (
 )
 from nnkit.keras.convolution import Conv1D, Conv2D, Conv3D
 from nnkit.keras.embedding import Embedding, Masking
+from nnkit.keras.input_layer import Input, InputLayer
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, in_layout, positive, refuse
 from nnkit.keras.logits import with_logits
+from nnkit.keras.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from nnkit.keras.more_convolutions import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -86,57 +105,23 @@ from nnkit.tensor import Tensor
 
 # fmt: off
 __all__ = [
-    "Activation", "AdditiveAttention", "Attention", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
-    "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Bidirectional", "Conv1D", "Conv1DTranspose",
-    "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D", "Convolution1DTranspose",
-    "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D",
-    "DepthwiseConv2D", "Dropout", "ELU", "Embedding", "Flatten", "GRU", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D", "GlobalMaxPool2D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization", "Identity", "Input", "InputLayer", "LSTM",
-    "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D",
-    "MaxPooling2D", "MaxPooling3D", "MultiHeadAttention", "Normalization", "RMSNormalization", "RandomContrast",
-    "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "Rescaling", "Reshape",
-    "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN", "Softmax",
-    "SpatialDropout1D", "SpatialDropout2D", "StringLookup", "TextVectorization", "TimeDistributed",
-    "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
+    "Activation", "Add", "AdditiveAttention", "Attention", "Average", "AveragePooling1D", "AveragePooling2D",
+    "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Bidirectional", "Concatenate",
+    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D",
+    "Convolution1DTranspose", "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Cropping1D", "Cropping2D",
+    "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU", "Embedding", "Flatten", "GRU",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool1D",
+    "GlobalMaxPool2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization", "Identity", "Input",
+    "InputLayer", "LSTM", "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D",
+    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum", "MultiHeadAttention", "Multiply",
+    "Normalization", "RMSNormalization", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation",
+    "RandomZoom", "ReLU", "Rescaling", "Reshape", "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D",
+    "SeparableConvolution2D", "SimpleRNN", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "StringLookup",
+    "Subtract", "TextVectorization", "TimeDistributed", "UnitNormalization", "UpSampling1D", "UpSampling2D",
+    "ZeroPadding1D", "ZeroPadding2D", "add", "average", "concatenate", "dot", "maximum", "minimum", "multiply",
+    "subtract",
 ]
 # fmt: on
-
-
-class InputLayer(SameShape):
-    """States the shape of one sample, at the head of a Sequential model; passes its input on unchanged.
-
-    Args:
-        shape: the shape without the batch size: ``(784,)``, ``(28, 28)``; ``input_shape`` is its older name.
-        batch_size: a fixed batch size, or None.
-        name: a text that is unique in the model.
-    """
-
-    def __init__(
-        self,
-        shape: Sequence[int | None] | None = None,
-        batch_size: int | None = None,
-        name: str | None = None,
-        *,
-        input_shape: Sequence[int | None] | None = None,
-    ) -> None:
-        shape = input_shape if shape is None else shape
-        if shape is None:
-            raise ValueError("InputLayer needs the shape of one sample: InputLayer(shape=(784,))")
-        super().__init__(name=name, input_shape=shape)
-        self.batch_shape: Shape = (batch_size, *shape)
-        self.built = True
-
-    def call(self, inputs: Tensor) -> Tensor:
-        return inputs
-
-    def get_config(self) -> dict[str, Any]:
-        return {"shape": list(self.batch_shape[1:]), "batch_size": self.batch_shape[0], "name": self.name}
-
-
-def Input(shape: Sequence[int | None], batch_size: int | None = None, name: str | None = None) -> InputLayer:
-    """The :class:`InputLayer` of a Sequential model: ``Sequential([Input(shape=(784,)), Dense(10)])``."""
-    return InputLayer(shape, batch_size, name)
 
 
 class Dense(Layer):
@@ -219,20 +204,20 @@ class Dense(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def keras_layout(self, weight: Tensor) -> Tensor:
-        return weight.detach().T if weight.ndim == 2 else weight.detach()
+    def layout_of(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
+        return (lambda tensor: tensor.T) if weight.ndim == 2 else None
 
     @property
-    def kernel(self) -> Tensor:
-        """The matrix, inputs by outputs: a view of the layer's memory."""
+    def kernel(self) -> Any:
+        """The matrix, inputs by outputs: a variable in the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.linear.weight)
+        return self.shown(self.linear, "weight")
 
     @property
-    def bias(self) -> Tensor | None:
-        """The bias, of shape (units,), or None: a view of the layer's memory."""
+    def bias(self) -> Any:
+        """The bias, of shape (units,), or None: a variable in the layer's memory."""
         self.require_built()
-        return None if self.linear.bias is None else self.linear.bias.detach()
+        return self.shown(self.linear, "bias")
 
     def get_config(self) -> dict[str, Any]:
         return {

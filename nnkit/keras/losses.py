@@ -10,113 +10,43 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnkit import get_default_dtype, nn, ops
-from nnkit.creation import as_tensor
-from nnkit.errors import UnknownNameError
-from nnkit.keras import loss_cores
-from nnkit.keras.naming import resolve, snake_case
-from nnkit.keras.shapes import as_labels, matched, of_one_rank
-from nnkit.nn.loss_functions import weighted_mean
+from nnkit import ops
+from nnkit.keras import loss_cores, objects
+from nnkit.keras.further_losses import (
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    LogCosh,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SquaredHinge,
+    categorical_hinge,
+    cosine_similarity,
+    hinge,
+    log_cosh,
+    mean_absolute_percentage_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    squared_hinge,
+)
+from nnkit.keras.loss import Loss, Reduction
+from nnkit.keras.naming import resolve
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 
+# fmt: off
 __all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "Huber",
-    "KLDivergence",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "SparseCategoricalCrossentropy",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "get",
-    "huber",
-    "kl_divergence",
-    "mean_absolute_error",
-    "mean_squared_error",
-    "sparse_categorical_crossentropy",
+    "BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "Hinge", "Huber", "KLD",
+    "KLDivergence", "LogCosh", "Loss", "MAE", "MAPE", "MSE", "MSLE", "MeanAbsoluteError",
+    "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson", "Reduction",
+    "SparseCategoricalCrossentropy", "SquaredHinge", "binary_crossentropy", "categorical_crossentropy",
+    "categorical_hinge", "cosine_similarity", "deserialize", "get", "hinge", "huber", "kl_divergence", "kld",
+    "log_cosh", "logcosh", "mae", "mape", "mean_absolute_error", "mean_absolute_percentage_error",
+    "mean_squared_error", "mean_squared_logarithmic_error", "mse", "msle", "poisson", "serialize",
+    "sparse_categorical_crossentropy", "squared_hinge",
 ]
-
-REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
-
-
-class Loss:
-    """The base class. A loss of your own defines ``call(self, y_true, y_pred)``: one loss per sample.
-
-    Args:
-        name: what the loss is called; by default made from the class name.
-        reduction: ``"sum_over_batch_size"`` or ``"mean"``, ``"sum"``, ``"mean_with_sample_weight"``, or None
-            for the losses of the samples.
-        core: the loss of ``nnkit.nn`` that computes it; without one, ``call`` does.
-    """
-
-    #: What targets are: "values", "one-hot" rows, or "labels" (class numbers).
-    target_kind = "values"
-
-    def __init__(
-        self,
-        name: str | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        core: nn.Loss | None = None,
-    ) -> None:
-        if reduction not in REDUCTIONS:
-            raise UnknownNameError("reduction", reduction, [r for r in REDUCTIONS if r])
-        self.name = snake_case(type(self).__name__) if name is None else name
-        self.reduction = reduction
-        made: Any = loss_cores.FunctionCore(self.call, self.name) if core is None else core
-        made.reduction = "sum" if reduction == "sum" else "mean"
-        made.name = self.name  # for messages
-        self.core = made
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The loss of each sample (and of each position, for outputs of rank 3 and more)."""
-        if isinstance(self.core, loss_cores.FunctionCore):
-            raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
-        losses = self.core.compute(y_pred, y_true, "none")
-        return losses.mean(dim=-1) if losses.ndim == y_pred.ndim and losses.ndim else losses
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        prediction = y_pred if isinstance(y_pred, Tensor) else as_tensor(y_pred, dtype=get_default_dtype())
-        target = as_tensor(y_true, device=prediction.device)
-        if prediction.ndim == 1 and target.ndim == 2 and target.shape[1] == 1:
-            prediction = prediction.reshape(-1, 1)
-        target = self.paired(target, prediction)
-        losses = call(self.call, target, prediction)
-        weights = None
-        if sample_weight is not None:
-            losses, weights = of_one_rank(losses, as_tensor(sample_weight, dtype=losses.dtype, device=losses.device))
-            losses = losses * weights
-        return self._reduced(losses, weights, self.kept(target))
-
-    def kept(self, y_true: Tensor) -> Tensor | None:
-        """1 for each loss that counts, 0 for the others; None where all do."""
-        return None
-
-    def paired(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The target in the shape and dtype that go with the prediction."""
-        if self.target_kind == "labels":
-            return as_labels(y_true, tuple(y_pred.shape)).long()
-        return matched(y_true, tuple(y_pred.shape)).to(y_pred.dtype)
-
-    def _reduced(self, losses: Tensor, weights: Tensor | None, kept: Tensor | None) -> Tensor:
-        if self.reduction in (None, "none"):
-            return losses
-        if self.reduction == "sum":
-            return losses.sum()
-        if self.reduction == "mean_with_sample_weight" and weights is not None:
-            return weighted_mean(losses.sum(), (weights if kept is None else _product(weights, kept)).sum())
-        return losses.mean() if kept is None else weighted_mean(losses.sum(), kept.sum())
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that rebuild this loss."""
-        return {"name": self.name, "reduction": self.reduction}
-
-
-def _product(weights: Tensor, kept: Tensor) -> Tensor:
-    kept, weights = of_one_rank(kept, weights)
-    return weights * kept
+# fmt: on
 
 
 class MeanSquaredError(Loss):
@@ -126,14 +56,18 @@ class MeanSquaredError(Loss):
     2.5
     """
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str = "mean_squared_error") -> None:
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "mean_squared_error", dtype: Any = None
+    ) -> None:
         super().__init__(name, reduction, loss_cores.Squared())
 
 
 class MeanAbsoluteError(Loss):
     """The mean over the last axis of ``|y_true - y_pred|``."""
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str = "mean_absolute_error") -> None:
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "mean_absolute_error", dtype: Any = None
+    ) -> None:
         super().__init__(name, reduction, loss_cores.Absolute())
 
 
@@ -141,8 +75,9 @@ class Huber(Loss):
     """Half the squared error up to ``delta``, linear beyond; the mean over the last axis (Huber, 1964)."""
 
     def __init__(
-        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str = "huber_loss"
-    ) -> None:
+        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str = "huber_loss",
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(name, reduction, loss_cores.Huber(delta=delta))
         self.delta = delta
 
@@ -156,7 +91,8 @@ class BinaryCrossentropy(Loss):
     Args:
         from_logits: whether predictions are logits; otherwise they are probabilities.
         label_smoothing: from 0 to 1; moves targets towards 1/2.
-        reduction, name: as in :class:`Loss`.
+        axis: of the classes; the last one.
+        reduction, name, dtype: as in :class:`Loss`.
 
     >>> round(BinaryCrossentropy()([1.0], [[0.5]]).item(), 4)
     0.6931
@@ -166,9 +102,12 @@ class BinaryCrossentropy(Loss):
         self,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_crossentropy",
+        dtype: Any = None,
     ) -> None:
+        _last(axis)
         core = loss_cores.BinaryFromLogits if from_logits else loss_cores.BinaryFromProbabilities
         super().__init__(name, reduction, core(label_smoothing))
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
@@ -184,7 +123,8 @@ class CategoricalCrossentropy(Loss):
     Args:
         from_logits: whether predictions are logits; otherwise they are probabilities.
         label_smoothing: from 0 to 1; this share of each target is spread over all classes.
-        reduction, name: as in :class:`Loss`.
+        axis: of the classes; the last one.
+        reduction, name, dtype: as in :class:`Loss`.
 
     >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
     0.6931
@@ -196,9 +136,12 @@ class CategoricalCrossentropy(Loss):
         self,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_crossentropy",
+        dtype: Any = None,
     ) -> None:
+        _last(axis)
         super().__init__(name, reduction, loss_cores.Classes(from_logits, label_smoothing))
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
@@ -213,7 +156,8 @@ class SparseCategoricalCrossentropy(Loss):
     Args:
         from_logits: whether predictions are logits; otherwise they are probabilities.
         ignore_class: a class number whose samples count 0.
-        reduction, name: as in :class:`Loss`.
+        axis: of the classes; the last one.
+        reduction, name, dtype: as in :class:`Loss`.
 
     >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]).item(), 4)
     0.6931
@@ -226,8 +170,11 @@ class SparseCategoricalCrossentropy(Loss):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
         name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
     ) -> None:
+        _last(axis)
         super().__init__(name, reduction, loss_cores.Classes(from_logits, ignore_class=ignore_class))
         self.from_logits, self.ignore_class = from_logits, ignore_class
 
@@ -242,7 +189,9 @@ class SparseCategoricalCrossentropy(Loss):
 class KLDivergence(Loss):
     """``sum(y log(y / p))`` over the last axis: how far ``p`` is from ``y`` (Kullback & Leibler, 1951)."""
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str = "kl_divergence") -> None:
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "kl_divergence", dtype: Any = None
+    ) -> None:
         super().__init__(name, reduction, loss_cores.Divergence())
 
 
@@ -268,28 +217,47 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
     return Huber(delta, reduction=None)(y_true, y_pred)
 
 
-def binary_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0) -> Tensor:
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Tensor:
     """:class:`BinaryCrossentropy` of each sample."""
+    _last(axis)
     return BinaryCrossentropy(from_logits, label_smoothing, reduction=None)(y_true, y_pred)
 
 
 def categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Tensor:
     """:class:`CategoricalCrossentropy` of each sample."""
+    _last(axis)
     return CategoricalCrossentropy(from_logits, label_smoothing, reduction=None)(y_true, y_pred)
 
 
 def sparse_categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None
+    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Tensor:
     """:class:`SparseCategoricalCrossentropy` of each sample."""
+    _last(axis)
     return SparseCategoricalCrossentropy(from_logits, ignore_class, reduction=None)(y_true, y_pred)
 
 
 def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
     """:class:`KLDivergence` of each sample."""
     return KLDivergence(reduction=None)(y_true, y_pred)
+
+
+MSE = mse = mean_squared_error
+MAE = mae = mean_absolute_error
+MAPE = mape = mean_absolute_percentage_error
+MSLE = msle = mean_squared_logarithmic_error
+KLD = kld = kl_divergence
+logcosh = log_cosh
+
+
+def _last(axis: int) -> None:
+    """Refuse classes along another axis than the last."""
+    if axis != -1:
+        raise ValueError(f"axis must be -1, the last one, of the classes; got {axis!r}: move it there")
 
 
 # ---- by name ----------------------------------------------------------------------------------------------
@@ -302,12 +270,23 @@ _FUNCTIONS: dict[Callable[..., Any], type[Loss]] = {
     categorical_crossentropy: CategoricalCrossentropy,
     sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
     kl_divergence: KLDivergence,
+    hinge: Hinge,
+    squared_hinge: SquaredHinge,
+    categorical_hinge: CategoricalHinge,
+    cosine_similarity: CosineSimilarity,
+    log_cosh: LogCosh,
+    poisson: Poisson,
+    mean_absolute_percentage_error: MeanAbsolutePercentageError,
+    mean_squared_logarithmic_error: MeanSquaredLogarithmicError,
 }
 _BY_NAME: dict[str, type[Loss]] = {
     "mse": MeanSquaredError,
     "mae": MeanAbsoluteError,
     "bce": BinaryCrossentropy,
     "kld": KLDivergence,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "logcosh": LogCosh,
     **{function.__name__: cls for function, cls in _FUNCTIONS.items()},
     **{cls.__name__: cls for cls in _FUNCTIONS.values()},
 }
@@ -331,7 +310,8 @@ def get(identifier: str | Mapping[str, Any] | Loss | type[Loss] | Callable[..., 
     if callable(identifier):
         function: Callable[..., Any] = identifier
         return _FunctionLoss(function)
-    return resolve("loss", identifier, _BY_NAME)
+    found = resolve("loss", identifier, _BY_NAME)
+    return found if isinstance(found, Loss) else get(found)
 
 
 class _FunctionLoss(Loss):
@@ -343,3 +323,15 @@ class _FunctionLoss(Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return call(self.function, y_true, y_pred)
+
+
+def serialize(loss: Any) -> Any:
+    """A loss as ``{"class_name", "config"}``, for JSON; a function of nnkit's by its name."""
+    return loss.__name__ if loss in _FUNCTIONS else objects.described(loss)
+
+
+def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The loss that ``serialize`` described; a function where that is what a name stands for."""
+    with objects.CustomObjectScope(custom_objects or {}):
+        functions = {function.__name__: function for function in _FUNCTIONS}
+        return functions[name] if isinstance(name, str) and name in functions else get(name)

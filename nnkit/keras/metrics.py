@@ -1,4 +1,4 @@
-"""The metrics, under Keras's names and defaults, over those of ``nnkit.training``.
+"""The metrics, under Keras's names and defaults.
 
 In ``compile(metrics=[...])`` a metric is a name, an object of one of these classes, or a function of
 ``(y_true, y_pred)``. By hand an object adds up batches: ``update_state``, ``result``, ``reset_state``. The name
@@ -8,232 +8,86 @@ is a class number or a one-hot row. Definitions: ``keras.metrics``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from nnkit import ops
-from nnkit.creation import as_tensor
-from nnkit.errors import ShapeError
-from nnkit.keras import losses
+from nnkit.keras import losses, objects
+from nnkit.keras.accuracies import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
 from nnkit.keras.auc import AUC
+from nnkit.keras.counts import FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives
+from nnkit.keras.losses import (
+    KLD,
+    MAE,
+    MAPE,
+    MSE,
+    MSLE,
+    binary_crossentropy,
+    categorical_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    hinge,
+    huber,
+    kl_divergence,
+    kld,
+    log_cosh,
+    logcosh,
+    mae,
+    mape,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    mse,
+    msle,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
+from nnkit.keras.means import Mean, MeanMetricWrapper, Sum
 from nnkit.keras.metric import Metric
 from nnkit.keras.naming import resolve
-from nnkit.keras.shapes import as_labels, matched
-from nnkit.observer import call
 from nnkit.tensor import Tensor
 from nnkit.training import metrics as core
 
+# fmt: off
 __all__ = [
-    "AUC",
-    "Accuracy",
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "KLDivergence",
-    "MeanAbsoluteError",
-    "MeanMetricWrapper",
-    "MeanSquaredError",
-    "Metric",
-    "Precision",
-    "R2Score",
-    "Recall",
-    "RootMeanSquaredError",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "SparseTopKCategoricalAccuracy",
-    "TopKCategoricalAccuracy",
-    "get",
+    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
+    "CategoricalHinge", "CosineSimilarity", "FalseNegatives", "FalsePositives", "Hinge", "KLD", "KLDivergence",
+    "LogCoshError", "MAE", "MAPE", "MSE", "MSLE", "Mean", "MeanAbsoluteError", "MeanAbsolutePercentageError",
+    "MeanMetricWrapper", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric", "Poisson", "Precision",
+    "R2Score", "Recall", "RootMeanSquaredError", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy", "SquaredHinge", "Sum", "TopKCategoricalAccuracy", "TrueNegatives",
+    "TruePositives", "binary_accuracy", "binary_crossentropy", "categorical_accuracy", "categorical_crossentropy",
+    "categorical_hinge", "cosine_similarity", "deserialize", "get", "hinge", "huber", "kl_divergence", "kld",
+    "log_cosh", "logcosh", "mae", "mape", "mean_absolute_error", "mean_absolute_percentage_error",
+    "mean_squared_error", "mean_squared_logarithmic_error", "mse", "msle", "poisson", "serialize",
+    "sparse_categorical_accuracy", "sparse_categorical_crossentropy", "sparse_top_k_categorical_accuracy",
+    "squared_hinge", "top_k_categorical_accuracy",
 ]
-
-
-# ---- accuracies -------------------------------------------------------------------------------------------
-
-
-class Accuracy(Metric, core.Accuracy):
-    """How often the prediction is right: yes or no at 0.5 for one output, the largest of several otherwise.
-
-    This is what the name "accuracy" stands for. (Keras's class of this name compares numbers for equality.)
-    """
-
-    def __init__(self, name: str = "accuracy") -> None:
-        super().__init__(name)
-
-    def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
-        if output_shape[-1] == 1:
-            return matched(target, output_shape)
-        return as_labels(target, output_shape)
-
-
-class BinaryAccuracy(Metric, core.Accuracy):
-    """How often ``y_pred > threshold``, as 0 or 1, equals ``y_true``; with several outputs, the mean over them.
-
-    >>> BinaryAccuracy()([0.0, 1.0, 0.3, 0.9], [0.2, 0.8, 0.2, 0.8])  # neither 0.3 nor 0.9 is 0 or 1
-    0.5
-    """
-
-    config_names = ("threshold",)
-
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        if not math.isfinite(threshold):
-            raise ValueError(f"BinaryAccuracy: threshold must be a finite number; got {threshold}")
-        super().__init__(name, threshold=threshold)
-
-    def true(self, target: Tensor) -> Tensor:
-        return target
-
-
-class CategoricalAccuracy(Accuracy):
-    """How often the largest output is the one that the one-hot target marks."""
-
-    def __init__(self, name: str = "categorical_accuracy") -> None:
-        super().__init__(name)
-
-
-class SparseCategoricalAccuracy(Accuracy):
-    """How often the largest output is the one whose number the target is.
-
-    >>> SparseCategoricalAccuracy()([2, 1], [[0.1, 0.6, 0.3], [0.05, 0.95, 0.0]])
-    0.5
-    """
-
-    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
-        super().__init__(name)
-
-
-class TopKCategoricalAccuracy(Metric, core.TopKAccuracy):
-    """How often the class that the one-hot target marks is among the ``k`` largest outputs."""
-
-    config_names = ("k",)
-
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        super().__init__(k, name)
-
-    def paired(self, target: Tensor, output_shape: tuple[int, ...]) -> Tensor:
-        return as_labels(target, output_shape)
-
-
-class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
-    """How often the class whose number the target is is among the ``k`` largest outputs."""
-
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        super().__init__(k, name)
-
-
-# ---- counts -----------------------------------------------------------------------------------------------
-
-
-class _Together(Metric):
-    """A share of counts, those of all outputs together."""
-
-    def result(self, sums: np.ndarray | None = None) -> float:
-        total = self._total if sums is None else sums
-        if total is None:
-            return 0.0
-        shares = self.score(*np.asarray(total)[:-1].reshape(3, -1).sum(axis=1, keepdims=True))  # type: ignore[attr-defined]
-        return float(shares[0])
-
-
-class Precision(_Together, core.Precision):
-    """Of the outputs above ``thresholds`` (0.5), the share that the target confirms; 0 where there are none.
-
-    Several outputs are counted together, so one-hot targets are needed there.
-    """
-
-    config_names = ("thresholds",)
-
-    def __init__(self, thresholds: float | None = None, name: str = "precision") -> None:
-        super().__init__(name, threshold=_threshold("Precision", thresholds))
-        self.thresholds = thresholds
-
-
-class Recall(_Together, core.Recall):
-    """Of the outputs that the target calls positive, the share above ``thresholds`` (0.5); 0 where none are."""
-
-    config_names = ("thresholds",)
-
-    def __init__(self, thresholds: float | None = None, name: str = "recall") -> None:
-        super().__init__(name, threshold=_threshold("Recall", thresholds))
-        self.thresholds = thresholds
-
-
-# ---- regression -------------------------------------------------------------------------------------------
-
-
-class MeanSquaredError(Metric, core.MSE):
-    """The mean of ``(y_true - y_pred)²``."""
-
-    def __init__(self, name: str = "mean_squared_error") -> None:
-        super().__init__(name)
-
-
-class RootMeanSquaredError(Metric, core.RMSE):
-    """The square root of the mean of ``(y_true - y_pred)²``."""
-
-    def __init__(self, name: str = "root_mean_squared_error") -> None:
-        super().__init__(name)
-
-
-class MeanAbsoluteError(Metric, core.MAE):
-    """The mean of ``|y_true - y_pred|``."""
-
-    def __init__(self, name: str = "mean_absolute_error") -> None:
-        super().__init__(name)
-
-
-class R2Score(Metric, core.R2):
-    """1 less the share of the target's variance that is left unexplained; the mean over outputs."""
-
-    def __init__(self, name: str = "r2_score") -> None:
-        super().__init__(name)
+# fmt: on
 
 
 # ---- losses and functions as metrics ----------------------------------------------------------------------
 
 
-class MeanMetricWrapper(Metric):
-    """The mean over samples of a function ``fn(y_true, y_pred)``, which returns one number per sample or one.
-
-    Args:
-        fn: the function, of Tensors.
-        name: by default the function's name.
-        options: further arguments of the function.
-    """
-
-    def __init__(self, fn: Callable[..., Any], name: str | None = None, **options: Any) -> None:
-        super().__init__(name or getattr(fn, "__name__", type(fn).__name__))
-        self.function = fn
-        self.options = options
-
-    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        rows = prediction.shape[0]
-        values: Any = call(self.function, target, prediction, **self.options)
-        if not isinstance(values, Tensor):
-            values = as_tensor(values, device=prediction.device)
-        if values.ndim == 0:
-            values = values.expand(rows)
-        elif values.shape[0] != rows:
-            raise ShapeError(
-                f"metric {self.name!r} must return one number, or one per sample; got shape "
-                f"{tuple(values.shape)} for {rows} samples"
-            )
-        means = values.double().reshape(rows, -1).mean(dim=1)
-        weights = ops.add(ops.mul(means, 0.0), 1.0) if weight is None else weight.double()
-        return ops.stack([(means * weights).sum(), weights.sum()])
-
-    def result(self, sums: np.ndarray | None = None) -> float:
-        total = self._total if sums is None else sums
-        return float(total[0] / total[1]) if total is not None and total[1] else 0.0
-
-
 class _LossMetric(MeanMetricWrapper):
-    """A loss, without weights, as a number to watch."""
+    """The mean of a loss, without weights of its own, as a number to watch."""
 
-    def __init__(self, loss: losses.Loss, name: str) -> None:
-        super().__init__(loss, name)
+    def __init__(self, loss: losses.Loss, name: str | None, dtype: Any = None) -> None:
+        super().__init__(loss, name, dtype)
         self.loss = loss
 
     def get_config(self) -> dict[str, Any]:
@@ -244,15 +98,102 @@ class _LossMetric(MeanMetricWrapper):
         return target
 
 
+class MeanSquaredError(_LossMetric):
+    """The mean of ``(y_true - y_pred)²``."""
+
+    def __init__(self, name: str = "mean_squared_error", dtype: Any = None) -> None:
+        super().__init__(losses.MeanSquaredError(None), name, dtype)
+
+
+class RootMeanSquaredError(MeanSquaredError):
+    """The square root of the mean of ``(y_true - y_pred)²``."""
+
+    def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+    def value(self, sums: Tensor) -> Tensor:
+        return ops.sqrt(super().value(sums))
+
+
+class MeanAbsoluteError(_LossMetric):
+    """The mean of ``|y_true - y_pred|``."""
+
+    def __init__(self, name: str = "mean_absolute_error", dtype: Any = None) -> None:
+        super().__init__(losses.MeanAbsoluteError(None), name, dtype)
+
+
+class MeanAbsolutePercentageError(_LossMetric):
+    """The mean of ``100 |y_true - y_pred| / |y_true|``."""
+
+    def __init__(self, name: str = "mean_absolute_percentage_error", dtype: Any = None) -> None:
+        super().__init__(losses.MeanAbsolutePercentageError(None), name, dtype)
+
+
+class MeanSquaredLogarithmicError(_LossMetric):
+    """The mean of ``(log(1 + y_true) - log(1 + y_pred))²``."""
+
+    def __init__(self, name: str = "mean_squared_logarithmic_error", dtype: Any = None) -> None:
+        super().__init__(losses.MeanSquaredLogarithmicError(None), name, dtype)
+
+
+class CosineSimilarity(_LossMetric):
+    """The mean cosine of the angle between ``y_true`` and ``y_pred`` along ``axis``: 1 where they agree."""
+
+    config_names = ("axis",)
+
+    def __init__(self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1) -> None:
+        super().__init__(losses.CosineSimilarity(axis, None), name, dtype)
+        self.axis = axis
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return -super().values(y_true, y_pred)
+
+
+class LogCoshError(_LossMetric):
+    """The mean of ``log(cosh(y_pred - y_true))``."""
+
+    def __init__(self, name: str = "logcosh", dtype: Any = None) -> None:
+        super().__init__(losses.LogCosh(None), name, dtype)
+
+
+class Hinge(_LossMetric):
+    """The mean of ``max(1 - y_true * y_pred, 0)``."""
+
+    def __init__(self, name: str = "hinge", dtype: Any = None) -> None:
+        super().__init__(losses.Hinge(None), name, dtype)
+
+
+class SquaredHinge(_LossMetric):
+    """The mean of ``max(1 - y_true * y_pred, 0)²``."""
+
+    def __init__(self, name: str = "squared_hinge", dtype: Any = None) -> None:
+        super().__init__(losses.SquaredHinge(None), name, dtype)
+
+
+class CategoricalHinge(_LossMetric):
+    """The mean of ``losses.CategoricalHinge``."""
+
+    def __init__(self, name: str = "categorical_hinge", dtype: Any = None) -> None:
+        super().__init__(losses.CategoricalHinge(None), name, dtype)
+
+
+class Poisson(_LossMetric):
+    """The mean of ``y_pred - y_true * log(y_pred)``."""
+
+    def __init__(self, name: str = "poisson", dtype: Any = None) -> None:
+        super().__init__(losses.Poisson(None), name, dtype)
+
+
 class BinaryCrossentropy(_LossMetric):
     """The mean of ``losses.BinaryCrossentropy``."""
 
     config_names = ("from_logits", "label_smoothing")
 
     def __init__(
-        self, name: str = "binary_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0
-    ) -> None:
-        super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing, None), name)
+        self, name: str = "binary_crossentropy", dtype: Any = None, from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing, reduction=None), name, dtype)
 
 
 class CategoricalCrossentropy(_LossMetric):
@@ -261,9 +202,10 @@ class CategoricalCrossentropy(_LossMetric):
     config_names = ("from_logits", "label_smoothing")
 
     def __init__(
-        self, name: str = "categorical_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0
-    ) -> None:
-        super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing, None), name)
+        self, name: str = "categorical_crossentropy", dtype: Any = None, from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing, reduction=None), name, dtype)
 
 
 class SparseCategoricalCrossentropy(_LossMetric):
@@ -271,15 +213,30 @@ class SparseCategoricalCrossentropy(_LossMetric):
 
     config_names = ("from_logits",)
 
-    def __init__(self, name: str = "sparse_categorical_crossentropy", from_logits: bool = False) -> None:
-        super().__init__(losses.SparseCategoricalCrossentropy(from_logits, None, None), name)
+    def __init__(
+        self, name: str = "sparse_categorical_crossentropy", dtype: Any = None, from_logits: bool = False
+    ) -> None:
+        super().__init__(losses.SparseCategoricalCrossentropy(from_logits, None, reduction=None), name, dtype)
 
 
 class KLDivergence(_LossMetric):
     """The mean of ``losses.KLDivergence``."""
 
-    def __init__(self, name: str = "kl_divergence") -> None:
-        super().__init__(losses.KLDivergence(None), name)
+    def __init__(self, name: str = "kl_divergence", dtype: Any = None) -> None:
+        super().__init__(losses.KLDivergence(None), name, dtype)
+
+
+class R2Score(Metric, core.R2):
+    """1 less the share of the target's variance that is left unexplained; the mean over outputs."""
+
+    def __init__(self, name: str = "r2_score", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        return core.R2.sums(self, prediction, target, self.per_sample(weight, prediction.shape[0]))
+
+    def _number(self, sums: Any) -> float:
+        return core.R2.result(self, sums)
 
 
 # ---- by name ----------------------------------------------------------------------------------------------
@@ -294,6 +251,20 @@ _CLASSES: dict[str, type[Metric]] = {
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
     "precision": Precision,
     "recall": Recall,
+    "true_positives": TruePositives,
+    "true_negatives": TrueNegatives,
+    "false_positives": FalsePositives,
+    "false_negatives": FalseNegatives,
+    "mean": Mean,
+    "sum": Sum,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
+    "cosine_similarity": CosineSimilarity,
+    "log_cosh_error": LogCoshError,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "categorical_hinge": CategoricalHinge,
+    "poisson": Poisson,
     "mean_squared_error": MeanSquaredError,
     "root_mean_squared_error": RootMeanSquaredError,
     "mean_absolute_error": MeanAbsoluteError,
@@ -307,6 +278,11 @@ _BY_NAME: dict[str, type[Metric]] = {
     "acc": Accuracy,
     "mse": MeanSquaredError,
     "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "msle": MeanSquaredLogarithmicError,
+    "bce": BinaryCrossentropy,
+    "kld": KLDivergence,
+    "logcosh": LogCoshError,
     **_CLASSES,
     **{cls.__name__: cls for cls in _CLASSES.values()},
 }
@@ -329,15 +305,20 @@ def get(identifier: str | Mapping[str, Any] | core.Metric | Callable[..., Any]) 
         return identifier()
     if callable(identifier):
         return MeanMetricWrapper(identifier)
-    metric: core.Metric = resolve("metric", identifier, _BY_NAME)
+    metric: Any = resolve("metric", identifier, _BY_NAME)
+    if not isinstance(metric, core.Metric):
+        metric = get(metric)
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
 
 
-def _threshold(metric: str, value: float | None) -> float:
-    if value is None:
-        return 0.5
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{metric}: thresholds must be one number from 0 to 1; got {value!r}")
-    return float(value)
+def serialize(metric: Any) -> Any:
+    """A metric as ``{"class_name", "config"}``, for JSON."""
+    return objects.described(metric)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The metric that ``serialize`` described, or that a name stands for."""
+    with objects.CustomObjectScope(custom_objects or {}):
+        return get(config)

@@ -15,34 +15,39 @@ from typing import Any, Self
 from nnkit import io
 from nnkit.creation import zeros
 from nnkit.errors import ModelFileError, ShapeError
-from nnkit.io.registry import lookup, name_of
+from nnkit.keras.functional import Functional
+from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
+from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer, Shape, normalized_shape
-from nnkit.keras.layers import InputLayer
-from nnkit.keras.masks import unmasked
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
-from nnkit.keras.trainer import Trainer
+from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
+from nnkit.keras.symbolic_calls import tensors_of
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training.inputs import host_array
 
-__all__ = ["Model", "Sequential", "load_model"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model"]
 
 
-class Model(Trainer):
-    """The base class. A model of your own makes layers in ``__init__`` and runs them in ``call(self, inputs)``.
+class Model(Functional):
+    """What lies between symbolic tensors; or the base class of models of your own.
+
+    ``Model(inputs, outputs)`` is made of the layers between symbolic tensors, alone or in lists, tuples and dicts. A
+    subclass without them makes layers in ``__init__`` and runs them in ``call(self, inputs)``.
 
     Args:
+        inputs: symbolic tensors, as ``Input`` returns them.
+        outputs: symbolic tensors that layers made of them.
         name: what the model is called; by default made from the class name.
+        trainable: False freezes the weights.
+
+    >>> from nnkit.keras.layers import Add, Dense, Input
+    >>> x = Input(shape=(4,))
+    >>> model = Model(x, Dense(3)(Add()([x, Dense(4, activation="relu")(x)])))
+    >>> model.output_shape, model.count_params()
+    ((None, 3), 35)
     """
-
-    def forward(self, inputs: Any, training: bool | None = None, mask: Any = None, **more: Any) -> Any:
-        return unmasked(super().forward(inputs, training, mask, **more))
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers directly inside the model."""
-        return self._parts()[1]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of that name, or at that place; ValueError where there is none."""
@@ -56,18 +61,33 @@ class Model(Trainer):
             f"its layers are {[layer.name for layer in self.layers]}"
         )
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print each layer's output shape and number of parameters, and the totals.
+    def summary(
+        self, line_length: int | None = None, positions: None = None, print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False, show_trainable: bool = False, layer_range: Any = None,
+    ) -> None:  # fmt: skip
+        """Print each layer's output shape and number of parameters, what it is connected to, and the totals.
 
         Args:
             line_length: the width of the table, 76 by default.
+            positions: accepted; the columns have Keras's widths.
             print_fn: what to call with the text instead of ``print``.
+            expand_nested: whether to list the layers of models in the model.
+            show_trainable: whether to tell which layers are trained.
+            layer_range: the names, or patterns, of the first and of the last layer to list.
         """
-        text = summary_text(self.name, self.layers, self._layer_output_shapes(), line_length or 76)
+        text = summary_text(self, line_length or 76, expand_nested, show_trainable, layer_range)
         (print if print_fn is None else print_fn)(text)
 
-    def _layer_output_shapes(self) -> list[Shape | None]:
-        return [None] * len(self.layers)
+    def _layer_output_shapes(self) -> list[Any]:
+        """The shapes of what the parts of the model return, for the summary."""
+        if self._graph is None:
+            return [None] * len(self.layers)
+        found = []
+        for operation in self._graph.operations:
+            nodes = self._graph.uses(operation) or operation._inbound_nodes[:1]
+            shapes = [tensor.shape for tensor in nodes[-1].made]
+            found.append(shapes[0] if len(shapes) == 1 else shapes)
+        return found
 
     # ---- files --------------------------------------------------------------------------------------------
 
@@ -99,11 +119,12 @@ class Model(Trainer):
         self.load_state_dict(io.load_state_dict(filepath))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, the input shape, and what ``compile`` was given."""
+        """The constructor's arguments, the input shape or the layers, and what ``compile`` was given."""
+        built = {"build_input_shape": self._built_for_shape}
         return {
             "name": self.name,
             "trainable": self._trainable,
-            "build_input_shape": self._built_for_shape,
+            **(built if self._graph is None else {"graph": described_graph(self._graph)}),
             "compile": self.compile_config() if self.compiled else None,
         }
 
@@ -112,6 +133,8 @@ class Model(Trainer):
         """The model that :meth:`get_config` described, without its weights."""
         arguments = dict(config)
         shape, settings = arguments.pop("build_input_shape", None), arguments.pop("compile", None)
+        if "graph" in arguments:
+            arguments["inputs"], arguments["outputs"] = graph_of(arguments.pop("graph"))
         model = cls._made_from(arguments)
         if shape is not None:
             model.build_for_shape(tuple(shape))
@@ -143,11 +166,15 @@ class Sequential(Model):
     ((None, 3), 67)
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
+    states_output_shape = True
+
+    def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(name=name, trainable=trainable)
         self._layers: list[Layer] = []
         self._input_shape: Shape | None = None
         self._output_shapes: list[Shape] = []
+        #: The symbolic input.
+        self._first: KerasTensor | None = None
         for layer in layers or ():
             self.add(layer)
 
@@ -156,12 +183,14 @@ class Sequential(Model):
         """The layers, without the input layer."""
         return list(self._layers)
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Any) -> None:
         """Put a layer at the end; builds it if the model's input shape is known.
 
         Raises:
             TypeError: ``layer`` is no layer. ValueError: its name is taken, or it is a second input layer.
         """
+        if isinstance(layer, KerasTensor) and layer.node is not None:
+            layer = layer.node.operation
         if not isinstance(layer, Layer):
             hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
             raise TypeError(f"Sequential.add expects a layer of nnkit.keras.layers, got {layer!r}{hint}")
@@ -196,7 +225,7 @@ class Sequential(Model):
             raise ValueError(
                 f"model {self.name!r} has layers or an input shape already; an Input layer comes first, and once"
             )
-        self._input_shape = layer.batch_shape
+        self._input_shape, self._first = layer.batch_shape, layer.output
 
     def _number(self) -> None:
         """Register the layers as modules "0", "1", … and tell them which is last."""
@@ -234,6 +263,39 @@ class Sequential(Model):
             shape = layer.compute_output_shape(shape)
             self._output_shapes.append(shape)
         self._note_built()
+        self._tensors()
+
+    def _tensors(self) -> tuple[KerasTensor, Any]:
+        """The symbolic input and output; what the layers lack of uses between them is made."""
+        self.require_built()
+        if self._first is None:
+            self._first = InputLayer(batch_shape=self._input_shape).output
+        tensor: Any = self._first
+        first = self._first
+        for layer, shape in zip(self._layers, self._output_shapes, strict=True):
+            node = next((node for node in layer._inbound_nodes if node.inputs == [tensor]), None)
+            tensor = apply(layer, (tensor,), {}, tensors_of(shape)) if node is None else node.outputs
+        return first, tensor
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic tensor that goes in."""
+        return [self._tensors()[0]]
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic tensor that comes out."""
+        return [self._tensors()[1]]
+
+    @property
+    def input(self) -> KerasTensor:
+        """The symbolic tensor that goes in."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> KerasTensor:
+        """The symbolic tensor that comes out."""
+        return self.outputs[0]
 
     def build_for(self, x: Any) -> None:
         self.build((None, *host_array(x, "x").shape[1:]))
@@ -264,10 +326,10 @@ class Sequential(Model):
             input_shape = layer.compute_output_shape(input_shape)
         return tuple(input_shape)
 
-    def output_shape_for(self, x: Any) -> Shape:
+    def output_shape_for(self, x: Any) -> Any:
         return self.output_shape
 
-    def _layer_output_shapes(self) -> list[Shape | None]:
+    def _layer_output_shapes(self) -> list[Any]:
         return [*self._output_shapes, *[None] * (len(self._layers) - len(self._output_shapes))]
 
     # ---- configuration ------------------------------------------------------------------------------------
@@ -276,13 +338,13 @@ class Sequential(Model):
         """The layers with their configurations, the input shape, and what ``compile`` was given."""
         return {
             **super().get_config(),
-            "layers": [_described(layer) for layer in self._layers],
+            "layers": [described(layer) for layer in self._layers],
             "build_input_shape": self._input_shape,
         }
 
     @classmethod
     def _made_from(cls, arguments: dict[str, Any]) -> Self:
-        layers = [_layer_of(description) for description in arguments.pop("layers")]
+        layers = [layer_of(description) for description in arguments.pop("layers")]
         return cls(layers, **arguments)
 
     def build_for_shape(self, input_shape: Shape) -> None:
@@ -318,16 +380,32 @@ def _shape_of_first(layer: Layer) -> Shape | None:
     return None if layer.sample_shape is None else (None, *layer.sample_shape)
 
 
-def _described(layer: Layer) -> Any:
-    """A layer as a configuration; the layer itself where its class is not registered, for messages to name."""
-    name = name_of(type(layer))
-    return layer if name is None else {"class_name": name, "config": layer.get_config()}
+def clone_model(model: Model, input_tensors: Any = None, clone_function: Any = None, **ignored: Any) -> Model:
+    """A model of the same layers with weights of its own, newly drawn. Source: ``keras.models.clone_model``.
 
+    Args:
+        model: a functional or Sequential model.
+        input_tensors: symbolic tensors for it to begin with.
+        clone_function: what makes a layer of each layer; ``from_config`` of its configuration by default.
 
-def _layer_of(description: Any) -> Layer:
-    if isinstance(description, Layer):
-        return description
-    cls = lookup(description["class_name"])
-    if not (isinstance(cls, type) and issubclass(cls, Layer)):
-        raise ModelFileError(f"{description['class_name']!r} is no layer of nnkit.keras")
-    return cls.from_config(description["config"])
+    Raises:
+        ValueError: a model of another kind.
+    """
+    clone = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
+    if isinstance(model, Sequential):
+        copy = Sequential([clone(layer) for layer in model.layers], name=model.name)
+        if model._input_shape is not None and not copy.built and copy.layers:
+            copy.build(model._input_shape)
+        return copy
+    if model._graph is None:
+        raise ValueError(f"clone_model takes functional and Sequential models; {model.name!r} has a call of its own")
+
+    def changed(operation: Any) -> Any:
+        if isinstance(operation, Operation):
+            return Operation(operation.function, operation.name)
+        own = isinstance(operation, InputLayer)
+        return type(operation).from_config(operation.get_config()) if own else clone(operation)
+
+    given = None if input_tensors is None else list(leaves(input_tensors))
+    inputs, outputs = with_operations(model._graph, changed, given)
+    return type(model)(inputs, outputs, name=model.name)

@@ -78,7 +78,7 @@ class _DepthwiseConv(_Depthwise):
     def kernel(self) -> Tensor:
         """The kernel (*kernel_size, channels, depth_multiplier): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.depthwise.weight)
+        return self.shown(self.depthwise, "weight")
 
 
 class DepthwiseConv1D(_DepthwiseConv):
@@ -161,13 +161,13 @@ class _SeparableConv(_Depthwise):
     def depthwise_kernel(self) -> Tensor:
         """The first kernel (*kernel_size, channels, depth_multiplier): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.depthwise.weight)
+        return self.shown(self.depthwise, "weight")
 
     @property
     def pointwise_kernel(self) -> Tensor:
         """The second kernel (1, …, channels times depth_multiplier, filters): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.pointwise.weight)
+        return self.shown(self.pointwise, "weight")
 
 
 class SeparableConv1D(_SeparableConv):
@@ -266,7 +266,7 @@ class _ConvTranspose(Convolution):
     def kernel(self) -> Tensor:
         """The kernel (*kernel_size, filters, channels): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.convolution.weight)
+        return self.shown(self.convolution, "weight")
 
 
 class Conv1DTranspose(_ConvTranspose):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nnkit.errors import UnknownNameError
+from nnkit.keras import objects
 
 __all__ = ["automatic_name", "clear_session", "configured", "numbered", "resolve", "snake_case"]
 
@@ -37,6 +38,11 @@ def resolve(kind: str, identifier: object, table: Mapping[str, Callable[..., Any
     name = identifier
     if isinstance(identifier, Mapping):
         name, settings = identifier.get("class_name"), identifier.get("config") or {}
+        if name == "function":  # so Keras writes one
+            name, settings = identifier.get("registered_name") or identifier.get("config"), {}
+    own = objects.found(name)
+    if own is not None:
+        return objects.made(own, settings)
     folded = {known.lower(): factory for known, factory in table.items()}
     if not isinstance(name, str) or name.lower() not in folded:
         raise UnknownNameError(kind, name, table)
@@ -46,11 +52,12 @@ def resolve(kind: str, identifier: object, table: Mapping[str, Callable[..., Any
 def configured(part: Any) -> Any:
     """The ``{"class_name", "config"}`` from which :func:`resolve` makes ``part`` again.
 
-    None stays None, and so does a function of the user's own, which only a registered name can stand for.
+    None stays None, and so does a function of the user's own, unless it is registered under a name.
     """
-    if not hasattr(part, "get_config"):
-        return part
-    return {"class_name": type(part).__name__, "config": part.get_config()}
+    if not hasattr(part, "get_config") or isinstance(part, type):
+        name = objects.get_registered_name(part) if callable(part) and hasattr(part, "__name__") else ""
+        return name if ">" in name else part
+    return {"class_name": objects.get_registered_name(type(part)), "config": part.get_config()}
 
 
 def snake_case(name: str) -> str:

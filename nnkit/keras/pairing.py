@@ -7,7 +7,7 @@ everything else about the data is checked by the core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from nnkit.errors import DataError, ShapeError
 from nnkit.keras.layer import Shape
 from nnkit.keras.shapes import as_labels, matched
+from nnkit.keras.sides import inputs_side
 from nnkit.tensor import Tensor
 from nnkit.training.sources import yields_batches
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
@@ -49,11 +50,13 @@ class Pairing:
     Args:
         output_shape: the shape of the output, batch size first.
         target_kind: what the loss wants: "values", "one-hot" rows or "labels" (class numbers).
+        model: the model, which knows which lists are several inputs.
     """
 
-    def __init__(self, output_shape: Shape, target_kind: str) -> None:
+    def __init__(self, output_shape: Shape, target_kind: str, model: Any) -> None:
         self.output_shape = output_shape
         self.target_kind = target_kind
+        self.model = model
 
     def target(self, y: Any) -> Any:
         """One array of targets; what is no array of numbers is left for the core to refuse.
@@ -84,12 +87,22 @@ class Pairing:
         whole = labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all()
         return labels.astype(np.int64) if whole else labels
 
+    def inputs(self, x: Any) -> Any:
+        """One array of inputs, or several side by side."""
+        return inputs_side(self.model, x)
+
+    def weight(self, weight: Any, rows: int) -> Any:
+        """The weights of ``rows`` samples; they may be called by the output's name."""
+        if isinstance(weight, Mapping) and len(weight) == 1:
+            weight = next(iter(weight.values()))
+        return weight
+
     def data(self, x: Any, y: Any, batch_size: int, shuffle: bool = False) -> tuple[Any, Any]:
         """The two data arguments of ``fit``."""
         if isinstance(x, TensorDataset) and y is None and len(x.tensors) == 2:
             x, y = x.tensors
         if not yields_batches(x, y):
-            return x, self.target(y)
+            return self.inputs(x), self.target(y)
         if isinstance(x, Dataset):
             x = DataLoader(x, batch_size=batch_size, shuffle=shuffle)
         return (map(self._item, x) if isinstance(x, Iterator) else _Mapped(x, self._item)), None
@@ -98,7 +111,7 @@ class Pairing:
         """The argument ``validation_data``."""
         if data is None:
             return None
-        in_batches = not isinstance(data, tuple) and yields_batches(data, None)
+        in_batches = not isinstance(data, (tuple, dict)) and yields_batches(data, None)
         if isinstance(data, (tuple, list)) and len(data) in (2, 3) and not in_batches:
             return self._item(data)
         x, y = self.data(data, None, batch_size)
@@ -107,7 +120,8 @@ class Pairing:
     def _item(self, item: Any) -> Any:
         if isinstance(item, (tuple, list)) and len(item) in (2, 3):
             x, y, *weight = item
-            return (x, self.target(y), *weight)
+            x, y = self.inputs(x), self.target(y)
+            return (x, y, *(self.weight(own, len(x)) for own in weight))
         return item
 
 

@@ -168,7 +168,9 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     if logits.ndim != 2:
         raise ValueError(f"categorical: logits must be (batch, classes); got shape {tuple(logits.shape)}")
     with using(_stream(seed)):
-        u = creation.rand(logits.shape[0], num_samples, logits.shape[1], dtype=_wide(logits.dtype), device=logits.device)
+        u = creation.rand(
+            logits.shape[0], num_samples, logits.shape[1], dtype=_wide(logits.dtype), device=logits.device
+        )
     gumbel = -ops.log(-ops.log(u + 2.0**-25))
     return ops.to(ops.argmax(ops.unsqueeze(logits, 1) + gumbel, -1), dtype=of_type(dtype))
 

@@ -119,21 +119,21 @@ class RecurrentLayer(Layer):
         if self.bias is not None and self.bias_initializer is not None:
             self.bias.copy_(self.bias_initializer(self._bias_shape()))
 
-    def keras_layout(self, weight: Tensor) -> Tensor:
+    def layout_of(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
         turned = weight is self.kernel_rows or weight is self.recurrent_rows
-        return weight.detach().T if turned else weight.detach()
+        return (lambda tensor: tensor.T) if turned else None
 
     @property
     def kernel(self) -> Tensor:
         """The input's weights (features, gates x units): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.kernel_rows)
+        return self.shown(self, "kernel_rows")
 
     @property
     def recurrent_kernel(self) -> Tensor:
         """The state's weights (units, gates x units): a view of the layer's memory."""
         self.require_built()
-        return self.keras_layout(self.recurrent_rows)
+        return self.shown(self, "recurrent_rows")
 
     # ---- states that stay ---------------------------------------------------------------------------------
 
@@ -159,11 +159,6 @@ class RecurrentLayer(Layer):
                 delattr(self, f"state_{number}")
 
     reset_state = reset_states
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """The weights in Keras's order and layout; the states of a stateful layer are none."""
-        return [self.keras_layout(p) for p in self._parameters.values() if p is not None]
 
     # ---- running --------------------------------------------------------------------------------------------
 

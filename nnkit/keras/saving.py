@@ -44,3 +44,4 @@ for _name in layers.__all__:
     if isinstance(_layer, type) and _layer is not layers.Layer and _layer.__name__ == _name:  # and no second name
         register_module(_layer, name=f"keras.{_name}")
 register_module(Sequential, name="keras.Sequential")
+register_module(Model, name="keras.Functional")

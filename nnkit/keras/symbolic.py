@@ -19,6 +19,7 @@ from nnkit.backends.recording import paused
 from nnkit.creation import ones, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras.naming import automatic_name, numbered
+from nnkit.observer import call
 from nnkit.random import Generator, using
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
@@ -118,8 +119,8 @@ class Node:
         for index, tensor in enumerate(self.made):
             tensor.node, tensor.index = self, index
         #: Which use of the operation it is.
-        self.number = len(operation.nodes)
-        operation.nodes.append(self)
+        self.number = len(operation._inbound_nodes)
+        operation._inbound_nodes.append(self)
 
     @property
     def is_input(self) -> bool:
@@ -147,19 +148,27 @@ class Operation:
         self.function = function
         self.called = called_in_files(function)
         self.name = numbered(self.called.rpartition(".")[2].strip("_")) if name is None else name
-        self.nodes = Nodes()
+        self._inbound_nodes = Nodes()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+        return call(self.function, *args, **kwargs)
+
+    def symbolically(self, *args: Any, **kwargs: Any) -> Any:
+        """A node of a call with symbolic tensors."""
+        return apply(self, args, kwargs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Operation:
         return Operation(self.function, self.name)
 
     def __reduce__(self) -> Any:
-        return Operation, (self.function, self.name)
+        return _operation, (self.called, self.name)
 
     def __repr__(self) -> str:
         return f"<Operation {self.name}>"
+
+
+def _operation(called: str, name: str) -> Operation:
+    return Operation(function_of(called), name)
 
 
 # ---- the hook -------------------------------------------------------------------------------------------------
@@ -216,7 +225,7 @@ def apply(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs
     found = inferred(operation, args, kwargs, operation.name) if outputs is None else outputs
     node = Node(operation, args, kwargs, found)
     if not node.made:
-        operation.nodes.pop()
+        operation._inbound_nodes.pop()
     return found
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from nnkit import manual_seed
 from nnkit.errors import LabelError
 from nnkit.keras.naming import clear_session
+from nnkit.keras.plotting import model_to_dot, model_to_mermaid, plot_model
 
-__all__ = ["clear_session", "set_random_seed", "to_categorical"]
+__all__ = ["clear_session", "model_to_dot", "model_to_mermaid", "plot_model", "set_random_seed", "to_categorical"]
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:

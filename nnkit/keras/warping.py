@@ -33,9 +33,7 @@ def warped(x: Tensor, matrix: Sequence[Tensor], fill_mode: str, interpolation: s
     return sampled(x, at_x, at_y, fill_mode, interpolation, fill_value)
 
 
-def sampled(
-    x: Tensor, at_x: Tensor, at_y: Tensor, fill_mode: str, interpolation: str, fill_value: float
-) -> Tensor:
+def sampled(x: Tensor, at_x: Tensor, at_y: Tensor, fill_mode: str, interpolation: str, fill_value: float) -> Tensor:
     """Images (B, C, H, W) as seen at other places (B, H, W)."""
     B, C, H, W = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(B * H * W, C)  # Pixels as rows: of images that lie channels-last, no copy.

@@ -23,13 +23,16 @@ class Lookups:
         Identity()
         """
         found: Any = self
-        for name in filter(None, target.split(".")):
-            parts = found._modules
-            if parts.get(name) is None:
+        left = [name for name in target.split(".") if name]
+        while left:
+            parts = found._parts_by_name()
+            # A part in a list of the module's has a dot in its name: "blocks.0".
+            taken = next((n for n in range(len(left), 0, -1) if parts.get(".".join(left[:n])) is not None), 0)
+            if not taken:
                 raise AttributeError(
-                    f"{type(found).__name__} has no part {name!r}; it has {', '.join(parts) or 'none'}"
+                    f"{type(found).__name__} has no part {left[0]!r}; it has {', '.join(parts) or 'none'}"
                 )
-            found = parts[name]
+            found, left = parts[".".join(left[:taken])], left[taken:]
         return found
 
     def get_parameter(self, target: str) -> Parameter:

@@ -261,9 +261,13 @@ class Module(Lookups, Casts):
                 return
             seen.add(id(self))
         yield prefix, self
-        for name, module in self._modules.items():
+        for name, module in self._parts_by_name().items():
             if module is not None:
                 yield from module._walk(f"{prefix}.{name}" if prefix else name, seen)
+
+    def _parts_by_name(self) -> Mapping[str, Module | None]:
+        """The direct parts; a class whose parts are in other places too says so here."""
+        return self._modules
 
     def _named_members(self, kind: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
@@ -298,7 +302,7 @@ class Module(Lookups, Casts):
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct parts and their names; a shared part once."""
         seen: set[int] = set()
-        for name, module in self._modules.items():
+        for name, module in self._parts_by_name().items():
             if module is not None and id(module) not in seen:
                 seen.add(id(module))
                 yield name, module
@@ -490,7 +494,7 @@ class Module(Lookups, Casts):
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        parts = [f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()]
+        parts = [f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._parts_by_name().items()]
         if not parts:
             return f"{type(self).__name__}({extra})"
         lines = ([extra] if extra else []) + parts

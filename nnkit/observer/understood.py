@@ -49,8 +49,8 @@ OUR_PARTS = (
     "nnkit.dtypes", "nnkit.element_types", "nnkit.func", "nnkit.gradients", "nnkit.keras", "nnkit.linalg",
     "nnkit.methods", "nnkit.named_methods", "nnkit.nn", "nnkit.ops", "nnkit.optim", "nnkit.precision", "nnkit.random",
     "nnkit.sklearn.losses", "nnkit.structures", "nnkit.tape", "nnkit.tensor", "nnkit.training.averaging",
-    "nnkit.training.confusion", "nnkit.training.kept", "nnkit.training.metrics", "nnkit.training.ranking",
-    "nnkit.walk", "nnkit.watch",
+    "nnkit.training.confusion", "nnkit.training.kept", "nnkit.training.metrics", "nnkit.training.outputs",
+    "nnkit.training.ranking", "nnkit.training.several", "nnkit.walk", "nnkit.watch",
 )  # fmt: skip
 
 

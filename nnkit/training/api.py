@@ -197,10 +197,12 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
     >>> nnkit.nn.ReLU().predict([-1.0, 2.0])
     array([0., 2.], dtype=float32)
     """
-    known = recall(model, x)
+    known: np.ndarray | None = recall(model, x)
     if known is not None:
         return known
-    return predictions(model, x, input_batches(Door(model, None), x, batch_size))
+    return predictions(  # type: ignore[no-any-return]
+        model, x, input_batches(Door(model, None), x, batch_size)
+    )
 
 
 def last_history(model: Module) -> History | None:

@@ -19,6 +19,7 @@ from nnkit.errors import DataError
 from nnkit.loading import Fit
 from nnkit.tensor import Tensor
 from nnkit.training.fingerprint import checksum, fingerprint
+from nnkit.training.several import each, named, parts_of
 
 __all__ = ["ArraySource", "Batch", "IterableSource", "Source"]
 
@@ -29,16 +30,17 @@ MOST_EMPTY = 1000
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows on the device: x (B, ...), y (B, ...), weight (B,) or None."""
+    """Rows on the device: x (B, ...), y (B, ...), weight (B,) or None; each a Tensor, or ``Several``."""
 
-    x: Tensor
-    y: Tensor
-    weight: Tensor | None = None
+    x: Any
+    y: Any
+    weight: Any = None
 
     @property
     def rows(self) -> int:
         """B, the number of samples."""
-        return self.x.shape[0]
+        rows: int = self.x.shape[0]
+        return rows
 
 
 class Source(Protocol):
@@ -149,8 +151,8 @@ class ArraySource:
 
     def fingerprint(self) -> dict[str, Any]:
         """The data, and how they are cut."""
-        arrays = {"x": self.data.x, "y": self.data.y, "sample_weight": self.data.weight}
-        return {**fingerprint({name: None if t is None else t.numpy() for name, t in arrays.items()}), **self._cut()}
+        tensors = named(x=self.data.x, y=self.data.y, sample_weight=self.data.weight)
+        return {**fingerprint({name: tensor.numpy() for name, tensor in tensors.items()}), **self._cut()}
 
     def _cut(self) -> dict[str, Any]:
         return {
@@ -265,7 +267,7 @@ class IterableSource:
     def state_dict(self, step: int) -> dict[str, Any]:
         """How many items were taken, the last of them, and how it stood with random numbers before the first."""
         within = step > 0 or self._one_shot
-        last = None if self._last is None or not within else checksum(self._last.x.numpy())
+        last = None if self._last is None or not within else checksum(parts_of(self._last.x)[0].numpy())
         before = (self._before if within else None) or self._beginning()
         return {"taken": self._number if within else 0, "last": last, **before}
 
@@ -297,7 +299,7 @@ class IterableSource:
                 )
         if item is not _END and state["last"] is not None:
             batch = self.convert(item, self._number - 1)
-            if batch is not None and checksum(batch.x.numpy()) != state["last"]:
+            if batch is not None and checksum(parts_of(batch.x)[0].numpy()) != state["last"]:
                 raise DataError(
                     f"batch {self._number - 1} is another than before the checkpoint: the data must come in the same "
                     "order and be the same; give the loader a seed of its own, or resume from the end of an epoch"
@@ -318,5 +320,5 @@ def _count(batches: Iterable[Any], limit: int | None) -> int | None:
 
 
 def _each(batch: Batch, take: Callable[[Tensor], Tensor]) -> Batch:
-    weight = None if batch.weight is None else take(batch.weight)
-    return Batch(take(batch.x), take(batch.y), weight)
+    weight = None if batch.weight is None else each(batch.weight, take)
+    return Batch(each(batch.x, take), each(batch.y, take), weight)

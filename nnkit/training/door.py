@@ -25,6 +25,8 @@ from nnkit.training.batches import Batch, IterableSource
 from nnkit.training.checked import Checked
 from nnkit.training.inputs import check_lengths, features, refuse_unordered, sample_weights, variable
 from nnkit.training.modes import evaluating
+from nnkit.training.outputs import LossOfOutputs
+from nnkit.training.several import Several, each, named
 from nnkit.training.targets import Targets, check_outputs, class_weights
 
 __all__ = ["Door", "HostData", "home"]
@@ -34,9 +36,9 @@ __all__ = ["Door", "HostData", "home"]
 class HostData:
     """Checked arrays on the host, and the objects they came from (a Tensor already in place is not moved again)."""
 
-    x: Checked
-    y: Checked
-    weight: np.ndarray | None
+    x: Any  # Checked, or Several of them
+    y: Any
+    weight: Any  # np.ndarray, Several of them, or None
     originals: tuple[Any, Any] = (None, None)
 
     def part(self, chosen: slice) -> HostData:
@@ -58,7 +60,7 @@ class Door:
         self.device, self.dtype = home(model)
         # An embedding among its parts takes whole numbers as they are; to others they are features like any.
         self._reads_whole_numbers = any(getattr(module, "reads_whole_numbers", False) for module in model.modules())
-        self._targets: Targets | None = None
+        self._targets: Any = None
 
     # ---- arrays -------------------------------------------------------------------------------------------
 
@@ -67,58 +69,85 @@ class Door:
         x_name, y_name, weight_name = (name + where for name in ("x", "y", "sample_weight"))
         x_host = self.inputs(x, x_name)
         refuse_unordered(y, y_name)
-        if has_rows(y):
-            check_lengths(**{x_name: len(x_host), y_name: len(y)})
-        y_host = self._targets_for(x_host, x_name).convert(y, y_name)
+        _check_rows({x_name: x_host, y_name: y})
+        y_host = self._converted(y, y_name, x_host, x_name)
         weights = None
         if weight is not None:
-            weights = sample_weights(weight, weight_name, self.dtype)
-            check_lengths(**{x_name: len(x_host), weight_name: len(weights)})
+            weights = each(weight, lambda given: sample_weights(given, weight_name, self.dtype))
+            _check_rows({x_name: x_host, weight_name: weights})
         if by_class and self.class_weight is not None:
             by_label = class_weights(self.class_weight, y_host.converted(), self.dtype)
             weights = by_label if weights is None else weights * by_label
         return HostData(x_host, y_host, weights, (x, y))
 
-    def inputs(self, x: Any, name: str = "x", finite: bool = True) -> Checked:
+    def inputs(self, x: Any, name: str = "x", finite: bool = True) -> Any:
         """x checked by itself and against the model's first Linear."""
+        if isinstance(x, Several):
+            checked = [self._input(part, own, finite) for own, part in named(**{name: x}).items()]
+            return Several(checked, x.names, x.form)
+        x_host = self._input(x, name, finite)
+        check_first_layer(self.model, x_host.shape, name)
+        return x_host
+
+    def _input(self, x: Any, name: str, finite: bool) -> Checked:
         x_host = features(x, name, self.dtype, finite)
         if self._reads_whole_numbers and x_host.array.dtype.kind in "iu":
             x_host = Checked(x_host.array, int64)
-        check_first_layer(self.model, x_host.shape, name)
         return x_host
 
     def move(self, data: HostData) -> Batch:
         """The data on the model's device."""
-        weight = None if data.weight is None else as_tensor(data.weight, device=self.device)
+        weight = None if data.weight is None else each(data.weight, lambda w: as_tensor(w, device=self.device))
         return Batch(self.moved(data.x, data.originals[0]), self.moved(data.y, data.originals[1]), weight)
 
-    def moved(self, checked: Checked, original: Any = None) -> Tensor:
-        """The array on the device, or the Tensor it came from where that is there already."""
+    def moved(self, checked: Any, original: Any = None) -> Any:
+        """The array on the device, or the Tensor it came from where that is there already; or each of several."""
+        if isinstance(checked, Several):
+            return checked.each(self.moved, original) if isinstance(original, Several) else checked.each(self.moved)
         in_place = isinstance(original, Tensor) and original.device == self.device
         if in_place and original.dtype == checked.dtype:
             return original.detach()
         return checked.moved(resolve(self.device))
 
-    def _targets_for(self, x: Checked, name: str) -> Targets:
+    def _converted(self, y: Any, name: str, x: Any, x_name: str) -> Any:
+        """The targets as the loss of each output accepts them."""
         if self._targets is None:
-            self._targets = Targets(self.loss, self._output_shape(x, name), self.dtype)
-        return self._targets
+            self._targets = self._targets_for(x, x_name)
+        if not isinstance(self._targets, Several):
+            return self._targets.convert(y, name)
+        if not isinstance(y, Several) or len(y.parts) != len(self._targets.parts):
+            raise DataError(f"{name} must hold a target for each of the outputs {list(self._targets.names)}")
+        parts = zip(self._targets.parts, named(**{name: y}).items(), strict=True)
+        return Several([targets.convert(part, own) for targets, (own, part) in parts], y.names, y.form)
 
-    def _output_shape(self, x: Checked, name: str) -> tuple[int, ...]:
-        """The shape of one sample's output: the model runs once, on at most two rows."""
+    def _targets_for(self, x: Any, name: str) -> Any:
+        shapes = self._output_shape(x, name)
+        if not isinstance(shapes, Several):
+            return Targets(self.loss, shapes, self.dtype)
+        losses = self.loss.parts if isinstance(self.loss, LossOfOutputs) else [self.loss] * len(shapes.parts)
+        made = [Targets(loss, shape, self.dtype) for loss, shape in zip(losses, shapes.parts, strict=True)]
+        return Several(made, shapes.names)
+
+    def _output_shape(self, x: Any, name: str) -> Any:
+        """The shape of one sample's output, or of several: the model runs once, on at most two rows."""
         few = x[:2]
         try:
             with evaluating(self.model):
                 output = self.model(self.moved(few))
         except ShapeError as error:
             raise ShapeError(f"{name} of shape {x.shape} does not fit the model: {error}") from error
+        if isinstance(output, Several):
+            return output.each(lambda part: self._shape_of(part, len(few)))
+        if isinstance(output, Tensor) and output.ndim and output.shape[0] == len(few):
+            check_outputs(self.loss, output)
+        return self._shape_of(output, len(few))
+
+    def _shape_of(self, output: Any, rows: int) -> tuple[int, ...]:
         if not isinstance(output, Tensor):
             raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
-        if output.ndim and output.shape[0] == len(few):
-            check_outputs(self.loss, output)
-        if output.ndim == 0 or output.shape[0] != len(few):
+        if output.ndim == 0 or output.shape[0] != rows:
             raise ShapeError(
-                f"the model returned shape {tuple(output.shape)} for {len(few)} samples; "
+                f"the model returned shape {tuple(output.shape)} for {rows} samples; "
                 "its first dimension must be the samples"
             )
         return tuple(output.shape[1:])
@@ -148,6 +177,11 @@ class Door:
             return self.move(self.checked(x, y, weight, place, by_class))
 
         return IterableSource(batches, convert, limit)
+
+
+def _check_rows(sides: dict[str, Any]) -> None:
+    """Raise DataError unless all that have rows have as many."""
+    check_lengths(**{name: len(part) for name, part in named(**sides).items() if has_rows(part)})
 
 
 def home(model: Module) -> tuple[Any, np.dtype[Any]]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from nnkit.errors import DataError
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
 from nnkit.training.batches import Source
 from nnkit.training.flow import Flow
 from nnkit.training.modes import evaluating
 from nnkit.training.prediction import predictor_of
 from nnkit.training.replay import runner_of
+from nnkit.training.several import Several
 from nnkit.training.steps import EvaluationStep
 
 __all__ = ["Evaluation", "predictions"]
@@ -57,7 +57,7 @@ class Evaluation:
         return self.step.totals.read(whole=True).values
 
 
-def predictions(model: Module, x: Any, batches: Iterable[Tensor]) -> np.ndarray:
+def predictions(model: Module, x: Any, batches: Iterable[Any]) -> Any:
     """The model's outputs for x, or for what it yields, one batch after another, on the host.
 
     ``batches`` are x on the device, checked.
@@ -67,4 +67,8 @@ def predictions(model: Module, x: Any, batches: Iterable[Tensor]) -> np.ndarray:
         found = [predictor.forward(model, x, batch) for batch in batches]
     if not found:
         raise DataError("the data to predict yielded no batch; expected at least one")
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    if len(found) == 1:
+        return found[0]
+    if isinstance(found[0], Several):
+        return found[0].each(lambda *parts: np.concatenate(parts), *found[1:])
+    return np.concatenate(found)

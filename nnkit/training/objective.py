@@ -12,6 +12,7 @@ from nnkit.nn.module import Module
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
+from nnkit.training.outputs import LossOfOutputs
 
 __all__ = ["BatchLoss", "Objective"]
 
@@ -22,13 +23,15 @@ class BatchLoss(NamedTuple):
     """A batch's loss: the scalar to make small, and its parts for the loss over all data.
 
     ``total`` is the sum of the samples' losses (None: ``value`` times the samples), ``excess`` by how much what the
-    mean is divided by exceeds the number of samples (None: not at all), ``penalty`` what is not in ``total``.
+    mean is divided by exceeds the number of samples (None: not at all), ``penalty`` what is not in ``total``;
+    ``parts`` are the losses of several outputs that are told beside their sum.
     """
 
     value: Tensor
     total: Tensor | None = None
     excess: Tensor | None = None
     penalty: Tensor | None = None
+    parts: tuple[Tensor, ...] = ()
 
 
 class Objective:
@@ -46,16 +49,46 @@ class Objective:
         self._labels = isinstance(loss, LABELS) and type(loss).__module__.partition(".")[0] == "nnkit"
         if reduction == "none":
             raise ShapeError("loss has reduction='none'; training needs a scalar: use 'mean' or 'sum'")
+        self._of_outputs = (
+            [None if part is None else Objective(model, part) for part in loss.parts]
+            if isinstance(loss, LossOfOutputs)
+            else None
+        )
 
-    def __call__(self, prediction: Tensor, batch: Batch) -> BatchLoss:
+    @property
+    def part_names(self) -> list[str]:
+        """What the losses of several outputs are called."""
+        return [name for name in self.loss.names if name] if isinstance(self.loss, LossOfOutputs) else []
+
+    def __call__(self, prediction: Any, batch: Batch) -> BatchLoss:
         loss = self._data_loss(prediction, batch)
         penalty = self.model.penalty()
         if penalty is None:
             return loss
         value = loss.value + penalty
-        return BatchLoss(value) if loss.total is None else loss._replace(value=value, penalty=penalty)
+        if loss.total is None:
+            return BatchLoss(value, parts=loss.parts)
+        return loss._replace(value=value, penalty=penalty)
 
-    def _data_loss(self, prediction: Tensor, batch: Batch) -> BatchLoss:
+    def _loss_of_outputs(self, objectives: list[Objective | None], prediction: Any, batch: Batch) -> BatchLoss:
+        total, told = None, []
+        weights = [None] * len(objectives) if batch.weight is None else batch.weight.parts
+        for place, objective in enumerate(objectives):
+            if objective is None:
+                continue
+            part = Batch(batch.x, batch.y.parts[place], weights[place])
+            value = objective._data_loss(prediction.parts[place], part).value
+            if self.loss.names[place]:  # type: ignore[attr-defined]
+                told.append(value)
+            factor = self.loss.weights[place]  # type: ignore[attr-defined]
+            value = value if factor == 1.0 else value * factor
+            total = value if total is None else total + value
+        assert total is not None
+        return BatchLoss(total, parts=tuple(told))
+
+    def _data_loss(self, prediction: Any, batch: Batch) -> BatchLoss:
+        if self._of_outputs is not None:
+            return self._loss_of_outputs(self._of_outputs, prediction, batch)
         if self._labels and not (self.loss._forward_hooks or self.loss._forward_pre_hooks):  # type: ignore[attr-defined]
             return self._label_loss(prediction, batch)
         if batch.weight is None:

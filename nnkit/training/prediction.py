@@ -25,6 +25,7 @@ from nnkit.tensor import Tensor
 from nnkit.training.modes import evaluating
 from nnkit.training.moment import Moment
 from nnkit.training.plainly import say_plain
+from nnkit.training.several import Several, each, parts_of
 
 __all__ = ["Predictor", "forward", "predictor_of", "recall"]
 
@@ -32,7 +33,7 @@ MAXIMUM_PROGRAMS = 8  # per thread
 
 
 class Recorded(NamedTuple):
-    """A forward pass of one shape: its program, and the arrays to write to and to read from."""
+    """A forward pass of one shape: its program, and the arrays to write to and to read from, or several of them."""
 
     program: Program  # kept, because ``replay`` may hold nothing but addresses
     replay: Callable[[], object]
@@ -79,21 +80,34 @@ class Predictor:
         finally:
             moment.end()
 
-    def forward(self, model: Module, x: Any, batch: Tensor) -> np.ndarray:
+    def run_several(self, x: Several) -> Any:
+        """The outputs for host arrays side by side whose shapes and types are known, else None."""
+        found = self._programs.by_shape.get(_key(x, x))
+        if found is None or not found.guards.hold():
+            return None
+        backend = found.backend
+        with self.moment.reading():
+            for part, static in zip(x.parts, found.x, strict=True):
+                backend.upload(part, static)
+            found.replay()
+            found.guards.leave()
+            return each(found.y, backend.download)
+
+    def forward(self, model: Module, x: Any, batch: Any) -> Any:
         """The outputs for a batch on the device, made of ``x``: recorded where the like of it came before."""
-        key = (
-            (x.shape, x.dtype) if type(x) is np.ndarray and x.shape == batch.shape and x.dtype == batch.dtype else None
-        )
+        key = _key(x, batch)
         if self._impossible or key is None or key not in self._programs.seen:
             self._programs.seen.add(key)
             with evaluating(model):
-                return np.array(forward(model, batch).numpy())
-        static = Tensor(batch.backend.duplicate(batch.array), batch.backend)
-        work = batch.backend.recorder()
-        work.inputs = [Input(batch.array, static.array)]
+                return each(forward(model, batch), lambda part: np.array(part.numpy()))
+        backend = batch.backend
+        static = each(batch, lambda part: Tensor(backend.duplicate(part.array), backend))
+        work = backend.recorder()
+        pairs = zip(parts_of(batch), parts_of(static), strict=True)
+        work.inputs = [Input(given.array, own.array) for given, own in pairs]
         with evaluating(model), recording(work), observing(work) as observer:
             y = forward(model, static)
-        outputs = batch.backend.download(y.array)
+        outputs = each(y, lambda part: backend.download(part.array))
         restless = observer.lasting() or work.restless()
         self._restless = self._restless + 1 if restless else 0
         if work.obstacles or self._restless >= compiled.PATIENCE:
@@ -106,14 +120,27 @@ class Predictor:
             programs.pop(next(iter(programs)))
         guards = Guards(work, observer, but=("training",))
         program = work.finish()
-        programs[key] = Recorded(program, program.once(), guards, batch.backend, static.array, y.array)
+        ins = tuple(part.array for part in static.parts) if isinstance(static, Several) else static.array
+        outs = each(y, lambda part: part.array)
+        programs[key] = Recorded(program, program.once(), guards, backend, ins, outs)
         return outputs
 
 
-def recall(model: Module, x: Any) -> np.ndarray | None:
+def recall(model: Module, x: Any) -> Any:
     """The model's outputs for x by a recorded forward pass, where this thread has one that fits; else None."""
     found: Predictor | None = model.__dict__.get("_predictor")
-    return found.run(x) if found is not None and type(x) is np.ndarray else None
+    if found is None or type(x) is not np.ndarray:
+        return found.run_several(x) if found is not None and isinstance(x, Several) else None
+    return found.run(x)
+
+
+def _key(x: Any, batch: Any) -> Any:
+    """Shape and type of x, or of each of several; None where they are not those of the batch that was made of it."""
+    if isinstance(x, Several):
+        keys = tuple(map(_key, x.parts, parts_of(batch)))
+        return None if None in keys else keys
+    same = type(x) is np.ndarray and x.shape == batch.shape and x.dtype == batch.dtype
+    return (x.shape, x.dtype) if same else None
 
 
 def predictor_of(model: Module) -> Predictor:
@@ -124,9 +151,13 @@ def predictor_of(model: Module) -> Predictor:
     return found
 
 
-def forward(model: Module, batch: Tensor) -> Tensor:
-    """The model's output for a batch; raises TypeError or ShapeError unless it is one Tensor with a row per sample."""
+def forward(model: Module, batch: Any) -> Any:
+    """The model's output for a batch, or several; raises TypeError or ShapeError unless it has a row per sample."""
     output = model(batch)
+    return each(output, lambda part: _checked(part, batch))
+
+
+def _checked(output: Any, batch: Any) -> Tensor:
     if not isinstance(output, Tensor):
         raise TypeError(f"the model must return one Tensor, got {type(output).__name__}")
     if output.ndim == 0 or output.shape[0] != batch.shape[0]:

@@ -26,6 +26,7 @@ from nnkit.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook
+from nnkit.training.several import each
 from nnkit.training.streamed import StreamedSource
 
 __all__ = ["Plain", "Replay", "Runner", "runner_of"]
@@ -226,7 +227,8 @@ class Replay:
     def _step(self, rows: int) -> None:
         take: Callable[[Tensor], Tensor] = lambda x: ops.take_batch(x, self._order, self._cursor, rows)  # noqa: E731
         data = self.source.data
-        self.step(Batch(take(data.x), take(data.y), None if data.weight is None else take(data.weight)))
+        weight = None if data.weight is None else each(data.weight, take)
+        self.step(Batch(each(data.x, take), each(data.y, take), weight))
         with no_grad():
             self._cursor.add_(rows)
 

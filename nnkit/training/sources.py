@@ -15,6 +15,7 @@ from nnkit.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.door import Door, HostData, has_rows
 from nnkit.training.inputs import positive_integer, refuse_unordered
+from nnkit.training.several import each, parts_of
 from nnkit.training.streamed import StreamedSource
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -97,7 +98,8 @@ def _array_source(door: Door, data: HostData, batch_size: int, plan: Plan | None
     shuffle, seed, limit = (plan.shuffle, plan.seed, plan.steps_per_epoch) if plan else (False, None, None)
     backend = resolve(door.device)
     nbytes = data.x.nbytes + data.y.nbytes + (0 if data.weight is None else data.weight.nbytes)
-    there = any(isinstance(original, Tensor) and original.device == door.device for original in data.originals)
+    originals = [part for original in data.originals for part in parts_of(original)]
+    there = any(isinstance(original, Tensor) and original.device == door.device for original in originals)
     if there or backend.keeps(nbytes):
         return ArraySource(door.move(data), batch_size, shuffle, seed, limit)
     return StreamedSource(data, backend, batch_size, shuffle, seed, limit)
@@ -185,7 +187,7 @@ def _split(door: Door, data: HostData, x: Any, y: Any, weight: Any, share: float
             f"validation_split={share} of {count} samples leaves {first} for training and {count - first} for "
             "validation; each needs at least one"
         )
-    own = None if weight is None else np.asarray(weight, dtype=door.dtype)[first:]
+    own = None if weight is None else each(weight, lambda given: np.asarray(given, dtype=door.dtype)[first:])
     kept = HostData(data.x[first:], data.y[first:], own)
     return data.part(slice(0, first)), kept
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nnkit import ops
 from nnkit.creation import zeros
 from nnkit.loading import Fit
 from nnkit.nn.module import Module
@@ -52,13 +53,16 @@ class Totals:
 
     def __init__(self, metrics: Sequence[Metric], objective: Objective | None) -> None:
         self.metrics = list(metrics)
-        self.names = (["loss"] if objective is not None else []) + [metric.name for metric in self.metrics]
+        self._part_names = [] if objective is None else objective.part_names
+        own = [metric.name for metric in self.metrics]
+        self.names = (["loss"] if objective is not None else []) + self._part_names + own
         self.samples = 0
         self._summed = objective is not None and objective.summed
         self._memory: Tensor | None = None
         self._summing = [metric for metric in self.metrics if not isinstance(metric, RowMetric)]
         self._keeping = [metric for metric in self.metrics if isinstance(metric, RowMetric)]
-        self._parts: list[Tensor] = []  # of the memory: as many as LOSS_PARTS, then each metric's sums
+        # Of the memory: as many as LOSS_PARTS, then each metric's sums, then those of several outputs' losses.
+        self._parts: list[Tensor] = []
         self._kept: list[KeptRows] = []  # for each of those that keep rows
 
     def prepare(self, model: Module, batch: Batch, samples: int) -> None:
@@ -71,6 +75,7 @@ class Totals:
                     output, target = model(batch.x[:1]), batch.y[:1]
                     sizes = [metric.sums(output, target).shape for metric in self._summing]
                     widths = [metric.rows(output, target).shape[1] for metric in self._keeping]
+            sizes += [(len(self._part_names),)] if self._part_names else []
             self._lay_out([()] * LOSS_PARTS + sizes, widths, batch.x.device)
         for kept in self._kept:
             kept.make_room(samples)
@@ -105,7 +110,7 @@ class Totals:
         fit.names(("samples", "parts", *(["rows"] if self._keeping else [])), fit.mapping("the sums", state))
         fit.settle()
         samples, parts = fit.count("'samples'", state["samples"]), fit.row("'parts'", state["parts"])
-        metrics = len(self._summing)
+        metrics = len(self._summing) + bool(self._part_names)
         if len(parts) not in (0, LOSS_PARTS + metrics) or not all(isinstance(part, Tensor) for part in parts):
             fit.refuse(f"'parts' must be the sums of the loss and {metrics} metrics, got {len(parts)} values")
         elif parts and self._parts:
@@ -138,7 +143,7 @@ class Totals:
         """The last step had so many samples."""
         self.samples += samples
 
-    def add(self, prediction: Tensor, batch: Batch, loss: BatchLoss | None) -> None:
+    def add(self, prediction: Any, batch: Batch, loss: BatchLoss | None) -> None:
         """Add the loss and the metrics of one batch."""
         total, good, excess, penalty, *sums = self._parts
         with no_grad():
@@ -151,6 +156,8 @@ class Totals:
                     excess.add_(loss.excess.detach().double())
                 if loss.penalty is not None:
                     penalty.add_(loss.penalty.detach().double() * float(batch.rows))
+                if loss.parts:
+                    sums.pop().add_(ops.stack(loss.parts).detach().double() * float(batch.rows))
             for metric, metric_sums in zip(self._summing, sums, strict=True):
                 weight = batch.weight if metric.weighted else None
                 metric_sums.add_(call(metric.sums, prediction.detach(), batch.y, weight))
@@ -168,9 +175,10 @@ class Totals:
         numbers = self._memory.backend.download(self._memory.array)
         values = {"loss": self._loss(*map(float, numbers[:LOSS_PARTS]))} if "loss" in self.names else {}
         first = LOSS_PARTS
-        for metric, part in zip(self._summing, self._parts[LOSS_PARTS:], strict=True):
+        for metric, part in zip(self._summing, self._parts[LOSS_PARTS:], strict=False):
             values[metric.name] = metric.result(numbers[first : first + part.numel()].reshape(part.shape))
             first += part.numel()
+        values |= zip(self._part_names, (numbers[first:] / self.samples).tolist(), strict=True)
         if whole:
             for keeping, kept in zip(self._keeping, self._kept, strict=True):
                 values[keeping.name] = keeping.result(kept.first(self.samples).numpy())

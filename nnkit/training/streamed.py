@@ -7,7 +7,7 @@ can be recorded like those over data that lie there as a whole, and give the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.checked import Checked
 from nnkit.training.door import HostData
 from nnkit.training.fingerprint import fingerprint
+from nnkit.training.several import each, filled, named, parts_of
 
 __all__ = ["StreamedSource"]
 
@@ -31,18 +32,24 @@ class StreamedSource(ArraySource):
         self, host: HostData, backend: Backend, batch_size: int, shuffle: bool = False, seed: int | None = None,
         limit: int | None = None,
     ) -> None:  # fmt: skip
-        weight = [] if host.weight is None else [Checked(host.weight, host.weight.dtype)]
-        self._host = [host.x, host.y, *weight]
+        weight = None if host.weight is None else each(host.weight, lambda array: Checked(array, array.dtype))
+        self._form = (host.x, host.y) if weight is None else (host.x, host.y, weight)
+        self._host: list[Checked] = [part for side in self._form for part in parts_of(side)]
         width = sum(array.nbytes for array in self._host) // len(host.x)
         batches = max(WINDOW // max(width * batch_size, 1), 1)
         self.window = min(batches * batch_size, len(host.x))  # rows
         # Zeros, for what has not been filled yet is looked at too where labels are checked.
         places = [backend.zeros((self.window, *array.shape[1:]), array.dtype) for array in self._host]
-        super().__init__(Batch(*(Tensor(place, backend) for place in places)), batch_size, shuffle, seed, limit)
+        super().__init__(self._batch(Tensor(place, backend) for place in places), batch_size, shuffle, seed, limit)
         self.rows = len(host.x)
         self._backend, self._places = backend, places
         sources, types = [checked.array for checked in self._host], [checked.dtype for checked in self._host]
         self._stream = backend.host_stream(sources, self.window, types)
+
+    def _batch(self, tensors: Iterable[Tensor]) -> Batch:
+        """Tensors, one for each array of the host, in its form."""
+        given = iter(tensors)
+        return Batch(*(filled(side, given) for side in self._form))
 
     def windows(self, number: int, step: int = 0) -> Iterator[int]:
         """Draw the order of epoch ``number``, then fill the window with what comes from batch ``step`` on, again and
@@ -61,15 +68,15 @@ class StreamedSource(ArraySource):
         for rows in self.windows(number, step):
             for start in range(0, rows, self.batch_size):
                 part = slice(start, min(start + self.batch_size, rows))
-                yield Batch(*(Tensor(place[part], self._backend) for place in self._places))
+                yield self._batch(Tensor(place[part], self._backend) for place in self._places)
 
     def _gathered(self, batch: int) -> Batch:
         """Bring a batch of the present order to the device again."""
         part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         rows = np.arange(self.rows)[part] if self._order is None else self._order[part]
-        return Batch(*(checked[rows].moved(self._backend) for checked in self._host))
+        return self._batch(checked[rows].moved(self._backend) for checked in self._host)
 
     def fingerprint(self) -> dict[str, Any]:
         """The data, and how they are cut."""
-        arrays = [checked.converted() for checked in self._host]
-        return {**fingerprint(dict(zip(("x", "y", "sample_weight"), arrays, strict=False))), **self._cut()}
+        arrays = named(**dict(zip(("x", "y", "sample_weight"), self._form, strict=False)))
+        return {**fingerprint({name: checked.converted() for name, checked in arrays.items()}), **self._cut()}

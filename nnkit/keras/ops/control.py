@@ -221,7 +221,6 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     return _stacked([call(f, _part(xs, i)) for i in range(_length(xs))])
 
 
-
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """The same as :func:`map`: each part by itself, one after the other."""
     return map(function, elements)
@@ -243,9 +242,7 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
     return _each(lambda x: ops.movedim(x, 0, axis), whole)
 
 
-def vectorize(
-    pyfunc: Callable[..., Any], *, excluded: Any = None, signature: str | None = None
-) -> Callable[..., Any]:
+def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: str | None = None) -> Callable[..., Any]:
     """A function of numbers as one of tensors, element by element, broadcast."""
     if excluded or signature:
         raise ValueError("vectorize: excluded and signature are not supported; leave them out")
@@ -257,5 +254,3 @@ def vectorize(
         return ops.reshape(ops.stack([convert_to_tensor(y) for y in found]), parts[0].shape)
 
     return function
-
-

@@ -123,9 +123,7 @@ def logspace(
     return found if dtype is None else ops.to(found, dtype=of_type(dtype))
 
 
-def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
-) -> Tensor:
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
     """Numbers from start to stop, each a fixed number of times the one before."""
     first, last = floats(start), floats(stop)
     sign = ops.sign(first)

@@ -147,7 +147,7 @@ def round(x: Any, decimals: int = 0) -> Tensor:
     x = ops.to(x, dtype=dtypes.int32) if x.dtype == dtypes.bool_ else x
     if decimals >= 0:
         return x
-    step = 10 ** -decimals
+    step = 10**-decimals
     return ops.to(ops.round(ops.to(x, dtype=get_default_dtype()) / step) * step, dtype=x.dtype)
 
 

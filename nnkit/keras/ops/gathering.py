@@ -338,5 +338,3 @@ def multi_hot(
         raise ValueError("multi_hot: num_classes must be given")
     x = convert_to_tensor(inputs)
     return ops.amax(one_hot(ops.to(x, dtype=dtypes.int32), count, axis, dtype, sparse), 1 if x.ndim > 1 else 0)
-
-

@@ -211,7 +211,9 @@ def scale_and_translate(
 # ---- cropping and padding -------------------------------------------------------------------------------------------
 
 
-def _around(name: str, size: int, before: int | None, behind: int | None, target: int | None, sign: int) -> tuple[int, int]:
+def _around(
+    name: str, size: int, before: int | None, behind: int | None, target: int | None, sign: int
+) -> tuple[int, int]:
     """How much is added (sign 1) or cut off (-1) before and behind, of two of the three numbers."""
     given = [n is not None for n in (before, behind, target)]
     if given.count(True) != 2:
@@ -412,7 +414,9 @@ def _within(place: Tensor, n: int, fill_mode: str) -> Tensor:
 def _filtered(x: Tensor, kernel: np.ndarray, same: bool = True) -> Tensor:
     """Each channel of (B, C, H, W) under one kernel (h, w), which is not turned around."""
     size = kernel.shape
-    weight = tensor(np.ascontiguousarray(np.broadcast_to(kernel, (x.shape[1], 1, *size))), dtype=x.dtype, device=x.device)
+    weight = tensor(
+        np.ascontiguousarray(np.broadcast_to(kernel, (x.shape[1], 1, *size))), dtype=x.dtype, device=x.device
+    )
     window = window_over(x.shape[2:], size, (1, 1), "same" if same else "valid", (1, 1))
     return ops.conv(x, weight, None, window, x.shape[1])
 
@@ -424,7 +428,10 @@ def _bell(size: int, sigma: float) -> np.ndarray:
 
 
 def gaussian_blur(
-    images: Any, kernel_size: Sequence[int] = (3, 3), sigma: Sequence[float] = (1.0, 1.0), data_format: str | None = None
+    images: Any,
+    kernel_size: Sequence[int] = (3, 3),
+    sigma: Sequence[float] = (1.0, 1.0),
+    data_format: str | None = None,
 ) -> Tensor:
     """Each place mixed with its neighbours by a bell of ``kernel_size`` places and width ``sigma``."""
     widths = [float(s) for s in (convert_to_tensor(sigma).tolist() if not isinstance(sigma, (tuple, list)) else sigma)]
@@ -459,5 +466,3 @@ def ssim(
     found = (2.0 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1) * (2.0 * both + c2) / (spread + c2)
     found = ops.mean(found, (1, 2, 3))
     return ops.squeeze(found, 0) if one.is_one else found
-
-

@@ -99,9 +99,7 @@ def kron(x1: Any, x2: Any) -> Tensor:
     return ops.kron(*_numbers(x1, x2))
 
 
-def cross(
-    x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Tensor:
+def cross(x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
     """The vector product along axes of size 3; of vectors of 2 numbers their third one is 0."""
     a, b, c = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     x, y = _numbers(x1, x2)

@@ -223,7 +223,9 @@ def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, op: Any) -
     x = floats(x)
     axes = axes_of(axis, x.ndim)
     rest = [k for k in range(x.ndim) if k not in axes]
-    flat = ops.reshape(ops.permute(x, (*rest, *axes)), (*(x.shape[k] for k in rest), math.prod(x.shape[k] for k in axes)))
+    flat = ops.reshape(
+        ops.permute(x, (*rest, *axes)), (*(x.shape[k] for k in rest), math.prod(x.shape[k] for k in axes))
+    )
     shares = ops.to(convert_to_tensor(q), dtype=x.dtype)
     found = op(flat, shares, -1, interpolation=method)
     if not keepdims:

@@ -371,5 +371,3 @@ def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
 def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Patches of images as columns: (B, C, H, W) -> (B, C k, count)."""
     return functional.unfold(convert_to_tensor(x), kernel_size, dilation, padding, stride)
-
-

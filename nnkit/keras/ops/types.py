@@ -157,9 +157,7 @@ def together(*given: Any) -> list[Any]:
         return [tensor(x, dtype=dtype) for x in given]
     parts = [x if weak else convert_to_tensor(x) for x, weak in zip(given, kinds, strict=True)]
     dtype = _common(tuple(weak or part.dtype for part, weak in zip(parts, kinds, strict=True)))
-    return [
-        x if weak or x.dtype == dtype else ops.to(x, dtype=dtype) for x, weak in zip(parts, kinds, strict=True)
-    ]
+    return [x if weak or x.dtype == dtype else ops.to(x, dtype=dtype) for x, weak in zip(parts, kinds, strict=True)]
 
 
 def _weak(x: Any) -> Any:

@@ -91,7 +91,9 @@ def conv_transpose(
     """The gradient of a convolution: inputs (B, *S, C), kernel (*size, filters, C) -> (B, *S', filters)."""
     x, w = (floats(part) for part in as_tensors(inputs, kernel))
     view = _View("conv_transpose", x, data_format)
-    steps, apart = (numbers(n, given, view.axes) for n, given in (("strides", strides), ("dilation_rate", dilation_rate)))
+    steps, apart = (
+        numbers(n, given, view.axes) for n, given in (("strides", strides), ("dilation_rate", dilation_rate))
+    )
     more = (None,) * view.axes if output_padding is None else numbers("output_padding", output_padding, view.axes, 0)
     sizes, around = [], []
     for n, step, k, d, extra in zip(view.x.shape[2:], steps, w.shape[:-2], apart, more, strict=True):

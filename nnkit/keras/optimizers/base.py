@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypedDict
 from nnkit import optim
 from nnkit.errors import nearest_names
 from nnkit.keras.naming import configured, snake_case
+from nnkit.keras.optimizers.applying import Applying
 from nnkit.keras.optimizers.schedules import LearningRateSchedule, deserialize
 from nnkit.keras.optimizers.stepping import Accumulated, MovingAverage, checked_options
 from nnkit.tape import enable_grad
@@ -52,7 +53,7 @@ class OptimizerOptions(CommonOptions, total=False):
     weight_decay: float | None
 
 
-class Optimizer(optim.Optimizer):
+class Optimizer(Applying, optim.Optimizer):
     """The base class of Keras optimizers.
 
     Args:

@@ -135,7 +135,11 @@ class Lion(Optimizer):
     """Chen et al., Symbolic Discovery of Optimization Algorithms, 2023: steps of one size, by signs."""
 
     def __init__(
-        self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **options: Unpack[OptimizerOptions]
+        self,
+        learning_rate: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
         if not 0 < beta_1 <= 1:
             raise ValueError(f"Lion: beta_1 must be above 0 and at most 1; got {beta_1!r}")

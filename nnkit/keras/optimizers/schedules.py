@@ -213,7 +213,12 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 _BY_NAME: Mapping[str, Callable[..., LearningRateSchedule]] = {
     cls.__name__: cls
     for cls in (
-        ExponentialDecay, InverseTimeDecay, PolynomialDecay, CosineDecay, CosineDecayRestarts, PiecewiseConstantDecay,
+        ExponentialDecay,
+        InverseTimeDecay,
+        PolynomialDecay,
+        CosineDecay,
+        CosineDecayRestarts,
+        PiecewiseConstantDecay,
     )  # fmt: skip
 }
 

@@ -1,0 +1,218 @@
+"""Callbacks that leave something on disk: models, a training to go on with, a table. Definitions: ``keras.callbacks``."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+from nnkit import io, training
+from nnkit.keras.callback_base import Callback, Hooks, is_there
+from nnkit.training.callbacks import Logs
+from nnkit.training.inputs import positive_integer
+
+__all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
+
+
+class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
+    """Saves the model after each epoch, or after the best ones. The files are safetensors, whatever their ending.
+
+    Args:
+        filepath: where to; may have fields, ``"net-{epoch:02d}-{val_loss:.2f}.keras"``; the first epoch is 1.
+        monitor: the name of a number in the logs.
+        verbose: 1 prints a line when a file is written.
+        save_best_only: whether to save only when ``monitor`` improved.
+        save_weights_only: whether to leave the model's description out (``model.load_weights`` reads the file).
+        mode: ``"min"``, ``"max"``, or ``"auto"``, which goes by the name.
+        save_freq: ``"epoch"``, or after how many batches, counted through all epochs; ``{batch}`` is a field then.
+        initial_value_threshold: a value that the first file must beat.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(f"ModelCheckpoint: save_freq must be 'epoch' or a number of batches; got {save_freq!r}")
+        super().__init__(filepath, monitor, save_best_only, mode)
+        self.verbose, self.save_weights_only, self.save_freq = verbose, save_weights_only, save_freq
+        self.initial_value_threshold = initial_value_threshold
+        self._epoch, self._batches = 0, 0
+
+    @property
+    def wants_batches(self) -> bool:
+        return self.save_freq != "epoch"
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if isinstance(self.trainer, training.Trainer) and self.save_freq == "epoch":
+            super().on_train_begin()
+        self.monitor.best = self.initial_value_threshold
+        self._batches = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % self.save_freq == 0:
+            self._save(logs or {}, batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(logs or {}, None)
+
+    def _save(self, logs: Logs, batch: int | None) -> None:
+        if self.save_best_only and not (is_there(self, logs) and self.monitor.improved(logs)):
+            return
+        fields = {**logs, "epoch": self._epoch + 1, "batch": batch}
+        try:
+            self.keep(self.path.format(**fields))
+        except KeyError as error:
+            raise ValueError(
+                f"filepath {self.path!r} has a field {error} that is not in the logs: {list(logs)}"
+            ) from error
+
+    def write(self, path: Path) -> None:
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            super().write(path)
+        if self.verbose:
+            print(f"saved the model to {path}")
+
+
+class BackupAndRestore(Callback):
+    """Keeps what a training needs to go on where it was cut off: the next ``fit`` with the same arguments does.
+
+    After each epoch (or each ``save_freq`` batches) the weights, the optimizer and the number of the epoch are written
+    to a file in ``backup_dir``; a ``fit`` that finds one begins with that epoch. Random numbers are drawn anew: for a
+    training that goes on to the bit see ``nnkit.training.RunCheckpoint``.
+
+    Args:
+        backup_dir: a folder for this training alone.
+        save_freq: ``"epoch"``, or after how many batches; a training that was cut off within an epoch repeats it.
+        double_checkpoint: accepted; a file is whole or as it was.
+        delete_checkpoint: whether to delete the file when the training ends.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: Any = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if not os.fspath(backup_dir):
+            raise ValueError("BackupAndRestore: backup_dir must name a folder")
+        self.backup_dir = Path(backup_dir)
+        self.save_freq = save_freq if save_freq == "epoch" else positive_integer(save_freq, "save_freq")
+        self.delete_checkpoint = delete_checkpoint
+        self._epoch, self._batches, self._saved = 0, 0, None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.backup_dir / "training.safetensors"
+
+    @property
+    def wants_batches(self) -> bool:
+        return self.save_freq != "epoch"
+
+    def find(self, model: Any, initial_epoch: int) -> int:
+        """The epoch to begin with; what the file holds is put into the model when its weights are there."""
+        self._saved = None
+        if not self.path.exists():
+            return initial_epoch
+        self._saved = io.load(self.path)
+        if model.built:
+            self._restore(model)
+        return int(self._saved["epoch"])
+
+    def _restore(self, model: Any) -> None:
+        saved, self._saved = self._saved, None
+        if saved is None:
+            return
+        model.load_state_dict(saved["weights"])
+        if saved["optimizer"] is not None:
+            model.build_optimizer()
+            if getattr(model.optimizer, "param_groups", None):
+                model.optimizer.load_state_dict(saved["optimizer"])
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._batches = 0
+        if self._saved is not None and self.model.built:
+            self._restore(self.model)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        if self._saved is not None and self.model.built:
+            self._restore(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % self.save_freq == 0:
+            self._write(self._epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._write(epoch + 1)
+
+    def _write(self, epoch: int) -> None:
+        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        has_state = bool(getattr(self.model.optimizer, "param_groups", None))
+        optimizer = self.model.optimizer.state_dict() if has_state else None
+        io.save({"epoch": epoch, "weights": dict(self.model.state_dict()), "optimizer": optimizer}, self.path)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        failed = self.trainer.history.interrupted or (self.trainer.history.stopped_by or "").endswith("Error")
+        if self.delete_checkpoint and not failed:
+            self.path.unlink(missing_ok=True)
+
+
+class CSVLogger(Callback):
+    """Writes one row per epoch to a file of separated values; the first row of a new file names the columns.
+
+    Args:
+        filename: where to.
+        separator: what stands between values.
+        append: whether to go on in a file that is there.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        self.filename, self.separator, self.append = os.fspath(filename), separator, append
+        self._file: TextIO | None = None
+        self._columns: list[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._columns = None
+        if self.append and os.path.exists(self.filename) and os.path.getsize(self.filename):
+            with open(self.filename, newline="", encoding="utf-8") as file:
+                self._columns = next(csv.reader(file, delimiter=self.separator))[1:]
+        mode = "a" if self.append else "w"
+        self._file = open(self.filename, mode, newline="", encoding="utf-8")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        shown = {("learning_rate" if name == "lr" else name): value for name, value in (logs or {}).items()}
+        if self._columns is None:
+            self._columns = list(shown)
+            self._write(["epoch", *self._columns])
+        self._write([epoch, *(shown.get(name, "NA") for name in self._columns)])
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, row: list[Any]) -> None:
+        assert self._file is not None
+        csv.writer(self._file, delimiter=self.separator).writerow(row)
+        self._file.flush()
