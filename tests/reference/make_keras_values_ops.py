@@ -172,7 +172,7 @@ CASES: list[str] = [
     "ops.dot_product_attention(q, kv, kv, bias=np.ones((1, 2, 3, 5), 'float32') * np.arange(5, dtype='float32'))",
     *(f"ops.conv({x}, padding={p!r}, strides={s})" for x in ("sig, dep[0]", "img, ker") for p in ("valid", "same") for s in (1, 2)),
     "ops.conv(img, ker, dilation_rate=2, padding='same')", "ops.conv(vol, ops.ones((2, 2, 2, 2, 3)), padding='same')",
-    "ops.conv(ops.transpose(img, (0, 3, 1, 2)), ker, data_format='channels_first')", "ops.conv(img, ker[:, :, :1])",
+    "ops.conv(ops.transpose(img, (0, 3, 1, 2)), ker, data_format='channels_first')", "ops.conv(img, np.concatenate([ker[:, :, :1]] * 3, 3))",
     "ops.depthwise_conv(img, ker)", "ops.depthwise_conv(sig, dep[0], padding='same')",
     "ops.separable_conv(img, ker, ops.ones((1, 1, 6, 2)))", "ops.conv_transpose(img, ops.transpose(ker, (0, 1, 3, 2)), 2, 'same')",
     *(f"ops.conv_transpose(sig, {_k}, {s}, {p!r})" for _k in ("dep[0].transpose(0, 2, 1)",) for s in (1, 2, 3) for p in ("valid", "same")),
