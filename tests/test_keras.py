@@ -302,7 +302,7 @@ X, Y = np.ones((4, 1)), np.ones((4, 1))
         (lambda: line(loss="msee"), UnknownNameError, "did you mean 'mse'"),
         (lambda: line(optimizer="adm"), UnknownNameError, "did you mean 'adam'"),
         (lambda: line(metrics=["acuracy"]), UnknownNameError, "'accuracy'"),
-        (lambda: line(loss=["mse"], loss_weights=[1.0, 2.0]).fit(X, Y, verbose=0), ValueError, "longer than|shorter than"),
+        (lambda: line(loss=["mse"], loss_weights=[1.0, 2.0]).fit(X, Y, verbose=0), ValueError, "zip"),
         (lambda: line(loss=keras.losses.MeanSquaredError(reduction=None)).fit(X, Y), ValueError, "reduction"),
         (lambda: line().fit(X, Y, validation_data=(X, Y), validation_freq=0), ValueError, "validation_freq must be"),
         (lambda: line().fit(np.ones((4, 3)), Y, verbose=0), ShapeError, "expects 1 features"),

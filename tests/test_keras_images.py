@@ -306,7 +306,6 @@ IMAGES = np.ones((1, 3, 4, 2))
         (lambda: layers.Conv2D(4, 3, strides=0), ValueError, "strides: expected at least 1"),
         (lambda: layers.Conv2D(4, 3, groups=3), ValueError, "filters must be a multiple of groups"),
         (lambda: layers.Conv2D(6, 3, groups=3)(IMAGES), ShapeError, "2 channels are not 3 equal groups"),
-        (lambda: layers.Conv2D(4, 3, activity_regularizer="l2"), ValueError, "activity_regularizer is not supported"),
         (lambda: layers.Conv1D(4, 3, kernel_constraint="maxnom"), UnknownNameError, "unknown constraint 'maxnom'"),
         (lambda: layers.DepthwiseConv2D(3, depthwise_constraint="a"), UnknownNameError, "unknown constraint 'a'"),
         (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), ValueError, "depth_multiplier must be a positive"),

@@ -228,7 +228,6 @@ def test_to_categorical(labels: Any, classes: int | None, rows: Any) -> None:
         (lambda: Dense(2, activation="rleu"), UnknownNameError, "did you mean 'relu'"),
         (lambda: Dense(2, kernel_initializer="glorot"), UnknownNameError, "glorot_"),
         (lambda: Dense(2, kernel_regularizer="l3"), UnknownNameError, "Known: l1, l1_l2"),
-        (lambda: Dense(2, activity_regularizer="l2"), ValueError, "activity_regularizer is not supported"),
         (lambda: Dense(2, kernel_constraint="max_nom"), UnknownNameError, "unknown constraint 'max_nom'"),
         (lambda: Dense(2, colour="red"), TypeError, "colour"),
         (lambda: Dense(2).kernel, ValueError, "is not built"),

@@ -23,6 +23,10 @@ Registered = TypeVar("Registered", bound=Callable[..., Any])
 _by_name: dict[str, Callable[..., Any]] = {}
 _names: dict[Callable[..., Any], str] = {}
 
+#: Who else knows classes by name, and names of classes: other vocabularies, for what their users register there.
+finders: list[Callable[[str], Any]] = []
+namers: list[Callable[[Any], str | None]] = []
+
 POSITIONAL = "*"
 # Described by their parts, whatever they were made with.
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -65,13 +69,20 @@ def register_module(
 
 def name_of(target: Callable[..., Any]) -> str | None:
     """The name under which a class or function is registered, or None."""
-    return _names.get(target)
+    known = _names.get(target)
+    if known is None:
+        known = next((name for name in (namer(target) for namer in namers) if name is not None), None)
+    return known
 
 
 def lookup(name: object) -> Callable[..., Any]:
     """The class or function registered under ``name``; raises ``ModelFileError`` with the nearest names."""
     if isinstance(name, str) and name in _by_name:
         return _by_name[name]
+    for find in finders if isinstance(name, str) and len(name) <= 200 else ():
+        known: Callable[..., Any] | None = find(name)
+        if known is not None:
+            return known
     shown = repr(name)[:100]
     if isinstance(name, str) and name.startswith("keras."):
         raise ModelFileError(

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from nnkit import nn, ops
 from nnkit.errors import UnknownNameError
+from nnkit.keras import objects
 from nnkit.kernels.registered import registered
 from nnkit.tensor import Tensor
 
@@ -210,6 +211,9 @@ def get(identifier: str | ActivationFunction | None) -> ActivationFunction:
     """
     if identifier is None:
         return linear
+    own = objects.found(identifier)
+    if own is not None:
+        return own() if isinstance(own, type) else own
     if isinstance(identifier, str) and identifier.lower() in _BY_NAME:
         return _BY_NAME[identifier.lower()]
     if callable(identifier):
@@ -226,7 +230,8 @@ def serialize(activation: ActivationFunction) -> str | None:
     """The name of one of the functions above, or None for a function of the user's own."""
     if registered(_registered_name(activation)):
         return _registered_name(activation)
-    return next((name for name, function in _BY_NAME.items() if function is activation), None)
+    known = next((name for name, function in _BY_NAME.items() if function is activation), None)
+    return known or objects.registered_name(activation)
 
 
 def _registered_name(activation: ActivationFunction) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from nnkit.backends.recording import recorder
 from nnkit.creation import as_tensor
 from nnkit.keras.calling import calls
 from nnkit.keras.metric import Metric
+from nnkit.keras.readable import readable
 from nnkit.keras.weights import INTERNAL, WithWeights
 from nnkit.observer import call
 from nnkit.structures import leaves
@@ -67,7 +69,7 @@ class WithLosses(WithWeights):
                 weight = getattr(module, name)
                 if weight.requires_grad:
                     found.append(call(regularizer, weight))
-        return found
+        return found if recorder() is not None else [readable(loss) for loss in found]
 
     def penalty(self) -> Tensor | None:
         """The sum of :attr:`losses`; None where there are none."""

@@ -9,6 +9,7 @@ from nnkit.errors import UnknownNameError
 from nnkit.keras import losses, metrics
 from nnkit.keras.means import Mean
 from nnkit.keras.metric import Metric
+from nnkit.observer import call
 from nnkit.structures import leaves
 from nnkit.tensor import Tensor
 
@@ -137,7 +138,7 @@ class CompileLoss:
         total = None
         for output, parts in zip(outputs, self._losses, strict=True):
             for loss, factor in parts:
-                value = loss(output.target, output.prediction, output.weight)
+                value = call(loss, output.target, output.prediction, output.weight)
                 if self._trackers:
                     name = f"{output.name if output.name is not None else loss.name}_loss"
                     self._trackers[name].update_state(value.detach(), float(output.prediction.shape[0]))
@@ -188,7 +189,7 @@ class CompileMetrics(Metric):
             output = outputs[number]
             if output.target is not None:
                 weight = output.weight if uses_weights else None
-                metric.update_state(output.target, output.prediction.detach(), weight)
+                call(metric.update_state, output.target, output.prediction.detach(), weight)
 
     def reset_state(self) -> None:
         for metric in self.metrics:
@@ -201,7 +202,7 @@ class CompileMetrics(Metric):
             name = metric.name if output is None else f"{output}_{metric.name}"
             if name in results and uses_weights:
                 name = f"weighted_{metric.name}" if output is None else f"{output}_weighted_{metric.name}"
-            results[_free(name, results)] = metric.result()
+            results[_free(name, results)] = call(metric.result)
         return results
 
 

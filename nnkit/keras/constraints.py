@@ -8,18 +8,20 @@ the default 0 is over the inputs of each unit of a Dense layer; for a Conv2D giv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from nnkit import nn
+from nnkit.keras import objects
 from nnkit.keras.naming import resolve
 from nnkit.nn import constraints
 from nnkit.nn.constraints import Dims
+from nnkit.observer import call
 from nnkit.tensor import Tensor
 
 # fmt: off
 __all__ = [
-    "Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "max_norm", "min_max_norm", "non_neg",
-    "unit_norm",
+    "Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "max_norm", "min_max_norm",
+    "non_neg", "serialize", "unit_norm",
 ]
 # fmt: on
 
@@ -32,6 +34,11 @@ class Constraint(constraints.Constraint):
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this constraint."""
         return {"axis" if name == "dim" else name: value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The constraint that ``get_config`` described."""
+        return cls(**config)
 
 
 class NonNeg(constraints.NonNegative, Constraint):
@@ -99,7 +106,18 @@ def constrain(
     def allowed(weight: Tensor) -> Tensor:
         whole = weight.clone()
         seen = layout(whole)
-        seen.copy_(constraint(seen))
+        seen.copy_(call(constraint, seen))
         return whole
 
     module.constraints[name] = allowed
+
+
+def serialize(constraint: Any) -> Any:
+    """A constraint as ``{"class_name", "config"}``, for JSON; a function by its name."""
+    return objects.described(constraint)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The constraint that ``serialize`` described, or that a name stands for."""
+    with objects.CustomObjectScope(custom_objects or {}):
+        return get(config)

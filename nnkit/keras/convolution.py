@@ -6,12 +6,13 @@ channels, filters): ``kernel``, ``get_weights`` and ``set_weights``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
-from nnkit.keras.layer import LayerOptions, Shape, in_layout, positive, refuse
+from nnkit.keras.layer import LayerOptions, Shape, in_layout, positive
 from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over
@@ -164,7 +165,7 @@ class _Conv(Convolution):
         self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid",
         data_format: str | None = None, dilation_rate: Sizes = 1, groups: int = 1, activation: Any = None,
         use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
         kernel_constraint: Any = None, bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -172,7 +173,7 @@ class _Conv(Convolution):
             bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(name, activity_regularizer=activity_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.filters, self.groups = positive(name, "filters", filters), positive(name, "groups", groups)
         if filters % groups:
             raise ValueError(f"{name}: filters must be a multiple of groups; got {filters} and {groups}")
@@ -234,7 +235,7 @@ class Conv2D(_Conv):
         kernel_initializer, bias_initializer: names or initializers of the first weights.
         kernel_regularizer, bias_regularizer: names, regularizers, or None.
         kernel_constraint, bias_constraint: names, constraints, or None.
-        activity_regularizer: not supported; anything but None is refused.
+        activity_regularizer: a name, a regularizer or None: what outputs add to the loss, divided by the batch size.
         options: ``name``, ``trainable``, ``input_shape``.
 
     Raises ShapeError where the kernel reaches over more places than there are.

@@ -25,7 +25,8 @@ class _Counts(Metric):
     """Sums (4, T): true and false positives, false and true negatives above each threshold."""
 
     def __init__(
-        self, thresholds: Thresholds, name: str | None, dtype: Any, top_k: int | None = None, class_id: int | None = None
+        self, thresholds: Thresholds, name: str | None, dtype: Any, top_k: int | None = None,
+        class_id: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(name, dtype)
         kind = type(self).__name__

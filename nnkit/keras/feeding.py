@@ -1,7 +1,7 @@
 """Batches for the loop of Keras's models: of arrays in any structure, loaders, datasets and generators.
 
-An item is x, (x, y) or (x, y, sample_weight); each of them an array or a list, tuple or dict of arrays. What a step gets
-is the same in tensors on the model's device: x alone where there are no targets.
+An item is x, (x, y) or (x, y, sample_weight); each of them an array or a list, tuple or dict of arrays. What a step
+gets is the same in tensors on the model's device: x alone where there are no targets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``GradientTape``: TensorFlow's protocol for gradients, over nnkit's tape, for programs that are written in it.
 
-nnkit puts whatever depends on a parameter on its one tape. A ``GradientTape`` says where gradients will be asked for, and
-asks for them: it returns them, and leaves every ``.grad`` as it is. Definition: ``tf.GradientTape``.
+nnkit puts whatever depends on a parameter on its one tape. A ``GradientTape`` says where gradients will be asked for,
+and asks for them: it returns them, and leaves every ``.grad`` as it is. Definition: ``tf.GradientTape``.
 """
 
 from __future__ import annotations
@@ -130,8 +130,7 @@ class GradientTape:
         how = str(getattr(unconnected_gradients, "value", unconnected_gradients)).lower()
         if how not in UNCONNECTED:
             raise UnknownNameError("unconnected_gradients", unconnected_gradients, UNCONNECTED)
-        sought = [source for source in leaves(sources)]
-        found = iter(self._gradients(list(leaves(target)), sought, output_gradients))
+        found = iter(self._gradients(list(leaves(target)), list(leaves(sources)), output_gradients))
 
         def given(source: Any) -> Any:
             gradient = next(found)

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from nnkit import random
 from nnkit.creation import empty
+from nnkit.keras import objects
 from nnkit.keras.naming import resolve, snake_case
 from nnkit.nn import init
 from nnkit.tensor import Tensor
 
 __all__ = [
+    "deserialize",
+    "serialize",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -83,6 +86,15 @@ class Initializer:
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this initializer."""
         return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The initializer that ``get_config`` described."""
+        return cls(**config)
+
+    def clone(self) -> Self:
+        """Another like it."""
+        return self.from_config(self.get_config())
 
 
 class Zeros(Initializer):
@@ -317,3 +329,14 @@ def _fans(shape: Sequence[int]) -> tuple[float, float]:
         return count, count
     window = math.prod(shape[:-2])
     return float(window * shape[-2]), float(window * shape[-1])
+
+
+def serialize(initializer: Any) -> Any:
+    """An initializer as ``{"class_name", "config"}``, for JSON; a function by its name."""
+    return objects.described(initializer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The initializer that ``serialize`` described, or that a name stands for."""
+    with objects.CustomObjectScope(custom_objects or {}):
+        return get(config)

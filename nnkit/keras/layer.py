@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 import numpy as np
 
 from nnkit import get_default_dtype, nn
-from nnkit.backends.recording import paused
+from nnkit.backends.recording import paused, recorder
 from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
 from nnkit.keras import regularizers
@@ -24,6 +24,7 @@ from nnkit.keras.adding import WithLosses
 from nnkit.keras.calling import as_input, as_inputs, calls, masks_of, shapes_of, within_call
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name, configured
+from nnkit.keras.readable import readable
 from nnkit.keras.shape_trees import as_shape, check_spec, is_unknown, shape_names, zeros_of
 from nnkit.keras.symbolic_calls import Connectable
 from nnkit.keras.weights import assign_weights
@@ -69,8 +70,8 @@ class Layer(WithLosses, Connectable):
     A layer of your own defines ``call(self, inputs)``, or ``call(self, inputs, training=False)``, and, where
     it has weights, ``build(self, input_shape)``, which makes them with :meth:`add_weight`; the shape of its output is
     found by a call, unless it defines ``compute_output_shape(self, input_shape)``. Layers that are its attributes, in
-    lists, tuples and dicts too, are parts of it. Outside ``fit`` a layer is in inference mode: ``Dropout`` drops only in
-    ``fit`` or under ``layer(x, training=True)``, which holds for the layers that it calls, too.
+    lists, tuples and dicts too, are parts of it. Outside ``fit`` a layer is in inference mode: ``Dropout`` drops only
+    in ``fit`` or under ``layer(x, training=True)``, which holds for the layers that it calls, too.
 
     Args:
         name: a text that is unique in the model; by default made from the class name.
@@ -237,12 +238,16 @@ class Layer(WithLosses, Connectable):
         with no_grad(), paused(), using(Generator(0)):
             return shapes_of(self(zeros_of(shape)))
 
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        output = super().__call__(*args, **options)
+        return output if calls.depth or recorder() is not None else readable(output)
+
     def forward(self, *args: Any, **options: Any) -> Any:
         """Build at the first call, then :meth:`call`. Arrays of numbers are accepted as well as Tensors.
 
-        The first argument is the input, or a structure of several. ``training`` and ``mask`` go to a ``call`` that takes
-        them: by default whether the layer around this one is training, and the mask (batch, steps) that the input
-        carries, which goes on to the output where ``supports_masking``.
+        The first argument is the input, or a structure of several. ``training`` and ``mask`` go to a ``call`` that
+        takes them: by default whether the layer around this one is training, and the mask (batch, steps) that the
+        input carries, which goes on to the output where ``supports_masking``.
         """
         x, options = self._arguments(args, options)
         self._begin_losses()
@@ -374,7 +379,7 @@ def in_layout(
     """A penalty on a weight as Keras lays it out, as one on the tensor that the layer keeps."""
     if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
         return regularizer
-    return lambda weight: regularizer(layout(weight))
+    return lambda weight: call(regularizer, layout(weight))
 
 
 def normalized_shape(shape: Any) -> Shape:

@@ -134,7 +134,7 @@ class Dense(Layer):
         kernel_initializer, bias_initializer: names or initializers of the first weights.
         kernel_regularizer, bias_regularizer: names, regularizers, or None.
         kernel_constraint, bias_constraint: names, constraints, or None.
-        activity_regularizer: not supported; anything but None is refused.
+        activity_regularizer: a name, a regularizer or None: what outputs add to the loss, divided by the batch size.
         options: ``name``, ``trainable``, ``input_shape`` or ``input_dim``.
 
     >>> layer = Dense(2, kernel_initializer="ones", name="sums")
@@ -153,13 +153,12 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        activity_regularizer: None = None,
+        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**options)
-        refuse("Dense", activity_regularizer=activity_regularizer)
+        super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units = positive("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -374,9 +373,11 @@ class LeakyReLU(SameShape):
 
     supports_masking = True
 
-    def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
+    def __init__(
+        self, negative_slope: float = 0.3, alpha: float | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
-        self.negative_slope = negative_slope
+        self.negative_slope = negative_slope if alpha is None else alpha  # its older name
 
     def call(self, inputs: Tensor) -> Tensor:
         return activations.leaky_relu(inputs, self.negative_slope)

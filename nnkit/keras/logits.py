@@ -8,12 +8,13 @@ backend does the same.
 
 from __future__ import annotations
 
+from nnkit.keras.readable import Readable
 from nnkit.tensor import Tensor
 
 __all__ = ["Probabilities", "logits_of", "with_logits"]
 
 
-class Probabilities(Tensor):
+class Probabilities(Readable):
     """Probabilities with the Tensor ``logits`` of their shape, and the name of the ``activation`` that made them of it.
     What ops make of them is a plain Tensor."""
 

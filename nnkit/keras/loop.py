@@ -1,7 +1,7 @@
 """The loop of Keras's models: epochs of steps over batches in any structure, with everything that may be overridden.
 
-A step is a method of the model's; ``nnkit.compile`` records it on the second batch of each shape and replays it from then
-on, or says once why it cannot. Between the steps nothing is read from the device, but about every 0.05 seconds.
+A step is a method of the model's; ``nnkit.compile`` records it on the second batch of each shape and replays it from
+then on, or says once why it cannot. Between the steps nothing is read from the device, but about every 0.05 seconds.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class LazyLogs(dict[str, Any]):
 class Loop:
     """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
 
-    ``validate`` gives the results of a validation; it is called after each epoch that ``validated`` says yes to.
+    ``step`` runs one batch; ``validate`` gives the results of a validation, after each epoch that ``validated`` says yes
+    to.
     """
 
     log_names = AnyName()
@@ -89,7 +90,7 @@ class Loop:
         feed: Feed,
         epochs: range,
         callbacks: Sequence[Callback],
-        plain: bool,
+        step: Callable[[Any], Any],
         validate: Callable[[], dict[str, Any]] | None = None,
         validated: Callable[[int], bool] = lambda epoch: True,
     ) -> None:
@@ -99,7 +100,7 @@ class Loop:
         self.stop_training = False
         self.first_epoch = epochs.start
         self._epochs, self._validated = epochs, validated
-        self._step = step_of(model, "train_step", plain)
+        self._step = step
         self._logs: Any = None
         self._interrupts = Interrupts()
         self._snapshot: WeightSnapshot | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Self
 
 from nnkit import get_default_dtype, nn
+from nnkit.backends.recording import recorder
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras import loss_cores
 from nnkit.keras.naming import snake_case
+from nnkit.keras.readable import readable
 from nnkit.keras.shapes import as_labels, matched, of_one_rank
 from nnkit.nn.loss_functions import weighted_mean
 from nnkit.observer import call
@@ -81,7 +83,8 @@ class Loss:
         if sample_weight is not None:
             losses, weights = of_one_rank(losses, as_tensor(sample_weight, dtype=losses.dtype, device=losses.device))
             losses = losses * weights
-        return self._reduced(losses, weights, self.kept(target))
+        reduced = self._reduced(losses, weights, self.kept(target))
+        return reduced if recorder() is not None else readable(reduced)
 
     def kept(self, y_true: Tensor) -> Tensor | None:
         """1 for each loss that counts, 0 for the others; None where all do."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from nnkit.keras.readable import Readable
 from nnkit.tensor import Tensor
 
 __all__ = ["Masked", "mask_of", "unmasked", "with_mask"]
 
 
-class Masked(Tensor):
+class Masked(Readable):
     """A tensor whose steps count where ``mask`` is True."""
 
     __slots__ = ("mask",)

@@ -1,4 +1,4 @@
-"""Means and sums over samples: of values, and of functions of targets and predictions. Definitions: ``keras.metrics``."""
+"""Means and sums over samples: of values, and of functions of targets and predictions. Source: ``keras.metrics``."""
 
 from __future__ import annotations
 

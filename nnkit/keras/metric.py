@@ -1,7 +1,7 @@
 """The base of Keras's metrics: numbers that batches are added up to, on the device.
 
-A metric of nnkit's is given as ``sums`` of a batch and a ``result`` of all sums, so that training adds them up in programs.
-One of your own is written as in Keras: states made by ``add_variable``, ``update_state`` and ``result``.
+A metric of nnkit's is given as ``sums`` of a batch and a ``result`` of all sums, so that training adds them up in
+programs. One of your own is written as in Keras: states made by ``add_variable``, ``update_state`` and ``result``.
 """
 
 from __future__ import annotations

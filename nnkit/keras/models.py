@@ -15,6 +15,7 @@ from typing import Any, Self
 from nnkit import io
 from nnkit.creation import zeros
 from nnkit.errors import ModelFileError, ShapeError
+from nnkit.keras import objects
 from nnkit.keras.functional import Functional
 from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
 from nnkit.keras.input_layer import InputLayer
@@ -95,8 +96,9 @@ class Model(Functional):
         """Write the model, its weights and what ``compile`` was given, for :func:`load_model` and ``nnkit.load``.
 
         The file is safetensors, whatever its ending. What the optimizer remembers of the training is not part of
-        it. Layers of your own must be registered with ``nnkit.register_module``; a loss or metric that is a
-        function of your own cannot be described, and ``compile`` is then left out, after a warning.
+        it. Layers of your own are registered by ``keras.saving.register_keras_serializable``, or handed to
+        ``load_model`` as ``custom_objects``; a loss or metric that is a function of your own, and not registered,
+        cannot be described, and ``compile`` is then left out, after a warning.
         """
         if not overwrite and os.path.exists(filepath):
             raise FileExistsError(f"{os.fspath(filepath)!r} exists; pass overwrite=True to replace it")
@@ -106,7 +108,8 @@ class Model(Functional):
                 "was given; call compile again after loading",
                 stacklevel=2,
             )
-        io.save_model(self, filepath)
+        with objects.CustomObjectScope({type(part).__name__: type(part) for part in self.modules()}):
+            io.save_model(self, filepath)
 
     def save_weights(self, filepath: str | os.PathLike[str]) -> None:
         """Write the weights alone, as safetensors."""
@@ -354,17 +357,27 @@ class Sequential(Model):
             self._input_shape = input_shape
 
 
-def load_model(filepath: str | os.PathLike[str], compile: bool = True) -> Model:
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
     """The model that :meth:`Model.save` wrote, with its weights; opening a file runs no code from it.
 
     Args:
         filepath: where the file is.
+        custom_objects: classes and functions that the file names, which are not registered: ``{"Twice": Twice}``.
         compile: whether to compile the model as it was; the optimizer begins afresh.
+        safe_mode: accepted; nothing is ever run out of a file.
 
     Raises:
         ModelFileError: the file is damaged, is no Keras model, or needs a class that is not registered.
     """
-    model = io.load(filepath)
+    if isinstance(custom_objects, bool):  # An older order of nnkit's: load_model(path, False).
+        custom_objects, compile = None, custom_objects
+    with objects.CustomObjectScope(custom_objects or {}):
+        model = io.load(filepath)
     if not isinstance(model, Model):
         raise ModelFileError(
             f"{os.fspath(filepath)!r} holds a {type(model).__name__}, no model of nnkit.keras; open it with nnkit.load"

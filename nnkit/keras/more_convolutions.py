@@ -8,7 +8,7 @@ from nnkit import nn, ops
 from nnkit.backends.windows import Window
 from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.convolution import Convolution
-from nnkit.keras.layer import LayerOptions, Shape, positive, refuse
+from nnkit.keras.layer import LayerOptions, Shape, positive
 from nnkit.nn.sizes import Sizes, numbers
 from nnkit.tensor import Tensor
 
@@ -47,7 +47,7 @@ class _DepthwiseConv(_Depthwise):
         self, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid", depth_multiplier: int = 1,
         data_format: str | None = None, dilation_rate: Sizes = 1, activation: Any = None, use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        depthwise_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
         depthwise_constraint: Any = None, bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -55,7 +55,7 @@ class _DepthwiseConv(_Depthwise):
             bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(name, activity_regularizer=activity_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.depth_multiplier = positive(name, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
@@ -113,7 +113,7 @@ class _SeparableConv(_Depthwise):
         use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None, pointwise_regularizer: Any = None, bias_regularizer: Any = None,
-        activity_regularizer: None = None, depthwise_constraint: Any = None, pointwise_constraint: Any = None,
+        activity_regularizer: Any = None, depthwise_constraint: Any = None, pointwise_constraint: Any = None,
         bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -121,7 +121,7 @@ class _SeparableConv(_Depthwise):
             bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(name, activity_regularizer=activity_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.filters = positive(name, "filters", filters)
         self.depth_multiplier = positive(name, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
@@ -212,7 +212,7 @@ class _ConvTranspose(Convolution):
         self, filters: int, kernel_size: Sizes, strides: Sizes = 1, padding: str = "valid",
         output_padding: Any = None, data_format: str | None = None, dilation_rate: Sizes = 1, activation: Any = None,
         use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
         kernel_constraint: Any = None, bias_constraint: Any = None, **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -220,7 +220,7 @@ class _ConvTranspose(Convolution):
             bias_regularizer, bias_constraint, **options,
         )  # fmt: skip
         name = type(self).__name__
-        refuse(name, activity_regularizer=activity_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.filters = positive(name, "filters", filters)
         self.output_padding = (
             None if output_padding is None else numbers("output_padding", output_padding, self.axes, 0)

@@ -1,7 +1,7 @@
 """Classes and functions of the user's under names, by which configurations and files refer to them.
 
-A file names a class, and the program that reads it must have it: registered by ``register_keras_serializable``, given as
-``custom_objects=``, or in a ``custom_object_scope``. Nothing is ever run out of a file.
+A file names a class, and the program that reads it must have it: registered by ``register_keras_serializable``, given
+as ``custom_objects=``, or in a ``custom_object_scope``. Nothing is ever run out of a file.
 """
 
 from __future__ import annotations
@@ -73,6 +73,14 @@ def get_custom_objects() -> dict[str, Any]:
 def get_registered_name(obj: Any) -> str:
     """The name a class or function is registered under; else its own."""
     return _names.get(obj) or str(obj.__name__)
+
+
+def registered_name(obj: Any) -> str | None:
+    """The name that a class or function is registered under; None where it is under none."""
+    try:
+        return _names.get(obj)
+    except TypeError:  # not hashable
+        return None
 
 
 def get_registered_object(

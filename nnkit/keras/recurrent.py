@@ -6,6 +6,7 @@ than the usual ones, or a GRU with the reset before the product, runs step by st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
 from nnkit import ops
@@ -35,7 +36,7 @@ class RecurrentLayer(Layer):
         kernel_initializer, recurrent_initializer, bias_initializer: names or initializers.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: names, regularizers, or None.
         dropout: the share of the input's features that is dropped in training, the same in all steps.
-        recurrent_dropout: not supported; anything but 0 is refused, as is activity_regularizer.
+        recurrent_dropout: not supported; anything but 0 is refused.
         return_sequences: put out the state of every step.
         return_state: put out the last states, too.
         go_backwards: from the last step to the first, and the output in that order.
@@ -62,6 +63,7 @@ class RecurrentLayer(Layer):
         self.kernel_constraint, self.recurrent_constraint, self.bias_constraint = (
             constraints.get(others.pop(f"{what}_constraint")) for what in ("kernel", "recurrent", "bias")
         )
+        self.activity_regularizer = regularizers.get(others.pop("activity_regularizer"))
         refuse(name, **others, recurrent_dropout=recurrent_dropout or None)
         self.units = positive(name, "units", units)
         self.activation, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
@@ -262,7 +264,7 @@ class SimpleRNN(RecurrentLayer):
     def __init__(
         self, units: int, activation: Any = "tanh", use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "orthogonal", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
         kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
         dropout: float = 0.0, recurrent_dropout: float = 0.0, return_sequences: bool = False,
         return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
@@ -297,7 +299,7 @@ class LSTM(RecurrentLayer):
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: None = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
         kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
         dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
         return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
@@ -347,7 +349,7 @@ class GRU(RecurrentLayer):
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros", kernel_regularizer: Any = None, recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None, activity_regularizer: None = None, kernel_constraint: Any = None,
+        bias_regularizer: Any = None, activity_regularizer: Any = None, kernel_constraint: Any = None,
         recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
         recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
         return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,

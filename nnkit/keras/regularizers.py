@@ -8,14 +8,15 @@ Definitions: ``keras.regularizers``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from nnkit import nn
+from nnkit.keras import objects
 from nnkit.keras.naming import resolve
 from nnkit.state import Watched
 from nnkit.tensor import Tensor
 
-__all__ = ["L1", "L1L2", "L2", "Regularizer", "get", "l1", "l1_l2", "l2"]
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "deserialize", "get", "serialize", "l1", "l1_l2", "l2"]
 
 RegularizerFunction: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -29,6 +30,11 @@ class Regularizer(Watched):
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this regularizer."""
         return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The regularizer that ``get_config`` described."""
+        return cls(**config)
 
 
 class L1L2(nn.L1L2, Regularizer):
@@ -83,3 +89,14 @@ def get(identifier: str | Mapping[str, Any] | RegularizerFunction | None) -> Reg
     if identifier is None or callable(identifier):
         return identifier
     return resolve("regularizer", identifier, _BY_NAME)
+
+
+def serialize(regularizer: Any) -> Any:
+    """A regularizer as ``{"class_name", "config"}``, for JSON; a function by its name."""
+    return objects.described(regularizer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The regularizer that ``serialize`` described, or that a name stands for."""
+    with objects.CustomObjectScope(custom_objects or {}):
+        return get(config)

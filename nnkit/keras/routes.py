@@ -1,8 +1,8 @@
 """Which of two ways a training of a Keras model goes: nnkit's own, in programs of many steps, or step by step.
 
-nnkit's own takes arrays, losses of nnkit's shape and metrics that are sums: for one input and output, and for several of
-a model that was made of symbolic tensors. The other, ``loop``, takes everything: steps and metrics of the user's, numbers
-of validation steps, data in any structure.
+nnkit's own takes arrays, losses of nnkit's shape and metrics that are sums: for one input and output, and for several
+of a model that was made of symbolic tensors. The other, ``loop``, takes everything: steps and metrics of the user's,
+numbers of validation steps, data in any structure.
 """
 
 from __future__ import annotations

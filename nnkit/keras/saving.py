@@ -1,37 +1,102 @@
 """Saving and loading by name. Importing this module registers the layers, so that model files may name them.
 
-A layer of your own is registered by ``@register_keras_serializable()`` or ``@nnkit.register_module``: a file names
-it, and the program that loads the file must have it. Nothing is ever run out of a file.
+A layer of your own is registered by ``@register_keras_serializable()`` or ``@nnkit.register_module``, or handed over as
+``custom_objects=``: a file names it, and the program that loads the file must have it. Nothing is ever run out of it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from nnkit.io import register_module
-from nnkit.keras import layers
+from nnkit import nn
+from nnkit.errors import UnknownNameError
+from nnkit.io import register_module, registry
+from nnkit.keras import (
+    activations,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    objects,
+    optimizers,
+    regularizers,
+)
+from nnkit.keras.layer import Layer
 from nnkit.keras.models import Model, Sequential, load_model
+from nnkit.keras.objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+)
 
-__all__ = ["load_model", "register_keras_serializable", "save_model"]
+__all__ = [
+    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "load_model", "load_weights", "register_keras_serializable",
+    "save_model", "save_weights", "serialize_keras_object",
+]  # fmt: skip
 
-Class = TypeVar("Class", bound=type)
+Thing = TypeVar("Thing", bound=Callable[..., Any])
+FAMILIES = (layers, losses, metrics, optimizers, initializers, regularizers, constraints, activations)
 
 
-def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Class], Class]:
-    """A decorator that lets model files name a class of layers, as ``"package>name"``.
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Thing], Thing]:
+    """A decorator that lets files and configurations name a class or function, as ``"package>name"``.
 
     >>> @register_keras_serializable("doctest")
     ... class Twice(layers.Layer):
     ...     def call(self, inputs):
     ...         return inputs * 2.0
+    >>> get_registered_name(Twice), get_registered_object("doctest>Twice") is Twice
+    ('doctest>Twice', True)
     """
 
-    def register(cls: Class) -> Class:
-        return register_module(cls, name=f"{package}>{name or cls.__name__}")
+    def register(thing: Thing) -> Thing:
+        objects.register(thing, package, name)
+        if isinstance(thing, type) and issubclass(thing, nn.Module):
+            register_module(thing, name=objects.get_registered_name(thing))
+        return thing
 
     return register
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """An object as plain values: ``{"class_name", "config"}``; lists and dicts item by item; a function by its name."""
+    if isinstance(obj, (list, tuple)):
+        return [serialize_keras_object(part) for part in obj]
+    if isinstance(obj, dict):
+        return {name: serialize_keras_object(part) for name, part in obj.items()}
+    return objects.described(obj)
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True, **options: Any
+) -> Any:
+    """The object that ``serialize_keras_object`` described: of a class of nnkit.keras's, or one of the user's.
+
+    Raises:
+        UnknownNameError: no such class is known.
+    """
+    if isinstance(config, (list, tuple)):
+        return [deserialize_keras_object(part, custom_objects) for part in config]
+    if not isinstance(config, Mapping) or "class_name" not in config:
+        known = objects.get_registered_object(config, custom_objects) if isinstance(config, str) else None
+        return config if known is None else known
+    name, settings = config["class_name"], config.get("config") or {}
+    with objects.CustomObjectScope(custom_objects or {}):
+        thing = objects.found(config.get("registered_name") or name) or objects.found(name)
+        if thing is None:
+            known_classes = {n: getattr(family, n) for family in FAMILIES for n in family.__all__} | {
+                "Sequential": Sequential, "Model": Model,
+            }  # fmt: skip
+            thing = known_classes.get(name)
+            if not isinstance(thing, type):
+                raise UnknownNameError("class", name, known_classes)
+        return objects.made(thing, settings)
 
 
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
@@ -39,9 +104,27 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
     model.save(filepath, overwrite)
 
 
+def save_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+    """``model.save_weights(filepath)``."""
+    model.save_weights(filepath)
+
+
+def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+    """``model.load_weights(filepath)``."""
+    model.load_weights(filepath)
+
+
+def _name_of_own(target: Any) -> str | None:
+    """What a file calls a layer of the user's that is not registered; who loads it hands the class over."""
+    own = isinstance(target, type) and issubclass(target, Layer) and target.__module__.partition(".")[0] != "nnkit"
+    return f"Custom>{target.__name__}" if own else objects.registered_name(target)
+
+
 for _name in layers.__all__:
     _layer = getattr(layers, _name)
     if isinstance(_layer, type) and _layer is not layers.Layer and _layer.__name__ == _name:  # and no second name
         register_module(_layer, name=f"keras.{_name}")
 register_module(Sequential, name="keras.Sequential")
+registry.finders.append(objects.found)
+registry.namers.append(_name_of_own)
 register_module(Model, name="keras.Functional")

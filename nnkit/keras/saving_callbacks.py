@@ -1,4 +1,4 @@
-"""Callbacks that leave something on disk: models, a training to go on with, a table. Definitions: ``keras.callbacks``."""
+"""Callbacks that leave something on disk: models, a training to go on with, a table. Source: ``keras.callbacks``."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
         try:
             self.keep(self.path.format(**fields))
         except KeyError as error:
-            raise ValueError(
-                f"filepath {self.path!r} has a field {error} that is not in the logs: {list(logs)}"
-            ) from error
+            raise ValueError(f"filepath {self.path!r} has a field {error}, not in the logs: {list(logs)}") from error
 
     def write(self, path: Path) -> None:
         if self.save_weights_only:

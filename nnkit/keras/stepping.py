@@ -61,7 +61,7 @@ class WithSteps(Layer):
         """Each metric's result under its name."""
         results: dict[str, Any] = {}
         for metric in self.metrics:
-            found = metric.result()
+            found = call(metric.result)
             results |= found if isinstance(found, dict) else {metric.name: found}
         return results
 

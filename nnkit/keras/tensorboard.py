@@ -1,4 +1,4 @@
-"""``TensorBoard``: what a training does, in files that TensorBoard reads. Definition: ``keras.callbacks.TensorBoard``."""
+"""``TensorBoard``: what a training does, in files that TensorBoard reads. Source: ``keras.callbacks.TensorBoard``."""
 
 from __future__ import annotations
 

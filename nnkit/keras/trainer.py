@@ -135,7 +135,9 @@ class Trainer(WithSteps):
         plain, weighted = _listed(metrics), _listed(weighted_metrics)
         self._loss = plain_loss(loss)
         self._simple_metrics = plain_metrics(plain, weighted)
-        self._outputs = None if self.output_keys is None else Outputs(self.output_keys, loss, loss_weights)
+        self._outputs = (
+            None if self.output_keys is None else Outputs(self.output_keys, loss, loss_weights, self.outputs_are_keyed)
+        )
         if self._outputs is not None:
             self._simple_metrics = self._outputs.metrics(plain, weighted)
         self._loss_tracker = Mean("loss")
@@ -189,8 +191,8 @@ class Trainer(WithSteps):
         chosen = self._begin(callbacks)
         epochs_run = range(self._resumed(callbacks, initial_epoch), epochs)
         own = getattr(x, "batch_size", None)
-        arrays = isinstance(x, Dataset) or not is_simple_data(x)
-        if batch_size not in (None, own) and not arrays and yields_batches(x, y):
+        in_batches = y is None and not is_array_like(x) and not isinstance(x, Dataset)
+        if batch_size not in (None, own) and in_batches and yields_batches(x, y):
             raise ValueError(
                 f"fit: batch_size={batch_size} goes with arrays; x is a {type(x).__name__}, which yields batches of "
                 "its own: leave batch_size out"
@@ -217,7 +219,7 @@ class Trainer(WithSteps):
         if validation_data is not None:
             validate = self._validation(validation_data, validation_batch_size or size, validation_steps, chosen)
         running = Loop(
-            self, feed, epochs_run, _with_progress(watched, verbose), self._runs_plainly, validate,
+            self, feed, epochs_run, _with_progress(watched, verbose), self._step("train_step"), validate,
             _after(validation_freq),
         )  # fmt: skip
         self.history = running.history
@@ -235,7 +237,7 @@ class Trainer(WithSteps):
             raise ValueError("`class_weight` is only supported for Models with a single output.")
         x, pairing, core = self._prepared(x, y)
         x, y = pairing.data(x, y, size, bool(shuffle))
-        sample_weight = None if sample_weight is None else pairing.weight(sample_weight, len(x))
+        sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
         self.history = training.fit(
             self,
             x,
@@ -292,7 +294,7 @@ class Trainer(WithSteps):
         if simple:
             x, pairing, core = self._prepared(sided, y)
             x, y = pairing.data(x, y, size)
-            sample_weight = None if sample_weight is None else pairing.weight(sample_weight, len(x))
+            sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
             results: dict[str, Any] = training.evaluate(
                 self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
                 sample_weight=sample_weight, verbose=verbose,
@@ -400,9 +402,8 @@ class Trainer(WithSteps):
 
     def _validation(self, data: Any, size: int, steps: int | None, callbacks: list[Any]) -> Callable[[], Any]:
         """A function that validates."""
-        x, y, weight = (
-            unpack(data) if isinstance(data, (tuple, list)) and len(data) in (1, 2, 3) else (data, None, None)
-        )
+        is_item = isinstance(data, (tuple, list)) and len(data) in (1, 2, 3)
+        x, y, weight = unpack(data) if is_item else (data, None, None)
         feed = self._feed(x, y, weight, size, False, steps, None)
         step = self._step("test_step")
         return lambda: evaluated(self, feed, step, callbacks)
@@ -422,6 +423,8 @@ class Trainer(WithSteps):
 
     #: What several outputs are called; None where there is one, or where nobody knows.
     output_keys: Sequence[str] | None = None
+    #: Whether these are the keys of a dict.
+    outputs_are_keyed = False
 
     def _takes(self, sided: Any, y: Any = None, weight: Any = None, x: tuple[Any, ...] = ()) -> bool:
         """Whether these inputs (or ``x``, as they were given), targets and weights are arrays, in no deep structure."""
@@ -506,6 +509,7 @@ class Trainer(WithSteps):
         settings = {name: _described(value) for name, value in self._settings.items()}
         twin: Any = Trainer(name=self.name)
         twin.output_keys, twin.output_names = self.output_keys, self.output_names
+        twin.outputs_are_keyed = self.outputs_are_keyed
         try:
             json.dumps(settings)
             twin.compile(**settings)
@@ -549,6 +553,12 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping) and "class_name" not in value:
         return dict(value)
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _flat(weight: Any) -> Any:
+    """Weights (n, 1) as (n,)."""
+    shape = getattr(weight, "shape", ())
+    return weight.reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
 
 
 def _described(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Variables: tensors that keep their place in memory and are given new values, with Keras's words for that.
 
-``Layer.add_weight`` and ``Variable(…)`` make a :class:`Variable`, which is a parameter of nnkit's. The weights of nnkit's
-own layers lie as PyTorch lays them out; what Keras shows of one is a :class:`WeightView`: the same memory with the axes in
-Keras's order, on the tape and off it. Definitions: ``keras.Variable``.
+``Layer.add_weight`` and ``Variable(…)`` make a :class:`Variable`, which is a parameter of nnkit's. The weights of
+nnkit's own layers lie as PyTorch lays them out; what Keras shows of one is a :class:`WeightView`: the same memory with
+the axes in Keras's order, on the tape and off it. Definitions: ``keras.Variable``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``apply`` and ``apply_gradients``: an update by gradients that were computed apart, as custom training loops have it."""
+"""``apply`` and ``apply_gradients``: an update by gradients that were computed apart, as loops of one's own do."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Applying:
     name: str
     param_groups: list[Any]
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor | None, Any]], **options: Any) -> Any:
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor | None, Any]], **options: Any) -> None:
         """One update by pairs of a gradient and its variable; where the gradient is None the variable stays.
 
         >>> from nnkit.keras import Variable, optimizers
         >>> w = Variable([1.0]); g = w.detach() * 2.0
-        >>> _ = optimizers.SGD(0.25).apply_gradients([(g, w)]); w.tolist()
+        >>> optimizers.SGD(0.25).apply_gradients([(g, w)]); w.tolist()
         [0.5]
         """
         pairs = list(grads_and_vars)
-        return self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+        self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
 
-    def apply(self, grads: Iterable[Tensor | None], trainable_variables: Iterable[Any] | None = None) -> Any:
+    def apply(self, grads: Iterable[Tensor | None], trainable_variables: Iterable[Any] | None = None) -> None:
         """One update by gradients in the order of the variables, by default of those it was built for.
 
         Raises:
@@ -59,7 +59,6 @@ class Applying:
         for parameter in self._known():
             parameter.forget_grad()
         _constrain(variables)
-        return self.iterations  # type: ignore[attr-defined]
 
     def _known(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]] if self.built else []
@@ -75,7 +74,7 @@ class Applying:
             if id(parameter) not in known:
                 raise ValueError(
                     f"{self.name}: unknown variable {getattr(variable, 'path', '?')!r}: the optimizer was built for "
-                    "others; make one optimizer for each set of variables, or build(all of them) before the first update"
+                    "others; make one optimizer for each set of variables, or build(all of them) first"
                 )
 
 
