@@ -24,8 +24,17 @@ def adadelta(parameter, gradient, square_avg, acc_delta, *, direction, decay, rh
     """
     descent = penalized(parameter, gradient, direction, decay)
     square_avg = rho * square_avg + fresh * descent * descent
-    delta = sqrt(acc_delta + eps) / sqrt(square_avg + eps) * descent
+    delta = delta_of(descent, square_avg, acc_delta, eps)
     return parameter - lr * delta, square_avg, rho * acc_delta + fresh * delta * delta
+
+
+def delta_of(descent, square_avg, acc_delta, eps):
+    """The step, in proportion to those before and to how this descent compares.
+
+    >>> delta_of(2.0, 1.0, 0.0, 0.5625)
+    1.2
+    """
+    return sqrt(acc_delta + eps) / sqrt(square_avg + eps) * descent
 
 
 # ---- relatives of Adam --------------------------------------------------------------------------------------
@@ -54,11 +63,20 @@ def nadam_rates(step, *, lr, beta1, beta2, eps, weight_decay, momentum_decay, de
     decay = weight_decay * (1.0 - decoupled_weight_decay)
     shrink = 1.0 - lr * weight_decay * decoupled_weight_decay
     correction = 1.0 - power(beta2, step + 1.0)
-    momentum = beta1 * (1.0 - 0.5 * power(0.96, (step + 1.0) * momentum_decay))
-    following = beta1 * (1.0 - 0.5 * power(0.96, (step + 2.0) * momentum_decay))
+    momentum = coming_up(beta1, (step + 1.0) * momentum_decay)
+    following = coming_up(beta1, (step + 2.0) * momentum_decay)
     least = maximum(eps, TINY_DIVISOR)
     fresh1, fresh2 = 1.0 - beta1, 1.0 - beta2
     return step + 1.0, direction, decay, shrink, fresh1, beta2, fresh2, correction, lr, least, momentum, following
+
+
+def coming_up(beta, steps):
+    """A momentum that begins at half of ``beta``.
+
+    >>> coming_up(0.5, 0.0)
+    0.25
+    """
+    return beta * (1.0 - 0.5 * power(0.96, steps))
 
 
 def nadam(

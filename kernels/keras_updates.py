@@ -7,7 +7,7 @@ the ``decay`` of older versions: the rate falls as 1 / (1 + rate_decay * step).
 
 from __future__ import annotations
 
-from nnkit.kernels.further_updates import adadelta, lion_rates, nadam_rates
+from nnkit.kernels.further_updates import coming_up, delta_of
 from nnkit.kernels.updates import TINY_DIVISOR
 from nnkit.kernels.vocabulary import absolute, maximum, minimum, power, sqrt
 
@@ -133,10 +133,9 @@ def keras_adadelta(parameter, gradient, square_avg, acc_delta, *, direction, shr
     >>> keras_adadelta(1.0, 2.0, 0.0, 0.0, direction=1.0, shrink=1.0, rho=0.75, fresh=0.25, rate=0.5, least=0.5625)
     (0.4, 1.0, 0.36)
     """
-    return adadelta(
-        shrink * parameter, gradient, square_avg, acc_delta,
-        direction=direction, decay=0.0, rho=rho, fresh=fresh, lr=rate, eps=least,
-    )  # fmt: skip
+    square_avg = rho * square_avg + fresh * gradient * gradient
+    delta = delta_of(direction * gradient, square_avg, acc_delta, least)
+    return shrink * parameter - rate * delta, square_avg, rho * acc_delta + fresh * delta * delta
 
 
 def keras_adamax_rates(step, *, lr, rate_decay, beta1, beta2, eps, weight_decay, direction):
@@ -159,16 +158,17 @@ def keras_adamax(parameter, gradient, exp_avg, exp_inf, *, direction, shrink, fr
 
 def keras_nadam_rates(step, *, lr, rate_decay, beta1, beta2, eps, weight_decay, direction):
     """Those of ``nadam``, with a momentum that comes up 250 times faster."""
-    return nadam_rates(
-        step, lr=keras_rate(step, lr, rate_decay), beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay,
-        momentum_decay=1.0, decoupled_weight_decay=1.0, direction=direction,
-    )  # fmt: skip
+    decayed = keras_rate(step, lr, rate_decay)
+    least, correction = maximum(eps, TINY_DIVISOR), 1.0 - power(beta2, step + 1.0)
+    momentum, following = coming_up(beta1, step + 1.0), coming_up(beta1, step + 2.0)
+    shrink, fresh1, fresh2 = 1.0 - decayed * weight_decay, 1.0 - beta1, 1.0 - beta2
+    return step + 1.0, direction, 0.0, shrink, fresh1, beta2, fresh2, correction, decayed, least, momentum, following
 
 
 def keras_lion_rates(step, *, lr, rate_decay, beta1, beta2, weight_decay, direction):
     """Those of ``lion``."""
     rate = keras_rate(step, lr, rate_decay)
-    return lion_rates(step, lr=rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay, direction=direction)
+    return step + 1.0, direction, 1.0 - rate * weight_decay, beta1, 1.0 - beta1, beta2, 1.0 - beta2, rate
 
 
 def keras_ftrl_rates(step, *, lr, rate_decay, lr_power, l1, l2, l2_shrinkage, beta, weight_decay, direction):

@@ -26,4 +26,6 @@ def test_values_are_keras(case: Any, device: str) -> None:
         np.testing.assert_allclose(values, of_keras[name], rtol=2e-4, atol=2e-6, err_msg=name)
     np.testing.assert_allclose(told.pop("evaluated"), expected.pop("evaluated"), rtol=2e-4, atol=2e-6)
     told["kinds"] = ["Functional" if kind == "Model" else kind for kind in told["kinds"]]
+    for names in (told["layers"], expected["layers"]):  # the tensor where a model begins may have any name
+        names[:] = ["input" if name.startswith("keras_tensor") else name for name in names]
     assert told == expected

@@ -4,6 +4,9 @@ The names, arguments, defaults, shapes and return values are Keras 3's; the laye
 optimizers those of ``nnkit.optim``, and training is ``nnkit.training``. What is not supported is refused by name.
 """
 
+import importlib
+from typing import Any
+
 from nnkit.keras import (
     activations,
     callbacks,
@@ -25,6 +28,11 @@ from nnkit.keras.models import Model, Sequential
 from nnkit.keras.shape_trees import InputSpec
 from nnkit.keras.symbolic import KerasTensor
 from nnkit.keras.variable import Variable
+
+#: The version of Keras whose words these are: programs ask for it.
+__version__ = "3.15.1"
+#: Parts that are imported when first asked for.
+_PARTS = ("backend", "config", "mixed_precision", "ops", "preprocessing", "random")
 
 __all__ = [
     "GradientTape",
@@ -49,3 +57,13 @@ __all__ = [
     "saving",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return importlib.import_module(f"nnkit.keras.{name}")
+    raise AttributeError(f"module 'nnkit.keras' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS})

@@ -205,6 +205,11 @@ class Functional(Trainer):
     def _structured(self, found: Any) -> Any:
         return found if self._graph is None or not isinstance(found, Several) else self._graph.replaced(found.parts)
 
+    @property
+    def outputs_are_keyed(self) -> bool:  # type: ignore[override]
+        """Whether the outputs are a dict."""
+        return self._graph is not None and isinstance(self._graph.outputs, dict)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._graph is None:
             return super().compute_output_shape(input_shape)

@@ -25,16 +25,18 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 class Outputs:
     """The losses of the outputs ``names``, from what ``compile`` was told; :meth:`metrics` makes their metrics.
 
-    ``plain`` tells whether nnkit's own training can take these losses.
+    ``plain`` tells whether nnkit's own training can take these losses. Outputs in a dict (``keyed``) tell their losses in
+    the order of the dict of losses.
 
     Raises:
         ValueError: an argument does not fit the outputs.
     """
 
-    def __init__(self, names: Sequence[str], loss: Any, loss_weights: Any) -> None:
+    def __init__(self, names: Sequence[str], loss: Any, loss_weights: Any, keyed: bool = False) -> None:
         self.names = list(names)
         found = _for_each("loss", loss, self.names, shared=True)
         self.losses: list[losses.Loss | None] = [None if part is None else losses.get(part) for part in found]
+        self._order = [self.names.index(name) for name in loss] if keyed and _by_output(loss) else None
         self.weights = _weights(loss_weights, self.names)
         chosen = [part for part in self.losses if part is not None]
         self.plain = bool(chosen) and all(part.reduction in REDUCTIONS for part in chosen)
@@ -45,10 +47,11 @@ class Outputs:
         told = [
             f"{name}_loss" if several and loss else None for name, loss in zip(self.names, self.losses, strict=True)
         ]
-        return LossOfOutputs([None if loss is None else loss.core for loss in self.losses], self.weights, told)
+        cores = [None if loss is None else loss.core for loss in self.losses]
+        return LossOfOutputs(cores, self.weights, told, self._order)
 
     def metrics(self, plain: Any, weighted: Any) -> list[Any] | None:
-        """The metrics of the outputs; None where one of them is no sum over samples."""
+        """The metrics of the outputs, in the order of their names as Keras has them; None where one is no sum."""
         found: list[Any] = []
         for argument, given, uses_weights in (("metrics", plain, False), ("weighted_metrics", weighted, True)):
             for place, own in enumerate(_for_each(argument, given or None, self.names)):
@@ -59,7 +62,7 @@ class Outputs:
                     made.weighted = uses_weights
                     found.append(of_output(made, place, f"{self.names[place]}_{made.name}"))
         names = [metric.name for metric in found]
-        return None if len(set(names)) < len(names) else found
+        return None if len(set(names)) < len(names) else sorted(found, key=lambda metric: metric.name)
 
 
 def _by_output(value: Any) -> bool:

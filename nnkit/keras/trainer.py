@@ -135,7 +135,9 @@ class Trainer(WithSteps):
         plain, weighted = _listed(metrics), _listed(weighted_metrics)
         self._loss = plain_loss(loss)
         self._simple_metrics = plain_metrics(plain, weighted)
-        self._outputs = None if self.output_keys is None else Outputs(self.output_keys, loss, loss_weights)
+        self._outputs = (
+            None if self.output_keys is None else Outputs(self.output_keys, loss, loss_weights, self.outputs_are_keyed)
+        )
         if self._outputs is not None:
             self._simple_metrics = self._outputs.metrics(plain, weighted)
         self._loss_tracker = Mean("loss")
@@ -429,6 +431,8 @@ class Trainer(WithSteps):
 
     #: What several outputs are called; None where there is one, or where nobody knows.
     output_keys: Sequence[str] | None = None
+    #: Whether these are the keys of a dict.
+    outputs_are_keyed = False
 
     def _takes(self, sided: Any, y: Any = None, weight: Any = None, x: tuple[Any, ...] = ()) -> bool:
         """Whether these inputs (or ``x``, as they were given), targets and weights are arrays, in no deep structure."""
@@ -513,6 +517,7 @@ class Trainer(WithSteps):
         settings = {name: _described(value) for name, value in self._settings.items()}
         twin: Any = Trainer(name=self.name)
         twin.output_keys, twin.output_names = self.output_keys, self.output_names
+        twin.outputs_are_keyed = self.outputs_are_keyed
         try:
             json.dumps(settings)
             twin.compile(**settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random as python_random
 from typing import Any
 
@@ -51,3 +52,45 @@ def set_random_seed(seed: int) -> None:
     python_random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     manual_seed(seed)
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
+    """x by its norm along an axis: an array of an array, else a tensor.
+
+    >>> normalize(np.array([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
+    if hasattr(x, "detach"):
+        return importlib.import_module("nnkit.keras.ops").normalize(x, axis, order)
+    array = np.atleast_1d(np.asarray(x))
+    size = np.atleast_1d(np.linalg.norm(array, order, axis))
+    size[size == 0] = 1
+    return array / np.expand_dims(size, axis)
+
+
+#: Names that other modules have, which are imported when first asked for.
+ELSEWHERE = {
+    "pad_sequences": "sequences", "timeseries_dataset_from_array": "sequences", "Progbar": "progbar",
+    "PyDataset": "batched", "split_dataset": "batched", "get_file": "fetching", "array_to_img": "pictures",
+    "img_to_array": "pictures", "load_img": "pictures", "save_img": "pictures",
+    "image_dataset_from_directory": "directories", "text_dataset_from_directory": "directories",
+    "is_keras_tensor": "backend", "standardize_dtype": "backend", "enable_interactive_logging": "config",
+    "disable_interactive_logging": "config", "is_interactive_logging_enabled": "config",
+    "pack_x_y_sample_weight": "feeding", "unpack_x_y_sample_weight": "feeding",
+}  # fmt: skip
+#: Names that are called otherwise there.
+RENAMED = {"pack_x_y_sample_weight": "pack", "unpack_x_y_sample_weight": "unpack"}
+#: Modules of older Keras.
+OLDER = {"data_utils": ("get_file", "Sequence"), "np_utils": ("to_categorical", "normalize")}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Sequence":
+        name = "PyDataset"
+    if name in ELSEWHERE:
+        return getattr(importlib.import_module(f"nnkit.keras.{ELSEWHERE[name]}"), RENAMED.get(name, name))
+    if name in OLDER:
+        import sys
+
+        return sys.modules[__name__]
+    raise AttributeError(f"module 'nnkit.keras.utils' has no attribute {name!r}")

@@ -58,7 +58,7 @@ class Objective:
     @property
     def part_names(self) -> list[str]:
         """What the losses of several outputs are called."""
-        return [name for name in self.loss.names if name] if isinstance(self.loss, LossOfOutputs) else []
+        return self.loss.told if isinstance(self.loss, LossOfOutputs) else []
 
     def __call__(self, prediction: Any, batch: Batch) -> BatchLoss:
         loss = self._data_loss(prediction, batch)
@@ -73,9 +73,9 @@ class Objective:
     def _loss_of_outputs(self, objectives: list[Objective | None], prediction: Any, batch: Batch) -> BatchLoss:
         total, told = None, []
         weights = [None] * len(objectives) if batch.weight is None else batch.weight.parts
-        for place, objective in enumerate(objectives):
-            if objective is None:
-                continue
+        for place in self.loss.order:  # type: ignore[attr-defined]
+            objective = objectives[place]
+            assert objective is not None
             part = Batch(batch.x, batch.y.parts[place], weights[place])
             value = objective._data_loss(prediction.parts[place], part).value
             if self.loss.names[place]:  # type: ignore[attr-defined]

@@ -19,17 +19,27 @@ class LossOfOutputs:
     """The sum of ``weights[i]`` times the loss ``parts[i]`` of output i; an output without a loss has None.
 
     ``names`` are what the parts are called in the results, beside their sum, "loss"; None for those that are not told.
+    ``order``: in which order they are computed and told; that of the outputs by default.
     """
 
     reduction = "mean"
 
     def __init__(
-        self, parts: Sequence[Callable[..., Any] | None], weights: Sequence[float], names: Sequence[str | None]
-    ) -> None:
+        self, parts: Sequence[Callable[..., Any] | None], weights: Sequence[float], names: Sequence[str | None],
+        order: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         self.parts = list(parts)
         self.weights = [float(weight) for weight in weights]
         self.names = list(names)
+        self.order = [
+            place for place in (range(len(self.parts)) if order is None else order) if self.parts[place] is not None
+        ]
         self.__name__ = "loss of several outputs"
+
+    @property
+    def told(self) -> list[str]:
+        """What the parts that are told are called, in order."""
+        return [name for place in self.order if (name := self.names[place])]
 
     def __call__(self, prediction: Any, target: Any) -> Any:
         raise TypeError("a loss of several outputs is computed by the Objective")

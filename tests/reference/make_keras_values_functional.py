@@ -8,6 +8,7 @@ stored values, and the same with nnkit's must give them again. Run it where Kera
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -227,7 +228,7 @@ def tickets(K: Any) -> Case:
 def penalties(K: Any) -> Case:
     x = K.Input(shape=(4,))
     h = K.layers.Dense(3, kernel_regularizer=K.regularizers.L2(0.1))(x)
-    model = K.Model(x, [K.layers.Dense(1, name="a")(h), K.layers.Dense(1, name="b", kernel_regularizer="l1")(h)])
+    model = K.Model(x, [K.layers.Dense(1, name="a")(h), K.layers.Dense(1, name="b", bias_regularizer="l2")(h)])
     return Case(model, numbers(ROWS, 4), [numbers(ROWS, 1), numbers(ROWS, 1)], {"loss": ["mse", "mae"]})
 
 
@@ -295,10 +296,13 @@ def compute(K: Any, case: Callable[[Any], Case]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Of all cases, or of those that are named."""
     import keras
 
-    found = {}
+    found = dict(np.load(VALUES)) if sys.argv[1:] else {}
     for case in CASES:
+        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
+            continue
         found |= {f"{case.__name__}.{name}": np.asarray(value) for name, value in compute(keras, case).items()}
         print(case.__name__, flush=True)
     np.savez_compressed(VALUES, **found)

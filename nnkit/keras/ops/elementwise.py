@@ -144,8 +144,7 @@ def round(x: Any, decimals: int = 0) -> Tensor:
     x = convert_to_tensor(x)
     if is_float(x.dtype):
         return ops.round(x, decimals)
-    x = ops.to(x, dtype=dtypes.int32) if x.dtype == dtypes.bool_ else x
-    if decimals >= 0:
+    if decimals >= 0 or x.dtype == dtypes.bool_:
         return x
     step = 10**-decimals
     return ops.to(ops.round(ops.to(x, dtype=get_default_dtype()) / step) * step, dtype=x.dtype)

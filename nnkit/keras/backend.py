@@ -1,0 +1,346 @@
+"""What programs for older Keras call in ``keras.backend``: settings, and functions of tensors by their old names.
+
+The functions are those of ``nnkit.keras.ops``; what belongs to a graph of symbolic placeholders is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit.keras import ops, random
+from nnkit.keras.config import (
+    backend,
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+)
+from nnkit.keras.naming import automatic_name, clear_session
+from nnkit.keras.ops import (
+    abs,
+    arange,
+    argmax,
+    argmin,
+    cast,
+    clip,
+    concatenate,
+    cos,
+    cumprod,
+    cumsum,
+    elu,
+    equal,
+    exp,
+    expand_dims,
+    eye,
+    greater,
+    greater_equal,
+    hard_sigmoid,
+    less,
+    less_equal,
+    log,
+    logsumexp,
+    maximum,
+    minimum,
+    ndim,
+    not_equal,
+    one_hot,
+    ones,
+    ones_like,
+    reshape,
+    round,
+    shape,
+    sigmoid,
+    sign,
+    sin,
+    softmax,
+    softplus,
+    softsign,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    stop_gradient,
+    tanh,
+    tile,
+    transpose,
+    zeros,
+    zeros_like,
+)
+from nnkit.keras.ops.types import result_type, standardize_dtype
+from nnkit.keras.symbolic import KerasTensor
+from nnkit.keras.variable import Variable
+from nnkit.tensor import Tensor
+
+# ---- types ----------------------------------------------------------------------------------------------------------
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Whether a type is one of floats."""
+    return "float" in standardize_dtype(dtype)
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Whether a type is one of whole numbers."""
+    return standardize_dtype(dtype).lstrip("u").startswith("int")
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Whether x is symbolic."""
+    return isinstance(x, KerasTensor)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a tensor."""
+    return isinstance(x, Tensor)
+
+
+def dtype(x: Any) -> str:
+    """The name of x's type."""
+    return standardize_dtype(x.dtype)
+
+
+def get_uid(prefix: str = "") -> int:
+    """A number that was not given for this prefix before, from 1 on."""
+    found = automatic_name(type(prefix or "object", (), {})).rpartition("_")[2]
+    return int(found) + 1 if found.isdigit() else 1
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Any:
+    """A tensor of these numbers, in ``floatx`` unless told otherwise."""
+    x = ops.convert_to_tensor(value, dtype or floatx())
+    return x if shape is None else ops.broadcast_to(x, shape)
+
+
+def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Any:
+    """A variable that begins with this value."""
+    return Variable(np.asarray(value), dtype=dtype or floatx(), name=name)
+
+
+def cast_to_floatx(x: Any) -> Any:
+    """As ``floatx``: a tensor of a tensor, else an array."""
+    return ops.cast(x, floatx()) if isinstance(x, (Tensor, KerasTensor)) else np.asarray(x, dtype=floatx())
+
+
+def get_value(x: Any) -> np.ndarray:
+    """The numbers as an array."""
+    return ops.convert_to_numpy(x)
+
+
+eval = get_value
+
+
+def set_value(x: Any, value: Any) -> None:
+    """Give a variable a value."""
+    x.assign(value)
+
+
+def batch_get_value(tensors: Sequence[Any]) -> list[np.ndarray]:
+    """The numbers of each as an array."""
+    return [get_value(x) for x in tensors]
+
+
+def batch_set_value(tuples: Sequence[tuple[Any, Any]]) -> None:
+    """Give each variable its value."""
+    for x, value in tuples:
+        set_value(x, value)
+
+
+def int_shape(x: Any) -> tuple[int | None, ...]:
+    """The sizes of the axes, None where one is not known."""
+    return tuple(x.shape)
+
+
+# ---- sums and means: of booleans as numbers -------------------------------------------------------------------------
+
+
+def _reduction(name: str, floating: bool = False) -> Callable[..., Any]:
+    core = getattr(ops, name)
+
+    def function(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return core(ops.cast(x, floatx()) if floating and standardize_dtype(x.dtype) == "bool" else x, axis, keepdims)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = core.__doc__
+    return function
+
+
+sum, prod, max, min = (_reduction(name) for name in ("sum", "prod", "max", "min"))
+mean, var, std = (_reduction(name, True) for name in ("mean", "var", "std"))
+any, all = _reduction("any"), _reduction("all")
+
+
+def pow(x: Any, a: Any) -> Any:
+    """x to the power a."""
+    return ops.power(x, a)
+
+
+def dot(x: Any, y: Any) -> Any:
+    """The product over the last axis of x and the last but one of y."""
+    return ops.dot(x, y)
+
+
+def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
+    """The product of each sample of x with that of y, over these axes (the batch's is 0)."""
+    x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
+    axes = (x.ndim - 1, y.ndim - 2 if y.ndim > 2 else y.ndim - 1) if axes is None else axes
+    a, b = (axes, axes) if isinstance(axes, int) else axes
+    a, b = a % x.ndim, b % y.ndim
+    letters = "bcdefghijklmnopqrs"
+    left, right = list(letters[: x.ndim]), ["b", *(c.upper() for c in letters[1 : y.ndim])]
+    right[b] = left[a]
+    kept = [c for k, c in enumerate(left) if k != a] + [c for k, c in enumerate(right) if k not in (0, b)]
+    found = ops.einsum(f"{''.join(left)},{''.join(right)}->{''.join(kept)}", x, y)
+    return ops.expand_dims(found, 1) if found.ndim == 1 else found
+
+
+# ---- shapes ---------------------------------------------------------------------------------------------------------
+
+
+def flatten(x: Any) -> Any:
+    """All elements in one row."""
+    return ops.reshape(x, (-1,))
+
+
+def batch_flatten(x: Any) -> Any:
+    """Each sample as one row."""
+    return ops.reshape(x, (x.shape[0] or -1, int(np.prod([n or -1 for n in x.shape[1:]]))))
+
+
+def permute_dimensions(x: Any, pattern: Sequence[int]) -> Any:
+    """The axes in another order."""
+    return ops.transpose(x, pattern)
+
+
+def repeat_elements(x: Any, rep: int, axis: int) -> Any:
+    """Each element along an axis several times."""
+    return ops.repeat(x, rep, axis)
+
+
+def repeat(x: Any, n: int) -> Any:
+    """(batch, features) -> (batch, n, features)."""
+    return ops.repeat(ops.expand_dims(x, 1), n, 1)
+
+
+def gather(reference: Any, indices: Any) -> Any:
+    """The parts along axis 0 with these numbers."""
+    return ops.take(reference, indices, 0)
+
+
+def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
+    """One value or the other, by a condition; they may be functions, both of which are called."""
+    first, second = (e() if callable(e) else e for e in (then_expression, else_expression))
+    while ops.ndim(condition) < ops.ndim(first):
+        condition = ops.expand_dims(condition, -1)
+    return ops.where(condition, first, second)
+
+
+# ---- networks -------------------------------------------------------------------------------------------------------
+
+
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
+    """x above 0, ``alpha`` times it below, and not above ``max_value``."""
+    from nnkit.keras import activations
+
+    return activations.relu(x, alpha, max_value, threshold)
+
+
+def l2_normalize(x: Any, axis: Any = None) -> Any:
+    """x by the root of its sum of squares along axes."""
+    total = ops.sum(ops.square(x), axis, True)
+    return x * ops.rsqrt(ops.maximum(total, 1e-12))
+
+
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
+    """The loss of each element."""
+    return ops.binary_crossentropy(target, output, from_logits)
+
+
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """The loss of each sample, for shares of classes."""
+    return ops.categorical_crossentropy(target, output, from_logits, axis)
+
+
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """The loss of each sample, for class numbers."""
+    return ops.sparse_categorical_crossentropy(target, output, from_logits, axis)
+
+
+def dropout(x: Any, level: float, noise_shape: Any = None, seed: int | None = None) -> Any:
+    """A share of the elements set to 0, the others divided by the rest."""
+    return random.dropout(x, level, noise_shape, seed)
+
+
+def random_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """Normal numbers."""
+    return random.normal(shape, mean, stddev, dtype, seed)
+
+
+def random_uniform(
+    shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """Uniform numbers."""
+    return random.uniform(shape, minval, maxval, dtype, seed)
+
+
+def truncated_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """Normal numbers within two standard deviations of the mean."""
+    return random.truncated_normal(shape, mean, stddev, dtype, seed)
+
+
+def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> Any:
+    """-log of the probability of each sample's labels, from probabilities whose last class is the blank: (batch, 1)."""
+    probabilities = ops.convert_to_tensor(y_pred)
+    lengths = [ops.reshape(part, (-1,)) for part in (label_length, input_length)]
+    logits = ops.log(probabilities + epsilon())
+    return ops.expand_dims(ops.ctc_loss(y_true, logits, *lengths, mask_index=probabilities.shape[-1] - 1), 1)
+
+
+def ctc_decode(
+    y_pred: Any, input_length: Any, greedy: bool = True, beam_width: int = 100, top_paths: int = 1
+) -> tuple[list[Any], Any]:
+    """The likeliest labels of each sample, -1 behind, from probabilities whose last class is the blank."""
+    if not greedy:
+        raise NotImplementedError("ctc_decode: only greedy=True is there")
+    probabilities = ops.convert_to_tensor(y_pred)
+    scores = ops.log(probabilities + epsilon())
+    found, score = ops.ctc_decode(
+        scores, ops.reshape(input_length, (-1,)), mask_index=probabilities.shape[-1] - 1, strategy="greedy"
+    )
+    return [found[0]], score
+
+
+# ---- what belongs to graphs -----------------------------------------------------------------------------------------
+
+
+def _refused(name: str, instead: str) -> Callable[..., Any]:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"keras.backend.{name} belongs to graphs of placeholders: {instead}")
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Refused: {instead}."
+    return function
+
+
+function = _refused("function", "make a Model(inputs, outputs), and call it")
+gradients = _refused("gradients", "use nnkit.keras.GradientTape, or tensor.backward()")
+placeholder = _refused("placeholder", "use nnkit.keras.Input")
+learning_phase = _refused("learning_phase", "call the layer or model with training=True")
+set_learning_phase = _refused("set_learning_phase", "call the layer or model with training=True")
+get_session = _refused("get_session", "there is no session; tensors have values")
+
+__all__ = sorted(
+    name for name, value in globals().items()
+    if name[0] != "_" and callable(value) and value not in (Any, Callable, Sequence, KerasTensor, Tensor, Variable)
+)  # fmt: skip

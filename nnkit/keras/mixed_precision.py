@@ -1,0 +1,96 @@
+"""Mixed precision in Keras's words: a policy for the process, over ``nnkit.amp``. Definitions: ``keras.mixed_precision``.
+
+"mixed_bfloat16" and "mixed_float16" round the operands of products to the half type and keep weights and everything else
+in float32: what Keras's layers compute in the half type stays float32 here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnkit.errors import UnknownNameError
+from nnkit.keras import config
+from nnkit.keras.optimizers import Optimizer
+
+__all__ = [
+    "DTypePolicy",
+    "LossScaleOptimizer",
+    "Policy",
+    "dtype_policy",
+    "global_policy",
+    "set_dtype_policy",
+    "set_global_policy",
+]
+
+POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+
+
+class DTypePolicy:
+    """The types of computing and of weights.
+
+    >>> policy = DTypePolicy("mixed_bfloat16"); policy.compute_dtype, policy.variable_dtype
+    ('bfloat16', 'float32')
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        name = config.floatx() if name is None else name
+        if name not in POLICIES:
+            raise UnknownNameError("policy", name, POLICIES)
+        self.name = name
+        self.compute_dtype = name.removeprefix("mixed_")
+        self.variable_dtype = "float32" if name.startswith("mixed_") else name
+
+    @property
+    def precision(self) -> str | None:
+        """What ``fit`` is told: the half type of products, or None."""
+        return self.compute_dtype if self.name.startswith("mixed_") else None
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild it."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DTypePolicy:
+        """The policy that :meth:`get_config` described."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DTypePolicy) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f'<DTypePolicy "{self.name}">'
+
+
+Policy = DTypePolicy
+_global: list[DTypePolicy | None] = [None]
+
+
+def dtype_policy() -> DTypePolicy:
+    """The policy of new models: that of ``floatx`` unless set."""
+    return _global[0] or DTypePolicy(config.floatx())
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Set the policy of models that are compiled from now on: a name, or a policy.
+
+    A policy without "mixed_" sets ``floatx`` too. Raises UnknownNameError (a ValueError) for another name.
+    """
+    found = policy if isinstance(policy, DTypePolicy) else DTypePolicy(policy)
+    _global[0] = found
+    config.set_floatx(found.variable_dtype)
+
+
+global_policy, set_global_policy = dtype_policy, set_dtype_policy
+
+
+def LossScaleOptimizer(
+    inner_optimizer: Any, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000, name: str | None = None,
+    **ignored: Any,
+) -> Optimizer:  # fmt: skip
+    """The optimizer itself: ``fit`` scales losses by itself where the policy is "mixed_float16"."""
+    if not isinstance(inner_optimizer, Optimizer):
+        raise TypeError(f"LossScaleOptimizer: expected an optimizer, got {type(inner_optimizer).__name__}")
+    return inner_optimizer
