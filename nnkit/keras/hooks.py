@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nnkit import training
+from nnkit.keras.callback_base import Callback
 from nnkit.training.callbacks import Logs
 
 __all__ = ["Hooked", "KeepLogs", "hooked", "wants"]
@@ -31,8 +32,6 @@ def hooked(callback: Any) -> training.Callback:
 
 def wants(callbacks: Iterable[Any], kind: str) -> bool:
     """Whether a callback of the user's has hooks for evaluation ("test") or prediction ("predict")."""
-    from nnkit.keras.callbacks import Callback
-
     names = [f"on_{kind}_{moment}" for moment in ("begin", "end", "batch_begin", "batch_end")]
     found = False
     for callback in callbacks:
