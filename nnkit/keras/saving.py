@@ -120,11 +120,25 @@ def _name_of_own(target: Any) -> str | None:
     return f"Custom>{target.__name__}" if own else objects.registered_name(target)
 
 
+def _further_found(name: str) -> Any:
+    """A layer of those that are imported when first asked for."""
+    short = name.removeprefix("keras.")
+    return getattr(layers, short) if name != short and short in layers.WHERE else None
+
+
+def _further_named(target: Any) -> str | None:
+    name = getattr(target, "__name__", "")
+    is_one = name in layers.WHERE and target.__module__ == f"nnkit.keras.{layers.WHERE[name]}"
+    return f"keras.{name}" if is_one else None
+
+
 for _name in layers.__all__:
     _layer = getattr(layers, _name)
     if isinstance(_layer, type) and _layer is not layers.Layer and _layer.__name__ == _name:  # and no second name
         register_module(_layer, name=f"keras.{_name}")
 register_module(Sequential, name="keras.Sequential")
 registry.finders.append(objects.found)
+registry.finders.append(_further_found)
+registry.namers.append(_further_named)
 registry.namers.append(_name_of_own)
 register_module(Model, name="keras.Functional")
