@@ -356,7 +356,8 @@ class RNN(Layer):
         if self.stateful:
             self.states = _chosen_detached(states)
         found = ops.stack(made, 1) if self.return_sequences else made[-1]
-        return (found, *states) if self.return_state else found
+        alone = [state[0] if isinstance(state, list) and len(state) == 1 else state for state in states]
+        return (found, *alone) if self.return_state else found
 
     def reset_state(self) -> None:
         """Forget the states that the last batch ended with."""

@@ -292,4 +292,8 @@ if __name__ == "__main__":
     BIT64_TO_BIT32_DTYPE.update(int64="int64", float64="float64")
     found = types(keras.ops, lambda dtype: keras.KerasTensor((2,), dtype))
     stored["types"] = np.array([f"{key}={value}" for key, value in found.items()])
+    spaces = (keras.ops, keras.ops.image)
+    stored["names"] = np.array([
+        name for space in spaces for name in dir(space) if name[0] != "_" and callable(getattr(space, name))
+    ])  # fmt: skip
     np.savez_compressed(VALUES, **stored)

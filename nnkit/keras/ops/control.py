@@ -67,12 +67,12 @@ def dtype(x: Any) -> str:
     >>> dtype([1, 2])
     'int32'
     """
-    return standardize_dtype(x.dtype if isinstance(x, (Tensor, np.ndarray)) else convert_to_tensor(x).dtype)
+    return standardize_dtype(x.dtype if hasattr(x, "dtype") else convert_to_tensor(x).dtype)
 
 
 def shape(x: Any) -> tuple[int, ...]:
-    """The sizes of the axes."""
-    return tuple(x.shape) if isinstance(x, (Tensor, np.ndarray)) else tuple(convert_to_tensor(x).shape)
+    """The sizes of the axes; of symbolic tensors None where one is not known."""
+    return tuple(x.shape) if hasattr(x, "shape") else tuple(convert_to_tensor(x).shape)
 
 
 def ndim(x: Any) -> int:
