@@ -78,9 +78,11 @@ def test_namespaces_have_the_same_functions(name: str) -> None:
 
 SYMBOLIC = (
     "ops.add(x, 1.0)", "ops.mean(x, axis=-1)", "ops.reshape(x, (-1, 12))", "ops.matmul(x, ops.transpose(x, (0, 2, 1)))",
-    "ops.concatenate([x, x], -1)", "ops.softmax(x)", "ops.expand_dims(x, 1)", "ops.cast(x, 'int32')", "ops.top_k(x, 2)[1]",
+    "ops.concatenate([x, x], -1)", "ops.softmax(x)", "ops.expand_dims(x, 1)", "ops.cast(x, 'int32')",
+    "ops.top_k(x, 2)[1]",
     "ops.where(x > 0, x, 0.0)", "ops.einsum('bij,bkj->bik', x, x)", "ops.split(x, 2, -1)[0]", "ops.take(x, [0, 2], 1)",
-    "ops.tile(x, (1, 2, 1))", "ops.one_hot(ops.argmax(x, -1), 4)", "ops.layer_normalization(x)", "ops.squeeze(x[:, :1], 1)",
+    "ops.tile(x, (1, 2, 1))", "ops.one_hot(ops.argmax(x, -1), 4)", "ops.layer_normalization(x)",
+    "ops.squeeze(x[:, :1], 1)",
 )  # fmt: skip
 
 
@@ -101,16 +103,22 @@ def test_shapes_of_symbolic_tensors() -> None:
 # ---- gradients ------------------------------------------------------------------------------------------------------
 
 SMOOTH = (
-    "ops.exp(x)", "ops.logsumexp(x, (0, 1))", "ops.cbrt(x + 3.0)", "ops.erfinv(x / 4.0)", "ops.sparsemax(x)", "ops.norm(x, axis=1)",
+    "ops.exp(x)", "ops.logsumexp(x, (0, 1))", "ops.cbrt(x + 3.0)", "ops.erfinv(x / 4.0)", "ops.sparsemax(x)",
+    "ops.norm(x, axis=1)",
     "ops.normalize(x)", "ops.layer_normalization(x)", "ops.rms_normalization(x)", "ops.einsum('ij,kj->ik', x, x)",
-    "ops.take(x, [0, 2, 0], 1)", "ops.scatter_update(x, [[0, 1], [1, 1]], [1.0, 2.0], 'add')", "ops.segment_sum(x, [0, 0, 1], 2)",
-    "ops.image.resize(ops.reshape(x, (3, 4, 1)), (5, 3))", "ops.image.resize(ops.reshape(x, (3, 4, 1)), (2, 3), 'bicubic', True)",
-    "ops.conv(ops.reshape(x, (1, 4, 3)), ops.reshape(x, (2, 3, 2)), padding='same')", "ops.slice_update(x, (0, 1), x[1:, :2])",
+    "ops.take(x, [0, 2, 0], 1)", "ops.scatter_update(x, [[0, 1], [1, 1]], [1.0, 2.0], 'add')",
+    "ops.segment_sum(x, [0, 0, 1], 2)",
+    "ops.image.resize(ops.reshape(x, (3, 4, 1)), (5, 3))",
+    "ops.image.resize(ops.reshape(x, (3, 4, 1)), (2, 3), 'bicubic', True)",
+    "ops.conv(ops.reshape(x, (1, 4, 3)), ops.reshape(x, (2, 3, 2)), padding='same')",
+    "ops.slice_update(x, (0, 1), x[1:, :2])",
     "ops.average_pool(ops.reshape(x, (1, 4, 3)), 2, 1, 'same')", "ops.stft(ops.reshape(x, (12,)), 4, 2, 6)[0]",
     "ops.istft((x, x * 0.5), 6, 2, 6)", "ops.rfft(x)[1]", "ops.depth_to_space(ops.reshape(x, (1, 1, 3, 4)), 2)",
     "ops.binary_crossentropy(ops.sigmoid(x) * 0.0 + 0.25, ops.sigmoid(x))", "ops.std(x, 1)", "ops.quantile(x, 0.3, 1)",
-    "ops.sparse_categorical_crossentropy([0, 3, 1], x, from_logits=True)", "ops.cumprod(x, 1)", "ops.glu(x)", "ops.correlate(x[0], x[1], 'same')",
-    "ops.dot_product_attention(*[ops.reshape(x, (1, 3, 2, 2))] * 3)", "ops.scan(lambda c, y: (c * y, c + y), ops.ones(4, 'float64'), x)[1]",
+    "ops.sparse_categorical_crossentropy([0, 3, 1], x, from_logits=True)", "ops.cumprod(x, 1)", "ops.glu(x)",
+    "ops.correlate(x[0], x[1], 'same')",
+    "ops.dot_product_attention(*[ops.reshape(x, (1, 3, 2, 2))] * 3)",
+    "ops.scan(lambda c, y: (c * y, c + y), ops.ones(4, 'float64'), x)[1]",
 )  # fmt: skip
 
 
@@ -162,11 +170,15 @@ def test_a_recorded_call_is_the_same_to_the_bit(step: Any, device: str) -> None:
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
 WRONG = (
-    "ops.squeeze(a, 0)", "ops.split(a, 3, 1)", "ops.take(a, [0.5])", "ops.pad(a, 1, 'nonsense')", "ops.one_hot(k, 3, sparse=True)",
-    "ops.where(a, 1)", "ops.ldexp(a, a)", "ops.max(a[:0])", "ops.searchsorted(a, k)", "ops.histogram(v, 0)", "ops.qr(m, 'nonsense')",
-    "ops.categorical_crossentropy(a, m)", "ops.image.resize(img, (2, 2), 'nonsense')", "ops.image.rgb_to_hsv(i)", "ops.glu(m)",
+    "ops.squeeze(a, 0)", "ops.split(a, 3, 1)", "ops.take(a, [0.5])", "ops.pad(a, 1, 'nonsense')",
+    "ops.one_hot(k, 3, sparse=True)",
+    "ops.where(a, 1)", "ops.ldexp(a, a)", "ops.max(a[:0])", "ops.searchsorted(a, k)", "ops.histogram(v, 0)",
+    "ops.qr(m, 'nonsense')",
+    "ops.categorical_crossentropy(a, m)", "ops.image.resize(img, (2, 2), 'nonsense')", "ops.image.rgb_to_hsv(i)",
+    "ops.glu(m)",
     "ops.conv(img, img)", "ops.stft(a, 4, 2, 2)", "ops.fft(a)", "ops.scan(lambda c, x: (c, x), 0)", "ops.sum(a, 5)",
-    "ops.rearrange(a, 'b c d -> b')", "ops.image.pad_images(img, 1)", "ops.mean(a, axis=(0, 7))", "ops.scatter_update(a, [[0, 0]], [1.0], 'no')",
+    "ops.rearrange(a, 'b c d -> b')", "ops.image.pad_images(img, 1)", "ops.mean(a, axis=(0, 7))",
+    "ops.scatter_update(a, [[0, 0]], [1.0], 'no')",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ Downloader = Callable[[str, str, Any], object]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of several files: where they come from, and the SHA-256 of each, or ``md5:…`` where only that is known.
+    """A data set of several files: where they come from, and the SHA-256 of each, or ``md5:…``.
 
     ``name`` is also the folder of the files, under ``$NNKIT_DATA`` and in the cache.
     """

@@ -141,7 +141,10 @@ class Discretization(_Encoding):
         return self.num_bins if self.bin_boundaries is None else len(self.bin_boundaries) + 1
 
     def get_config(self) -> dict[str, Any]:
-        bins = {"bin_boundaries": self.bin_boundaries, "num_bins": self.num_bins if self.bin_boundaries is None else None}
+        bins = {
+            "bin_boundaries": self.bin_boundaries,
+            "num_bins": self.num_bins if self.bin_boundaries is None else None,
+        }
         return {**super().get_config(), **bins, "epsilon": self.epsilon, "output_mode": self.output_mode}
 
 

@@ -1,4 +1,4 @@
-"""LSTM over images: products are convolutions. Shi et al., Convolutional LSTM Network, 2015. ``keras.layers.ConvLSTM2D``."""
+"""LSTM over images: products are convolutions. Shi et al., Convolutional LSTM Network, 2015."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = ("kernel", "recurrent", "bias")
 
 
 class _ConvLSTM(Layer):
-    """Gates in the order i, f, c, o; states h and c, images both. The arguments are those of ``Conv2D`` and ``LSTM``."""
+    """Gates in the order i, f, c, o; states h and c, images. The arguments are those of ``Conv2D`` and ``LSTM``."""
 
     axes: ClassVar[int]
 
@@ -43,9 +43,7 @@ class _ConvLSTM(Layer):
         refuse(name, stateful=stateful or None, dropout=dropout or None, recurrent_dropout=recurrent_dropout or None)
         self.filters = positive(name, "filters", filters)
         self.kernel_size = numbers("kernel_size", kernel_size, self.axes)
-        self.strides, self.dilation_rate = (
-            numbers(n, given[n], self.axes) for n in ("strides", "dilation_rate")
-        )
+        self.strides, self.dilation_rate = (numbers(n, given[n], self.axes) for n in ("strides", "dilation_rate"))
         self.padding, self.data_format = known_padding(padding), known_format(data_format)
         self.activation, self.recurrent_activation = activations.get(activation), activations.get(recurrent_activation)
         self.use_bias, self.unit_forget_bias, self.seed = use_bias, unit_forget_bias, seed
@@ -58,8 +56,8 @@ class _ConvLSTM(Layer):
         channels = input_shape[-1] if self.data_format == "channels_last" else input_shape[2]
         if len(input_shape) != self.axes + 3 or channels is None:
             raise ShapeError(
-                f"{type(self).__name__} layer {self.name!r} needs inputs of {self.axes + 3} axes (batch, steps, …) with "
-                f"known channels; got {tuple(input_shape)}"
+                f"{type(self).__name__} layer {self.name!r} needs inputs of {self.axes + 3} axes (batch, steps, …) "
+                f"with known channels; got {tuple(input_shape)}"
             )
         shapes = {
             "kernel": (*self.kernel_size, channels, 4 * self.filters),

@@ -19,7 +19,9 @@ __all__ = ["CenterCrop", "RandomBrightness", "RandomCrop", "RandomGrayscale", "R
 class _Sized(Layer):
     """A layer that makes images of one height and width."""
 
-    def __init__(self, height: int, width: int, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
+    def __init__(
+        self, height: int, width: int, data_format: str | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
         name = type(self).__name__
         self.height, self.width = positive(name, "height", height), positive(name, "width", width)

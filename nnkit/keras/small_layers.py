@@ -8,8 +8,8 @@ from typing import Any, Unpack
 
 from nnkit import ops
 from nnkit.creation import rand, randn
-from nnkit.errors import ShapeError
-from nnkit.keras import activations, constraints, initializers, regularizers
+from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.keras import activations, constraints, initializers, objects, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive
 from nnkit.keras.naming import configured
 from nnkit.keras.ops.products import einsum
@@ -75,7 +75,7 @@ class Lambda(Layer):
 
     Args:
         function: of a tensor (and, where it has such arguments, ``mask`` and ``training``).
-        output_shape: the shape of one sample of the output, or a function of the input's shape; found by a call if None.
+        output_shape: the shape of one sample of the output, or a function of the input's; found by a call if None.
         mask: a mask, or a function of inputs and mask that makes one.
         arguments: further arguments of the function, by name.
         options: see ``Layer``.
@@ -116,7 +116,19 @@ class Lambda(Layer):
         return (input_shape[0], *self._output_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "function": configured(self.function), "arguments": self.arguments}
+        function = objects.registered_name(self.function) or self.function
+        return {**super().get_config(), "function": function, "arguments": self.arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Lambda:
+        """The layer that :meth:`get_config` described; raises UnknownNameError for one that is unknown."""
+        function = config["function"]
+        if isinstance(function, str):
+            known = objects.found(function)
+            if known is None:
+                raise UnknownNameError("function", function, ())
+            function = known
+        return cls(**{**config, "function": function})
 
 
 class ActivityRegularization(SameShape):
@@ -334,10 +346,11 @@ class EinsumDense(Layer):
         return call(self.activation, y if self.bias is None else y + self.bias)
 
     def get_config(self) -> dict[str, Any]:
-        made = [f"{part}_{what}" for part in ("kernel", "bias") for what in ("initializer", "regularizer", "constraint")]
+        made = [
+            f"{part}_{what}" for part in ("kernel", "bias") for what in ("initializer", "regularizer", "constraint")
+        ]
         return {
             **super().get_config(), "equation": self.equation, "output_shape": list(self.partial_output_shape),
             "activation": activations.serialize(self.activation) or self.activation, "bias_axes": self.bias_axes,
             **{name: configured(getattr(self, name)) for name in made},
         }  # fmt: skip
-

@@ -1,7 +1,7 @@
 """What Keras computes for its further layers, stored in ``keras_layers_values.npz``.
 
-A case is the text of a layer of ``L``, and the name of its input; weights depend on their shapes alone. Run it where Keras
-and JAX are installed: ``KERAS_BACKEND=jax python tests/reference/make_keras_values_layers.py``.
+A case is the text of a layer of ``L``, and the name of its input; weights depend on their shapes alone. Run it where
+Keras and JAX are installed: ``KERAS_BACKEND=jax python tests/reference/make_keras_values_layers.py``.
 """
 
 from __future__ import annotations
@@ -33,15 +33,19 @@ CASES = (
     ("L.Discretization([0., 1.])", "vec"), ("L.Discretization([0., 1.], output_mode='one_hot')", "vec"),
     ("L.Resizing(4, 9)", "img"), ("L.Resizing(4, 4, 'nearest', crop_to_aspect_ratio=True)", "img"),
     ("L.CenterCrop(3, 4)", "img"), ("L.CenterCrop(8, 4)", "img"), ("L.UpSampling3D(2)", "vol"),
-    ("L.ZeroPadding3D(((1, 0), (0, 2), (1, 1)))", "vol"), ("L.Cropping3D(1)", "vol"), ("L.GlobalAveragePooling3D()", "vol"),
+    ("L.ZeroPadding3D(((1, 0), (0, 2), (1, 1)))", "vol"), ("L.Cropping3D(1)", "vol"),
+    ("L.GlobalAveragePooling3D()", "vol"),
     ("L.GlobalMaxPooling3D(keepdims=True)", "vol"), ("L.AdaptiveAveragePooling1D(2)", "seq"),
     ("L.AdaptiveAveragePooling2D((2, 3))", "img"), ("L.AdaptiveMaxPooling2D((2, 4))", "img"),
     ("L.RNN(L.LSTMCell(4))", "seq"), ("L.RNN(L.GRUCell(4), return_sequences=True)", "seq"),
-    ("L.RNN(L.GRUCell(4, reset_after=False))", "seq"), ("L.RNN(L.LSTMCell(3, activation='relu'), go_backwards=True)", "seq"),
+    ("L.RNN(L.GRUCell(4, reset_after=False))", "seq"),
+    ("L.RNN(L.LSTMCell(3, activation='relu'), go_backwards=True)", "seq"),
     ("L.RNN(L.SimpleRNNCell(4, use_bias=False), go_backwards=True, return_sequences=True)", "seq"),
     ("L.RNN([L.LSTMCell(4), L.GRUCell(2)], return_state=True)", "seq"), ("L.LeakyReLU(alpha=0.1)", "vec"),
-    ("L.ConvLSTM2D(3, 3, padding='same', return_sequences=True)", "video"), ("L.ConvLSTM2D(3, (2, 3), strides=2)", "video"),
-    ("L.ConvLSTM1D(3, 3, return_state=True)", "signals"), ("L.ConvLSTM2D(2, 3, use_bias=False, go_backwards=True)", "video"),
+    ("L.ConvLSTM2D(3, 3, padding='same', return_sequences=True)", "video"),
+    ("L.ConvLSTM2D(3, (2, 3), strides=2)", "video"),
+    ("L.ConvLSTM1D(3, 3, return_state=True)", "signals"),
+    ("L.ConvLSTM2D(2, 3, use_bias=False, go_backwards=True)", "video"),
     ("L.ActivityRegularization(l2=0.1)", "vec"), ("L.GaussianNoise(0.5)", "vec"), ("L.GaussianDropout(0.5)", "vec"),
     ("L.AlphaDropout(0.5)", "vec"),
 )  # fmt: skip

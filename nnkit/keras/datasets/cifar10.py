@@ -21,8 +21,8 @@ SOURCE = Source(
 def load_data(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     """``(x_train, y_train), (x_test, y_test)``: uint8 images (n, 32, 32, 3) and labels (n, 1), 50,000 and 10,000.
 
-    ``path`` is the archive, or the folder that it is in; without it, it is looked for in ``$NNKIT_DATA/cifar-10`` and the
-    cache, and downloaded (extra ``data``). With "channels_first" images are (n, 3, 32, 32). Raises DataError.
+    ``path`` is the archive, or the folder that it is in; without it, it is looked for in ``$NNKIT_DATA/cifar-10`` and
+    the cache, and downloaded (extra ``data``). With "channels_first" images are (n, 3, 32, 32). Raises DataError.
     """
     names = [f"cifar-10-batches-py/data_batch_{k}" for k in range(1, 6)] + ["cifar-10-batches-py/test_batch"]
     parts = [_part(data, "labels") for data in from_tar(found(SOURCE, path), *names)]

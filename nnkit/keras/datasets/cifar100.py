@@ -1,4 +1,4 @@
-"""CIFAR-100: 60,000 colour images of 32 by 32 in a hundred classes. A. Krizhevsky, 2009. ``keras.datasets.cifar100``."""
+"""CIFAR-100: 60,000 colour images of 32 by 32 in a hundred classes. A. Krizhevsky, 2009."""
 
 from __future__ import annotations
 

@@ -10,9 +10,7 @@ from nnkit.keras.datasets.reading import FOLDER, Split, found, listed, pickled, 
 
 __all__ = ["get_word_index", "load_data"]
 
-SOURCE = Source(
-    "imdb", (FOLDER,), {"imdb.npz": "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"}
-)
+SOURCE = Source("imdb", (FOLDER,), {"imdb.npz": "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"})
 INDEX = Source("imdb", (FOLDER,), {"imdb_word_index.json": "md5:bfafd718b763782e994055a2d397834f"})
 
 
@@ -44,7 +42,7 @@ def load_data(
 def _ordered(seed: int, *pairs: Split) -> list[Any]:
     import numpy as np
 
-    random, found_pairs = np.random.RandomState(seed), []  # noqa: NPY002
+    random, found_pairs = np.random.RandomState(seed), []
     for x, y in pairs:
         order = np.arange(len(x))
         random.shuffle(order)

@@ -19,7 +19,8 @@ from nnkit.datasets.fetch import Source, locate
 from nnkit.errors import DataError
 
 __all__ = [
-    "FOLDER", "Split", "found", "from_tar", "listed", "pickled", "shares", "short", "shuffled", "table", "unpickled", "words",
+    "FOLDER", "Split", "found", "from_tar", "listed", "pickled", "shares", "short", "shuffled", "table", "unpickled",
+    "words",
 ]  # fmt: skip
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -84,7 +85,7 @@ def from_tar(file: Path, *members: str) -> list[bytes]:
 def shuffled(seed: int | None, *arrays: np.ndarray) -> list[np.ndarray]:
     """Rows of several arrays in one random order, which is NumPy's of older days, as Keras's."""
     order = np.arange(len(arrays[0]))
-    np.random.RandomState(seed).shuffle(order)  # noqa: NPY002
+    np.random.RandomState(seed).shuffle(order)
     return [array[order] for array in arrays]
 
 
@@ -108,7 +109,7 @@ def table(source: Source, path: Any, test_split: float, seed: int | None, rows: 
 def words(
     xs: list[Any], num_words: int | None, skip_top: int, oov_char: int | None, start_char: int | None, index_from: int
 ) -> list[list[int]]:  # fmt: skip
-    """Numbers of words moved by ``index_from``, after ``start_char``; rare and too common ones as ``oov_char``, or out."""
+    """Numbers of words moved by ``index_from``, after ``start_char``; rare and too common ones as ``oov_char``."""
     if start_char is not None:
         xs = [[start_char, *(w + index_from for w in x)] for x in xs]
     else:
