@@ -209,7 +209,7 @@ class IterableFeed:
     def end_epoch(self) -> None:
         """Tell a data set that an epoch has ended."""
         ended = getattr(self.source, "on_epoch_end", None)
-        if ended is not None:
+        if ended is not None and not hasattr(self.source, "__iter__"):  # which tells it by itself
             ended()
 
 

@@ -121,7 +121,8 @@ class Trainer(WithBatches):
             first, sided = first_inputs(sided, y)
             validated = validation_data if not isinstance(validation_data, tuple) else None
             parts = validation_data if isinstance(validation_data, tuple) else ()
-            if self._is_simple(first) and is_simple_data(validated) and self._takes(None, *parts[1:], x=parts[:1]):
+            simple = self._is_simple(first) and is_simple_model(self, chosen)  # once more, for what a call has added
+            if simple and is_simple_data(validated) and self._takes(None, *parts[1:], x=parts[:1]):
                 return self._fit_plainly(
                     sided, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
                     class_weight, sample_weight, steps_per_epoch,
