@@ -53,8 +53,7 @@ class _Watch(training.Callback):
             self.optimizer.drive(True)
 
     def on_batch_begin(self, step: int) -> None:
-        if self.optimizer.built:
-            self.optimizer.follow_schedule()
+        self.optimizer.count_batch()
 
     def on_train_end(self) -> None:
         self.model.running = None
