@@ -204,7 +204,7 @@ class Trainer(WithSteps):
             first, sided = first_inputs(sided, y)
             validated = validation_data if not isinstance(validation_data, tuple) else None
             parts = validation_data if isinstance(validation_data, tuple) else ()
-            if self._is_simple(first) and is_simple_data(validated) and self._takes(None, *parts[1:], x=parts[:1]):
+            if self._is_simple(first) and is_simple_data(validated) and self._takes(None, *parts[1:], given=parts[:1]):
                 return self._fit_plainly(
                     sided, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
                     class_weight, sample_weight, steps_per_epoch,
@@ -426,9 +426,9 @@ class Trainer(WithSteps):
     #: Whether these are the keys of a dict.
     outputs_are_keyed = False
 
-    def _takes(self, sided: Any, y: Any = None, weight: Any = None, x: tuple[Any, ...] = ()) -> bool:
-        """Whether these inputs (or ``x``, as they were given), targets and weights are arrays, in no deep structure."""
-        inputs = [sided, *(inputs_side(self, part) for part in x)]
+    def _takes(self, sided: Any, y: Any = None, weight: Any = None, *, given: tuple[Any, ...] = ()) -> bool:
+        """Whether these inputs (or those ``given``), targets and weights are arrays, in no deep structure."""
+        inputs = [sided, *(inputs_side(self, part) for part in given)]
         outputs = is_flat_data if self.output_keys is not None else is_simple_data
         return all(isinstance(part, Several) or is_simple_data(part) for part in inputs) and outputs(y, weight)
 
@@ -557,7 +557,7 @@ def _listed(value: Any) -> Any:
 
 def _flat(weight: Any) -> Any:
     """Weights (n, 1) as (n,)."""
-    shape = getattr(weight, "shape", ())
+    shape: Any = getattr(weight, "shape", ())
     return weight.reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
 
 
