@@ -44,7 +44,9 @@ def test_weights_after_each_update(text: str, device: str, stored: dict[str, np.
         give(weights, step, device)
         optimizer.step()
         for n, weight in enumerate(weights):
-            np.testing.assert_allclose(weight.detach().numpy(), stored[f"{text} {step} {n}"], 2e-5, 2e-6, err_msg=f"{step} {n}")
+            np.testing.assert_allclose(
+                weight.detach().numpy(), stored[f"{text} {step} {n}"], 2e-5, 2e-6, err_msg=f"{step} {n}"
+            )
     if optimizer.use_ema:
         optimizer.finalize_variable_values(weights)
         for n, weight in enumerate(weights):

@@ -27,7 +27,7 @@ Downloader = Callable[[str, str, Any], object]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of several files: where they come from, and the SHA-256 of each.
+    """A data set of several files: where they come from, and the SHA-256 of each, or ``md5:…``.
 
     ``name`` is also the folder of the files, under ``$NNKIT_DATA`` and in the cache.
     """
@@ -82,7 +82,7 @@ def _download(source: Source, file: str, downloader: Downloader | None) -> Path:
         try:
             path = pooch.retrieve(
                 mirror + file,
-                known_hash=f"sha256:{source.checksums[file]}",
+                known_hash=_checksum(source.checksums[file]),
                 fname=file,
                 path=folder,
                 downloader=downloader,
@@ -91,6 +91,15 @@ def _download(source: Source, file: str, downloader: Downloader | None) -> Path:
         except (OSError, ValueError) as error:  # no network, no such page; another checksum
             failures.append(f"{mirror + file}: {str(error)[:300]}")
     raise DataError(f"{file} of {source.name} could not be downloaded; {_advice(source)}\n  " + "\n  ".join(failures))
+
+
+def _checksum(value: str) -> str:
+    """A checksum as pooch has it: SHA-256 unless it says otherwise.
+
+    >>> _checksum("md5:0"), _checksum("0")
+    ('md5:0', 'sha256:0')
+    """
+    return value if ":" in value else f"sha256:{value}"
 
 
 def _advice(source: Source) -> str:

@@ -12,66 +12,11 @@ import numpy as np
 
 from nnkit.keras import ops, random
 from nnkit.keras.config import (
-    backend,
     epsilon,
     floatx,
-    image_data_format,
-    set_epsilon,
-    set_floatx,
-    set_image_data_format,
 )
-from nnkit.keras.naming import automatic_name, clear_session
-from nnkit.keras.ops import (
-    abs,
-    arange,
-    argmax,
-    argmin,
-    cast,
-    clip,
-    concatenate,
-    cos,
-    cumprod,
-    cumsum,
-    elu,
-    equal,
-    exp,
-    expand_dims,
-    eye,
-    greater,
-    greater_equal,
-    hard_sigmoid,
-    less,
-    less_equal,
-    log,
-    logsumexp,
-    maximum,
-    minimum,
-    ndim,
-    not_equal,
-    one_hot,
-    ones,
-    ones_like,
-    reshape,
-    round,
-    shape,
-    sigmoid,
-    sign,
-    sin,
-    softmax,
-    softplus,
-    softsign,
-    sqrt,
-    square,
-    squeeze,
-    stack,
-    stop_gradient,
-    tanh,
-    tile,
-    transpose,
-    zeros,
-    zeros_like,
-)
-from nnkit.keras.ops.types import result_type, standardize_dtype
+from nnkit.keras.naming import automatic_name
+from nnkit.keras.ops.types import standardize_dtype
 from nnkit.keras.symbolic import KerasTensor
 from nnkit.keras.variable import Variable
 from nnkit.tensor import Tensor

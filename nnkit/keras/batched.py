@@ -14,7 +14,7 @@ __all__ = ["Batched", "PyDataset", "split_dataset"]
 class PyDataset:
     """Batches by number: a subclass defines ``__len__`` and ``__getitem__(i)``, which returns (x, y) or (x, y, weight).
 
-    ``on_epoch_end`` is called after each pass. ``workers``, ``use_multiprocessing`` and ``max_queue_size`` are kept, and
+    ``on_epoch_end`` is called after each pass. ``workers``, ``use_multiprocessing`` and ``max_queue_size`` are kept;
     the batches are made where they are used.
 
     >>> class Squares(PyDataset):
@@ -54,8 +54,8 @@ class PyDataset:
 class Batched(PyDataset):
     """Rows that are made when they are wanted, in batches, in another order at each pass where ``shuffle``.
 
-    A subclass defines ``rows(places)``: the rows with these numbers. ``map``, ``take``, ``skip``, ``unbatch``, ``prefetch``
-    and ``cache`` are there as of a ``tf.data.Dataset``, as far as they make sense of batches.
+    A subclass defines ``rows(places)``: the rows with these numbers. ``map``, ``take``, ``skip``, ``prefetch`` and
+    ``cache`` are there as of a ``tf.data.Dataset``, as far as they make sense of batches.
     """
 
     def __init__(self, count: int, batch_size: int | None, shuffle: bool = False, seed: int | None = None) -> None:
@@ -186,7 +186,7 @@ def _whole(dataset: Any) -> Any:
     if hasattr(dataset, "__array__") or isinstance(dataset, list):
         return np.asarray(dataset)
     if isinstance(dataset, Batched) and dataset.batch_size:
-        return _joined([row for row in dataset], np.concatenate)
+        return _joined(list(dataset), np.concatenate)
     return _joined(list(dataset), np.stack)
 
 

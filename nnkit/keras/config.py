@@ -60,7 +60,7 @@ def floatx() -> str:
 
 
 def set_floatx(value: str) -> None:
-    """Make new floats "float16", "bfloat16", "float32" or "float64". Raises UnknownNameError (a ValueError) otherwise."""
+    """Make new floats "float16", "bfloat16", "float32" or "float64". Raises UnknownNameError otherwise."""
     if str(value) not in FLOATS:
         raise UnknownNameError("float type", value, FLOATS)
     nnkit.set_default_dtype(as_dtype(value))

@@ -177,7 +177,9 @@ def _parts(
     if subset is not None and subset not in ("training", "validation", "both"):
         raise UnknownNameError("subset", subset, ("training", "validation", "both"))
     if subset is not None and shuffle and seed is None:
-        raise ValueError("with validation_split give a seed, or shuffle=False, so that the parts have no file in common")
+        raise ValueError(
+            "with validation_split give a seed, or shuffle=False, so that the parts have no file in common"
+        )
     paths, labels, names = found
     if shuffle:
         order = np.random.default_rng(seed).permutation(len(paths))

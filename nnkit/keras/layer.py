@@ -203,6 +203,7 @@ class Layer(WithLosses, Connectable):
 
     def _build_for(self, inputs: Any, options: dict[str, Any]) -> None:
         """Build for the shapes of what a call was given."""
+        self.__dict__["_in_call"] = True
         shapes = shapes_of(inputs)
         names = shape_names(type(self).build)
         if len(names) > 1:  # build(self, query_shape, value_shape)

@@ -6,6 +6,7 @@ outputs: ``kernel``, ``get_weights`` and ``set_weights``. Definitions: ``keras.l
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
@@ -433,3 +434,36 @@ class Identity(SameShape):
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
+Convolution3DTranspose = Conv3DTranspose
+#: Layers that other modules have, which are imported when first asked for: module -> names.
+FURTHER = {
+    "cells": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell", "StackedRNNCells"),
+    "categories": ("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
+    "conv_lstm": ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+    "image_layers": ("CenterCrop", "RandomBrightness", "RandomCrop", "RandomGrayscale", "Resizing"),
+    "small_layers": (
+        "ActivityRegularization", "AlphaDropout", "EinsumDense", "GaussianDropout", "GaussianNoise", "Lambda", "PReLU",
+        "Permute", "RepeatVector",
+    ),
+    "volume_layers": (
+        "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
+        "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "Cropping3D", "GlobalAveragePooling3D", "GlobalMaxPooling3D",
+        "SpatialDropout3D", "UpSampling3D", "ZeroPadding3D",
+    ),
+}  # fmt: skip
+#: The same, by name.
+WHERE = {name: module for module, names in FURTHER.items() for name in names}
+_SHORT = {"GlobalAvgPool3D": "GlobalAveragePooling3D", "GlobalMaxPool3D": "GlobalMaxPooling3D"}
+
+
+def __getattr__(name: str) -> Any:
+    name = _SHORT.get(name, name)
+    if name in WHERE:
+        return getattr(importlib.import_module(f"nnkit.keras.{WHERE[name]}"), name)
+    if name == "InputSpec":
+        return importlib.import_module("nnkit.keras.shape_trees").InputSpec
+    raise AttributeError(f"module 'nnkit.keras.layers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *WHERE, *_SHORT})

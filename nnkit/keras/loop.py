@@ -57,7 +57,10 @@ def numbers(logs: Any) -> dict[str, Any]:
         return {}
     if not isinstance(logs, Mapping):
         raise TypeError(f"train_step and test_step return a dict of results, got {type(logs).__name__}")
-    return {str(name): _number(value) for name, value in logs.items()}
+    found: dict[str, Any] = {}
+    for name, value in logs.items():
+        found |= numbers(value) if isinstance(value, Mapping) else {str(name): _number(value)}
+    return found
 
 
 def _number(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Mixed precision in Keras's words: a policy for the process, over ``nnkit.amp``. Definitions: ``keras.mixed_precision``.
+"""Mixed precision in Keras's words: a policy for the process, over ``nnkit.amp``. ``keras.mixed_precision``.
 
-"mixed_bfloat16" and "mixed_float16" round the operands of products to the half type and keep weights and everything else
-in float32: what Keras's layers compute in the half type stays float32 here.
+"mixed_bfloat16" and "mixed_float16" round the operands of products to the half type and keep weights and all else in
+float32: what Keras's layers compute in the half type stays float32 here.
 """
 
 from __future__ import annotations

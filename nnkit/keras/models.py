@@ -20,6 +20,7 @@ from nnkit.keras.functional import Functional
 from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
 from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer, Shape, normalized_shape
+from nnkit.keras.shape_trees import as_shape
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
 from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
@@ -147,6 +148,12 @@ class Model(Functional):
     @classmethod
     def _made_from(cls, arguments: dict[str, Any]) -> Self:
         return cls(**arguments)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of ``input_shape``, batch size first: the model is called once, on zeros."""
+        if input_shape is not None and not self.built and not self.__dict__.pop("_in_call", False):
+            self.build_for_shape(as_shape(input_shape))
+        self._note_built()
 
     def build_for_shape(self, input_shape: Shape) -> None:
         """Build the layers for inputs of ``input_shape``, batch size first."""

@@ -79,7 +79,7 @@ def _middle(size: tuple[int, int], width: int, height: int) -> tuple[int, int, i
 
 
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
-    """A picture as an array (height, width, channels), or (channels, height, width), in ``floatx`` unless told otherwise.
+    """A picture as an array (height, width, channels) or (channels, height, width), of ``floatx`` unless told otherwise.
 
     >>> img_to_array(np.zeros((2, 3))).shape
     (2, 3, 1)
@@ -92,7 +92,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 
 
 def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None) -> Any:
-    """A picture of Pillow's from an array of 1, 3 or 4 channels; with ``scale`` its numbers are spread from 0 to 255."""
+    """A picture of Pillow's from an array of 1, 3 or 4 channels; ``scale`` spreads its numbers from 0 to 255."""
     images = _pillow()
     array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     array = array.astype(config.floatx() if dtype is None else dtype)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Unpack
 
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.keras.config import image_data_format
 from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.ops.images import places_of
 from nnkit.tensor import Tensor
@@ -23,10 +24,13 @@ AXES = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 def known_format(data_format: str | None) -> str:
-    """What a ``data_format`` says: "channels_last", for None too, or "channels_first". Raises UnknownNameError."""
+    """What a ``data_format`` says: "channels_last" or "channels_first"; None is what ``keras.config`` has.
+
+    Raises UnknownNameError.
+    """
     if data_format is not None and data_format not in DATA_FORMATS:
         raise UnknownNameError("data_format", data_format, DATA_FORMATS)
-    return data_format or "channels_last"
+    return data_format or image_data_format()
 
 
 def known_padding(padding: Any, choices: Sequence[str] = ("valid", "same")) -> str:

@@ -37,7 +37,9 @@ class Progbar:
         self._began = self._shown = time.perf_counter()
         self._done = 0
 
-    def update(self, current: int, values: Sequence[tuple[str, Any]] | None = None, finalize: bool | None = None) -> None:
+    def update(
+        self, current: int, values: Sequence[tuple[str, Any]] | None = None, finalize: bool | None = None
+    ) -> None:
         """Show that ``current`` steps are done; each value counts for the steps since the last one."""
         more = current - self._done
         for name, value in values or ():

@@ -7,10 +7,9 @@ A layer of your own is registered by ``@register_keras_serializable()`` or ``@nn
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from nnkit import nn
 from nnkit.errors import UnknownNameError
 from nnkit.io import register_module, registry
 from nnkit.keras import (
@@ -32,6 +31,7 @@ from nnkit.keras.objects import (
     get_custom_objects,
     get_registered_name,
     get_registered_object,
+    register_keras_serializable,
 )
 
 __all__ = [
@@ -40,28 +40,7 @@ __all__ = [
     "save_model", "save_weights", "serialize_keras_object",
 ]  # fmt: skip
 
-Thing = TypeVar("Thing", bound=Callable[..., Any])
 FAMILIES = (layers, losses, metrics, optimizers, initializers, regularizers, constraints, activations)
-
-
-def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Thing], Thing]:
-    """A decorator that lets files and configurations name a class or function, as ``"package>name"``.
-
-    >>> @register_keras_serializable("doctest")
-    ... class Twice(layers.Layer):
-    ...     def call(self, inputs):
-    ...         return inputs * 2.0
-    >>> get_registered_name(Twice), get_registered_object("doctest>Twice") is Twice
-    ('doctest>Twice', True)
-    """
-
-    def register(thing: Thing) -> Thing:
-        objects.register(thing, package, name)
-        if isinstance(thing, type) and issubclass(thing, nn.Module):
-            register_module(thing, name=objects.get_registered_name(thing))
-        return thing
-
-    return register
 
 
 def serialize_keras_object(obj: Any) -> Any:
@@ -90,12 +69,10 @@ def deserialize_keras_object(
     with objects.CustomObjectScope(custom_objects or {}):
         thing = objects.found(config.get("registered_name") or name) or objects.found(name)
         if thing is None:
-            known_classes = {n: getattr(family, n) for family in FAMILIES for n in family.__all__} | {
-                "Sequential": Sequential, "Model": Model,
-            }  # fmt: skip
-            thing = known_classes.get(name)
+            families = [family for family in FAMILIES if name in family.__all__]
+            thing = getattr(families[0], name) if families else {"Sequential": Sequential, "Model": Model}.get(name)
             if not isinstance(thing, type):
-                raise UnknownNameError("class", name, known_classes)
+                raise UnknownNameError("class", name, [n for family in FAMILIES for n in family.__all__])
         return objects.made(thing, settings)
 
 
@@ -120,11 +97,25 @@ def _name_of_own(target: Any) -> str | None:
     return f"Custom>{target.__name__}" if own else objects.registered_name(target)
 
 
+def _further_found(name: str) -> Any:
+    """A layer of those that are imported when first asked for."""
+    short = name.removeprefix("keras.")
+    return getattr(layers, short) if name != short and short in layers.WHERE else None
+
+
+def _further_named(target: Any) -> str | None:
+    name = getattr(target, "__name__", "")
+    is_one = name in layers.WHERE and target.__module__ == f"nnkit.keras.{layers.WHERE[name]}"
+    return f"keras.{name}" if is_one else None
+
+
 for _name in layers.__all__:
     _layer = getattr(layers, _name)
     if isinstance(_layer, type) and _layer is not layers.Layer and _layer.__name__ == _name:  # and no second name
         register_module(_layer, name=f"keras.{_name}")
 register_module(Sequential, name="keras.Sequential")
 registry.finders.append(objects.found)
+registry.finders.append(_further_found)
+registry.namers.append(_further_named)
 registry.namers.append(_name_of_own)
 register_module(Model, name="keras.Functional")

@@ -39,7 +39,7 @@ def pad_sequences(
     shape = next((np.asarray(s).shape[1:] for s, n in zip(sequences, lengths, strict=True) if n), ())
     longest = max(lengths, default=0) if maxlen is None else maxlen
     kind = np.dtype(object if dtype in (str, "str") else dtype)
-    if isinstance(value, str) and kind != object and not np.issubdtype(kind, np.str_):
+    if isinstance(value, str) and kind.kind != "O" and not np.issubdtype(kind, np.str_):
         raise ValueError(f"pad_sequences: value {value!r} does not go with dtype {dtype!r}; use dtype=object")
     found = np.full((len(lengths), longest, *shape), value, kind)
     for row, (sequence, length) in enumerate(zip(sequences, lengths, strict=True)):
@@ -111,5 +111,3 @@ def timeseries_dataset_from_array(
     starts = np.arange(0, max(limit, 0), sequence_stride)
     offsets = np.arange(sequence_length) * sampling_rate
     return _Windows(series, wanted, offsets, starts, batch_size=batch_size, shuffle=shuffle, seed=seed)
-
-

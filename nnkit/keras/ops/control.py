@@ -14,7 +14,6 @@ import numpy as np
 
 from nnkit import dtypes, ops
 from nnkit.keras.ops.types import convert_to_tensor, of_type, standardize_dtype
-from nnkit.keras.symbolic import KerasTensor
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 
@@ -68,12 +67,12 @@ def dtype(x: Any) -> str:
     >>> dtype([1, 2])
     'int32'
     """
-    return standardize_dtype(x.dtype if isinstance(x, (Tensor, np.ndarray, KerasTensor)) else convert_to_tensor(x).dtype)
+    return standardize_dtype(x.dtype if hasattr(x, "dtype") else convert_to_tensor(x).dtype)
 
 
-def shape(x: Any) -> tuple[Any, ...]:
-    """The sizes of the axes; of a symbolic tensor None for those that are not known."""
-    return tuple(x.shape) if isinstance(x, (Tensor, np.ndarray, KerasTensor)) else tuple(convert_to_tensor(x).shape)
+def shape(x: Any) -> tuple[int, ...]:
+    """The sizes of the axes; of symbolic tensors None where one is not known."""
+    return tuple(x.shape) if hasattr(x, "shape") else tuple(convert_to_tensor(x).shape)
 
 
 def ndim(x: Any) -> int:

@@ -183,7 +183,7 @@ def erfinv(x: Any) -> Tensor:
     y = start.detach()
     for _ in range(2):
         y = y - (ops.erf(y) - x) * ops.exp(y * y) * (math.sqrt(math.pi) / 2.0)
-    return ops.where(ops.abs(x) == 1.0, x * math.inf, y)
+    return ops.where(ops.eq(x, 1.0), math.inf, ops.where(ops.eq(x, -1.0), -math.inf, y))
 
 
 GILES_NEAR = (

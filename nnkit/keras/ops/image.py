@@ -2,8 +2,21 @@
 
 from nnkit.keras.ops import images
 from nnkit.keras.ops.images import (
-    affine_transform, crop_images, extract_patches, extract_patches_3d, gaussian_blur, hsv_to_rgb, map_coordinates,
-    pad_images, perspective_transform, resize, rgb_to_grayscale, rgb_to_hsv, scale_and_translate, sobel_edges, ssim,
+    affine_transform,
+    crop_images,
+    extract_patches,
+    extract_patches_3d,
+    gaussian_blur,
+    hsv_to_rgb,
+    map_coordinates,
+    pad_images,
+    perspective_transform,
+    resize,
+    rgb_to_grayscale,
+    rgb_to_hsv,
+    scale_and_translate,
+    sobel_edges,
+    ssim,
 )  # fmt: skip
 from nnkit.keras.symbolic import symbolic
 

@@ -1,7 +1,19 @@
 """Matrices taken apart, solved and measured, of ``nnkit.keras.ops``, where Keras has them: ``keras.ops.linalg``."""
 
 from nnkit.keras.ops import (
-    cholesky, cholesky_inverse, det, eigh, inv, lstsq, matrix_rank, norm, pinv, qr, solve, solve_triangular, svd,
+    cholesky,
+    cholesky_inverse,
+    det,
+    eigh,
+    inv,
+    lstsq,
+    matrix_rank,
+    norm,
+    pinv,
+    qr,
+    solve,
+    solve_triangular,
+    svd,
 )  # fmt: skip
 
 # fmt: off

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from nnkit import dtypes, ops
-from nnkit.keras.ops.elementwise import as_tensors
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, to_list, together
 from nnkit.nn import functional
 from nnkit.tensor import Tensor

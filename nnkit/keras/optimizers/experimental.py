@@ -1,5 +1,5 @@
-"""The name of Keras 2.9 and 2.10, for what became its own: the optimizers themselves, with the old arguments ``lr`` and ``decay``."""
+"""A namespace of Keras 2.9 and 2.10: the same optimizers, with the old arguments ``lr`` and ``decay``."""
 
-from nnkit.keras.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Nadam, Optimizer, RMSprop
+from nnkit.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Nadam, Optimizer, RMSprop
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Nadam", "Optimizer", "RMSprop"]

@@ -1,4 +1,4 @@
-"""The less common optimizers: Adadelta, Adamax, Nadam, Ftrl, Lion; and two that look at whole weights, Adafactor, Lamb."""
+"""The less common optimizers: Adadelta, Adamax, Nadam, Ftrl, Lion; and of whole weights, Adafactor and Lamb."""
 
 from __future__ import annotations
 

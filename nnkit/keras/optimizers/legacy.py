@@ -1,5 +1,5 @@
-"""The name of Keras 2.11 and later, for what was before: the optimizers themselves, with the old arguments ``lr`` and ``decay``."""
+"""A namespace of Keras 2.11 and later: the same optimizers, with the old arguments ``lr`` and ``decay``."""
 
-from nnkit.keras.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Nadam, Optimizer, RMSprop
+from nnkit.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Nadam, Optimizer, RMSprop
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Nadam", "Optimizer", "RMSprop"]

@@ -219,7 +219,7 @@ _BY_NAME: Mapping[str, Callable[..., LearningRateSchedule]] = {
         CosineDecay,
         CosineDecayRestarts,
         PiecewiseConstantDecay,
-    )  # fmt: skip
+    )
 }
 
 

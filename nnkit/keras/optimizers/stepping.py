@@ -53,8 +53,8 @@ class Accumulated:
 class MovingAverage:
     """Keeps ``momentum * average + (1 - momentum) * weight`` of each weight, from the first update's weights on.
 
-    With ``overwrite_every`` the weights become their averages after so many updates. As in Keras, an average is taken at
-    every batch, also where an update takes ``batches`` of them.
+    With ``overwrite_every`` the weights become their averages after so many updates. As in Keras, an average is taken
+    at every batch, also where an update takes ``batches`` of them.
     """
 
     def __init__(

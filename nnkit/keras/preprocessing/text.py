@@ -83,7 +83,9 @@ class Tokenizer:
         found = []
         for text in texts:
             numbers = (self.word_index.get(word) for word in self._words(text))
-            known = (n if n is not None and (self.num_words is None or n < self.num_words) else unknown for n in numbers)
+            known = (
+                n if n is not None and (self.num_words is None or n < self.num_words) else unknown for n in numbers
+            )
             found.append([n for n in known if n is not None])
         return found
 
