@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from nnkit import get_default_dtype, nn
+from nnkit.backends.recording import recorder
 from nnkit.creation import as_tensor, tensor
 from nnkit.errors import ShapeError
-from nnkit.keras.calling import within_call
+from nnkit.keras.calling import calls, within_call
 from nnkit.keras.graph import Graph
 from nnkit.keras.input_layer import Input
 from nnkit.keras.layer import Layer, Shape
 from nnkit.keras.masks import Masked, mask_of, unmasked, with_mask
 from nnkit.keras.naming import automatic_name, numbered
+from nnkit.keras.readable import readable
 from nnkit.keras.shapes import matched
 from nnkit.keras.symbolic import KerasTensor, Operation, leaves
 from nnkit.keras.trainer import Trainer
@@ -77,7 +79,7 @@ class Functional(Trainer):
         graph = self._graph
         if graph is None or type(self).call is not Functional.call:
             found = super().forward(*args, **options)
-            return found if keep_mask else rebuilt(found, unmasked)
+            return found if keep_mask else _plain(found)
         self._begin_losses()
         training = self.is_training(options.pop("training", None))
         with within_call(training):
@@ -85,7 +87,7 @@ class Functional(Trainer):
         if bool(args) and isinstance(args[0], Several) and self.output_keys is not None:
             return Several([unmasked(part) for part in flat], self.output_keys)
         found = graph.replaced(flat)
-        return found if keep_mask else rebuilt(found, unmasked)
+        return found if keep_mask else _plain(found)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self._graph is None:
@@ -220,6 +222,12 @@ class Functional(Trainer):
             found = self._graph.run(renewed, {})
             return self._graph.replaced([tensor.shape for tensor in found])
         return self._graph.replaced([tensor.shape for tensor in self._graph.flat_outputs])
+
+
+def _plain(outputs: Any) -> Any:
+    """Outputs without masks; where nothing is recorded and no layer called, they can be read though on the tape."""
+    found = rebuilt(outputs, unmasked)
+    return found if calls.depth or recorder() is not None else readable(found)
 
 
 def _flat_shapes(shapes: Any) -> list[Shape]:

@@ -25,8 +25,8 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "sum")
 class Outputs:
     """The losses of the outputs ``names``, from what ``compile`` was told; :meth:`metrics` makes their metrics.
 
-    ``plain`` tells whether nnkit's own training can take these losses. Outputs in a dict (``keyed``) tell their losses in
-    the order of the dict of losses.
+    ``plain`` tells whether nnkit's own training can take these losses. Outputs in a dict (``keyed``) tell their losses
+    in the order of the dict of losses.
 
     Raises:
         ValueError: an argument does not fit the outputs.

@@ -192,7 +192,7 @@ def symbolic(function: Function) -> Function:
     def chosen(*args: Any, **kwargs: Any) -> Any:
         if holds_symbolic(args, kwargs):
             return apply(Operation(chosen), args, kwargs)
-        return function(*args, **kwargs)
+        return call(function, *args, **kwargs)
 
     name = _file_name(function)
     _FUNCTIONS[name] = chosen

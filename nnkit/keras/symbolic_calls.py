@@ -45,6 +45,14 @@ class Connectable(nn.Module):
         """A node of a call with symbolic tensors."""
         return call_on_symbolic(self, args, kwargs)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("input", "output"):  # these properties found no call
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined {name}: call it on the symbolic "
+                "tensor of an Input first"
+            )
+        return super().__getattr__(name)
+
     @property
     def input(self) -> Any:
         """The symbolic tensor, or the structure of them, that the layer was called on first."""
@@ -60,10 +68,7 @@ class Connectable(nn.Module):
 
     def _first_use(self, what: str) -> Node:
         if not self._inbound_nodes:
-            raise AttributeError(
-                f"The layer {self.name} has never been called and thus has no defined {what}: call it on the symbolic "
-                "tensor of an Input first"
-            )
+            raise AttributeError(what)
         return self._inbound_nodes[0]
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from nnkit import optim, training
 from nnkit.compiled import enabled
 from nnkit.keras import callbacks as keras_callbacks
-from nnkit.keras import losses, optimizers
+from nnkit.keras import config, losses, optimizers
 from nnkit.keras.calling import shapes_of
 from nnkit.keras.compiling import CompileLoss, CompileMetrics
 from nnkit.keras.feeding import Batches, Feed, feed_of, is_array_like, pack, split_validation, unpack
@@ -34,6 +35,7 @@ from nnkit.keras.routes import (
 )
 from nnkit.keras.sides import inputs_side
 from nnkit.keras.stepping import WithSteps
+from nnkit.precision import autocast
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
@@ -73,6 +75,8 @@ class _Watch(training.Callback):
         self.model.running = None
         if self.scheduled:
             self.optimizer.drive(False)
+        if isinstance(self.optimizer, optimizers.Optimizer):
+            self.optimizer.finalize_variable_values()
 
 
 class Trainer(WithSteps):
@@ -223,7 +227,9 @@ class Trainer(WithSteps):
             _after(validation_freq),
         )  # fmt: skip
         self.history = running.history
-        running.run()
+        half = config.half_type()
+        with nullcontext() if half is None else autocast(half):
+            running.run()
         return self.history
 
     def _fit_plainly(
@@ -257,6 +263,7 @@ class Trainer(WithSteps):
             initial_epoch=epochs.start,
             steps_per_epoch=steps_per_epoch,
             compile=not self.run_eagerly,
+            precision=config.half_type(),
         )
         _rename_rate(self.history, callbacks)
         return self.history
