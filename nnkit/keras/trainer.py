@@ -8,11 +8,12 @@ and ``loop`` for those with steps or metrics of their own (``routes`` tells them
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from nnkit import optim, training
 from nnkit.keras import callbacks as keras_callbacks
-from nnkit.keras import optimizers
+from nnkit.keras import config, optimizers
 from nnkit.keras.batchwise import WithBatches
 from nnkit.keras.calling import shapes_of
 from nnkit.keras.feeding import is_array_like, split_validation
@@ -23,6 +24,7 @@ from nnkit.keras.pairing import Pairing, first_inputs
 from nnkit.keras.routes import is_flat_data, is_simple_data, is_simple_model
 from nnkit.keras.settings import listed
 from nnkit.keras.sides import inputs_side
+from nnkit.precision import autocast
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
 from nnkit.training.inputs import host_array, positive_integer
@@ -60,6 +62,8 @@ class _Watch(training.Callback):
         self.model.running = None
         if self.scheduled:
             self.optimizer.drive(False)
+        if isinstance(self.optimizer, optimizers.Optimizer):
+            self.optimizer.finalize_variable_values()
 
 
 class Trainer(WithBatches):
@@ -141,7 +145,9 @@ class Trainer(WithBatches):
             _after(validation_freq),
         )  # fmt: skip
         self.history = running.history
-        running.run()
+        half = config.half_type()
+        with nullcontext() if half is None else autocast(half):
+            running.run()
         return self.history
 
     def _fit_plainly(
@@ -175,6 +181,7 @@ class Trainer(WithBatches):
             initial_epoch=epochs.start,
             steps_per_epoch=steps_per_epoch,
             compile=not self.run_eagerly,
+            precision=config.half_type(),
         )
         _rename_rate(self.history, callbacks)
         return self.history
