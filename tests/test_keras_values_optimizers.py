@@ -13,7 +13,7 @@ import pytest
 from reference.make_keras_values_optimizers import CASES, SCHEDULES, STEPS, VALUES, gradients, start
 
 import nnkit
-from nnkit.keras import optimizers
+from nnkit.keras import layers, models, optimizers
 from nnkit.keras.optimizers import schedules
 
 
@@ -121,3 +121,32 @@ def test_old_names() -> None:
     for namespace in (optimizers.legacy, optimizers.experimental):
         assert namespace.Adam(lr=0.5).learning_rate == 0.5
     assert optimizers.get("nadam").learning_rate == 0.001
+
+
+def test_fit_ends_with_the_averages(device: str) -> None:
+    x, y = np.ones((8, 2), np.float32), np.ones((8, 1), np.float32)
+    found = []
+    for settings in ({}, {"use_ema": True, "ema_momentum": 0.5}):
+        model = models.Sequential([layers.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
+        model.compile(optimizers.SGD(0.1, **settings), "mse")
+        path = []
+        if not settings:
+            for _ in range(3):
+                model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+                path.append(model.get_weights()[0])
+            found.append(0.25 * path[0] + 0.25 * path[1] + 0.5 * path[2])
+        else:
+            model.fit(x, y, batch_size=8, epochs=3, verbose=0)
+            found.append(model.get_weights()[0])
+    np.testing.assert_allclose(found[0], found[1], 1e-5)
+
+
+@pytest.mark.parametrize("name", ["Lamb", "Adafactor", "Ftrl", "Nadam"])
+def test_further_optimizers_in_fit(name: str, device: str) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(64, 4)).astype(np.float32)
+    y = x @ np.array([[1.0], [-2.0], [0.5], [0.0]], np.float32)
+    model = models.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile(optimizers.get({"class_name": name, "config": {"learning_rate": 0.1}}), "mse")
+    losses = model.fit(x, y, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -175,7 +176,7 @@ def split_dataset(
     left, right = _sizes(left_size, right_size, count)
     order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
     halves = (order[:left], order[left : left + right])
-    first, second = (Rows(_each(lambda part, rows=rows: part[rows], data), batch_size=None) for rows in halves)
+    first, second = (Rows(_each(operator.itemgetter(rows), data), batch_size=None) for rows in halves)
     return first, second
 
 

@@ -32,7 +32,9 @@ __all__ = [
 
 FORMATS = ("channels_first", "channels_last")
 FLOATS = ("bfloat16", "float16", "float32", "float64")
-_settings: dict[str, Any] = {"epsilon": 1e-7, "image_data_format": "channels_last", "logging": True, "filtering": True}
+_settings: dict[str, Any] = {
+    "epsilon": 1e-7, "image_data_format": "channels_last", "logging": True, "filtering": True, "half": None,
+}  # fmt: skip
 
 
 def backend() -> str:
@@ -76,6 +78,17 @@ def set_image_data_format(data_format: str) -> None:
     if str(data_format).lower() not in FORMATS:
         raise UnknownNameError("image data format", data_format, FORMATS)
     _settings["image_data_format"] = str(data_format).lower()
+
+
+def half_type() -> str | None:
+    """The half type of products in training, which ``mixed_precision`` sets; None for none."""
+    found: str | None = _settings["half"]
+    return found
+
+
+def set_half_type(name: str | None) -> None:
+    """Set what :func:`half_type` returns."""
+    _settings["half"] = name
 
 
 def is_interactive_logging_enabled() -> bool:

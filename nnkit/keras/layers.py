@@ -442,7 +442,7 @@ FURTHER = {
     "conv_lstm": ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
     "image_layers": ("CenterCrop", "RandomBrightness", "RandomCrop", "RandomGrayscale", "Resizing"),
     "small_layers": (
-        "ActivityRegularization", "AlphaDropout", "EinsumDense", "GaussianDropout", "GaussianNoise", "Lambda", "PReLU",
+        "ActivityRegularization", "AlphaDropout", "EinsumDense", "GaussianDropout", "GaussianNoise", "PReLU",
         "Permute", "RepeatVector",
     ),
     "volume_layers": (

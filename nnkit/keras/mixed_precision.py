@@ -74,13 +74,14 @@ def dtype_policy() -> DTypePolicy:
 
 
 def set_dtype_policy(policy: Any) -> None:
-    """Set the policy of models that are compiled from now on: a name, or a policy.
+    """Set the policy of training from now on: a name, or a policy.
 
     A policy without "mixed_" sets ``floatx`` too. Raises UnknownNameError (a ValueError) for another name.
     """
     found = policy if isinstance(policy, DTypePolicy) else DTypePolicy(policy)
     _global[0] = found
     config.set_floatx(found.variable_dtype)
+    config.set_half_type(found.precision)
 
 
 global_policy, set_global_policy = dtype_policy, set_dtype_policy

@@ -26,7 +26,6 @@ from nnkit.keras.summary import summary_text
 from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
 from nnkit.keras.symbolic_calls import tensors_of
 from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
 from nnkit.training.inputs import host_array
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model"]
@@ -310,7 +309,7 @@ class Sequential(Model):
     def build_for(self, x: Any) -> None:
         self.build((None, *host_array(x, "x").shape[1:]))
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Any, training: bool | None = False, mask: Any = None) -> Any:
         x = inputs if self._input_shape is None else matched(inputs, self._input_shape)
         for layer in self._layers:
             x = layer(x, training=training)

@@ -79,7 +79,7 @@ def _middle(size: tuple[int, int], width: int, height: int) -> tuple[int, int, i
 
 
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
-    """A picture as an array (height, width, channels) or (channels, height, width), of ``floatx`` unless told otherwise.
+    """A picture as an array (height, width, channels) or (channels, height, width), of ``floatx`` or ``dtype``.
 
     >>> img_to_array(np.zeros((2, 3))).shape
     (2, 3, 1)

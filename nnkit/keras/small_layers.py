@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from nnkit import ops
 from nnkit.creation import rand, randn
-from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.keras import activations, constraints, initializers, objects, regularizers
+from nnkit.errors import ShapeError
+from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive
 from nnkit.keras.naming import configured
 from nnkit.keras.ops.products import einsum
@@ -18,7 +18,7 @@ from nnkit.tensor import Tensor
 
 # fmt: off
 __all__ = [
-    "ActivityRegularization", "AlphaDropout", "EinsumDense", "GaussianDropout", "GaussianNoise", "Lambda", "PReLU",
+    "ActivityRegularization", "AlphaDropout", "EinsumDense", "GaussianDropout", "GaussianNoise", "PReLU",
     "Permute", "RepeatVector",
 ]
 # fmt: on
@@ -68,67 +68,6 @@ class RepeatVector(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n": self.n}
-
-
-class Lambda(Layer):
-    """A function of tensors as a layer: ``Lambda(lambda x: x ** 2)``.
-
-    Args:
-        function: of a tensor (and, where it has such arguments, ``mask`` and ``training``).
-        output_shape: the shape of one sample of the output, or a function of the input's; found by a call if None.
-        mask: a mask, or a function of inputs and mask that makes one.
-        arguments: further arguments of the function, by name.
-        options: see ``Layer``.
-
-    A file holds the function by its registered name only: nnkit runs no code that a file brings.
-
-    >>> Lambda(lambda x: x * 2.0)([[1.0]]).tolist()
-    [[2.0]]
-    """
-
-    supports_masking = True
-
-    def __init__(
-        self, function: Callable[..., Any], output_shape: Any = None, mask: Any = None,
-        arguments: dict[str, Any] | None = None, **options: Unpack[LayerOptions],
-    ) -> None:  # fmt: skip
-        super().__init__(**options)
-        if not callable(function):
-            raise TypeError(f"Lambda: function must be a function of tensors; got {function!r}")
-        self.function, self._output_shape, self.mask = function, output_shape, mask
-        self.arguments = dict(arguments or {})
-        code = getattr(function, "__code__", None)
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
-        self._extra = tuple(name for name in ("mask", "training") if name in names)
-
-    def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
-        given = {"mask": mask, "training": training}
-        return call(self.function, inputs, **self.arguments, **{name: given[name] for name in self._extra})
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return call(self.mask, inputs, previous_mask) if callable(self.mask) else self.mask
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        if self._output_shape is None:
-            return super().compute_output_shape(input_shape)
-        if callable(self._output_shape):
-            return tuple(self._output_shape(input_shape))
-        return (input_shape[0], *self._output_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        function = objects.registered_name(self.function) or self.function
-        return {**super().get_config(), "function": function, "arguments": self.arguments}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Lambda:
-        """The layer that :meth:`get_config` described; raises UnknownNameError for one that is unknown."""
-        function = config["function"]
-        if isinstance(function, str):
-            known = objects.found(function)
-            if known is None:
-                raise UnknownNameError("function", function, ())
-            function = known
-        return cls(**{**config, "function": function})
 
 
 class ActivityRegularization(SameShape):

@@ -8,11 +8,12 @@ and ``loop`` for those with steps or metrics of their own (``routes`` tells them
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from nnkit import optim, training
 from nnkit.keras import callbacks as keras_callbacks
-from nnkit.keras import optimizers
+from nnkit.keras import config, optimizers
 from nnkit.keras.batchwise import WithBatches
 from nnkit.keras.calling import shapes_of
 from nnkit.keras.feeding import is_array_like, split_validation
@@ -23,6 +24,7 @@ from nnkit.keras.pairing import Pairing, first_inputs
 from nnkit.keras.routes import is_flat_data, is_simple_data, is_simple_model
 from nnkit.keras.settings import listed
 from nnkit.keras.sides import inputs_side
+from nnkit.precision import autocast
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
 from nnkit.training.inputs import host_array, positive_integer
@@ -59,6 +61,8 @@ class _Watch(training.Callback):
         self.model.running = None
         if self.scheduled:
             self.optimizer.drive(False)
+        if isinstance(self.optimizer, optimizers.Optimizer):
+            self.optimizer.finalize_variable_values()
 
 
 class Trainer(WithBatches):
@@ -121,7 +125,7 @@ class Trainer(WithBatches):
             validated = validation_data if not isinstance(validation_data, tuple) else None
             parts = validation_data if isinstance(validation_data, tuple) else ()
             simple = self._is_simple(first) and is_simple_model(self, chosen)  # once more, for what a call has added
-            if simple and is_simple_data(validated) and self._takes(None, *parts[1:], x=parts[:1]):
+            if simple and is_simple_data(validated) and self._takes(None, *parts[1:], given=parts[:1]):
                 return self._fit_plainly(
                     sided, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
                     class_weight, sample_weight, steps_per_epoch,
@@ -140,7 +144,9 @@ class Trainer(WithBatches):
             _after(validation_freq),
         )  # fmt: skip
         self.history = running.history
-        running.run()
+        half = config.half_type()
+        with nullcontext() if half is None else autocast(half):
+            running.run()
         return self.history
 
     def _fit_plainly(
@@ -174,6 +180,7 @@ class Trainer(WithBatches):
             initial_epoch=epochs.start,
             steps_per_epoch=steps_per_epoch,
             compile=not self.run_eagerly,
+            precision=config.half_type(),
         )
         _rename_rate(self.history, callbacks)
         return self.history
@@ -273,9 +280,9 @@ class Trainer(WithBatches):
 
     # ---- several inputs and outputs, which a model made of symbolic tensors knows ---------------------------
 
-    def _takes(self, sided: Any, y: Any = None, weight: Any = None, x: tuple[Any, ...] = ()) -> bool:
-        """Whether these inputs (or ``x``, as they were given), targets and weights are arrays, in no deep structure."""
-        inputs = [sided, *(inputs_side(self, part) for part in x)]
+    def _takes(self, sided: Any, y: Any = None, weight: Any = None, *, given: tuple[Any, ...] = ()) -> bool:
+        """Whether these inputs (or those ``given``), targets and weights are arrays, in no deep structure."""
+        inputs = [sided, *(inputs_side(self, part) for part in given)]
         outputs = is_flat_data if self.output_keys is not None else is_simple_data
         return all(isinstance(part, Several) or is_simple_data(part) for part in inputs) and outputs(y, weight)
 
@@ -336,7 +343,7 @@ class Trainer(WithBatches):
 
 def _flat(weight: Any) -> Any:
     """Weights (n, 1) as (n,)."""
-    shape = getattr(weight, "shape", ())
+    shape: Any = getattr(weight, "shape", ())
     return weight.reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
 
 

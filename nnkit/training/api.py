@@ -209,9 +209,8 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
         known = recall(model, x)
     if known is not None:
         return known
-    return predictions(  # type: ignore[no-any-return]
-        model, x, input_batches(Door(model, None), x, batch_size)
-    )
+    found: np.ndarray = predictions(model, x, input_batches(Door(model, None), x, batch_size))
+    return found
 
 
 def last_history(model: Module) -> History | None:

@@ -1,8 +1,8 @@
 """What Keras computes in ``keras.ops``, stored in ``keras_ops_values.npz``: values, types and shapes.
 
 A case is an expression of ``ops``, ``np`` and the arrays below; it means the same in both libraries. Run it where
-Keras and JAX are installed: ``KERAS_BACKEND=jax python tests/reference/make_keras_values_ops.py``. The types are those that Keras says of symbolic
-tensors.
+Keras and JAX are installed: ``KERAS_BACKEND=jax python tests/reference/make_keras_values_ops.py``. The types
+are those that Keras says of symbolic tensors.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _ONE = (
     "tanh trunc relu relu6 sigmoid silu softplus softsign selu hard_sigmoid hard_silu leaky_relu elu celu gelu "
     "log_sigmoid hard_shrink soft_shrink hard_tanh tanh_shrink squareplus sparse_plus sparse_sigmoid softmax "
     "log_softmax normalize rms_normalization real imag conj isreal angle nan_to_num ravel flip transpose copy "
-    "zeros_like ones_like sum mean var std max min amax amin ptp prod all any argmax argmin sort argsort cumsum cumprod "
-    "median count_nonzero diff average logsumexp nansum nanmean nanvar nanstd nanmax nanmin nanprod nanmedian "
+    "zeros_like ones_like sum mean var std max min amax amin ptp prod all any argmax argmin sort argsort cumsum "
+    "cumprod median count_nonzero diff average logsumexp nansum nanmean nanvar nanstd nanmax nanmin nanprod nanmedian "
     "nanargmax nanargmin nancumsum nancumprod norm trace tril triu fliplr flipud size ndim shape dtype"
 ).split()
 _TWO = (
@@ -76,7 +76,9 @@ CASES: list[str] = [
     *(f"ops.{name}(p)" for name in ("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "arccosh")),
     *(f"ops.{name}(j)" for name in ("log", "sqrt", "arccosh")),
     *(f"ops.{name}(u / 2)" for name in ("arcsin", "arccos", "arctanh", "erfinv")),
-    *(f"ops.{name}({x})" for name in _TWO for x in ("a, s" if name == "dot" else "a, b", "a, c[:1]", "i, j", "a, i", "i, 2", "a, 2", "i, 0.5")
+    *(f"ops.{name}({x})"
+      for name in _TWO
+      for x in ("a, s" if name == "dot" else "a, b", "a, c[:1]", "i, j", "a, i", "i, 2", "a, 2", "i, 0.5")
       if not (name in ("outer", "inner", "vdot", "dot", "append") and x != "a, b") or name == "append"),
     *(f"ops.{name}({x})" for name in ("floor_divide", "mod", "fmod") for x in ("a, p", "i, j", "a, 2", "i, 2", "i, h")),
     *(f"ops.power({x})" for x in ("p, b", "j, k", "a, 2", "j, 0.5", "2, k")),
@@ -89,7 +91,8 @@ CASES: list[str] = [
     "ops.average(a, 1, weights=p)", "ops.average(t, axis=2, weights=[1., 2., 3., 4.])", "ops.sort(a, 0)",
     "ops.argsort(a, 0)", "ops.sort(a, None)", "ops.cumsum(a, 1)", "ops.cumprod(t, 0)",
     "ops.cumsum(i, 0, dtype='float32')",
-    *(f"ops.quantile(a, {q}, {axis})" for q in ("0.3", "[0.1, 0.5, 1.0]") for axis in ("None", "1", "0, keepdims=True")),
+    *(f"ops.quantile(a, {q}, {axis})"
+      for q in ("0.3", "[0.1, 0.5, 1.0]") for axis in ("None", "1", "0, keepdims=True")),
     "ops.quantile(a, 0.3, 1, method='lower')", "ops.nanquantile(n, 0.5, 1)", "ops.percentile(a, 30., 1)",
     "ops.quantile(t, [0.25, 0.5], (0, 2), keepdims=True)", "ops.median(t, (0, 1))",
     "ops.nanpercentile(n[:, :3], 25., 0)",
@@ -142,7 +145,8 @@ CASES: list[str] = [
     "ops.get_item(t, (0, 1))",
     "ops.scatter(np.array([[0, 1], [2, 0], [0, 1]]), c[:3], (3, 2))",
     "ops.scatter(np.array([[1], [0]]), a[:2], (3, 4))",
-    *(f"ops.scatter_update(a, [[0, 1], [2, 3]], [9., -9.]{r})" for r in ("", ", 'add'", ", 'max'", ", 'min'", ", 'mul'")),
+    *(f"ops.scatter_update(a, [[0, 1], [2, 3]], [9., -9.]{r})"
+      for r in ("", ", 'add'", ", 'max'", ", 'min'", ", 'mul'")),
     "ops.scatter_update(a, [[1], [0]], b[:2])", "ops.scatter_update(i, [[1, 1]], [7])",
     "ops.slice(t, (0, 1, 1), (2, 2, 3))",
     "ops.slice_update(a, (1, 2), b[:2, :2])", "ops.top_k(a, 2)", "ops.top_k(i, 3)", "ops.top_k(v, 1)",
@@ -199,16 +203,20 @@ CASES: list[str] = [
     "ops.dot_product_attention(q, kv, kv)", "ops.dot_product_attention(q, q, q, is_causal=True)",
     "ops.dot_product_attention(q, kv, kv, scale=0.3, mask=np.arange(5) < 3)",
     "ops.dot_product_attention(q, kv, kv, bias=np.ones((1, 2, 3, 5), 'float32') * np.arange(5, dtype='float32'))",
-    *(f"ops.conv({x}, padding={p!r}, strides={s})" for x in ("sig, dep[0]", "img, ker") for p in ("valid", "same") for s in (1, 2)),
+    *(f"ops.conv({x}, padding={p!r}, strides={s})"
+      for x in ("sig, dep[0]", "img, ker") for p in ("valid", "same") for s in (1, 2)),
     "ops.conv(img, ker, dilation_rate=2, padding='same')", "ops.conv(vol, ops.ones((2, 2, 2, 2, 3)), padding='same')",
     "ops.conv(ops.transpose(img, (0, 3, 1, 2)), ker, data_format='channels_first')",
     "ops.conv(img, np.concatenate([ker[:, :, :1]] * 3, 3))",
     "ops.depthwise_conv(img, ker)", "ops.depthwise_conv(sig, dep[0], padding='same')",
     "ops.separable_conv(img, ker, ops.ones((1, 1, 6, 2)))",
     "ops.conv_transpose(img, ops.transpose(ker, (0, 1, 3, 2)), 2, 'same')",
-    *(f"ops.conv_transpose(sig, {_k}, {s}, {p!r})" for _k in ("dep[0].transpose(0, 2, 1)",) for s in (1, 2, 3) for p in ("valid", "same")),
+    *(f"ops.conv_transpose(sig, {_k}, {s}, {p!r})"
+      for _k in ("dep[0].transpose(0, 2, 1)",) for s in (1, 2, 3) for p in ("valid", "same")),
     "ops.conv_transpose(sig, dep[0].transpose(0, 2, 1), 2, 'same', output_padding=1)", "ops.max_pool(img, 2, 2)",
-    *(f"ops.{n}_pool({x}, padding={p!r})" for n in ("max", "average") for p in ("valid", "same") for x in ("sig, 3, 2", "img, (2, 3), (2, 3)", "img, 3, 1")),
+    *(f"ops.{n}_pool({x}, padding={p!r})"
+      for n in ("max", "average") for p in ("valid", "same")
+      for x in ("sig, 3, 2", "img, (2, 3), (2, 3)", "img, 3, 1")),
     "ops.average_pool(vol, 2, 2)", "ops.adaptive_average_pool(img, (2, 3))", "ops.adaptive_max_pool(img, (2, 4))",
     "ops.adaptive_average_pool(sig, 3)",
     # image
@@ -224,10 +232,14 @@ CASES: list[str] = [
     "ops.image.extract_patches(img, 2)", "ops.image.extract_patches(img, (3, 2), 1, padding='same')",
     "ops.image.sobel_edges(img)",
     "ops.image.extract_patches(one, 2, (1, 2))", "ops.image.extract_patches_3d(vol, 2)",
-    *(f"ops.image.affine_transform(img, np.array([[1., .2, -.5, .1, .9, .75, 0., 0.]] * 2, 'float32'), {i!r}, {m!r}, 0.5)" for i in ("bilinear", "nearest")
+    *(f"ops.image.affine_transform(img, "
+      f"np.array([[1., .2, -.5, .1, .9, .75, 0., 0.]] * 2, 'float32'), {i!r}, {m!r}, 0.5)"
+      for i in ("bilinear", "nearest")
       for m in ("constant", "nearest", "wrap", "reflect")),
-    "ops.image.perspective_transform(img[0], np.array([[0., 0.], [5., 0.], [0., 4.], [5., 4.]]), np.array([[.5, 0.], [5., 1.], [0., 3.5], [4., 4.]]))",
-    *(f"ops.image.map_coordinates(one[..., 0], np.array([[0.5, 2.5, -1.25, 5.], [1.5, 0., 3.75, -0.75]]), {o}, {m!r}, 1.)"
+    "ops.image.perspective_transform(img[0], np.array([[0., 0.], [5., 0.], [0., 4.], [5., 4.]]), "
+    "np.array([[.5, 0.], [5., 1.], [0., 3.5], [4., 4.]]))",
+    *(f"ops.image.map_coordinates(one[..., 0], "
+      f"np.array([[0.5, 2.5, -1.25, 5.], [1.5, 0., 3.75, -0.75]]), {o}, {m!r}, 1.)"
       for o in (0, 1) for m in ("constant", "nearest", "wrap", "mirror", "reflect")),
     "ops.image.gaussian_blur(img, (3, 5), (1., 2.), 'channels_last')", "ops.image.ssim(big, big * 0.75)",
     "ops.image.scale_and_translate(img, (2, 4, 5, 3), [.8, .9], [.5, -.25], [1, 2], 'linear')",

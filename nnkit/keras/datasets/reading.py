@@ -103,7 +103,8 @@ def table(source: Source, path: Any, test_split: float, seed: int | None, rows: 
         raise ValueError(f"test_split must be a number from 0 to less than 1; got {test_split!r}")
     with np.load(found(source, path), allow_pickle=False) as held:
         x, y = held["x"][:rows], held["y"][:rows]
-    return shares(*shuffled(seed, x, y), test_split)
+    x, y = shuffled(seed, x, y)
+    return shares(x, y, test_split)
 
 
 def words(

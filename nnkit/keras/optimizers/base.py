@@ -65,7 +65,8 @@ class Optimizer(Applying, optim.Optimizer):
             ``gradient_accumulation_steps`` (an update by the mean gradient of so many batches);
             ``use_ema`` (a moving average of the weights, of which ``ema_momentum`` is kept at each update, and which
             the weights become every ``ema_overwrite_frequency`` updates, or at the end of ``fit``); ``name``;
-            ``loss_scale_factor`` and ``jit_compile``, which change nothing here; and from older versions of Keras ``lr`` for ``learning_rate``, and ``decay``, which makes the rate
+            ``loss_scale_factor`` and ``jit_compile``, which change nothing here; and from older versions of
+            Keras ``lr`` for ``learning_rate``, and ``decay``, which makes the rate
             ``learning_rate / (1 + decay * updates)``.
 
     Raises:
