@@ -147,6 +147,12 @@ class Layer(WithLosses, Connectable):
         if "build" in vars(cls):
             cls.build = _noting(vars(cls)["build"])  # type: ignore[method-assign]
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if type(self).get_config is not Layer.get_config:  # which alone asks what the object was made with
+            state.pop("_made_with", None)
+        return state
+
     # ---- types --------------------------------------------------------------------------------------------
 
     @property
@@ -291,8 +297,8 @@ class Layer(WithLosses, Connectable):
             given = args[0]
             if isinstance(given, nn.Module):
                 raise TypeError(
-                    f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = Input(shape=(4,)), "
-                    "then layer(x)"
+                    f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = "
+                    "Input(shape=(4,)), then layer(x)"
                 )
             for name, value in zip(names[1:], args[1:], strict=False):
                 options[name] = as_inputs(value) if isinstance(value, (np.ndarray, list, tuple, dict)) else value
