@@ -40,7 +40,9 @@ class Steps(NamedTuple):
 
 
 def numbers(array: Any) -> list[float]:
-    """The elements of a loss or of outputs, whosever arrays they are."""
+    """The elements of a loss or of outputs, whosever arrays they are; of several, one after the other."""
+    if isinstance(array, list | tuple):
+        return [value for one in array for value in numbers(one)]
     return [float(value) for value in np.asarray(array.tolist()).reshape(-1)]
 
 
