@@ -9,17 +9,17 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.contenders import CONTENDERS, OWN
+from bench.contenders import CONTENDERS, OWN, Steps
 from bench.machine import Others
 from bench.measure import APART, apart
 from bench.worker import Worker, WorkerError
-from bench.workloads import WORKLOADS, Workload
+from bench.workloads import MEMORY, WORKLOADS, Workload
 
 STATUS = Path("/proc/self/status")
 #: Workload -> steps that are run.
@@ -48,20 +48,29 @@ def growth(contender: str, workload: dict[str, Any], steps: int) -> dict[str, in
 
     For a process of its own. The second leaves out what a library loads when it is first used.
     """
+    return _grown(contender, Workload.from_json(workload), steps)[0]
+
+
+def small(workload: Workload) -> Workload:
+    """The same with eight units in a layer, eight tokens and eight rows: it loads what is loaded at first use."""
+    return dataclasses.replace(workload, net=workload.net.shrunk(8), batch=8)
+
+
+def _grown(contender: str, given: Workload, steps: int) -> tuple[dict[str, int], Steps]:
+    """The growth, and what was run."""
     build = CONTENDERS[contender].load()
-    given = Workload.from_json(workload)
     _forget_peak()
     imported = _status("VmRSS")
-    small = build(dataclasses.replace(given, net=given.net.shrunk(8), batch=8))
-    assert small is not None
-    small.run(3)
-    del small
+    first = build(small(given))
+    assert first is not None
+    first.run(3)
+    del first
     used = _status("VmRSS")
     ready = build(given)
     assert ready is not None
     ready.run(steps)
     peak = _status("VmHWM")
-    return {"over_import": peak - imported, "over_first_use": peak - used}
+    return {"over_import": peak - imported, "over_first_use": peak - used}, ready
 
 
 def measure() -> dict[str, Any]:
@@ -84,59 +93,64 @@ def measure() -> dict[str, Any]:
 
 # ---- attention ------------------------------------------------------------------------------------------------------
 
+#: The bytes that a contender needs for a workload, and what it gives: see ``attended``.
+Measure = Callable[[str, Workload], Mapping[str, Any]]
+
 
 def peaks(workload: Workload) -> dict[str, Any]:
-    """A row of the report: bytes that each contender needs for a quarter, half and all of the tokens; and the targets.
-
-    Who gives other gradients than nnkit does not count. Raises WorkerError where the system does not tell of peaks.
-    """
+    """A row of the report, see ``row``. Raises WorkerError where the system does not tell the peak of a process."""
     if not os.access("/proc/self/clear_refs", os.W_OK):
         raise WorkerError("only Linux tells the peak of a process")
-    net, others = workload.net, Others()
-    lengths = {
-        net.tokens // part: dataclasses.replace(workload, net=dataclasses.replace(net, tokens=net.tokens // part))
-        for part in PARTS
-    }
-    found, values, absent = dict[str, dict[str, int]](), dict[str, list[float]](), dict[str, str]()
-    for name in ATTENDING:
-        missing = CONTENDERS[name].missing()
-        if missing is not None:
-            absent[name] = missing
-            continue
-        try:
-            with Worker() as worker:
-                values[name] = worker.ask("bench.memory:outcome", name, lengths[min(lengths)].as_json())
-            found[name] = {str(tokens): _peak(name, given) for tokens, given in lengths.items()}
-        except WorkerError as error:
-            absent[name] = f"failed: {error}"
-    far = apart(values)
-    for name in [name for name in far if not far[name] <= APART]:
-        found.pop(name, None)
-        absent[name] = f"failed: it does other work, {far[name]:.1e} apart"
-    return {
-        "title": workload.title, "bytes": found, "seconds": {}, "apart": far, "absent": absent, "quoted": {},
-        "others": others.share(), "flops": workload.flops, **judged(found),
-    }  # fmt: skip
+
+    def measure(name: str, given: Workload) -> Any:
+        with Worker() as worker:
+            return worker.ask("bench.memory:attended", name, given.as_json())
+
+    others = Others()
+    missing = {name: CONTENDERS[name].missing() for name in ATTENDING}
+    return {**row(workload, measure, missing), "seconds": {}, "quoted": {}, "others": others.share()}
 
 
-def _peak(name: str, workload: Workload) -> int:
-    with Worker() as worker:
-        return int(worker.ask("bench.memory:growth", name, workload.as_json(), 3)["over_first_use"])
+def attended(contender: str, workload: dict[str, Any]) -> dict[str, Any]:
+    """The bytes for attention with its gradient, the loss, and the sums of the gradients' sizes."""
+    grown, ready = _grown(contender, Workload.from_json(workload), 3)
+    return {"bytes": grown["over_first_use"], "outcome": outcome(ready)}
 
 
-def outcome(contender: str, workload: dict[str, Any]) -> list[float]:
-    """The loss of attention, and the sums of its three gradients' sizes."""
-    ready = CONTENDERS[contender].load()(Workload.from_json(workload))
-    assert ready is not None
+def outcome(ready: Steps) -> list[float]:
+    """The loss, and the sums of the sizes of the gradients by queries, keys and values."""
     loss, *gradients = ready.values(1)
     return [loss, *map(float, np.abs(np.reshape(gradients, (3, -1))).sum(axis=1))]
+
+
+def row(workload: Workload, measure: Measure, missing: Mapping[str, str | None]) -> dict[str, Any]:
+    """What each contender needs for a quarter, half and all of the tokens, and the targets.
+
+    ``missing``: the contenders, and why they cannot run. Who gives other gradients than nnkit does not count.
+    """
+    net, found, values = workload.net, dict[str, dict[str, int]](), dict[str, list[float]]()
+    absent = {name: why for name, why in missing.items() if why is not None}
+    for name in [name for name in missing if name not in absent]:
+        told = {}
+        try:
+            for tokens in (net.tokens // part for part in PARTS):
+                told[tokens] = measure(name, dataclasses.replace(workload, net=dataclasses.replace(net, tokens=tokens)))
+        except WorkerError as error:
+            absent[name] = f"failed: {error}"
+        else:
+            found[name] = {str(tokens): one["bytes"] for tokens, one in told.items()}
+            values[name] = [value for one in told.values() for value in one["outcome"]]
+    far = apart(values)
+    for name in [name for name in far if not far[name] <= APART]:
+        del found[name]
+        absent[name] = f"failed: it does other work, {far[name]:.1e} apart"
+    return {"title": workload.title, "bytes": found, "apart": far, "absent": absent, **judged(found)}
 
 
 def judged(found: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     """Both targets, by what factor nnkit's memory must still become less, and the one that is furthest."""
     own, theirs = found.get(OWN), found.get("PyTorch")
-    goals: list[dict[str, Any]] = [{"target": "linear in the tokens", "missing": None},
-                                   {"target": "no more than PyTorch's", "missing": None}]  # fmt: skip
+    goals: list[dict[str, Any]] = [{"target": what, "missing": None} for what in MEMORY]
     if own:
         least, most = (pick(own, key=int) for pick in (min, max))
         goals[0]["missing"] = own[most] / max(own[least], 1) * int(least) / int(most) / LINEAR

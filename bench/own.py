@@ -40,7 +40,7 @@ def build(workload: Workload, device: str = "cpu") -> Steps:
         row = workload.data(workload.batch)[0]
         return Steps.repeat(lambda: model.predict(row))
     if workload.kind == "generate":
-        return Steps.repeat(generation(workload, model))
+        return Steps.repeat(generation(workload, model)[0])
     step = train_step(workload, model)
     return Steps.repeat(nnkit.compile(step) if workload.kind == "compiled" else step)
 
@@ -74,8 +74,8 @@ def train_step(workload: Workload, model: nn.Module) -> Callable[[], nnkit.Tenso
     return step
 
 
-def generation(workload: Workload, model: Any) -> Callable[[], np.ndarray]:
-    """As many words as the network has places, from word 0, each read before the next: a recorded step for each."""
+def generation(workload: Workload, model: Any) -> tuple[Callable[[], np.ndarray], Any]:
+    """As many words as the network has places, from word 0, each read before the next; and the recorded step."""
     embedding, positions, blocks, *ends = model.eval()
     cache = nn.KeyValueCache(workload.net.tokens)
     device = embedding.weight.device
@@ -97,7 +97,7 @@ def generation(workload: Workload, model: Any) -> Callable[[], np.ndarray]:
             found.append(int(word.item()))
         return np.array(found)
 
-    return generate
+    return generate, following
 
 
 def program(epochs: int = 1000) -> Callable[[], None]:

@@ -68,7 +68,8 @@ def render(results: Results, reasons: Mapping[str, str]) -> str:
     lines += _workloads(results, reasons)
     lines += _limits(results)
     lines += _memory(results.get("memory"))
-    lines += _peaks({key: row for key, row in results["workloads"].items() if "bytes" in row})
+    for key, row in results["workloads"].items():
+        lines += peaks(f"{key}. {row['title']}", "a process held after the same with eight tokens", row)
     lines += _startup(results.get("startup"))
     if results.get("scaling"):
         lines += ["## Time against size", "", f"![Time against size for each backend]({results['name']}.png)", ""]
@@ -255,21 +256,19 @@ def _memory(memory: Results | None) -> list[str]:
     return [*lines, *table(["", *next(iter(memory.values())), "nnkit recorded / PyTorch"], rows)]
 
 
-def _peaks(rows: Mapping[str, Results]) -> list[str]:
-    """Workloads whose target is of memory, for several numbers of tokens."""
-    lines: list[str] = []
-    for key, row in rows.items():
-        lengths = list(dict.fromkeys(length for found in row["bytes"].values() for length in found))
-        sizes = [[name, *(f"{found[n] / 2**20:.1f} MiB" for n in lengths)] for name, found in row["bytes"].items()]
-        lines += [
-            f"## {key}. {row['title']}", "",
-            "Over what a process held after the same with eight tokens; the inputs and their gradients count. All give "
-            "the same loss and gradients.", "",
-            *table(["tokens", *lengths], sizes),
-            *(f"- {goal['target']}: {verdict(goal, 'too much')}" for goal in row["goals"]),
-            *(f"- {name} {why}" for name, why in row["absent"].items()), "",
-        ]  # fmt: skip
-    return lines
+def peaks(title: str, over: str, row: Results) -> list[str]:
+    """A workload whose target is of memory, for several numbers of tokens; nothing about one that is timed."""
+    if "bytes" not in row:
+        return []
+    lengths = list(dict.fromkeys(length for found in row["bytes"].values() for length in found))
+    sizes = [[name, *(f"{found[n] / 2**20:.1f} MiB" for n in lengths)] for name, found in row["bytes"].items()]
+    return [
+        f"## {title}", "",
+        f"Over what {over}; the inputs and their gradients count. All give the same loss and gradients.", "",
+        *table(["tokens", *lengths], sizes),
+        *(f"- {goal['target']}: {verdict(goal, 'too much')}" for goal in row["goals"]),
+        *(f"- {name} {why}" for name, why in row["absent"].items()), "",
+    ]  # fmt: skip
 
 
 def _saved(measured: Results) -> str:

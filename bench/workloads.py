@@ -14,6 +14,9 @@ from bench.batches import KNOWN, Arrays, batch
 from bench.contenders import OWN
 from bench.nets import Net
 
+#: What the memory of a workload of this kind is to be, see ``bench.memory``.
+MEMORY = "linear in the tokens", "no more than PyTorch's"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -57,6 +60,11 @@ class Workload:
     quoted: Mapping[str, float] = field(default_factory=dict)  # seconds measured elsewhere, shown but not compared
     beside: Mapping[str, tuple[str, Net]] = field(default_factory=dict)
     how: str = ""
+
+    @property
+    def goal(self) -> str:
+        """What nnkit must reach, in words."""
+        return " and ".join(map(str, self.targets)) if self.kind != "memory" else " and ".join(MEMORY)
 
     @property
     def trains(self) -> bool:

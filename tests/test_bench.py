@@ -349,22 +349,32 @@ def test_peaks_are_those_of_who_computes_the_same(monkeypatch: pytest.MonkeyPatc
     if CONTENDERS["PyTorch"].missing() is None:
         assert row["apart"]["PyTorch"] < APART / 10
 
-    class Wrong(Worker):
-        def ask(self, function: str, *arguments: Any, **options: Any) -> Any:
-            if function == "bench.memory:outcome":
-                return [2.0 if arguments[0] == "nnkit" else 3.0]
-            return {"over_first_use": 5}
 
-    monkeypatch.setattr(memory, "Worker", Wrong)
-    row = memory.peaks(WORKLOADS["s"])
-    assert row["bytes"] == {"nnkit": {"1024": 5, "2048": 5, "4096": 5}}
-    assert "other work" in row["absent"].get("PyTorch", "") or CONTENDERS["PyTorch"].missing()
+def test_who_attends_otherwise_or_cannot_does_not_count() -> None:
+    def measure(name: str, given: Workload) -> dict[str, Any]:
+        if name == "ended":
+            raise WorkerError("no memory")
+        return {"bytes": given.net.tokens, "outcome": [3.0 if name == "wrong" else 2.0]}
+
+    row = memory.row(WORKLOADS["s"], measure, dict.fromkeys(("nnkit", "right", "wrong", "ended")) | {"none": "no"})
+    assert row["bytes"] == {name: {"1024": 1024, "2048": 2048, "4096": 4096} for name in ("nnkit", "right")}
+    assert row["absent"]["ended"] == "failed: no memory" and row["absent"]["none"] == "no"
+    assert "other work" in row["absent"]["wrong"]
 
 
 def test_a_wrong_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.parse(["report", "--only", "a,z"])
     assert "unknown: z" in capsys.readouterr().err
+
+
+def test_the_help_says_what_each_letter_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.parse(["report", "--help"])
+    said = capsys.readouterr().out
+    for key, workload in WORKLOADS.items():
+        assert f"  {key}  {workload.title}: {workload.goal}\n" in said
+    assert "peak memory: linear in the tokens and no more than PyTorch's" in said
 
 
 # ---- the laboratory -----------------------------------------------------------------------------------------------

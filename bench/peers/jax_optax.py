@@ -1,7 +1,7 @@
 """JAX's side: one jitted function for the whole step, optax for losses and updates.
 
 Convolutions are ``lax.conv_general_dilated`` with channels first: on a CPU channels last took as long. Second
-derivatives are those of ``jvp`` twice, which took two thirds of the time of gradients of gradients.
+derivatives are those of ``jvp`` twice, which were faster than gradients of gradients.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PyTorch's side of generating words one by one, with keys and values kept: the modules' weights, a cache by hand.
 
-Eagerly keys and values are sliced to what is there. Compiled, nothing may change its shape from word to word: so all
-places are attended to, and those to come are masked; place and word are tensors.
+Eagerly keys and values are sliced to what is there. Where a step is compiled, nothing may change its shape from word
+to word: so all places are attended to, and those to come are masked; place and word are tensors.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ torch: Any = importlib.import_module("torch")
 functional: Any = torch.nn.functional
 
 
-def generation(workload: Workload, model: Any, compiled: bool) -> Callable[[], np.ndarray]:
-    """As many words as the network has places, from word 0, each read before the next."""
+def generation(workload: Workload, model: Any, compile: Callable[[Any], Any] | None = None) -> Callable[[], np.ndarray]:
+    """As many words as the network has places, from word 0, each read before the next; ``compile`` takes a step."""
     embedding, positions, blocks, *ends = model
     net, device = workload.net, embedding.weight.device
     shape = 1, net.heads, net.tokens, net.sizes[1] // net.heads
     memory = [[torch.zeros(shape, device=device) for _ in range(2)] for _ in range(net.blocks)]
     places = torch.arange(net.tokens, device=device)
-    attend = _attended_to_all if compiled else _attended_to_past
+    attend = _attended_to_past if compile is None else _attended_to_all
 
     def following(word: Any, place: Any) -> Any:
         x = embedding(word) + positions.table.weight[place]
@@ -38,13 +38,13 @@ def generation(workload: Workload, model: Any, compiled: bool) -> Callable[[], n
             x = module(x)
         return x[:, -1].argmax(-1).reshape(1, 1)
 
-    step = torch.compile(following) if compiled else following
+    step = following if compile is None else compile(following)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def generate() -> np.ndarray:
         word, found = torch.zeros(1, 1, dtype=torch.int64, device=device), []
         for place in range(net.tokens):
-            word = step(word, places[place : place + 1] if compiled else place)
+            word = step(word, place if compile is None else places[place : place + 1])
             found.append(int(word.item()))
         return np.array(found)
 
