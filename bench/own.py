@@ -40,7 +40,7 @@ def build(workload: Workload, device: str = "cpu") -> Steps:
         row = workload.data(workload.batch)[0]
         return Steps.repeat(lambda: model.predict(row))
     if workload.kind == "generate":
-        return Steps.repeat(generation(workload, model)[0])
+        return Steps.same(generation(workload, model)[0])
     step = train_step(workload, model)
     return Steps.repeat(nnkit.compile(step) if workload.kind == "compiled" else step)
 

@@ -156,7 +156,7 @@ def build(workload: Workload) -> Steps | None:
         return _train(workload)
     net = workload.net
     if workload.kind == "generate":
-        return Steps.repeat(jax_sequences.generation(workload, parameters(net)))
+        return Steps.same(jax_sequences.generation(workload, parameters(net)))
     batch = tuple(map(jax.numpy.array, workload.data(workload.batch)))
     if workload.kind == "memory":
         return Steps.repeat(jax_sequences.attention(batch))

@@ -35,7 +35,7 @@ def build(workload: Workload, compiled: bool = False) -> Steps | None:
         return Steps.repeat(words.attention(torch, tensors(workload)))
     model = network(workload)
     if workload.kind == "generate":
-        return Steps.repeat(generation(workload, model.eval(), torch.compile if compiled else None))
+        return Steps.same(generation(workload, model.eval(), torch.compile if compiled else None))
     if workload.trains:
         return Steps.repeat(_train(workload, model, compiled))
     row = tensors(workload)[0]
