@@ -86,17 +86,18 @@ def pinv(A: Tensor, atol: float | None = None, rtol: float | None = None, hermit
     inverse = where(s > _bound(a, s, atol, rtol), 1.0 / s, 0.0)
     x = matmul(_mT(vh) * shape.unsqueeze(inverse, -2), _mT(u))
 
-    def pulled(dx: Tensor) -> Sequence[Tensor]:
-        g = _mT(dx)
-        if a.shape[-2] <= a.shape[-1]:
-            k = matmul(g, x)
-            kx = matmul(k, _mT(x))
-            return (-_mT(matmul(x, k)) + kx - matmul(matmul(a, x), kx) + matmul(matmul(_mT(x), x), g - matmul(k, a)),)
-        k = matmul(x, g)
-        xk = matmul(_mT(x), k)
-        return (-_mT(matmul(k, x)) + matmul(matmul(g - matmul(a, k), x), _mT(x)) + xk - matmul(matmul(xk, x), a),)
+    return _on_tape("pinv", x, (A,), _of_pinv, (a, x), lambda y: (A, y))
 
-    return _on_tape("pinv", x, (A,), pulled)
+
+def _of_pinv(dx: Tensor, a: Tensor, x: Tensor) -> Sequence[Tensor]:
+    g = _mT(dx)
+    if a.shape[-2] <= a.shape[-1]:
+        k = matmul(g, x)
+        kx = matmul(k, _mT(x))
+        return (-_mT(matmul(x, k)) + kx - matmul(matmul(a, x), kx) + matmul(matmul(_mT(x), x), g - matmul(k, a)),)
+    k = matmul(x, g)
+    xk = matmul(_mT(x), k)
+    return (-_mT(matmul(k, x)) + matmul(matmul(g - matmul(a, k), x), _mT(x)) + xk - matmul(matmul(xk, x), a),)
 
 
 def _bound(a: Tensor, s: Tensor, atol: float | None, rtol: float | None) -> Tensor:
