@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from captured import replays
 from test_second_order import CASES as OF_OPS
-from test_second_order import image, labels, leaf, numbers, positive, slope, x, y, z
+from test_second_order import image, labels, leaf, numbers, positive, slope, small, x, y, z
 
 import nnkit
 from nnkit import linalg, ops
@@ -336,6 +336,13 @@ FUNCTIONS: dict[str, Case] = {
     "local_response_norm": (lambda a: F.local_response_norm(a, 2, alpha=0.5), [image]),
     "interpolate": (lambda a: F.interpolate(a * a * a, scale_factor=2, mode="bilinear"), [image[:1, :1]]),
     "interpolate, nearest": (lambda a: F.interpolate(a * a * a, (3, 7)), [image[:1, :1]]),
+    "grid_sample": (
+        lambda a, g: F.grid_sample(a, g, padding_mode="reflection"), [image[:1], 0.3 * numbers(1, 2, 3, 2)]
+    ),
+    "grid_sample, nearest": (
+        lambda a: F.grid_sample(a * a * a, const(0.5 * small[:1, :2, :, :2]), "nearest"), [image[:1]]
+    ),
+    "affine_grid": (lambda t: F.affine_grid(t * t * t, (2, 1, 2, 3)), [numbers(2, 2, 3)]),
     "upsample": (lambda a: F.upsample(a * a * a, scale_factor=2), [image[:1, :1]]),
     **{
         f"pad, {mode}": (lambda a, mode=mode: F.pad(a * a * a, (1, 2), mode), [signal])
