@@ -14,8 +14,10 @@ from typing import Any
 
 from nnkit import random
 from nnkit.creation import empty
+from nnkit.errors import ShapeError
 from nnkit.keras.naming import resolve, snake_case
 from nnkit.nn import init
+from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
@@ -40,6 +43,7 @@ __all__ = [
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "identity",
     "lecun_normal",
     "lecun_uniform",
     "ones",
@@ -123,6 +127,28 @@ class Constant(Initializer):
         return {"value": self.value}
 
 
+class Identity(Initializer):
+    """``gain`` on the diagonal of a matrix, else 0. Raises ShapeError for another shape.
+
+    >>> Identity()((2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def fill(self, values: Tensor) -> None:
+        if values.ndim != 2:
+            raise ShapeError(f"Identity: expected the shape of a matrix, got {values.shape}")
+        init.eye_(values)
+        with no_grad():
+            values.mul_(self.gain)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"gain": self.gain}
+
+
 class RandomNormal(Initializer):
     """Normal with the given mean and standard deviation."""
 
@@ -156,14 +182,14 @@ class RandomUniform(Initializer):
 
 
 class Orthogonal(Initializer):
-    """Rows or columns at right angles, times ``gain`` (Saxe et al., 2013)."""
+    """Rows or columns at right angles, times ``gain`` (Saxe et al., 2013); columns are along the last axis."""
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         super().__init__(seed)
         self.gain = gain
 
     def fill(self, values: Tensor) -> None:
-        init.orthogonal_(values, self.gain)
+        init.orthogonal_(values if values.ndim < 3 else values.reshape(-1, values.shape[-1]), self.gain)
 
 
 class VarianceScaling(Initializer):
@@ -260,6 +286,7 @@ class LecunNormal(_Scaled):
 zeros = Zeros
 ones = Ones
 constant = Constant
+identity = Identity
 random_normal = RandomNormal
 random_uniform = RandomUniform
 truncated_normal = TruncatedNormal
@@ -276,6 +303,7 @@ _CLASSES: tuple[type[Initializer], ...] = (
     Zeros,
     Ones,
     Constant,
+    Identity,
     RandomNormal,
     RandomUniform,
     TruncatedNormal,

@@ -9,6 +9,7 @@ import numpy as np
 from nnkit import get_default_dtype
 from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
+from nnkit.keras.masks import by_step
 from nnkit.keras.shapes import matched
 from nnkit.tensor import Tensor
 from nnkit.training import metrics as core
@@ -37,6 +38,10 @@ class Metric(core.Metric):
         weight = None if sample_weight is None else self._per_sample(sample_weight, prediction)
         added = self.sums(prediction.detach(), target, weight).numpy()
         self._total = added.copy() if self._total is None else self._total + added
+
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Any:
+        """What a batch adds; each step of a masked prediction counts as a sample, where the mask holds."""
+        return super().sums(*by_step(prediction, target, weight))
 
     def _per_sample(self, sample_weight: Any, prediction: Tensor) -> Tensor:
         """Weights (B,), from one number, (B,) or (B, 1)."""

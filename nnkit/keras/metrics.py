@@ -19,6 +19,7 @@ from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
 from nnkit.keras import losses
 from nnkit.keras.auc import AUC
+from nnkit.keras.masks import by_step, mask_of, with_mask
 from nnkit.keras.metric import Metric
 from nnkit.keras.naming import resolve
 from nnkit.keras.shapes import as_labels, matched
@@ -209,10 +210,13 @@ class MeanMetricWrapper(Metric):
         self.options = options
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        rows = prediction.shape[0]
+        rows, mask = prediction.shape[0], mask_of(prediction)
         values: Any = call(self.function, target, prediction, **self.options)
         if not isinstance(values, Tensor):
             values = as_tensor(values, device=prediction.device)
+        if mask is not None and values.shape[: mask.ndim] == mask.shape:
+            values, _, weight = by_step(with_mask(values, mask), values, weight)
+            rows = mask.numel()
         if values.ndim == 0:
             values = values.expand(rows)
         elif values.shape[0] != rows:

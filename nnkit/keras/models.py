@@ -37,7 +37,8 @@ class Model(Trainer):
     """
 
     def forward(self, inputs: Any, training: bool | None = None, mask: Any = None, **more: Any) -> Any:
-        return unmasked(super().forward(inputs, training, mask, **more))
+        output = super().forward(inputs, training, mask, **more)
+        return output if self.hands_mask_on else unmasked(output)
 
     @property
     def layers(self) -> list[Layer]:

@@ -6,8 +6,9 @@ optimizer its weights, and brings targets into the shape of the output. The rest
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class Trainer(Layer):
         self._metrics: list[training.Metric] = []
         self._settings: dict[str, Any] = {}
         self._stop_training = False
+        #: Whether the output carries its mask, which weighs the loss and the metrics: in ``fit`` and ``evaluate``.
+        self.hands_mask_on = False
 
     def compile(
         self,
@@ -153,25 +156,26 @@ class Trainer(Layer):
             )
         x, y = pairing.data(x, y, size, bool(shuffle))
         chosen = self._begin(callbacks)
-        self.history = training.fit(
-            self,
-            x,
-            y,
-            loss=loss.core,
-            optimizer=self.optimizer,
-            epochs=epochs,
-            batch_size=None if yields_batches(x, y) else batch_size,
-            validation_data=pairing.validation(validation_data, size),
-            validation_split=validation_split,
-            metrics=self._metrics,
-            callbacks=[_Watch(self.optimizer), *chosen],
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            shuffle=bool(shuffle),
-            verbose=verbose,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-        )
+        with self._handing_mask_on():
+            self.history = training.fit(
+                self,
+                x,
+                y,
+                loss=loss.core,
+                optimizer=self.optimizer,
+                epochs=epochs,
+                batch_size=None if yields_batches(x, y) else batch_size,
+                validation_data=pairing.validation(validation_data, size),
+                validation_split=validation_split,
+                metrics=self._metrics,
+                callbacks=[_Watch(self.optimizer), *chosen],
+                sample_weight=sample_weight,
+                class_weight=class_weight,
+                shuffle=bool(shuffle),
+                verbose=verbose,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+            )
         _rename_rate(self.history, chosen)
         return self.history
 
@@ -200,16 +204,17 @@ class Trainer(Layer):
         loss = self._compiled_loss("evaluate")
         x, pairing = self._prepared(x, y, loss)
         x, y = pairing.data(x, y, size)
-        results = training.evaluate(
-            self,
-            x,
-            y,
-            loss=loss.core,
-            metrics=self._metrics,
-            batch_size=size,
-            sample_weight=sample_weight,
-            verbose=verbose,
-        )
+        with self._handing_mask_on():
+            results = training.evaluate(
+                self,
+                x,
+                y,
+                loss=loss.core,
+                metrics=self._metrics,
+                batch_size=size,
+                sample_weight=sample_weight,
+                verbose=verbose,
+            )
         if return_dict:
             return results
         values = list(results.values())
@@ -261,6 +266,14 @@ class Trainer(Layer):
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """The outputs for one batch."""
         return self.predict(x, batch_size=len(x), verbose=0)
+
+    @contextlib.contextmanager
+    def _handing_mask_on(self) -> Iterator[None]:
+        self.hands_mask_on = True
+        try:
+            yield
+        finally:
+            self.hands_mask_on = False
 
     # ---- what the methods share ---------------------------------------------------------------------------
 

@@ -29,14 +29,7 @@ from nnkit.ops.aliases import (
     t,
     vdot,
 )  # fmt: skip
-from nnkit.ops.attention import (
-    append_rows,
-    attention,
-    attention_weights,
-    check_room,
-    self_attention,
-    whole_attention,
-)
+from nnkit.ops.attention import append_rows, attention, check_room, self_attention
 from nnkit.ops.choice import (
     bitwise_and,
     bitwise_not,
@@ -365,5 +358,6 @@ from nnkit.ops.sorting import (
     sort,
     topk,
 )  # fmt: skip
+from nnkit.ops.whole_attention import attention_weights, whole_attention
 
 __all__ = [name for name in dir() if not name.startswith("_")]
