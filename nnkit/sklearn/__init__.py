@@ -3,7 +3,8 @@
 Importing this package imports scikit-learn (the extra ``sklearn``); nnkit itself never does.
 """
 
+from nnkit.sklearn.classifier import MLPClassifier
 from nnkit.sklearn.linear import LinearRegression
-from nnkit.sklearn.perceptron import MLPClassifier, MLPRegressor
+from nnkit.sklearn.regressor import MLPRegressor
 
 __all__ = ["LinearRegression", "MLPClassifier", "MLPRegressor"]
