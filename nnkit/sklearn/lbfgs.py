@@ -6,6 +6,7 @@ The loss and gradient are a recorded step. It is computed in float64, as the wei
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -13,57 +14,66 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from nnkit import compiled, nn, ops
+from nnkit import nn, optim
+from nnkit.compiled import enabled
 from nnkit.creation import as_tensor
 from nnkit.sklearn.descent import NOT_FINITE, NonFiniteWeights, objective_of
 from nnkit.sklearn.losses import PenalizedObjective
 from nnkit.sklearn.validation import Samples
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
-from nnkit.training.batches import Batch
+from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.modes import training
+from nnkit.training.replay import runner_of
+from nnkit.training.steps import Totals
 
 __all__ = ["minimize_loss"]
 
 
-class WholeLoss:
-    """The loss of all samples and its gradient, as a function of the weights in a row (float64)."""
+class GradientStep:
+    """A step that leaves the gradients of a batch in their places, and changes no weight."""
 
-    def __init__(self, module: nn.Module, objective: PenalizedObjective, batch: Batch) -> None:
-        self._module, self._objective, self._batch = module, objective, batch
-        self._parameters = list(module.parameters())
-        self._step = compiled.compile(self._loss_and_gradient)
+    def __init__(self, model: nn.Module, objective: PenalizedObjective) -> None:
+        self.model, self.objective = model, objective
+        self.totals = Totals([], objective)
+        self._parameters = list(model.parameters())
 
-    def _loss_and_gradient(self) -> Tensor:
-        """One row: the loss that is shown, then the gradient."""
+    def __call__(self, batch: Batch) -> None:
         for parameter in self._parameters:
             parameter.forget_grad()
-        loss = self._objective(self._module(self._batch.x), self._batch)
+        prediction = self.model(batch.x)
+        loss = self.objective(prediction, batch)
+        self.totals.add(prediction, batch, loss)
         loss.value.backward()
-        shown = loss.value.detach()
-        if loss.total is not None:
-            shown = loss.total.detach() / float(self._batch.rows)
-            shown = shown if loss.penalty is None else shown + loss.penalty.detach()
-        gradients = [parameter.grad.reshape(-1) for parameter in self._parameters if parameter.grad is not None]
-        return ops.cat([shown.reshape(1), *gradients])
+
+
+class WholeLoss:
+    """The loss of all samples and its gradient, as a function of the weights in a row (float64); recorded."""
+
+    def __init__(self, module: nn.Module, objective: PenalizedObjective, source: ArraySource) -> None:
+        self._step = GradientStep(module, objective)
+        self._arena = optim.Arena(module.parameters())  # one block, for all are of one type on one device
+        self._block = self._arena.blocks()[0]
+        places = [(entry.offset, entry.offset + math.prod(entry.shape)) for entry in self._arena.table()]
+        self._places = np.concatenate([np.arange(start, stop) for start, stop in places])
+        self._runner = runner_of(self._step, source, enabled())
 
     def weights(self) -> np.ndarray:
         """The weights in a row."""
-        return np.concatenate([p.detach().numpy().ravel() for p in self._parameters]).astype(np.float64)
+        return np.array(self._block.backend.download(self._block.values)[self._places], np.float64)
 
     def put(self, weights: np.ndarray) -> None:
         """Let the module have these weights."""
-        start = 0
-        with no_grad():
-            for parameter in self._parameters:
-                part = weights[start : start + parameter.numel()].reshape(parameter.shape)
-                parameter.copy_(as_tensor(part, device=parameter.device))
-                start += parameter.numel()
+        whole = np.zeros(self._block.values.shape, self._block.dtype)
+        whole[self._places] = weights
+        self._block.backend.upload(whole, self._block.values)
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         self.put(weights)
-        row = self._step().numpy()
-        return float(row[0]), np.array(row[1:], np.float64)
+        self._step.totals.reset()
+        self._runner.begin(0)
+        while self._runner.ready():
+            self._runner.run(1)
+        gradient = self._block.backend.download(self._block.gradients)[self._places]
+        return self._step.totals.read().values["loss"], np.array(gradient, np.float64)
 
 
 def minimize_loss(estimator: Any, train: Samples) -> None:
@@ -75,8 +85,8 @@ def minimize_loss(estimator: Any, train: Samples) -> None:
     device = module[-1].weight.device
     dense = train.X.toarray() if hasattr(train.X, "toarray") else train.X
     arrays = [dense, train.y, *([] if train.weight is None else [train.weight])]
-    batch = Batch(*(as_tensor(array, device=device) for array in arrays))
-    whole = WholeLoss(module, objective_of(estimator), batch)
+    source = ArraySource(Batch(*(as_tensor(array, device=device) for array in arrays)), len(dense))
+    whole = WholeLoss(module, objective_of(estimator), source)
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     with training(module), np.errstate(all="ignore"):
         found = minimize(_told(whole, estimator.verbose), whole.weights(), method="L-BFGS-B", jac=True, options=options)
