@@ -9,12 +9,11 @@ from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from nnkit.sklearn.losses import loss_of, takes_labels
-from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron
+from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron, stochastic
 from nnkit.sklearn.parameters import ParameterError
 from nnkit.sklearn.validation import Samples
 
@@ -179,16 +178,31 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return compute_sample_weight(self.class_weight, y)
 
     def _score(self, held: Samples) -> float:
-        """The accuracy; all outputs of a sample must be right. NaN where the outputs are not finite."""
+        """The accuracy; all outputs of a sample must be right. NaN where the outputs are not finite.
+
+        With ``class_weight`` the weighted log-likelihood: among classes that weigh very little, and those that weigh
+        much, few decisions count, and the accuracy soon has nothing to say.
+        """
         scores = self._raw(held.X)
         if not np.isfinite(scores).all():
             return float("nan")
+        if self.class_weight is not None:
+            return float(np.average(self._log_likelihood(scores, held.y), weights=held.weight))
         if self.out_activation_ == "softmax":
             labels = held.y if held.y.ndim == 1 else held.y.argmax(axis=1)
             right = scores.argmax(axis=1) == labels
         else:
             right = ((scores > 0) == (held.y > 0.5)).all(axis=1)
         return float(np.average(right, weights=held.weight))
+
+    def _log_likelihood(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Of each sample (n,), its outputs together."""
+        chances = probabilities(scores, self.out_activation_)
+        chances = np.clip(chances, np.finfo(chances.dtype).tiny, None)
+        if self.out_activation_ == "softmax":
+            labels = y if y.ndim == 1 else y.argmax(axis=1)
+            return np.log(chances[np.arange(len(labels)), labels])
+        return np.log(np.where(y > 0.5, chances, 1 - chances)).sum(axis=1)
 
     # ---- the public face ----------------------------------------------------------------------------------
 
@@ -205,7 +219,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         own = None if X_val is None else (X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, own)
 
-    @available_if(lambda estimator: estimator._is_stochastic())
+    @stochastic
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """One epoch over these samples; ``classes`` are all that will come, and needed by the first call."""
         self._check()
@@ -245,12 +259,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
 
 def probabilities(scores: np.ndarray, activation: str) -> np.ndarray:
-    """The probabilities of scores (n, outputs): "softmax" over each row, or "logistic" of each.
+    """The probabilities of scores (n, outputs): "softmax" over each row, or "logistic" of each, never 0 or 1 itself.
 
     >>> probabilities(np.zeros((1, 4)), "softmax").tolist(), probabilities(np.zeros((1, 1)), "logistic").tolist()
     ([[0.25, 0.25, 0.25, 0.25]], [[0.5]])
     """
     if activation == "logistic":
-        return expit(scores)
+        limits = np.finfo(scores.dtype)
+        return np.clip(expit(scores), limits.tiny, 1 - limits.epsneg)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nnkit import training
+from nnkit.errors import NnkitError
 from nnkit.sklearn import network
 from nnkit.sklearn.descent import descend
 from nnkit.sklearn.lbfgs import minimize_loss
@@ -23,7 +26,7 @@ from nnkit.sklearn.orders import dense_chunks
 from nnkit.sklearn.parameters import Rule, check_parameters, each, flag, integer, known, name_or, number
 from nnkit.sklearn.validation import Samples, split
 
-__all__ = ["FLOATS", "Perceptron"]
+__all__ = ["FLOATS", "SPARSE", "Perceptron", "stochastic"]
 
 FLOATS = [np.float64, np.float32]
 SPARSE = ["csr", "csc"]
@@ -147,8 +150,6 @@ class Perceptron(BaseEstimator):
         self.best_validation_score_: float | None = None
 
     def _descend(self, samples: Samples, own: Any, generator: np.random.RandomState, incremental: bool) -> None:
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
         held = None if own is None else self._held(*own)
         if self.early_stopping and held is None:
             samples, held = split(samples, self, generator, self._stratify(samples.y))
@@ -240,13 +241,28 @@ class Perceptron(BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _is_stochastic(self) -> bool:
-        """Whether there is a ``partial_fit``. Raises AttributeError for "lbfgs"."""
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+
+class PartialFitUnavailable(NnkitError, AttributeError, ValueError):
+    """There is no ``partial_fit`` with these settings: ``hasattr`` says so, and calling it tells why."""
+
+
+class stochastic:
+    """Decorates a method that is there for stochastic solvers without early stopping."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self._function
+        if instance.solver == "lbfgs":
+            raise PartialFitUnavailable(
+                "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
             )
-        return True
+        if instance.early_stopping:
+            raise PartialFitUnavailable("partial_fit does not support early_stopping=True")
+        return MethodType(self._function, instance)
 
 
 def _product(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

@@ -7,11 +7,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from nnkit.sklearn.losses import loss_of
-from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron
+from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron, stochastic
 from nnkit.sklearn.validation import Samples
 
 __all__ = ["MLPRegressor"]
@@ -111,7 +110,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         own = None if X_val is None else (X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, own)
 
-    @available_if(lambda estimator: estimator._is_stochastic())
+    @stochastic
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """One epoch over these samples."""
         return self._fit(X, y, sample_weight, incremental=True)

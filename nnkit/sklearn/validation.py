@@ -47,7 +47,7 @@ def split(
 ) -> tuple[Samples, Samples]:
     """The samples to train on and those to validate on: the splitter's first split, or a share drawn as there.
 
-    Raises ValueError where fewer than two are left for validation.
+    A share of less than two samples is two, where as many are left. Raises ValueError where they are not.
     """
     count = samples.X.shape[0]
     if settings.validation_splitter is not None:
@@ -59,9 +59,10 @@ def split(
             )
         rows = next(iter(splitter.split(np.zeros((count, 1)), samples.given)))
     else:
-        rows = train_test_split(
-            np.arange(count), random_state=generator, test_size=settings.validation_fraction, stratify=stratify
-        )
+        share = settings.validation_fraction
+        if 0 < share * count <= 1 and count >= 4:
+            share = 2
+        rows = train_test_split(np.arange(count), random_state=generator, test_size=share, stratify=stratify)
     first, second = map(np.asarray, rows)
     if len(second) < 2:
         raise ValueError(
