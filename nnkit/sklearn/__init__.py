@@ -5,6 +5,9 @@ Importing this package imports scikit-learn (the extra ``sklearn``); nnkit itsel
 
 from nnkit.sklearn.classifier import MLPClassifier
 from nnkit.sklearn.linear import LinearRegression
+from nnkit.sklearn.neural_estimators import NeuralClassifier, NeuralRegressor, NeuralTransformer
 from nnkit.sklearn.regressor import MLPRegressor
 
-__all__ = ["LinearRegression", "MLPClassifier", "MLPRegressor"]
+__all__ = [
+    "LinearRegression", "MLPClassifier", "MLPRegressor", "NeuralClassifier", "NeuralRegressor", "NeuralTransformer",
+]  # fmt: skip
