@@ -226,7 +226,7 @@ class Perceptron(BaseEstimator):
         """The same for X checked; in the wider of its type and the network's."""
         self._synchronize()
         dtype = self.module_[-1].weight.dtype
-        wider = np.result_type(X.dtype, dtype) if X.dtype.kind == "f" else dtype
+        wider = np.result_type(X.dtype, dtype)
         parts = [
             training.predict(self.module_, chunk.astype(dtype, copy=False), batch_size=max(1, min(4096, len(chunk))))
             for chunk in dense_chunks(X)

@@ -83,9 +83,9 @@ def _as_module(activation: Any) -> list[nn.Module]:
     if activation in ("identity", "linear"):
         return []
     formula = activations.FORMULAS.get(activation) if isinstance(activation, str) else None
-    for kind in activations.Activation.__subclasses__():
-        if formula is not None and getattr(kind, "formula", None) == formula:
-            return [kind()]
+    for made in (kind() for kind in activations.Activation.__subclasses__() if formula is not None):
+        if made.formula == formula:
+            return [made]
     raise ParameterError(f"activation {activation!r} beside batch_norm=True must be a Module, or the name of one")
 
 

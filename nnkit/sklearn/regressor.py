@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from nnkit.sklearn.losses import loss_of
 from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron, stochastic
+from nnkit.sklearn.parameters import ParameterError
 from nnkit.sklearn.validation import Samples
 
 __all__ = ["MLPRegressor"]
@@ -83,6 +84,14 @@ class MLPRegressor(RegressorMixin, Perceptron):
         targets = y.reshape(len(y), -1)
         self.n_outputs_ = targets.shape[1]
         return X, targets, y
+
+    def _check(self) -> None:
+        super()._check()
+        if not isinstance(self.loss, str) and not callable(self.loss):
+            raise ParameterError(
+                "The 'loss' parameter of MLPRegressor, the first one, must be a name, a Module or a function. Got "
+                f"{self.loss!r} instead: write hidden_layer_sizes={self.loss!r}"
+            )
 
     def _loss_function(self) -> Any:
         return loss_of(self.loss)
