@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import nnkit
 from nnkit import nn
 from nnkit.sklearn import (
     LinearRegression,
@@ -80,14 +79,26 @@ SETTINGS: list[tuple[Any, dict[str, str]]] = [
 
 def expected_failures(estimator: Any) -> dict[str, str]:
     """Those of the row whose settings these are."""
-    return next(failures for row, failures in SETTINGS if repr(row) == repr(estimator))
+    return next(failures for row, failures in [*QUICK, *SETTINGS] if repr(row) == repr(estimator))
+
+
+#: Rows that are quick, one for each estimator.
+QUICK: list[tuple[Any, dict[str, str]]] = [
+    (MLPClassifier(early_stopping=True), BY_ROW),
+    (MLPClassifier((8,), max_iter=10, solver="lbfgs"), {}),
+    (MLPRegressor(hidden_layer_sizes=(8,), max_iter=10, learning_rate_init=0.1), {}),
+    *SETTINGS[-5:],
+]
 
 
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([row for row, _ in SETTINGS], expected_failed_checks=expected_failures)
+@parametrize_with_checks([row for row, _ in QUICK], expected_failed_checks=expected_failures)
 def test_scikit_learns_own_checks(estimator: Any, check: Callable[[Any], None]) -> None:
-    nnkit.set_default_device("numpy")
-    try:
-        check(estimator)
-    finally:
-        nnkit.set_default_device("cpu")
+    check(estimator)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([row for row, _ in SETTINGS], expected_failed_checks=expected_failures)
+def test_scikit_learns_own_checks_over_all_settings(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)

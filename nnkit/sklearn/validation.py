@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -96,4 +97,6 @@ def score_of(estimator: Any, held: Samples) -> Callable[[Logs], float]:
         raise UnknownNameError("scoring", scoring, [*get_scorer_names(), LOSS, *metrics.NAMES])
     scorer = get_scorer(scoring)
     options = {} if held.weight is None else {"sample_weight": held.weight}
-    return lambda logs: float(scorer(estimator, held.X, held.given, **options))
+    nameless = copy.copy(estimator)  # of the same module; the rows are an array by now, without names
+    vars(nameless).pop("feature_names_in_", None)
+    return lambda logs: float(scorer(nameless, held.X, held.given, **options))
