@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from nnkit.sklearn.losses import loss_of
@@ -102,7 +101,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     def _score(self, held: Samples) -> float:
         """R². NaN where the outputs are not finite."""
         outputs = self._activated(self._raw(held.X))
-        return r2_score(held.y, outputs, sample_weight=held.weight) if np.isfinite(outputs).all() else float("nan")
+        return r_squared(held.y, outputs, held.weight) if np.isfinite(outputs).all() else float("nan")
 
     def _activated(self, outputs: np.ndarray) -> np.ndarray:
         return np.exp(outputs) if self.out_activation_ == "exp" else outputs
@@ -128,3 +127,19 @@ class MLPRegressor(RegressorMixin, Perceptron):
         """The values (n_samples,) or (n_samples, n_outputs) for ``X`` (n_samples, n_features)."""
         outputs = self._activated(self._outputs(X))
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+
+def r_squared(y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> float:
+    """scikit-learn's ``r2_score`` of (n, k) without its checks, which take longer than small nets do.
+
+    The mean over the outputs; of constant targets 1 where they are met, else 0.
+
+    >>> r_squared(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [4.0]]), None)
+    0.5
+    """
+    y, weights = y.astype(np.float64), np.ones((len(y), 1)) if weight is None else weight.reshape(-1, 1)
+    left = (weights * (y - outputs) ** 2).sum(axis=0)
+    whole = (weights * (y - np.average(y, axis=0, weights=weight)) ** 2).sum(axis=0)
+    constant = whole == 0
+    scores = np.where(constant, left == 0, 1.0 - left / np.where(constant, 1.0, whole))
+    return float(scores.mean())
