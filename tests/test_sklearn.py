@@ -91,7 +91,9 @@ def test_two_classes_have_one_output() -> None:
 def test_regressors_keep_the_shape_of_the_targets(outputs: int | None, device: str) -> None:
     X = np.linspace(-1, 1, 60).reshape(-1, 1)
     y = X[:, 0] if outputs is None else np.repeat(X, outputs, axis=1)
-    model = MLPRegressor("squared_error", (8,), "tanh", learning_rate_init=0.05, max_iter=60, tol=0.0, random_state=0, device=device)
+    model = MLPRegressor(
+        "squared_error", (8,), "tanh", learning_rate_init=0.05, max_iter=60, tol=0.0, random_state=0, device=device
+    )
     if outputs == 1:
         with pytest.warns(UserWarning, match="column-vector"):
             model.fit(X, y)
@@ -127,7 +129,10 @@ def test_the_penalty_is_scikit_learns() -> None:
     X, y = np.array([[1.0], [2.0]]), np.array([1.0, 2.0])
     settings: dict[str, Any] = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 1.0, "max_iter": 1, "tol": 1.0}
     with pytest.warns(ConvergenceWarning):
-        plain, penalized = (MLPRegressor(hidden_layer_sizes=(), alpha=alpha, random_state=0, **settings).fit(X, y) for alpha in (0.0, 0.5))
+        plain, penalized = (
+            MLPRegressor(hidden_layer_sizes=(), alpha=alpha, random_state=0, **settings).fit(X, y)
+            for alpha in (0.0, 0.5)
+        )
     bound = math.sqrt(6 / 2)
     assert penalized.intercepts_[0] == pytest.approx(plain.intercepts_[0])
     start = (plain.coefs_[0] - penalized.coefs_[0]).item() / (0.5 / 2)
@@ -173,7 +178,11 @@ def test_grid_search_clone_and_pickle() -> None:
         (lambda X, y: MLPClassifier(solver="lbfgs").partial_fit(X, y), AttributeError, "stochastic"),
         (lambda X, y: MLPRegressor((8,)).fit(X, X[:, 0]), ValueError, r"write hidden_layer_sizes=\(8,\)"),
         (lambda X, y: MLPRegressor("poisson").fit(X, X[:, 0]), ValueError, "y must be at least 0"),
-        (lambda X, y: MLPRegressor(hidden_layer_sizes=(0,)).fit(X, X[:, 0]), ValueError, "hidden_layer_sizes must be > 0"),
+        (
+            lambda X, y: MLPRegressor(hidden_layer_sizes=(0,)).fit(X, X[:, 0]),
+            ValueError,
+            "hidden_layer_sizes must be > 0",
+        ),
         (lambda X, y: LinearRegression(epochs=0).fit(X, X[:, 0]), ValueError, "epochs must be at least 1"),
     ],
 )
@@ -202,7 +211,9 @@ def test_a_regressor_descends_half_the_squared_error(device: str, outputs: int) 
     target = y[:, 0] if outputs == 1 else y
     settings: dict[str, Any] = {"solver": "sgd", "momentum": 0.0, "max_iter": 1, "alpha": 0.0}
     still, moved = (
-        MLPRegressor(hidden_layer_sizes=(), learning_rate_init=rate, random_state=0, device=device, **settings).fit(X, target)
+        MLPRegressor(hidden_layer_sizes=(), learning_rate_init=rate, random_state=0, device=device, **settings).fit(
+            X, target
+        )
         for rate in (1e-12, 0.1)
     )
     residual = still.predict(X).reshape(y.shape) - y

@@ -204,7 +204,7 @@ def test_validation_weights_count() -> None:
     assert model.best_validation_score_ == pytest.approx(expected)
 
 
-# ---- callbacks, devices, precision ------------------------------------------------------------------------------------
+# ---- callbacks, devices, precision ----------------------------------------------------------------------------------
 
 
 def test_callbacks_see_the_training_and_may_end_it() -> None:

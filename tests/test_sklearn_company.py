@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import pickle
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -39,7 +36,6 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.utils.validation import NotFittedError
 from sklearn_modules import Autoencoder, Net
 
-import nnkit
 from nnkit.sklearn import MLPClassifier, MLPRegressor, NeuralClassifier, NeuralRegressor, NeuralTransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -246,39 +242,3 @@ def test_copies_predict_the_same_and_go_on_alike(make: Any, device: str) -> None
         np.testing.assert_array_equal(one.predict(X), other.predict(X))
     with pytest.raises(NotFittedError):
         clone(model).predict(X)
-
-
-READ = """
-import pickle, sys, warnings
-import nnkit, numpy as np
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    models = pickle.loads(sys.stdin.buffer.read())
-warnings.simplefilter("ignore")
-X = np.linspace(-1, 1, 12).reshape(3, 4)
-for model in models:
-    found = model.predict(X)
-    if hasattr(model, "partial_fit"):
-        model.partial_fit(X, found)
-    print(*{str(tensor.device) for tensor in model.module_.state_dict().values()})
-print(len(caught), "no usable" in str(caught[0].message) or caught[0].message)
-"""
-
-
-def test_pickles_of_a_machine_with_a_gpu_are_read_without_one() -> None:
-    """The pickle says "cuda:0", as one of such a machine does; there is none here, and one warning says so."""
-    if next(row for row in nnkit.devices() if row.name == "cuda").usable:
-        pytest.skip("this machine has a GPU")
-    X, y = iris()
-    models = [
-        make().set_params(device="numba").fit(X, X[:, 0] if isinstance(make(), NeuralRegressor) else y)
-        for make in ESTIMATORS
-    ]
-    written = pickle.dumps(models, protocol=0)
-    assert b"Vnumba\n" in written
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    elsewhere = written.replace(b"Vnumba\n", b"Vcuda:0\n")
-    result = subprocess.run([sys.executable, "-c", READ], input=elsewhere, capture_output=True, env=environment)
-    assert result.returncode == 0, result.stderr.decode()[-2000:]
-    *devices, warned = result.stdout.decode().splitlines()
-    assert devices == ["numba"] * len(ESTIMATORS) and warned.startswith("1 "), warned

@@ -37,7 +37,9 @@ def data(name: str) -> tuple[np.ndarray, Any]:
 
 def both(kind: str, settings: dict[str, Any]) -> tuple[Any, Any]:
     """scikit-learn's estimator and nnkit's."""
-    return tuple(getattr(module, kind)(random_state=1, **settings) for module in (sklearn.neural_network, nnkit.sklearn))
+    return tuple(
+        getattr(module, kind)(random_state=1, **settings) for module in (sklearn.neural_network, nnkit.sklearn)
+    )
 
 
 SETTINGS: list[dict[str, Any]] = [

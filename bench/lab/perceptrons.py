@@ -1,9 +1,9 @@
 """The perceptrons of ``nnkit.sklearn`` beside scikit-learn's: accuracy by five-fold cross-validation, and times to fit.
 
 Eight data sets times six settings, the same folds and the same random_state for both, on scaled columns. A row has the
-mean score of the folds with its standard error (accuracy, or R² for numbers), and the seconds of all five fits, each the
-least of ``--repeats`` runs taken in turns: processor time of one thread, which other work on the machine does not change. The verdict is "ok" where nnkit's mean is within one standard error of
-scikit-learn's, or better.
+mean score of the folds with its standard error (accuracy, or R² for numbers), and the seconds of all five fits, each
+the least of ``--repeats`` runs taken in turns: processor time of one thread, for other work on the machine changes it
+less. The verdict is "ok" where nnkit's mean is within one standard error of scikit-learn's, or better.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.lab.perceptrons [--repeats 3] [--seeds 1] [--only circles,diabetes]
 """
@@ -112,8 +112,8 @@ def main() -> None:
             verdict = "ok" if means[1] >= means[0] - errors[0] else "below"
             there, here = seconds.sum(axis=1)
             print(
-                f"| {name} | {setting} | {means[0]:.4f} ± {errors[0]:.4f} | {means[1]:.4f} ± {errors[1]:.4f} | {verdict} "
-                f"| {there:.3f} | {here:.3f} | {there / here:.2f} |",
+                f"| {name} | {setting} | {means[0]:.4f} ± {errors[0]:.4f} | {means[1]:.4f} ± {errors[1]:.4f} | "
+                f"{verdict} | {there:.3f} | {here:.3f} | {there / here:.2f} |",
                 flush=True,
             )
 

@@ -167,7 +167,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             return None
         if incremental and isinstance(self.class_weight, str):
             raise ValueError(
-                f"class_weight={self.class_weight!r} needs all samples at once, and partial_fit sees some of them: give "
+                f"class_weight={self.class_weight!r} needs all samples at once, and partial_fit sees some: give "
                 "a dict {class: weight}, which sklearn.utils.class_weight.compute_class_weight makes"
             )
         if not isinstance(self.class_weight, (str, dict, list)):
@@ -242,7 +242,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return self._label_binarizer.inverse_transform(chances.ravel() if self.n_outputs_ == 1 else chances)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class (n_samples, n_classes), in the order of ``classes_``; of labels, of each one."""
+        """The probability of each class (n_samples, n_classes), in the order of ``classes_``; or of each label."""
         check_is_fitted(self)
         chances = probabilities(self._outputs(X), self.out_activation_)
         return np.hstack([1 - chances, chances]) if self.n_outputs_ == 1 else chances

@@ -77,7 +77,9 @@ def descend(estimator: Any, train: Samples, held: Samples | None, generator: np.
     stops = estimator.early_stopping
     if held is not None and (not stops or measured or estimator.callbacks or is_own_metric(estimator.scoring)):
         rows = source_of(held.X, held.y, held.weight, min(size, held.X.shape[0]), None, device)
-        validate = Evaluation(EvaluationStep(module, objective, Totals(measured, objective), precision), rows, enabled())
+        validate = Evaluation(
+            EvaluationStep(module, objective, Totals(measured, objective), precision), rows, enabled()
+        )
     score = score_of(estimator, held) if stops and held is not None else None
     rule = Stopping(estimator, Rate(estimator._optimizer, estimator), source.rows, score)
     callbacks = [rule, *_callbacks(estimator)]
@@ -121,4 +123,3 @@ def _callbacks(estimator: Any) -> list[Callback]:
                 f"The 'callbacks' parameter must be None or a list of nnkit.training.Callback. Got {callback!r} in it."
             )
     return found
-

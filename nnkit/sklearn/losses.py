@@ -15,7 +15,6 @@ import numpy as np
 
 from nnkit import nn, ops
 from nnkit.nn import losses
-from nnkit.nn.loss_functions import cross_entropy
 from nnkit.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.objective import BatchLoss, Objective

@@ -21,7 +21,7 @@ from nnkit.sklearn import network
 from nnkit.sklearn.descent import descend
 from nnkit.sklearn.lbfgs import minimize_loss
 from nnkit.sklearn.losses import takes_labels
-from nnkit.sklearn.optimizers import SOLVERS, solver_names
+from nnkit.sklearn.optimizers import solver_names
 from nnkit.sklearn.orders import dense_chunks
 from nnkit.sklearn.parameters import Rule, check_parameters, each, flag, integer, known, name_or, number
 from nnkit.sklearn.validation import Samples, split
@@ -106,7 +106,9 @@ class Perceptron(BaseEstimator):
         check_parameters(self, RULES)
         known("solver", self.solver, solver_names())
         if self.solver == "lbfgs" and self.dropout:
-            raise ValueError("solver='lbfgs' needs the same loss for the same weights: use dropout with 'sgd' or 'adam'")
+            raise ValueError(
+                "solver='lbfgs' needs the same loss for the same weights: use dropout with 'sgd' or 'adam'"
+            )
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None = None, incremental: bool = False

@@ -120,4 +120,3 @@ def shown(module: nn.Sequential) -> tuple[list[np.ndarray], list[np.ndarray]]:
     layers = linears(module)
     biases = [layer.bias for layer in layers if layer.bias is not None]
     return [layer.weight.detach().numpy().T for layer in layers], [bias.detach().numpy() for bias in biases]
-

@@ -1,6 +1,6 @@
 """Any Module as an estimator: what the three of them share, from building the module to its outputs.
 
-Words are skorch's where it has one: ``module``, ``module__width``, ``criterion``, ``optimizer``, ``lr``, ``max_epochs``.
+Words are skorch's where it has one: ``module``, ``module__width``, ``criterion``, ``optimizer``, ``lr``.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Neural(Prefixed):
             return copy.deepcopy(self.module)
         if not callable(self.module):
             raise ParameterError(
-                f"The 'module' parameter of {type(self).__name__} must be a Module, its class, or a function that makes "
+                f"The 'module' parameter of {type(self).__name__} must be a Module, a class, or a function that makes "
                 f"one. Got {self.module!r} instead."
             )
         for name, value in (("in_features", X.shape[-1]), ("out_features", self._out_features())):

@@ -1,4 +1,4 @@
-"""NeuralClassifier, NeuralRegressor and NeuralTransformer: any Module in pipelines, grid search and cross-validation."""
+"""NeuralClassifier, NeuralRegressor and NeuralTransformer: any Module in pipelines, searches, cross-validation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nnkit import nn
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.sklearn.classifier import probabilities
-from nnkit.sklearn.multilayer import FLOATS
 from nnkit.sklearn.losses import takes_labels
+from nnkit.sklearn.multilayer import FLOATS
 from nnkit.sklearn.neural import Neural
 from nnkit.sklearn.parameters import ParameterError
 from nnkit.sklearn.validation import Samples
@@ -28,14 +28,15 @@ __all__ = ["NeuralClassifier", "NeuralRegressor", "NeuralTransformer"]
 #: Rows that ``part_outputs`` looks at together.
 ROWS = 4096
 
+
 class NeuralClassifier(ClassifierMixin, Neural):
     """A classifier of any Module, in skorch's words.
 
     Args:
         module: a Module's class or a function that makes one, called with the ``module__name`` parameters; where it has
             parameters ``in_features`` and ``out_features`` they are set from the data. Or an instance, which is copied.
-        criterion: a loss by name, a Module or a class: "cross_entropy" of one score for each class; "bce_with_logits" of
-            one score for two classes, or of one for each label.
+        criterion: a loss by name, a Module or a class: "cross_entropy" of one score for each class; "bce_with_logits"
+            of one score for two classes, or of one for each label.
         optimizer: a name, a class or a function (parameters, lr=...) -> Optimizer.
         lr, max_epochs, batch_size, shuffle: the learning rate, the epochs of a ``fit``, and its batches.
         train_split: None, or what is held out for validation, noted as "val_loss" and so on: a share, drawn in
@@ -233,7 +234,7 @@ class NeuralRegressor(RegressorMixin, Neural):
 
 
 class NeuralTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Neural):
-    """A transformer of any Module, trained to give back its input (an autoencoder), or, if ``supervised``, to give ``y``.
+    """A transformer of any Module, trained to give back its input (an autoencoder), or, if ``supervised``, ``y``.
 
     ``transform`` gives what the module's method ``encode`` gives, or the outputs of the part of it named ``layer``
     ("layers.0"). ``inverse_transform`` is the module's ``decode``, where it has one. Else as :class:`NeuralRegressor`.

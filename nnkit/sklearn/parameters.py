@@ -29,7 +29,9 @@ class Rule:
         self.words = words
 
 
-def number(least: float = -math.inf, most: float = math.inf, *, open_left: bool = False, open_right: bool = False) -> Rule:
+def number(
+    least: float = -math.inf, most: float = math.inf, *, open_left: bool = False, open_right: bool = False
+) -> Rule:
     """A real number in an interval.
 
     >>> number(0.0, 1.0, open_right=True).words
@@ -39,8 +41,9 @@ def number(least: float = -math.inf, most: float = math.inf, *, open_left: bool 
     def test(value: Any) -> bool:
         if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
             return False
-        above = value > least if open_left else value >= least
-        return bool(above and (value < most if open_right else value <= most))
+        place = float(value)
+        above = place > least if open_left else place >= least
+        return above and (place < most if open_right else place <= most)
 
     if most == math.inf:
         return Rule(test, f"a number {'greater than' if open_left else 'of at least'} {least:g}")
@@ -53,7 +56,7 @@ def integer(least: int, *others: Any) -> Rule:
     def test(value: Any) -> bool:
         if any(value is other or (type(value) is type(other) and value == other) for other in others):
             return True
-        return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and value >= least
+        return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_)) and int(value) >= least
 
     return Rule(test, " or ".join([f"an integer of at least {least}", *map(repr, others)]))
 

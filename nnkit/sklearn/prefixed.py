@@ -24,7 +24,7 @@ class Prefixed(BaseEstimator):
     def _set(self, parameters: dict[str, Any], further: dict[str, Any]) -> None:
         """Keep the constructor's arguments, as they are; ``fit`` refuses those that nothing has."""
         own = {name: value for name, value in parameters.items() if name not in ("self", "__class__", "further")}
-        vars(self).update(own | further)
+        self.__dict__.update(own | further)
         self._further = set(further)
 
     def _refuse_unknown(self) -> None:
@@ -42,7 +42,7 @@ class Prefixed(BaseEstimator):
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name; one with a prefix need not have been set before."""
         further = {name: value for name, value in params.items() if name.startswith(PREFIXES)}
-        vars(self).update(further)
+        self.__dict__.update(further)
         self._further |= set(further)
         super().set_params(**{name: value for name, value in params.items() if name not in further})
         return self

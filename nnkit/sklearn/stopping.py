@@ -82,7 +82,7 @@ class Stopping(Callback):
             print(f"Validation score: {score:f}")
 
     def on_divergence(self, message: str) -> bool:
-        """With early stopping a diverged training ends with the best weights and a score of NaN; else it is an error."""
+        """With early stopping it ends with the best weights and a score of NaN; else it is an error."""
         self.diverged = message
         if self._score is not None:
             self._of.n_iter_ += 1

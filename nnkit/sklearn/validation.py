@@ -1,4 +1,4 @@
-"""What early stopping looks at: a share of the samples, a splitter's first split, or the caller's own, and its score."""
+"""What early stopping looks at: a share of the samples, a splitter's first split or the caller's own; its score."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def split(
         rows = train_test_split(np.arange(count), random_state=generator, test_size=share, stratify=stratify)
     first, second = map(np.asarray, rows)
     if len(second) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-        )
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     return samples.take(first), samples.take(second)
 
 
