@@ -4,7 +4,7 @@
 ``NeuralTransformer`` make an estimator of any Module. Importing this package imports scikit-learn (the extra
 ``sklearn``); nnkit itself never does.
 
-From outside to inside: ``classifier`` and ``regressor`` (targets, scores), ``multilayer`` (what both share), ``descent``
+From outside to inside: ``classifier``, ``regressor`` (targets, scores), ``multilayer`` (what both share), ``descent``
 and ``lbfgs`` (the solvers), ``stopping``, ``validation``, ``orders``, ``optimizers``, ``losses``, ``network``.
 
 Where the perceptrons differ from scikit-learn 1.9's:
