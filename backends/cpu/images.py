@@ -14,7 +14,7 @@ from nnkit.backends.cpu.launch import FLOATS, LARGE, Call, Launch, address, addr
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Window
-from nnkit.kernels.cpu.normalization import normalize_kernel
+from nnkit.kernels.cpu.normalization import BLOCK, normalize_kernel
 from nnkit.kernels.cpu.pooling import max_kernel, pool_kernel
 
 INT64 = np.dtype(np.int64)
@@ -178,8 +178,25 @@ def _rows_weights(
 ) -> Launch:  # fmt: skip
     kernel, box, rooms = normalize_kernel("rows_weights", FLOATS[x.dtype]), ctypes.c_double(eps), Rooms()
     ends = [address(x), address(dy), address(mean), address(variance), address_or_0(dw), address_or_0(db)]
-    calls = []
-    for first, count in shares(x.shape[1], 1, _threads(2 * x.nbytes)):
+    calls: list[Call] = []
+    (A, C, L), size, threads = x.shape, x.itemsize, _threads(2 * x.nbytes)
+    if groups == L == 1 and A > BLOCK and threads > 1:  # each thread takes the rows that it has made
+        parts = list(shares(A, BLOCK, -(-A // BLOCK)))
+        room = rooms.take(32 * C * len(parts))
+        for part, (first, count) in enumerate(parts):
+            moved = [
+                ends[0] + first * C * size,
+                ends[1] + first * C * size,
+                *(e + first * size for e in ends[2:4]),
+                0,
+                0,
+            ]
+            own = room + 32 * C * part
+            calls.append(new_call(kernel, [*moved, count, C, L, ctypes.addressof(box), groups, 0, C, 0, 0, own]))
+        end = normalize_kernel("rows_weights_end", FLOATS[x.dtype])
+        last = new_call(end, [*ends[4:], C, len(parts), room, *(int(flag) for flag in add)])
+        return Launch(kernel.name, [calls, [last]], box, rooms.own)
+    for first, count in shares(C, 1, threads):
         room, flags = rooms.take(32 * count), [int(flag) for flag in add]
         calls.append(new_call(kernel, [*ends, *x.shape, ctypes.addressof(box), groups, first, count, *flags, room]))
     return Launch(kernel.name, [calls], box, rooms.own)
