@@ -41,15 +41,19 @@ def lanes(dtype: str) -> int:
 class Vectors:
     """Builds instructions on vectors of ``dtype`` and on the integers that address them, at LLVM's ``builder``."""
 
-    def __init__(self, builder: Any, dtype: str) -> None:
+    def __init__(self, builder: Any, dtype: str, count: int = 0) -> None:
         from llvmlite import ir
 
-        self.ir, self.builder = ir, builder
-        self.lanes, self.size = lanes(dtype), np.dtype(dtype).itemsize
+        self.ir, self.builder, self.dtype = ir, builder, dtype
+        self.lanes, self.size = count or lanes(dtype), np.dtype(dtype).itemsize
         self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
         self.type = ir.VectorType(self.real, self.lanes)
         self.zero = ir.Constant(self.type, [ir.Constant(self.real, 0.0)] * self.lanes)
         self.suffix = f"v{self.lanes}f{8 * self.size}"
+
+    def halved(self) -> Vectors:
+        """Vectors of half as many lanes, built at the same place."""
+        return Vectors(self.builder, self.dtype, self.lanes // 2)
 
     # ---- integers -----------------------------------------------------------------------------------------
 
