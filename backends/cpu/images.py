@@ -50,9 +50,10 @@ def _pool(
     before = [n for n, _ in wide.padding]
     rest = [*sizes, *counts, *wide.kernel, *wide.stride, *before, *wide.dilation, ctypes.addressof(box)]
     dtype, calls = FLOATS[x.dtype], []
-    kernel = (
-        pool_kernel(kind, dtype) if kind != "max" else max_kernel(dtype, wide.kernel, wide.stride[2], wide.dilation[2])
-    )
+    if kind == "max":
+        kernel = max_kernel(dtype, wide.kernel, wide.stride[2], wide.dilation[2], places is not None)
+    else:
+        kernel = pool_kernel(kind, dtype)
     at_places = address_or_0(places)
     for b, count in shares(len(x), 1, _threads(x.nbytes + y.nbytes)):
         ends = [of_x.at + b * of_x.sample * x.itemsize, of_y.at + b * of_y.sample * y.itemsize]
@@ -72,7 +73,7 @@ def _merge(sizes: Sequence[int], steps: Sequence[int]) -> bool:
     return True
 
 
-def max_pool(x: np.ndarray, window: Window, out: np.ndarray, places: np.ndarray) -> Launch | str:
+def max_pool(x: np.ndarray, window: Window, out: np.ndarray, places: np.ndarray | None) -> Launch | str:
     """Floats of one type, in any layout; places laid out as ``out``."""
     return _pool("max", x, out, places, window, 1.0)
 

@@ -25,7 +25,7 @@ from nnkit.ops.elementwise import activation_scalars, check_float
 from nnkit.ops.indexing import add_rows
 from nnkit.ops.mapped import mapped
 from nnkit.precision import autocast_type, rounding
-from nnkit.tape import Gradient
+from nnkit.tape import Gradient, is_grad_enabled
 from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 Shape = tuple[int, ...]
@@ -267,7 +267,8 @@ def max_pool(x: Tensor, window: Window) -> Tensor:
     """
     check_float("max_pool", x)
     backend, shape = x.backend, (*x.shape[:2], *places_of("max_pool", window, x.shape[2:]))
-    y, places = room_like(backend, x.array, shape, x.dtype), room_like(backend, x.array, shape, dtypes.int64)
+    y, wanted = room_like(backend, x.array, shape, x.dtype), is_grad_enabled() and x.requires_grad
+    places = room_like(backend, x.array, shape, dtypes.int64) if wanted else None
     backend.max_pool(x.array, window, y, places)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:

@@ -218,7 +218,8 @@ def _conv_grad_of_some(backend: Backend) -> None:
 POOLS = (
     ((2, 3, 8), window((2,), 2)), ((2, 3, 9), window((3,), 2, 1)), ((2, 3, 6, 8), window((2, 2), 2)),
     ((2, 33, 7, 7), window((3, 3), 2, 1)), ((1, 2, 5, 33), window((2, 3), 1, 0, 2)), ((0, 2, 4, 4), window((2, 2), 2)),
-    ((1, 2, 4, 4, 5), window((2, 2, 2), 2)), ((2, 2, 5, 5), Window((2, 2), (2, 2), ((0, 1), (0, 1)), (1, 1))),
+    ((1, 2, 4, 4, 5), window((2, 2, 2), 2)), ((1, 2, 4, 70), window((2, 2), 2)), ((1, 1, 5, 37), window((2, 3), 2, 1)),
+    ((2, 2, 5, 5), Window((2, 2), (2, 2), ((0, 1), (0, 1)), (1, 1))),
 )  # fmt: skip
 
 
@@ -240,6 +241,9 @@ def _max_pool(dtype: str, order: str) -> Case:
             backend.max_pool(_placed(bench, x, order), w, out, found)
             bench.equal(found, places, f"places of {shape}, {w}")
             bench.equal(out, greatest.reshape(places.shape), f"output of {shape}, {w}")
+            alone = _placed(bench, np.full(places.shape, 7, dtype), order, "changing")
+            backend.max_pool(_placed(bench, x, order), w, alone, None)
+            bench.equal(alone, greatest.reshape(places.shape), f"output of {shape}, {w} without places")
             dy, dx = sample(places.shape, dtype, seed=1), _placed(bench, np.full(shape, 7, dtype), order, "changing")
             expected = np.zeros((*shape[:2], math.prod(shape[2:])))
             for at in np.ndindex(*places.shape):
