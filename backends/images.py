@@ -120,6 +120,14 @@ class Images(Memory):
 
     # ---- pools --------------------------------------------------------------------------------------------------
 
+    def conv_pooled(
+        self, x: Array, w: Array, b: Array | None, window: Window, groups: int, activation: str, pool: Window,
+        room: Array, out: Array, scalars: Scalars = (),
+    ) -> None:  # fmt: skip
+        """``max_pool`` of ``conv``: out (B, O, *P), whose values without a pool may be left in ``room``."""
+        self.conv(x, w, b, window, groups, activation, None, room, scalars)
+        self.max_pool(room, pool, out, None)
+
     @primitive
     def max_pool(self, x: Array, window: Window, out: Array, places: Array | None) -> None:
         """The greatest element in each window, NaN before all others, and where it is: out and places (B, C, *P).

@@ -23,12 +23,17 @@ def _turned(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
     """y[to + i lanes + c] = x[at + c step + i]: a square of channels c and places i, and 0 for what is not there."""
     at, to, step, places, channels = numbers
     last, none = v.plus(channels, -1), v.integer(0)
-    rows = []
-    for c in range(v.lanes):
-        there = v.builder.icmp_signed("<", v.integer(c), channels)
-        row = v.plus(at, v.times(v.at_most(v.integer(c), last), step))
-        rows.append(v.load(x, row, v.builder.select(there, places, none)))
-    for i, column in enumerate(v.transposed(rows)):
+    rows = [v.variable(v.zero) for _ in range(v.lanes)]
+    with v.builder.if_else(v.builder.icmp_signed(">=", channels, v.integer(v.lanes))) as (all_there, some):
+        with all_there:
+            for c, row in enumerate(rows):
+                v.builder.store(v.load(x, v.plus(at, v.times(v.integer(c), step)), places), row)
+        with some:
+            for c, row in enumerate(rows):
+                there = v.builder.icmp_signed("<", v.integer(c), channels)
+                place = v.plus(at, v.times(v.at_most(v.integer(c), last), step))
+                v.builder.store(v.load(x, place, v.builder.select(there, places, none)), row)
+    for i, column in enumerate(v.transposed([v.builder.load(row) for row in rows])):
         v.store(y, v.plus(to, i * v.lanes), column)
 
 
@@ -133,10 +138,25 @@ def _tile_words(dtype: str, size: str) -> dict[str, Any]:
 # ---- weights --------------------------------------------------------------------------------------------------------
 
 # Block: [w, out, C, O, from channel to channel in w, from output to output, 1 where taps are turned around, first panel
-# of outputs, panels, panels in all]: for each place, panel and channel the transformed weights side by side. Channels
-# and outputs that are not there are 0.
+# of outputs, panels, panels in all, memory that the launch keeps or 0]: for each place, panel and channel the
+# transformed weights side by side. Channels and outputs that are not there are 0. What is kept is 1 where there are
+# results of an earlier run, and the weights that they are of: if those are the same, bit by bit, nothing is done.
 WEIGHTS = """
 def kernel(block):
+    if block[10] != 0:
+        source, kept, known = labels(block[0]), labels(block[10] + 8), labels(block[10])
+        nbytes, apart = block[2] * block[3] * 9 * {size}, 0
+        for k in range(nbytes // 8):
+            apart |= source[k] ^ kept[k]
+        for k in range(nbytes // 8 * 8, nbytes):
+            apart |= int(byte(block[0])[k] != byte(block[10] + 8)[k])
+        if apart == 0 and known[0] != 0:
+            return
+        for k in range(nbytes // 8):
+            kept[k] = source[k]
+        for k in range(nbytes // 8 * 8, nbytes):
+            byte(block[10] + 8)[k] = byte(block[0])[k]
+        known[0] = 1
     w, y, C, O, channel, output = pointer(block[0]), pointer(block[1]), block[2], block[3], block[4], block[5]
     channels = (C + {W} - 1) // {W} * {W}
     step = block[9] * channels * {wide}
@@ -173,7 +193,7 @@ def kernel(block):
 def weights_kernel(dtype: str, registers_wide: int) -> Kernel:
     """Transform weights, and put them into the order in which products read them."""
     W = lanes(dtype)
-    text = WEIGHTS.format(W=W, wide=registers_wide * W)
+    text = WEIGHTS.format(W=W, wide=registers_wide * W, size=np.dtype(dtype).itemsize)
     return load(Source(f"winograd_weights_{registers_wide}_{dtype}_{W}", text, _weight_words, (dtype,)))
 
 

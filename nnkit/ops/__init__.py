@@ -206,7 +206,7 @@ from nnkit.ops.gathering import (
     take,
     take_along_dim,
 )  # fmt: skip
-from nnkit.ops.images import conv, conv_transpose, max_pool, pad_with, patches, sum_patches, sum_pool
+from nnkit.ops.images import conv, conv_pooled, conv_transpose, max_pool, pad_with, patches, sum_patches, sum_pool
 from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.joining import (
     atleast_1d,
