@@ -75,7 +75,7 @@ class _Room(NamedTuple):
     @property
     def plane(self) -> int:
         """Elements from register to register of channels; a product may read and write some tiles more."""
-        return (self.once * self.tiles.width + kernels.few_rows(1)) * lanes(self.dtype)
+        return (self.once * self.tiles.width + kernels.few_rows(kernels.tile_rows(1))) * lanes(self.dtype)
 
     @property
     def step(self) -> int:
@@ -162,7 +162,7 @@ def forward(
         for first, count in shares(panels, 1, threads if C * O >= 1 << 10 and not kept else 1)
     ])  # fmt: skip
     once = min(tiles.at_once(channels * W + panels * N * W, dtype), tiles.rows)
-    kernel = kernels.forward_kernel(dtype, written.activation, N)
+    kernel = kernels.forward_kernel(dtype, written.activation, N, kernels.tile_rows(N, tiles.width))
     boxes = [ctypes.c_double(s) for s in written.scalars]
     launch.alive.append(boxes)
     out, wide = written.out, max(2 * tiles.width, -(-places[2] // W) * W)
@@ -189,7 +189,7 @@ def _kept(launch: Any, weights: Weights, images: int) -> int:
     nbytes = weights.channels * weights.outputs * 9 * launch.size
     if recorder() is None or weights.turned or images > FEW or nbytes > second_cache() // 4:
         return 0
-    at: int = launch.rooms.keep(8 + nbytes)
+    at: int = launch.rooms.keep(16 + nbytes)
     return at
 
 

@@ -36,8 +36,8 @@ Build = Callable[..., None]
 
 
 def rows_for(channels: int) -> int:
-    """Output channels of a tile, of so many in a group."""
-    return next(R for R in ROWS if channels >= R)
+    """Output channels of a tile, of so many in a group; eight would leave few registers room for places."""
+    return next(R for R in ROWS[registers().number < 32 :] if channels >= R)
 
 
 def registers_for(rows: int) -> int:
@@ -143,9 +143,12 @@ def _rows(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
 def _pooled(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
     """y[to + i row + j] = the greatest of x in windows (i, j) of 2 by 2 places, whose rows are ``step`` apart."""
     at, step, to, row, rows, windows = numbers
+    last = v.plus(windows, -v.lanes)
+    last = v.builder.select(v.builder.icmp_signed(">", last, v.integer(0)), last, v.integer(0))
     with v.loop(rows) as i:
         first, target = v.plus(at, v.times(i, v.times(step, v.integer(2)))), v.plus(to, v.times(i, row))
-        with v.loop(windows, v.lanes) as j:
+        with v.loop(windows, v.lanes) as number:
+            j = v.at_most(number, last)  # the last register may lie over the one before
             here = v.plus(first, v.times(j, v.integer(2)))
             values = [value for start in (here, v.plus(here, step)) for value in seen(v, x, start, 2, 2, 1)]
             v.store_first(y, v.plus(target, j), greatest(v, values), v.builder.sub(windows, j))

@@ -38,14 +38,20 @@ def panel(channels: int, dtype: str) -> int:
     return 3 if count % 3 == 0 else min(count, 2)
 
 
-def tile_rows(registers_wide: int) -> int:
-    """Image tiles that a product's tile takes at once."""
-    return (24 if registers().number >= 32 else 12) // registers_wide
+def tile_rows(registers_wide: int, width: int = 0) -> int:
+    """Image tiles that a product's tile takes at once: a row of so many, or half of it, where that is nearly as many as
+    there are registers for.
+    """
+    if registers().number < 32:
+        return 12 // registers_wide
+    most = 24 // registers_wide
+    fitting = [R for R in (width, width // 2) if R <= most < 2 * R and width % R == 0]
+    return max(fitting, default=most)
 
 
-def few_rows(registers_wide: int) -> int:
+def few_rows(rows: int) -> int:
     """As many for what is left at the end."""
-    return max(1, tile_rows(registers_wide) // 3)
+    return max(1, rows // 3)
 
 
 def weight_panel(channels: int, dtype: str) -> int:
@@ -203,24 +209,26 @@ def kernel(block):
 
 
 @functools.cache
-def forward_kernel(dtype: str, activation: str, registers_wide: int) -> Kernel:
-    """A convolution of some rows of tiles, with bias and activation."""
+def forward_kernel(dtype: str, activation: str, registers_wide: int, rows: int) -> Kernel:
+    """A convolution of some rows of tiles, with bias and activation; ``rows`` tiles are multiplied at once."""
     formula = ACTIVATIONS[activation]
     names = [f"s{k}" for k in range(len(scalar_names(FORMULAS[formula])))]
     N, W = registers_wide, lanes(dtype)
     text = FORWARD.format(
         scalars="\n    ".join(f"{name} = scalar(block[{26 + k}])" for k, name in enumerate(names)) or "pass",
-        W=W, N=N, wide=N * W, R=tile_rows(N), few=few_rows(N), formula=formula, size=np.dtype(dtype).itemsize,
+        W=W, N=N, wide=N * W, R=rows, few=few_rows(rows), formula=formula, size=np.dtype(dtype).itemsize,
         arguments="".join(f", {name}" for name in names),
     )  # fmt: skip
-    return load(Source(f"winograd_{activation}_{N}_{dtype}_{W}", text, _forward_words, (dtype, str(N))))
+    return load(
+        Source(f"winograd_{activation}_{N}x{rows}_{dtype}_{W}", text, _forward_words, (dtype, str(N), str(rows)))
+    )
 
 
-def _forward_words(dtype: str, registers_wide: str) -> dict[str, Any]:
-    N = int(registers_wide)
+def _forward_words(dtype: str, registers_wide: str, rows: str) -> dict[str, Any]:
+    N, R = int(registers_wide), int(rows)
     return memory_words(dtype) | control_words() | room_words() | compiled_formulas(dtype) | {
-        "zero": np.dtype(dtype).type(0), "product": tile_word(dtype, 3, 5, _product(tile_rows(N), N)),
-        "rest": tile_word(dtype, 3, 5, _product(few_rows(N), N)), "out_of": tile_word(dtype, 3, 5, _out_of),
+        "zero": np.dtype(dtype).type(0), "product": tile_word(dtype, 3, 5, _product(R, N)),
+        "rest": tile_word(dtype, 3, 5, _product(few_rows(R), N)), "out_of": tile_word(dtype, 3, 5, _out_of),
         "turned_back": tile_word(dtype, 2, 5, _turned_back), "copied_back": tile_word(dtype, 2, 5, _copied_back),
         "greatest_of_tiles": tile_word(dtype, 2, 2, _greatest_of_tiles),
     }  # fmt: skip
