@@ -86,6 +86,8 @@ class Loss:
             losses = losses * of_one_rank(losses, mask.to(losses.dtype) * share)[1]
         if sample_weight is not None:
             losses, weights = of_one_rank(losses, as_tensor(sample_weight, dtype=losses.dtype, device=losses.device))
+            if 0 < weights.ndim < losses.ndim:  # one for each sample, whatever its steps
+                weights = weights.reshape(*weights.shape, *[1] * (losses.ndim - weights.ndim))
             losses = losses * weights
         reduced = self._reduced(losses, weights, self.kept(target))
         return reduced if recorder() is not None else readable(reduced)
