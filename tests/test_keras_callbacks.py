@@ -257,7 +257,7 @@ def test_model_checkpoint_after_batches(tmp_path: Path, device: str) -> None:
 
 @pytest.mark.parametrize("own_step", [False, True])
 def test_a_training_that_was_cut_off_goes_on(own_step: bool, tmp_path: Path, device: str) -> None:
-    """After a callback's error in the third epoch the next ``fit`` begins with that, and gets where one whole one does."""
+    """After an error in the third epoch the next ``fit`` begins with that, and gets where one whole one does."""
 
     class Net(keras.Model):
         def __init__(self) -> None:

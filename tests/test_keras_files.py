@@ -184,6 +184,34 @@ def test_layers_that_are_not_registered_are_handed_over(tmp_path: Path) -> None:
         assert load_model(path).layers[0].factor == 3.0
 
 
+def test_what_a_class_was_made_with_is_its_configuration(tmp_path: Path) -> None:
+    """Where a class does not say its configuration, it is what the constructor was given, layers too."""
+
+    class Times(layers.Layer):
+        def __init__(self, factor: float, **options: Any) -> None:
+            super().__init__(**options)
+            self.factor = factor
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return inputs * self.factor
+
+    class Net(Model):
+        def __init__(self, units: int, body: Any, factor: float = 1.0) -> None:
+            super().__init__()
+            self.body, self.times, self.out = body, Times(factor), Dense(units)
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return self.out(self.times(self.body(inputs)))
+
+    assert Times.from_config(Times(2.0, name="twice").get_config()).factor == 2.0
+    model, x = Net(2, Sequential([Dense(3)]), factor=4.0), np.ones((2, 3), "float32")
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :2], verbose=0)
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model", custom_objects={"Net": Net, "Times": Times})
+    assert (again.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
+
+
 def test_registered_parts_come_back(tmp_path: Path) -> None:
     @saving.register_keras_serializable("files")
     def bent(x: nnkit.Tensor) -> nnkit.Tensor:

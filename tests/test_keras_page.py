@@ -1,4 +1,4 @@
-"""The page on Keras's words does what it says: its blocks of Python run, one after the other, in both kinds of words."""
+"""The page on Keras's words does what it says: its blocks of Python run, one after the other."""
 
 from __future__ import annotations
 

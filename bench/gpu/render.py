@@ -8,7 +8,7 @@ from typing import Any
 from bench.contenders import OWN
 from bench.gpu.contenders import CONTENDERS, IN_FIT, PEERS
 from bench.gpu.outcomes import FAILED, NOT_RUN, PASSED, SKIPPED, all_passed
-from bench.render import duration, table, verdict
+from bench.render import duration, peaks, table, verdict
 
 Results = Mapping[str, Any]
 #: Errors of a section that the page lists; the JSON file has all.
@@ -25,6 +25,8 @@ def render(results: Results) -> str:
     lines += _correctness(results["correctness"])
     lines += _trainings(results["speed"].get("trainings", {}))
     lines += _traffic(results["speed"].get("traffic", {}))
+    for row in results["speed"].get("attention", {}).values():
+        lines += peaks(row["title"], "a library held after the same with eight tokens, as it counts its memory", row)
     lines += _not_timed(results["not timed"])
     lines += _launches(facts.get("launches"))
     lines += _cublaslt(facts)

@@ -81,8 +81,8 @@ class LazyLogs(dict[str, Any]):
 class Loop:
     """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
 
-    ``step`` runs one batch; ``validate`` gives the results of a validation, after each epoch that ``validated`` says yes
-    to.
+    ``step`` runs one batch; ``validate`` gives the results of a validation, after each epoch for which ``validated``
+    says yes.
     """
 
     log_names = AnyName()

@@ -19,7 +19,7 @@ from nnkit.keras import objects
 from nnkit.keras.functional import Functional
 from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
 from nnkit.keras.input_layer import InputLayer
-from nnkit.keras.layer import Layer, Shape, normalized_shape
+from nnkit.keras.layer import Layer, Shape, normalized_shape, taken
 from nnkit.keras.shape_trees import as_shape
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
@@ -124,12 +124,17 @@ class Model(Functional):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, the input shape or the layers, and what ``compile`` was given."""
         built = {"build_input_shape": self._built_for_shape}
+        own: dict[str, Any] = {"name": self.name, "trainable": self._trainable}
+        if self._graph is None and self._asks_what_it_was_made_with():
+            own = taken(type(self), own) | self._given_arguments()
         return {
-            "name": self.name,
-            "trainable": self._trainable,
+            **own,
             **(built if self._graph is None else {"graph": described_graph(self._graph)}),
             "compile": self.compile_config() if self.compiled else None,
         }
+
+    def _asks_what_it_was_made_with(self) -> bool:
+        return type(self).get_config is Model.get_config and type(self).__init__ is not Model.__init__
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

@@ -203,7 +203,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
 
 def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Tensor:
     """Numbers of gamma distributions of shape alpha and scale 1."""
-    from nnkit.distributions.beta import log_gamma_draw
+    from nnkit.distributions.gamma_draws import log_gamma_draw
 
     kind = _float_type("gamma", dtype)
     with using(_stream(seed)):
@@ -213,7 +213,7 @@ def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Tensor
 
 def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Tensor:
     """Numbers of beta distributions."""
-    from nnkit.distributions.beta import log_gamma_draw
+    from nnkit.distributions.gamma_draws import log_gamma_draw
 
     kind = _float_type("beta", dtype)
     with using(_stream(seed)):

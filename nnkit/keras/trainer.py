@@ -58,8 +58,7 @@ class _Watch(training.Callback):
             self.optimizer.drive(True)
 
     def on_batch_begin(self, step: int) -> None:
-        if self.optimizer.built:
-            self.optimizer.follow_schedule()
+        self.optimizer.count_batch()
 
     def on_train_end(self) -> None:
         self.model.running = None
@@ -149,7 +148,7 @@ class Trainer(WithBatches):
         )  # fmt: skip
         self.history = running.history
         half = config.half_type()
-        with nullcontext() if half is None else autocast(half):
+        with nullcontext() if half is None else autocast(half), self.handing_mask_on():
             running.run()
         return self.history
 
@@ -165,27 +164,28 @@ class Trainer(WithBatches):
         x, pairing, core = self._prepared(x, y)
         x, y = pairing.data(x, y, size, bool(shuffle))
         sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
-        self.history = training.fit(
-            self,
-            x,
-            y,
-            loss=core,
-            optimizer=self.optimizer,
-            epochs=epochs.stop,
-            batch_size=None if yields_batches(x, y) else batch_size,
-            validation_data=pairing.validation(validation_data, size),
-            validation_split=validation_split,
-            metrics=self._simple_metrics or [],
-            callbacks=callbacks,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            shuffle=bool(shuffle),
-            verbose=verbose,
-            initial_epoch=epochs.start,
-            steps_per_epoch=steps_per_epoch,
-            compile=not self.run_eagerly,
-            precision=config.half_type(),
-        )
+        with self.handing_mask_on():
+            self.history = training.fit(
+                self,
+                x,
+                y,
+                loss=core,
+                optimizer=self.optimizer,
+                epochs=epochs.stop,
+                batch_size=None if yields_batches(x, y) else batch_size,
+                validation_data=pairing.validation(validation_data, size),
+                validation_split=validation_split,
+                metrics=self._simple_metrics or [],
+                callbacks=callbacks,
+                sample_weight=sample_weight,
+                class_weight=class_weight,
+                shuffle=bool(shuffle),
+                verbose=verbose,
+                initial_epoch=epochs.start,
+                steps_per_epoch=steps_per_epoch,
+                compile=not self.run_eagerly,
+                precision=config.half_type(),
+            )
         _rename_rate(self.history, callbacks)
         return self.history
 
@@ -223,14 +223,16 @@ class Trainer(WithBatches):
             x, pairing, core = self._prepared(sided, y)
             x, y = pairing.data(x, y, size)
             sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
-            results: dict[str, Any] = training.evaluate(
-                self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
-                sample_weight=sample_weight, verbose=verbose,
-            )  # fmt: skip
+            with self.handing_mask_on():
+                results: dict[str, Any] = training.evaluate(
+                    self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
+                    sample_weight=sample_weight, verbose=verbose,
+                )  # fmt: skip
         else:
             style = style_of(verbose)
             feed = self._feed(x, y, sample_weight, size, False, steps, None)
-            results = evaluated(self, feed, self._step("test_step"), chosen)
+            with self.handing_mask_on():
+                results = evaluated(self, feed, self._step("test_step"), chosen)
             if style is not None:
                 print(line("evaluation", 0.0, results), flush=True)
         return results if return_dict else self._in_order(results)
