@@ -100,8 +100,8 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 
 def test_every_example_is_tested() -> None:
-    names = ["adversarial", "autoencoder", "deep_q", "forecast", "heat_equation", "images", "language_model"]
-    names = [f"{name}.py" for name in [*names, "policy_gradient"]]
+    names = ["adversarial", "autoencoder", "churn", "deep_q", "forecast", "heat_equation", "house_prices", "images"]
+    names = [f"{name}.py" for name in [*names, "language_model", "policy_gradient"]]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
@@ -121,6 +121,24 @@ def test_autoencoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     bound = main(["--epochs", "10", "--output", str(picture)])
     last = re.findall(r"([\d.]+) \+ ([\d.]+) held out", capsys.readouterr().out)[-1]
     assert bound < 26 and sum(map(float, last)) == pytest.approx(bound, abs=2e-3)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_churn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A guess has 0.03."""
+    main, file = runpy.run_path(str(EXAMPLES / "churn.py"))["main"], tmp_path / "churn.safetensors"
+    network, trees = main(["--rows", "8000", "--epochs", "10", "--output", str(file)])
+    assert network > 0.12 and trees > 0.08
+    assert f"network {network:.3f}" in (output := capsys.readouterr().out)
+    assert number("leaves with a chance of", output) >= 3 and file.exists()
+
+
+def test_house_prices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "house_prices.py"))["main"], tmp_path / "houses.png"
+    errors = main(["--rows", "6000", "--epochs", "15", "--output", str(picture)])
+    assert errors["network"] < 0.97 * errors["linear model"] < errors["the median"]
+    assert f"network ${errors['network']:,.0f}" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

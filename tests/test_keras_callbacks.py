@@ -242,3 +242,134 @@ def test_the_core_sees_keras_callbacks_on_every_device(device: str) -> None:
     watch = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: calls.append(logs["loss"]))
     record = line().fit(nnkit.tensor(X), nnkit.tensor(Y), epochs=2, verbose=0, callbacks=[watch])
     assert calls == record.history["loss"]
+
+
+# ---- further callbacks ------------------------------------------------------------------------------------
+
+
+def test_model_checkpoint_after_batches(tmp_path: Path, device: str) -> None:
+    x = np.arange(10.0)
+    model = line()
+    checkpoint = callbacks.ModelCheckpoint(tmp_path / "{epoch}-{batch}-{loss:.0f}.keras", save_freq=4)
+    model.fit(x, x, batch_size=2, epochs=2, callbacks=[checkpoint], verbose=0)
+    assert [path.name[:3] for path in sorted(tmp_path.iterdir())] == ["1-4", "2-3"]
+
+
+@pytest.mark.parametrize("own_step", [False, True])
+def test_a_training_that_was_cut_off_goes_on(own_step: bool, tmp_path: Path, device: str) -> None:
+    """After an error in the third epoch the next ``fit`` begins with that, and gets where one whole one does."""
+
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = Dense(1, kernel_initializer="ones")
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    class OwnStep(Net):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            return super().train_step(data)
+
+    class Stumble(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                raise RuntimeError("the light went out")
+
+    def fresh() -> Any:
+        model = OwnStep() if own_step else Net()
+        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+        return model
+
+    x = np.array([[1.0], [2.0], [3.0]])
+    options: dict[str, Any] = {"epochs": 5, "verbose": 0, "shuffle": False}
+    whole, broken, again = fresh(), fresh(), fresh()
+    whole.fit(x, 2 * x, **options)
+    backup = callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(RuntimeError, match="light"):
+        broken.fit(x, 2 * x, callbacks=[backup, Stumble()], **options)
+    assert backup.path.exists()
+    again(x[:1])
+    record = again.fit(x, 2 * x, callbacks=[callbacks.BackupAndRestore(tmp_path / "backup")], **options)
+    assert record.epoch == [2, 3, 4] and not backup.path.exists()
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    log = callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq="batch", write_images=True)
+    keras.utils.clear_session()
+    line().fit(X, Y, epochs=2, validation_data=(X, Y), callbacks=[log], verbose=0)
+    files = {part: next((tmp_path / part).iterdir()).read_bytes() for part in ("train", "validation")}
+    for tag in (b"epoch_loss", b"batch_loss", b"epoch_learning_rate", b"dense/kernel/histogram", b"dense/kernel/image"):
+        assert tag in files["train"], tag
+    assert b"epoch_loss" in files["validation"] and b"batch_loss" not in files["validation"]
+
+
+def test_csv_logger_with_another_separator_and_appended(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    for _ in range(2):
+        line().fit(X, Y, epochs=2, validation_data=(X, Y), verbose=0,
+                   callbacks=[callbacks.CSVLogger(path, separator=";", append=True)])  # fmt: skip
+    rows = list(csv.DictReader(path.read_text().splitlines(), delimiter=";"))
+    assert [row["epoch"] for row in rows] == ["0", "1", "0", "1"] and float(rows[0]["val_loss"]) > 0
+
+
+@pytest.mark.parametrize("own_step", [False, True])
+def test_a_number_that_is_not_there_is_told_once_an_epoch(own_step: bool) -> None:
+    class OwnStep(Sequential):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            return super().train_step(data)
+
+    model = OwnStep([Dense(1, input_dim=1)]) if own_step else line()
+    model.compile("sgd", "mse")
+    stop = callbacks.EarlyStopping("val_loss")
+    if own_step:
+        with pytest.warns(UserWarning, match="EarlyStopping: 'val_loss' is not in the logs of this epoch: loss"):
+            model.fit(X, Y, callbacks=[stop], verbose=0)
+    else:
+        with pytest.raises(ValueError, match="needs validation"):
+            model.fit(X, Y, callbacks=[stop], verbose=0)
+
+
+def test_callbacks_serve_loops_written_by_hand() -> None:
+    told: list[Any] = []
+    one = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.append((epoch, logs)))
+    model = line()
+    several = callbacks.CallbackList([one], add_history=True, model=model, epochs=2)
+    several.on_train_begin()
+    for epoch in range(2):
+        several.on_epoch_end(epoch, {"loss": 0.5})
+    several.on_train_end()
+    assert told == [(0, {"loss": 0.5}), (1, {"loss": 0.5})]
+    assert one.params == {"epochs": 2} and model.history.history == {"loss": [0.5, 0.5]}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("own_step", [False, True])
+def test_what_stops_a_training_of_own_steps(own_step: bool, device: str) -> None:
+    """The learning rate, early stopping with the best weights, a loss that turns NaN: as without own steps."""
+
+    class OwnStep(Sequential):
+        def train_step(self, data: Any) -> dict[str, Any]:
+            return super().train_step(data)
+
+    def model(rate: float = 0.01) -> Any:
+        made = (OwnStep if own_step else Sequential)([Dense(1, kernel_initializer="ones", input_dim=1)])
+        made.compile(keras.optimizers.SGD(rate), "mse")
+        return made
+
+    halve = callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    plateau = callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=100.0)
+    record = model().fit(X, Y, epochs=3, callbacks=[halve], verbose=0)
+    assert record.history["learning_rate"] == pytest.approx([0.005, 0.0025, 0.00125])
+    record = model().fit(X, Y, epochs=3, callbacks=[plateau], verbose=0)
+    assert record.history["learning_rate"] == pytest.approx([0.01, 0.01, 0.001])
+    stop = callbacks.EarlyStopping("loss", patience=1, min_delta=100.0, restore_best_weights=True)
+    stopped = model()
+    assert len(stopped.fit(X, Y, epochs=9, callbacks=[stop], verbose=0).epoch) == 2
+    diverged = model(1e6)
+    with pytest.warns(UserWarning, match="turned"):
+        record = diverged.fit(X, Y, epochs=90, callbacks=[callbacks.TerminateOnNaN()], verbose=0)
+    assert record.stopped_by == "TerminateOnNaN" and np.isfinite(diverged.get_weights()[0]).all()
+    with pytest.raises(nnkit.errors.DivergenceError, match="turned"):
+        model(1e6).fit(X, Y, epochs=90, verbose=0)

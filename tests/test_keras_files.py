@@ -152,21 +152,117 @@ def test_layers_and_models_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_described_keeps_its_weights_and_says_so(tmp_path: Path) -> None:
-    class Unknown(layers.Layer):
-        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
-            return inputs
+    model = Sequential([Dense(1, activation=lambda x: x, input_dim=3)])
+    model.build((None, 3))
+    with pytest.warns(UserWarning, match="holds the weights only"):
+        model.save(tmp_path / "model")
+    with pytest.raises(ModelFileError, match="holds only the weights"):
+        load_model(tmp_path / "model")
+    weights = nnkit.load_state_dict(tmp_path / "model")
+    assert sum(weight.numel() for weight in weights.values()) == 4
 
-    for name, model in {
-        "layer": Sequential([Unknown(), Dense(1, input_dim=3)]),
-        "activation": Sequential([Dense(1, activation=lambda x: x, input_dim=3)]),
-    }.items():
-        model.build((None, 3))
-        with pytest.warns(UserWarning, match="holds the weights only"):
-            model.save(tmp_path / name)
-        with pytest.raises(ModelFileError, match="holds only the weights"):
-            load_model(tmp_path / name)
-        weights = nnkit.load_state_dict(tmp_path / name)
-        assert sum(weight.numel() for weight in weights.values()) == 4
+
+def test_layers_that_are_not_registered_are_handed_over(tmp_path: Path) -> None:
+    class Times(layers.Layer):
+        def __init__(self, factor: float, **options: Any) -> None:
+            super().__init__(**options)
+            self.factor = factor
+
+        def build(self, input_shape: Any) -> None:
+            self.w = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="w")
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return inputs * self.w * self.factor
+
+    path, x = tmp_path / "model.keras", np.ones((2, 3), "float32")
+    model = Sequential([Times(3.0, input_shape=(3,)), Dense(1)])
+    model.save(path)
+    with pytest.raises(ModelFileError, match="'Custom>Times', which is not registered"):
+        load_model(path)
+    assert (load_model(path, custom_objects={"Times": Times}).predict(x) == model.predict(x)).all()
+    with saving.custom_object_scope({"Times": Times}):
+        assert load_model(path).layers[0].factor == 3.0
+
+
+def test_what_a_class_was_made_with_is_its_configuration(tmp_path: Path) -> None:
+    """Where a class does not say its configuration, it is what the constructor was given, layers too."""
+
+    class Times(layers.Layer):
+        def __init__(self, factor: float, **options: Any) -> None:
+            super().__init__(**options)
+            self.factor = factor
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return inputs * self.factor
+
+    class Net(Model):
+        def __init__(self, units: int, body: Any, factor: float = 1.0) -> None:
+            super().__init__()
+            self.body, self.times, self.out = body, Times(factor), Dense(units)
+
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return self.out(self.times(self.body(inputs)))
+
+    assert Times.from_config(Times(2.0, name="twice").get_config()).factor == 2.0
+    model, x = Net(2, Sequential([Dense(3)]), factor=4.0), np.ones((2, 3), "float32")
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :2], verbose=0)
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model", custom_objects={"Net": Net, "Times": Times})
+    assert (again.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
+
+
+def test_registered_parts_come_back(tmp_path: Path) -> None:
+    @saving.register_keras_serializable("files")
+    def bent(x: nnkit.Tensor) -> nnkit.Tensor:
+        return x * nnkit.sigmoid(x)
+
+    @saving.register_keras_serializable("files")
+    class Half(keras.regularizers.Regularizer):
+        def __init__(self, strength: float) -> None:
+            self.strength = strength
+
+        def __call__(self, weight: nnkit.Tensor) -> nnkit.Tensor:
+            return self.strength * (abs(weight) ** 0.5).sum()
+
+    @saving.register_keras_serializable("files", "fourth")
+    class Fourth(losses.Loss):
+        def __init__(self, factor: float = 1.0, **options: Any) -> None:
+            super().__init__(**options)
+            self.factor = factor
+
+        def call(self, y_true: nnkit.Tensor, y_pred: nnkit.Tensor) -> nnkit.Tensor:
+            return self.factor * ((y_true - y_pred) ** 4).mean(-1)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "factor": self.factor}
+
+    model = Sequential([Dense(1, activation=bent, kernel_regularizer=Half(0.5), input_dim=3)])
+    model.compile("sgd", Fourth(2.0), metrics=["mae"])
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert again.layers[0].activation is bent and again.loss["class_name"] == "files>fourth"
+
+
+@pytest.mark.parametrize(
+    ("family", "thing"),
+    [
+        (keras.initializers, keras.initializers.HeNormal(seed=1)),
+        (keras.regularizers, keras.regularizers.L1L2(0.1, 0.2)),
+        (keras.constraints, keras.constraints.MaxNorm(3.0)),
+        (keras.losses, losses.Huber(0.5)),
+        (keras.metrics, metrics.Precision(0.3)),
+    ],
+)
+def test_each_family_is_described_and_made_again(family: Any, thing: Any) -> None:
+    description = family.serialize(thing)
+    again = family.deserialize(description)
+    assert type(again) is type(thing) and again.get_config() == thing.get_config()
+    assert saving.deserialize_keras_object(saving.serialize_keras_object(thing)).get_config() == thing.get_config()
+    name = type(thing).__name__
+    mine = type(f"My{name}", (type(thing),), {})
+    assert type(family.deserialize({**description, "class_name": f"My{name}"}, {f"My{name}": mine})) is mine
 
 
 def test_weights_alone(tmp_path: Path) -> None:

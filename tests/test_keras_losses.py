@@ -237,7 +237,7 @@ def test_one_weight_for_all_is_that_weight_for_each(case: Any, device: str) -> N
         metric.update_state(target[:1], prediction[:1])
         results.append(float(metric.result()))
     assert results[0] == pytest.approx(results[1], rel=1e-9)
-    for shape in ((1, len(target)), (len(target) + 1,), (len(target), 7)):
+    for shape in ((3, len(target) + 5), (len(target) + 1,), (len(target), 7)):
         with pytest.raises(ShapeError, match=r"sample_weight has shape .*; expected one number, or one for each of"):
             metric.update_state(target, prediction, np.ones(shape))
 

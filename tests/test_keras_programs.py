@@ -25,7 +25,7 @@ def names_from_the_start() -> Iterator[None]:
 def same(found: Any, expected: Any, place: str = "") -> None:
     """Equal, numbers to 1e-5 relative."""
     if isinstance(expected, dict):
-        assert isinstance(found, dict) and list(found) == list(expected), f"{place}: {found} for {expected}"
+        assert isinstance(found, dict) and sorted(found) == sorted(expected), f"{place}: {found} for {expected}"
         for name, value in expected.items():
             same(found[name], value, f"{place}.{name}")
     elif isinstance(expected, list):

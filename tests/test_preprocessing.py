@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.impute
+import sklearn.model_selection
 import sklearn.preprocessing
 
+import nnkit
 from nnkit.errors import DataError, DtypeError, LabelError, ShapeError
 from nnkit.preprocessing import (
     Augment,
@@ -232,55 +234,95 @@ def test_labels_refuse(act: Any, message: str) -> None:
 
 def test_split_takes_every_sample_once_and_keeps_pairs() -> None:
     x = np.arange(100).reshape(50, 2)
-    parts = train_validation_test_split(x, x[:, 0] * 10, (0.6, 0.2, 0.2), seed=3)
-    assert [len(part) for part, _ in parts] == [30, 10, 10]
-    assert sorted(np.concatenate([part[:, 0] for part, _ in parts]).tolist()) == x[:, 0].tolist()
-    assert all((y == part[:, 0] * 10).all() for part, y in parts)
+    parts = train_validation_test_split(x, x[:, 0] * 10, sizes=(0.6, 0.2, 0.2), random_state=3)
+    xs, ys = parts[:3], parts[3:]
+    assert [len(part) for part in xs] == [30, 10, 10]
+    assert sorted(np.concatenate(xs)[:, 0].tolist()) == x[:, 0].tolist()
+    assert all((y == part[:, 0] * 10).all() for part, y in zip(xs, ys, strict=True))
 
 
 def test_split_follows_from_the_seed_alone() -> None:
-    parts = [train_test_split(range(30), range(30), seed=seed)[0][0].tolist() for seed in (0, 0, 1)]
+    parts = [train_test_split(list(range(30)), random_state=seed)[0] for seed in (0, 0, 1)]
     assert parts[0] == parts[1] != parts[2]
     assert parts[0] != sorted(parts[0])
     # The same in every version of nnkit and of NumPy.
-    assert train_test_split(range(10), range(10), 0.3, seed=0)[1][0].tolist() == [6, 8, 3]
+    assert train_test_split(list(range(10)), test_size=0.3, random_state=0)[1] == [6, 8, 3]
+    nnkit.manual_seed(5)
+    first = train_test_split(list(range(30)))
+    nnkit.manual_seed(5)
+    assert first == train_test_split(list(range(30))) != train_test_split(list(range(30)))
 
 
-@pytest.mark.parametrize("by", ["y", "other labels"])
-def test_stratified_split_keeps_the_shares_of_classes(by: str) -> None:
+@pytest.mark.parametrize("labels", [np.array([0, 1, 2]), np.array(["a", "b", "c"]), np.array(["a", "b", "c"], object)])
+def test_stratified_split_keeps_the_shares_of_classes(labels: np.ndarray) -> None:
     classes = np.repeat([0, 1, 2], [60, 30, 10])
-    y = classes if by == "y" else np.arange(100.0)
-    stratify: Any = True if by == "y" else np.array(["a", "b", "c"])[classes]
-    (x_train, _), (x_test, _) = train_test_split(classes, y, 0.2, stratify=stratify)
+    x_train, x_test = train_test_split(classes, test_size=0.2, stratify=labels[classes], random_state=0)
     assert np.bincount(x_train).tolist() == [48, 24, 8]
     assert np.bincount(x_test).tolist() == [12, 6, 2]
     assert x_train.tolist() != sorted(x_train.tolist())
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_no_part_of_a_small_split_is_empty(count: int) -> None:
-    parts = train_test_split(range(count), range(count), 0.01)
-    assert [len(x) for x, _ in parts] == [count - 1, 1]
-    parts = train_test_split(range(count), range(count), 0.99)
-    assert [len(x) for x, _ in parts] == [1, count - 1]
+def test_samples_of_a_group_stay_together() -> None:
+    groups = np.random.default_rng(0).integers(0, 12, 200)
+    train, test = train_test_split(groups, groups=groups, test_size=0.25, random_state=1)
+    assert not set(train.tolist()) & set(test.tolist()) and len(set(test.tolist())) == 3
+    assert len(train) + len(test) == 200
+
+
+SIZES: list[tuple[dict[str, Any], tuple[int, int]]] = [
+    ({}, (7, 3)), ({"test_size": 0.01}, (9, 1)), ({"test_size": 4}, (6, 4)), ({"train_size": 0.55}, (5, 5)),
+    ({"train_size": 2}, (2, 8)), ({"test_size": 2, "train_size": 3}, (3, 2)), ({"shuffle": False}, (7, 3)),
+    ({"test_size": 3, "train_size": 4, "stratify": np.repeat([0, 1], 5)}, (4, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "expected"), SIZES)
+def test_split_has_the_sizes_of_scikit_learn(options: dict[str, Any], expected: tuple[int, int]) -> None:
+    x = np.arange(10)
+    ours = train_test_split(x, random_state=0, **options)
+    theirs = sklearn.model_selection.train_test_split(x, random_state=0, **options)
+    assert tuple(map(len, ours)) == tuple(map(len, theirs)) == expected
+    if not options.get("shuffle", True):
+        assert ours[0].tolist() == theirs[0].tolist()
+
+
+KEPT: dict[str, Any] = {
+    "array": np.arange(8).reshape(4, 2), "list": [3, 1, 4, 1], "tuple": ("a", "b", "c", "d"), "text": "abcd",
+    "dict": {"a": [1, 2, 3, 4], "b": np.arange(4)}, "tensor": nnkit.tensor([1.0, 2.0, 3.0, 4.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_split_keeps_kinds(kind: str) -> None:
+    train, test = train_test_split(KEPT[kind], test_size=1, shuffle=False)
+    assert type(train) is (list if kind == "text" else type(KEPT[kind]))
+    if kind == "dict":
+        assert test["a"] == [4] and test["b"].tolist() == [3]
+    else:
+        assert len(train) == 3 and np.array_equal(np.asarray(test[0]), np.asarray(KEPT[kind][3]))
 
 
 @pytest.mark.parametrize(
     ("act", "message"),
     [
+        (lambda: train_test_split(), "at least one array"),
         (lambda: train_test_split([1, 2], [1]), "got 2 and 1"),
-        (lambda: train_test_split([], []), "at least one sample"),
+        (lambda: train_test_split([], []), "too few for 2 parts"),
         (lambda: train_test_split([1], [1]), "too few for 2 parts"),
-        (
-            lambda: train_test_split([1, 2], [1, 2], 1.0),
-            "test_fraction must be a number between 0 and 1, got 1.0",
-        ),
-        (lambda: train_test_split([1, 2], [1, 2], seed=-1), "seed"),
-        (lambda: train_test_split([1, 2, 3], ["a", "b", "a"], stratify=True), "class 'b' has 1 sample"),
-        (lambda: train_test_split([1, 2], [0.5, 1.5], stratify=True), "one class label per sample"),
-        (lambda: train_test_split([1, 2], [0, 1], stratify=[0]), "one class label per sample"),
-        (lambda: train_validation_test_split([1], [1], (0.5, 0.5, 0.5)), "sum to 1"),
-        (lambda: train_validation_test_split([1], [1], (0.5, 0.5)), "three numbers"),
+        (lambda: train_test_split([1, 2], test_size=1.0), "test_size must be a number between 0 and 1, got 1.0"),
+        (lambda: train_test_split([1, 2], test_size=2), "test_size must be at least 1 and less than 2"),
+        (lambda: train_test_split([1, 2, 3], test_size=2, train_size=2), "cannot be divided into 2"),
+        (lambda: train_test_split([1, 2], random_state=-1), "seed"),
+        (lambda: train_test_split([1, 2, 3], stratify=["a", "b", "a"]), "class 'b' has 1 sample"),
+        (lambda: train_test_split(list(range(8)), test_size=1, stratify=[0, 1] * 4), "one of each of 2 classes"),
+        (lambda: train_test_split([1, 2], stratify=[0.5, 1.5]), "one label per sample"),
+        (lambda: train_test_split([1, 2], stratify=[0]), "one label per sample"),
+        (lambda: train_test_split([1, 2], stratify=[0, 1], shuffle=False), "stratify needs shuffle"),
+        (lambda: train_test_split([1, 2], stratify=[0, 1], groups=[0, 1]), "groups goes with neither"),
+        (lambda: train_test_split([1, 2], groups=[0, 0]), "1 groups cannot be divided"),
+        (lambda: train_validation_test_split([1, 2, 3], sizes=(0.5, 0.5, 0.5)), "sum to 1"),
+        (lambda: train_validation_test_split([1, 2, 3], sizes=(0.5, 0.5)), "three numbers"),
+        (lambda: train_validation_test_split([1, 2]), "too few for 3 parts"),
     ],
 )
 def test_split_refuses(act: Any, message: str) -> None:
@@ -366,7 +408,7 @@ def test_augment_refuses(act: Any, message: str) -> None:
         lambda x: MinMaxScale().fit(x).inverse_transform(x),
         lambda x: FillMissing().fit_transform(x),
         lambda x: drop_missing(x, x[:, 0]),
-        lambda x: train_test_split(x, x[:, 0].astype(int) % 2, stratify=True),
+        lambda x: train_test_split(x, stratify=np.arange(20) % 2),
         lambda x: Augment([RandomFlip(), RandomShift(), GaussianNoise()])(x[:, None]),
     ],
 )

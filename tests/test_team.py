@@ -17,10 +17,10 @@ import nnkit
 from nnkit.backends.cpu import team
 from nnkit.backends.cpu.launch import new_call, shares
 from nnkit.backends.cpu.rooms import Rooms
-from nnkit.backends.cpu.table import MOST, Table
+from nnkit.backends.cpu.table import Table
 from nnkit.kernels.cpu.elementwise import Shape, map_kernel
 from nnkit.kernels.cpu.rooms import LINE
-from nnkit.kernels.cpu.runner import ACTIVE, ALONE, HELPERS, PENALTY
+from nnkit.kernels.cpu.runner import ACTIVE, ALONE, HELPERS, MOST, PENALTY
 
 PIECES = 12
 #: x[i] = x[i] + 1, so that a call that runs twice, or never, shows.

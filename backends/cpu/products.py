@@ -1,7 +1,8 @@
 """Launches of matrix products and of the linear layer: products, and around them loops over their rows.
 
 A large product is cut into pieces of the result, for several threads: along the rows where there are enough, else along
-the columns.
+the columns. A layer's products are cut along its units where the weights are the larger factor: then every thread reads
+the weights that it has updated itself, and the same ones again for their gradient.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ STEP = 16  # a piece begins at a multiple of so many rows or columns
 Factor = tuple[int, str, int]
 
 
-def _pieces(M: int, N: int, K: int) -> list[tuple[int, int, int, int]]:
-    """The result's pieces: first row, rows, first column, columns."""
+def _pieces(M: int, N: int, K: int, by_units: bool = False) -> list[tuple[int, int, int, int]]:
+    """The result's pieces: first row, rows, first column, columns; ``by_units``: rather along the columns."""
     threads = get_num_threads()
     if threads < 2 or M * N * K < SHARED:
         return [(0, M, 0, N)]
     count = threads if M * N * K < UNEVEN else 4 * threads
+    if by_units and N >= threads * STEP and count == threads:
+        return [(0, M, j, columns) for j, columns in shares(N, STEP, count)]
     if M >= max(threads * STEP, N // 4) or (M >= threads * STEP and count == threads):
         return [(i, rows, 0, N) for i, rows in shares(M, STEP, count)]
     return [(0, M, j, columns) for j, columns in shares(N, 3 * STEP if N >= 3 * STEP * count else STEP, count)]
@@ -69,7 +72,7 @@ def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms:
         kernel = products.dot_kernel(dtype)
     outer = products.outer_kernel(dtype).address
     calls = []
-    for i, rows, j, columns in _pieces(M, N, K):
+    for i, rows, j, columns in _pieces(M, N, K, by_units=M < K):
         places = [x + i * K * size, w + j * K * size, y + (i * N + j) * size]
         bias = b + j * size if b else 0
         calls.append(new_call(kernel, [*places, rows, columns, K, K, K, N, bias, outer]))
@@ -118,9 +121,13 @@ def _panels(
 
 
 def _together(*products: list[Call]) -> list[list[Call]]:
-    """The stages of independent products: one stage where they are large, else one after the other."""
+    """The stages of independent products: one stage where they are large, else one after the other.
+
+    In one stage every thread's share begins with its share of each product.
+    """
     if any(len(calls) > 1 for calls in products):
-        return [[call for calls in products for call in calls]]
+        places = [(k / len(calls), call) for calls in products for k, call in enumerate(calls)]
+        return [[call for _, call in sorted(places, key=lambda place: place[0])]]
     return [calls for calls in products if calls]
 
 

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit.backends.cpu import team
-from nnkit.kernels.cpu.runner import COUNT_BITS, runner_kernel
+from nnkit.kernels.cpu.runner import MOST, runner_kernel
 
 #: A kernel's address and that of its argument block.
 Addresses = tuple[int, int]
-#: Calls that the runner can offer at once; a longer stage becomes several, because its calls may run in any order.
-MOST = 2**COUNT_BITS - 1
 
 
 class Table:
@@ -23,7 +21,7 @@ class Table:
         # By ctypes, because an eager call makes a table too: for short lists it is quicker than numpy.
         places: list[int] = []
         calls: list[int] = []
-        for stage in stages:
+        for stage in stages:  # a long one becomes several, because its calls may run in any order
             for first in range(0, len(stage), MOST):
                 part = stage[first : first + MOST]
                 places += len(calls) // 2, len(part)
@@ -33,11 +31,11 @@ class Table:
         self._count = len(places) // 2
         self._shared = any(len(stage) > 1 for stage in stages)
         self._run = runner_kernel().call
-        self._alone = self._block(1, 0, 0)
+        self._alone = self._block(1, 0)
 
-    def _block(self, times: int, board: int, job: int) -> Any:
+    def _block(self, times: int, board: int) -> Any:
         places = ctypes.addressof(self._stages), ctypes.addressof(self._calls)
-        return (ctypes.c_int64 * 6)(*places, self._count, times, board, job)
+        return (ctypes.c_int64 * 5)(*places, self._count, times, board)
 
     def once(self) -> Callable[[], object]:
         """What to call to run all stages once."""
@@ -48,13 +46,12 @@ class Table:
         if self._shared:
             try:  # Ctrl-C may come between any two of these
                 helpers = team.taken(ctypes.addressof(self._calls))
-                board, job = (helpers.address, helpers.job) if helpers is not None else (0, 0)
-                block = self._block(times, board, job)
+                block = self._block(times, 0 if helpers is None else helpers.address)
                 self._run(ctypes.addressof(block))
             finally:
                 team.left()
         elif times == 1:
             self._run(ctypes.addressof(self._alone))
         else:
-            block = self._block(times, 0, 0)  # by name, so that it lives as long as the call
+            block = self._block(times, 0)  # by name, so that it lives as long as the call
             self._run(ctypes.addressof(block))

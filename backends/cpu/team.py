@@ -12,9 +12,7 @@ import os
 import threading
 
 from nnkit.backends.threads import get_num_threads
-from nnkit.kernels.cpu.runner import ACTIVE, CALLS, HELPERS, LINE, helper_kernel
-
-JOBS = 1 << 18  # job numbers in use before they start again
+from nnkit.kernels.cpu.runner import ACTIVE, CALLS, HELPERS, LINE, THREADS, helper_kernel
 
 
 class Team:
@@ -24,12 +22,12 @@ class Team:
         self.process = os.getpid()
         self.helpers = helpers
         self.lock = threading.RLock()  # which knows whose it is
-        self.job = 0
         size = HELPERS + LINE * helpers
         self._memory = (ctypes.c_int64 * (size + LINE))()
         skipped = -ctypes.addressof(self._memory) % 64
         self.address = ctypes.addressof(self._memory) + skipped
         self.board = (ctypes.c_int64 * size).from_address(self.address)
+        self.board[THREADS] = helpers + 1
         self.beds = [threading.Semaphore(0) for _ in range(helpers)]
         self.dismissed = False
         # Loaded here: a helper that loads it could hold the compiler's lock while this thread forks.
@@ -102,7 +100,6 @@ def taken(calls: int) -> Team | None:
     team.leave()
     if not team.lock.acquire(blocking=False):
         return None
-    team.job = team.job % JOBS + 1
     team.board[CALLS] = calls
     team.board[ACTIVE] = 1
     team.wake()

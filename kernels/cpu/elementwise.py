@@ -72,8 +72,9 @@ def map_text(formula: str, shape: Shape) -> str:
         R, C = block[0], block[1]
         x0 = pointer_float32(block[2])
         s0 = scalar(block[3])
+        zero = block[2] >> 63
         for c in range(R * C):
-            x0[c] = to_float32(scale(x0[c], s0))
+            x0[c] = plain(to_float32(scale(x0[c], s0)), zero)
     """
     scalars = len(scalar_names(FORMULAS[formula]))
     first_scalar = 2 + len(shape.inputs)
@@ -95,6 +96,8 @@ def map_text(formula: str, shape: Shape) -> str:
     read = [_operand(a, t, shape.computed()) for a, t in zip(read, shape.inputs, strict=True)]
     arguments = [f"v{k}" if kind in "cm1" else read[k] for k, kind in enumerate(shape.layout)]
     lines += [f"    v{k} = {read[k]}" for k, kind in enumerate(shape.layout) if kind == "1"]
+    if any(alias >= 0 for alias in shape.aliases):
+        lines.append("    zero = block[2] >> 63")
     call = f"{formula}({', '.join(arguments + [f's{k}' for k in range(scalars)])})"
     indent = "        "
     if flat:
@@ -105,10 +108,17 @@ def map_text(formula: str, shape: Shape) -> str:
         lines.append("        for c in range(C):")
         indent += "    "
     if len(targets) == 1:
-        lines.append(f"{indent}{targets[0]} = to_{shape.outputs[0]}({call})")
+        lines.append(f"{indent}{targets[0]} = {_result(f'to_{shape.outputs[0]}({call})', shape, 0)}")
     else:
-        lines.append(f"{indent}{', '.join(targets)} = {call}")
+        results = [f"r{k}" for k in range(len(targets))]
+        lines.append(f"{indent}{', '.join(results)} = {call}")
+        lines += [f"{indent}{target} = {_result(results[k], shape, k)}" for k, target in enumerate(targets)]
     return "\n".join(lines)
+
+
+def _result(value: str, shape: Shape, k: int) -> str:
+    """The text of a result as it is stored: what overwrites its input is ``plain``."""
+    return value if shape.aliases[k] < 0 or shape.outputs[k] == "bool" else f"plain({value}, zero)"
 
 
 def _operand(place: str, stored: str, computed: str) -> str:

@@ -2,14 +2,17 @@
 
 A program is a table of stages, one after the other; a stage is one or more calls (a kernel's address and that of its
 argument block) that may run at the same time, because no one reads what another writes. A stage of several calls is
-offered to the helpers, threads that run ``helper_kernel``: the runner and the helpers each claim a call, by raising a
-number, until none is left. So a helper that comes late, or never, costs nothing but time. A helper that was taken off
-its processor in the middle of a call keeps the runner waiting for milliseconds; after such a wait the runner keeps its
+offered to the helpers, threads that run ``helper_kernel``: the runner and the helpers each claim a call until none is
+left. So a helper that comes late, or never, costs nothing but time. Everyone begins with their own share of the calls:
+the k-th call of one stage is made by who made the k-th of another, and what it wrote still lies in its processor's
+cache; to fetch it from another's costs more than to compute with it. The runner's share is the last one: it makes the
+small layers alone, and these are mostly the last in the memory that an update walks. A helper that was taken off its
+processor in the middle of a call keeps the runner waiting for milliseconds; after such a wait the runner keeps its
 stages to itself for some milliseconds, the longer the more often it happens, and the helpers leave their processors.
 
-The board through which they meet is 64-bit numbers, each on a cache line of its own (``BOARD`` has the places). The
-offer is one number: job, first call of the stage, number of calls, calls claimed. Who finds it changed when claiming
-has claimed nothing, so an old offer is never taken up; the job's number keeps programs apart.
+The board through which they meet is 64-bit numbers on a few cache lines (``BOARD`` has the places). The offer is one
+number with a bit for each call that nobody has claimed. Who has cleared a bit reads which stage it is only then: until
+that call is done the runner offers no other.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from nnkit.kernels.cpu.words import control_words, memory_words, shared_words
 #: Name -> place on the board. A helper's own place, HELPERS + its number times LINE, is 1 while it sleeps.
 LINE = 8
 OFFER, UNDONE, CALLS, ACTIVE, ALONE, PENALTY, HELPERS = (LINE * k for k in range(7))
-#: Fields of an offer: bits from the right.
-CLAIMED_BITS, COUNT_BITS, FIRST_BITS = 10, 10, 24
+FIRST, COUNT, THREADS = OFFER + 1, OFFER + 2, OFFER + 3  # the stage on offer, and who may take part
+#: Calls of one offer.
+MOST = 62
 #: A wait this many times as long as a call takes, and by some cycles longer, is one for a processor.
 LONG_WAIT, CYCLES = 4, 200_000
 #: Cycles for which the runner keeps its stages to itself after a long wait: the first time, and at most.
@@ -33,22 +37,22 @@ FIRST_PENALTY, LAST_PENALTY = 5_000_000, 80_000_000
 PATIENCE = 60_000
 
 CLAIM = """
-def claim(board):
-    offer = read(board + 8 * {OFFER})
-    count = (offer >> {CLAIMED_BITS}) & (2**{COUNT_BITS} - 1)
-    if (offer & (2**{CLAIMED_BITS} - 1)) >= count:
+def claim(board, who):
+    offer, count, threads = read(board + 8 * {OFFER}), labels(board)[{COUNT}], labels(board)[{THREADS}]
+    if offer == 0:
         return -1
-    if not exchange(board + 8 * {OFFER}, offer, offer + 1):
+    start = (who * count + threads - 1) // threads
+    own = offer >> start
+    number = start + zeros(own) if own != 0 else zeros(offer)
+    if not exchange(board + 8 * {OFFER}, offer, offer ^ (1 << number)):
         return 0
-    first = (offer >> ({CLAIMED_BITS} + {COUNT_BITS})) & (2**{FIRST_BITS} - 1)
-    at = 2 * (first + (offer & (2**{CLAIMED_BITS} - 1)))
-    calls = labels(read(board + 8 * {CALLS}))
+    calls, at = labels(read(board + 8 * {CALLS})), 2 * (read(board + 8 * {FIRST}) + number)
     call(calls[at], calls[at + 1])
     add(board + 8 * {UNDONE}, -1)
     return 1
 """
 
-# Block: [stages, calls, number of stages, times, board or 0, job]. A stage is two numbers: its first call, how many.
+# Block: [stages, calls, number of stages, times, board or 0]. A stage is two numbers: its first call, how many.
 RUNNER = """
 def kernel(block):
     stages, calls, board = labels(block[0]), labels(block[1]), block[4]
@@ -62,12 +66,13 @@ def kernel(block):
                 continue
             start = cycles()
             write(board + 8 * {UNDONE}, count)
-            offer = (((block[5] << {FIRST_BITS}) | first) << {COUNT_BITS}) | count
-            write(board + 8 * {OFFER}, offer << {CLAIMED_BITS})
-            mine, claimed = 0, claim(board)
+            write(board + 8 * {FIRST}, first)
+            write(board + 8 * {COUNT}, count)
+            write(board + 8 * {OFFER}, (1 << count) - 1)
+            mine, claimed, last = 0, 0, labels(board)[{THREADS}] - 1
             while claimed >= 0:
                 mine += claimed
-                claimed = claim(board)
+                claimed = claim(board, last)
             own, end = cycles() - start, cycles()
             while read(board + 8 * {UNDONE}) > 0:
                 pause()
@@ -78,13 +83,12 @@ def kernel(block):
             labels(board)[{PENALTY}] = penalty - penalty // 64
 """
 
-# Block: [board, this helper's number, usleep]. Returns when there has been nothing to do for a while.
 HELPER = """
 def kernel(block):
     board, idle = block[0], 0
     asleep = board + 8 * ({HELPERS} + {LINE} * block[1])
     while True:
-        if claim(board) >= 0:
+        if claim(board, block[1]) >= 0:
             idle = 0
             continue
         if labels(board)[{ALONE}] > cycles():

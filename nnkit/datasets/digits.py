@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnkit.preprocessing.checks import checked_fraction
 from nnkit.preprocessing.split import train_test_split
 
 __all__ = ["load_data", "load_digits"]
@@ -39,4 +40,8 @@ def load_data(test_fraction: float = 0.2, seed: int = 0) -> tuple[Split, Split]:
     ((1438, 8, 8), (359, 8, 8))
     """
     images, labels = load_digits()
-    return train_test_split(images, labels, test_fraction, stratify=True, seed=seed)
+    held_out = round(checked_fraction(test_fraction, "test_fraction") * len(labels))
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, labels, test_size=held_out, stratify=labels, random_state=seed
+    )
+    return (x_train, y_train), (x_test, y_test)

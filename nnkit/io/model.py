@@ -12,7 +12,7 @@ import numpy as np
 from nnkit import nn, random
 from nnkit.creation import at_most
 from nnkit.dtypes import as_dtype, is_float
-from nnkit.errors import ModelFileError
+from nnkit.errors import DataError, DtypeError, ModelFileError, ShapeError
 from nnkit.io.codec import CannotDescribe, Json, dumps
 from nnkit.io.describe import build, describe
 from nnkit.io.document import Document, write_document
@@ -20,6 +20,7 @@ from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
 from nnkit.io.weights import Layout
 from nnkit.loading import Fit
+from nnkit.preprocessing.table import Table
 from nnkit.tensor import Tensor
 
 __all__ = ["build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model", "write_model"]
@@ -73,7 +74,9 @@ def describe_model(model: nn.Module) -> Document:
     except (CannotDescribe, ModelFileError) as error:
         return {**document, "reason": str(error)}
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-    return {**document, "model": description, "dtype": dtype, "training": model.training, "frozen": frozen}
+    table: Table | None = model.__dict__.get("_table")
+    read = {} if table is None else {"table": table.state_dict()}
+    return {**document, "model": description, "dtype": dtype, "training": model.training, "frozen": frozen, **read}
 
 
 def restore_model(
@@ -102,6 +105,11 @@ def build_model(document: Document, layout: Layout) -> nn.Module:
     model = _build(document["model"], document.get("dtype"), _elements(layout))
     check_fit(model, layout)
     _restore_modes(model, document)
+    if "table" in document:
+        try:
+            model.__dict__["_table"] = Table.from_state_dict(document["table"])
+        except (DataError, DtypeError, ShapeError, TypeError) as error:
+            raise ModelFileError(f"the file's table of columns is damaged: {error}") from error
     return model
 
 

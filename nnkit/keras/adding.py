@@ -7,6 +7,7 @@ from typing import Any
 from nnkit.backends.recording import recorder
 from nnkit.creation import as_tensor
 from nnkit.keras.calling import calls
+from nnkit.keras.means import Mean
 from nnkit.keras.metric import Metric
 from nnkit.keras.readable import readable
 from nnkit.keras.weights import INTERNAL, WithWeights
@@ -82,8 +83,6 @@ class WithLosses(WithWeights):
 
     def add_metric(self, value: Any, name: str | None = None, aggregation: str = "mean") -> None:
         """Follow the mean of a value under a name: it is among the results of ``fit``. An older word of Keras's."""
-        from nnkit.keras.metrics import Mean
-
         if name is None:
             raise ValueError("add_metric needs a name: add_metric(value, name='norm')")
         followed: dict[str, Metric] = self.__dict__.setdefault("_added_metrics", {})

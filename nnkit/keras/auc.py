@@ -48,7 +48,7 @@ class AUC(Metric):
         num_thresholds: int = 200,
         curve: str = "ROC",
         summation_method: str = "interpolation",
-        name: str = "auc",
+        name: str | None = None,
         dtype: None = None,
         thresholds: Sequence[float] | None = None,
         multi_label: bool = False,

@@ -20,11 +20,11 @@ class Callback(training.Callback):
     >>> import nnkit
     >>> class Told(Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
-    ...         print(epoch, sorted(logs))
+    ...         print(epoch, logs["loss"])
     >>> from nnkit.keras import Sequential, layers
     >>> model = Sequential([layers.Dense(1)]); model.compile(loss="mse")
     >>> _ = model.fit(nnkit.zeros(4, 2), nnkit.zeros(4, 1), callbacks=[Told()], verbose=0)
-    0 ['loss']
+    0 0.0
     """
 
     params: dict[str, Any]

@@ -109,7 +109,7 @@ class Precision(_Counts):
 
     def __init__(
         self, thresholds: Thresholds = None, top_k: int | None = None, class_id: int | None = None,
-        name: str | None = "precision", dtype: Any = None,
+        name: str | None = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(thresholds, name, dtype, top_k, class_id)
 
@@ -122,7 +122,7 @@ class Recall(_Counts):
 
     def __init__(
         self, thresholds: Thresholds = None, top_k: int | None = None, class_id: int | None = None,
-        name: str | None = "recall", dtype: Any = None,
+        name: str | None = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(thresholds, name, dtype, top_k, class_id)
 

@@ -112,6 +112,9 @@ class Feed(Protocol):
     def epoch(self) -> Iterator[Any]:
         """The batches of the next epoch."""
 
+    def restart(self) -> None:
+        """Let the next epoch begin where the data do, if they can be had again."""
+
 
 class ArrayFeed:
     """Arrays on the device, cut into batches; with ``limit`` an epoch has as many, and the next goes on from there."""
@@ -135,6 +138,10 @@ class ArrayFeed:
         for _ in range(min(wanted, self._left)):
             self._left -= 1
             yield next(self._pass)
+
+    def restart(self) -> None:
+        """Let the next epoch begin with the first sample."""
+        self._pass = None
 
     def _batches(self) -> Iterator[Any]:
         order = random.permutation(self.rows) if self.shuffle else None
@@ -188,6 +195,11 @@ class IterableFeed:
         if not self._once and self.steps is not None and self.limit is None:
             self._iterator = None
 
+    def restart(self) -> None:
+        """Let the next epoch begin with the first batch, where that can be had again."""
+        if not self._once:
+            self._iterator = None
+
     def _items(self) -> Iterator[Any]:
         source = self.source
         if not hasattr(source, "__iter__"):  # a PyDataset
@@ -197,7 +209,7 @@ class IterableFeed:
     def end_epoch(self) -> None:
         """Tell a data set that an epoch has ended."""
         ended = getattr(self.source, "on_epoch_end", None)
-        if ended is not None:
+        if ended is not None and not hasattr(self.source, "__iter__"):  # which tells it by itself
             ended()
 
 

@@ -80,11 +80,12 @@ class Functional(Trainer):
         if graph is None or type(self).call is not Functional.call:
             found = super().forward(*args, **options)
             return found if keep_mask else _plain(found)
+        inputs, training, mask = _arguments(*args, **options)
         self._begin_losses()
-        training = self.is_training(options.pop("training", None))
+        training = self.is_training(training)
         with within_call(training):
-            flat = self._run(graph, *args, training=training, **options)
-        if bool(args) and isinstance(args[0], Several) and self.output_keys is not None:
+            flat = self._run(graph, inputs, training, mask)
+        if isinstance(inputs, Several) and self.output_keys is not None:
             return Several([unmasked(part) for part in flat], self.output_keys)
         found = graph.replaced(flat)
         return found if keep_mask else _plain(found)
@@ -182,7 +183,7 @@ class Functional(Trainer):
         return [tensor.name for tensor in self.inputs]
 
     @property
-    def output_names(self) -> list[str] | None:  # type: ignore[override]
+    def output_names(self) -> list[str] | None:
         """The layers or functions that the outputs come from."""
         if self._graph is None:
             return None
@@ -222,6 +223,11 @@ class Functional(Trainer):
             found = self._graph.run(renewed, {})
             return self._graph.replaced([tensor.shape for tensor in found])
         return self._graph.replaced([tensor.shape for tensor in self._graph.flat_outputs])
+
+
+def _arguments(inputs: Any, training: bool | None = None, mask: Any = None) -> tuple[Any, bool | None, Any]:
+    """The arguments of a call."""
+    return inputs, training, mask
 
 
 def _plain(outputs: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nnkit import training
+from nnkit.keras.callback_base import Callback
 from nnkit.training.callbacks import Logs
 
 __all__ = ["Hooked", "KeepLogs", "hooked", "wants"]
@@ -31,8 +32,6 @@ def hooked(callback: Any) -> training.Callback:
 
 def wants(callbacks: Iterable[Any], kind: str) -> bool:
     """Whether a callback of the user's has hooks for evaluation ("test") or prediction ("predict")."""
-    from nnkit.keras.callbacks import Callback
-
     names = [f"on_{kind}_{moment}" for moment in ("begin", "end", "batch_begin", "batch_end")]
     found = False
     for callback in callbacks:
@@ -48,6 +47,7 @@ class Hooked(training.Callback):
 
     def __init__(self, callback: Any) -> None:
         self.callback = callback
+        self._last: dict[str, Any] = {}
 
     def set_trainer(self, trainer: Any) -> None:
         self.trainer = trainer
@@ -67,7 +67,7 @@ class Hooked(training.Callback):
         self._call("on_train_begin", {})
 
     def on_train_end(self) -> None:
-        self._call("on_train_end", {})
+        self._call("on_train_end", self._last)
 
     def on_epoch_begin(self, epoch: int) -> None:
         self._call("on_epoch_begin", epoch, {})
@@ -76,8 +76,8 @@ class Hooked(training.Callback):
         shown = {name: value for name, value in logs.items() if name != "lr"}
         self._call("on_epoch_end", epoch, shown)
         if isinstance(logs, dict):
-            for name, value in shown.items():
-                logs[name] = value
+            logs.update(shown)
+        self._last = shown
 
     def on_batch_begin(self, step: int) -> None:
         self._batch("begin", step, {})
@@ -125,15 +125,30 @@ class Hooked(training.Callback):
 
 
 class KeepLogs(training.Callback):
-    """Puts numbers that callbacks wrote into the logs of an epoch into the history; comes after all of them."""
+    """Puts numbers that callbacks wrote into the logs of an epoch into the history; comes after all of them.
+
+    ``before`` comes before them, to see what the logs were.
+    """
+
+    def __init__(self) -> None:
+        self.before = _NoteLogs()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        record, count = self.trainer.history.history, len(self.trainer.history.epoch)
+        record = self.trainer.history.history
         for name, value in logs.items():
             if not isinstance(value, (int, float)):
                 continue
-            row = record.setdefault(name, [])
-            if len(row) < count:
-                row.append(float(value))
-            else:
-                row[-1] = float(value)
+            if name not in self.before.logs:
+                record.setdefault(name, []).append(float(value))
+            elif self.before.logs[name] != value and name in record:
+                record[name][-1] = float(value)
+
+
+class _NoteLogs(training.Callback):
+    """Keeps the logs of an epoch as they are before callbacks write into them."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, Any] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self.logs = dict(logs)

@@ -46,6 +46,7 @@ __all__ = [
     "normalized_shape",
     "positive",
     "refuse",
+    "taken",
 ]
 
 Shape: TypeAlias = tuple[int | None, ...]
@@ -147,6 +148,12 @@ class Layer(WithLosses, Connectable):
         if "build" in vars(cls):
             cls.build = _noting(vars(cls)["build"])  # type: ignore[method-assign]
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if not self._asks_what_it_was_made_with():
+            state.pop("_made_with", None)
+        return state
+
     # ---- types --------------------------------------------------------------------------------------------
 
     @property
@@ -203,6 +210,7 @@ class Layer(WithLosses, Connectable):
 
     def _build_for(self, inputs: Any, options: dict[str, Any]) -> None:
         """Build for the shapes of what a call was given."""
+        self.__dict__["_in_call"] = True
         shapes = shapes_of(inputs)
         names = shape_names(type(self).build)
         if len(names) > 1:  # build(self, query_shape, value_shape)
@@ -290,8 +298,8 @@ class Layer(WithLosses, Connectable):
             given = args[0]
             if isinstance(given, nn.Module):
                 raise TypeError(
-                    f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = Input(shape=(4,)), "
-                    "then layer(x)"
+                    f"layer {self.name!r} was called on a layer; call it on what a layer returns: x = "
+                    "Input(shape=(4,)), then layer(x)"
                 )
             for name, value in zip(names[1:], args[1:], strict=False):
                 options[name] = as_inputs(value) if isinstance(value, (np.ndarray, list, tuple, dict)) else value
@@ -328,9 +336,13 @@ class Layer(WithLosses, Connectable):
             config["dtype"] = self._given_dtype
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = configured(self.activity_regularizer)
-        if type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__:
-            return _taken(type(self), config) | self._given_arguments()
+        if self._asks_what_it_was_made_with():
+            return taken(type(self), config) | self._given_arguments()
         return config
+
+    def _asks_what_it_was_made_with(self) -> bool:
+        """Whether the configuration is what the constructor was given: the class says no other."""
+        return type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__
 
     def _given_arguments(self) -> dict[str, Any]:
         """What the constructor was given, by name."""
@@ -340,7 +352,8 @@ class Layer(WithLosses, Connectable):
         for parameter in bound.signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 given |= given.pop(parameter.name, {})
-        return {name: configured(value) for name, value in given.items() if value is not None}
+        told = {name: value for name, value in given.items() if value is not None}
+        return {name: value if isinstance(value, nn.Module) else configured(value) for name, value in told.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -427,7 +440,7 @@ def _dtype_name(dtype: Any) -> str | None:
     return known
 
 
-def _taken(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+def taken(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """Of the settings of every layer those that a constructor takes."""
     parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

@@ -57,7 +57,10 @@ def numbers(logs: Any) -> dict[str, Any]:
         return {}
     if not isinstance(logs, Mapping):
         raise TypeError(f"train_step and test_step return a dict of results, got {type(logs).__name__}")
-    return {str(name): _number(value) for name, value in logs.items()}
+    found: dict[str, Any] = {}
+    for name, value in logs.items():
+        found |= numbers(value) if isinstance(value, Mapping) else {str(name): _number(value)}
+    return found
 
 
 def _number(value: Any) -> Any:
@@ -78,8 +81,8 @@ class LazyLogs(dict[str, Any]):
 class Loop:
     """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
 
-    ``step`` runs one batch; ``validate`` gives the results of a validation, after each epoch that ``validated`` says yes
-    to.
+    ``step`` runs one batch; ``validate`` gives the results of a validation, after each epoch for which ``validated``
+    says yes.
     """
 
     log_names = AnyName()

@@ -115,7 +115,7 @@ class Sum(_Values):
 
 
 class MeanMetricWrapper(Metric):
-    """The mean over samples of a function ``fn(y_true, y_pred)``, which returns one number per sample or one.
+    """The mean over samples of a function ``fn(y_true, y_pred)``; over batches where it returns one number for each.
 
     Args:
         fn: the function, of Tensors.
@@ -138,9 +138,7 @@ class MeanMetricWrapper(Metric):
         if not isinstance(values, Tensor):
             values = as_tensor(values, device=prediction.device)
         rows = prediction.shape[0] if prediction.ndim else 1
-        if values.ndim == 0:
-            values = values.expand(rows)
-        elif values.shape[0] != rows:
+        if values.ndim and values.shape[0] != rows:
             raise ShapeError(
                 f"metric {self.name!r} must return one number, or one per sample; got shape "
                 f"{tuple(values.shape)} for {rows} samples"

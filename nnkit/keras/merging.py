@@ -34,9 +34,7 @@ class Merge(Layer):
     #: The least and the largest number of inputs.
     takes = (1, math.inf)
 
-    def forward(  # type: ignore[override]
-        self, inputs: Any, training: bool | None = None, mask: Any = None
-    ) -> Any:
+    def forward(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """One tensor of a list of them; arrays are accepted as well."""
         self._check_list(inputs)
         tensors = [as_input(x) for x in inputs]
@@ -48,7 +46,7 @@ class Merge(Layer):
         found = self.compute_mask(plain, masks)
         return output if found is None else with_mask(output, found)
 
-    def call(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:  # type: ignore[override]
+    def call(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
         most = max(x.ndim for x in inputs)
         return self.merged([x.reshape(x.shape[0], *[1] * (most - x.ndim), *x.shape[1:]) for x in inputs], masks)
 
@@ -181,7 +179,7 @@ class Concatenate(Merge):
         super().__init__(**options)
         self.axis = axis
 
-    def call(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:  # type: ignore[override]
+    def call(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
         return ops.cat(inputs, self.axis)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -243,7 +241,7 @@ class Dot(Merge):
         one, other = (axis % rank for axis, rank in zip(self._pair, ranks, strict=True))
         return one, other
 
-    def call(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:  # type: ignore[override]
+    def call(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
         one, other = (_last(x, axis) for x, axis in zip(inputs, self._places([x.ndim for x in inputs]), strict=True))
         if self.normalize:
             one, other = (

@@ -14,7 +14,7 @@ import numpy as np
 from nnkit import get_default_dtype
 from nnkit.creation import as_tensor, zeros
 from nnkit.errors import ShapeError
-from nnkit.keras.naming import snake_case
+from nnkit.keras.naming import automatic_name
 from nnkit.keras.shapes import matched
 from nnkit.keras.variable import Variable
 from nnkit.tape import no_grad
@@ -53,7 +53,7 @@ class Metric(core.Metric):
     def __init__(self, name: str | None = None, dtype: Any = None, **options: Any) -> None:
         if options:
             raise TypeError(f"{type(self).__name__} has no argument {next(iter(options))!r}")
-        super().__init__(name or snake_case(type(self).__name__))
+        super().__init__(name or automatic_name(type(self)))
         self._variables: list[Variable] = []
 
     def __new__(cls, *args: Any, **options: Any) -> Self:

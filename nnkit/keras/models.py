@@ -19,13 +19,13 @@ from nnkit.keras import objects
 from nnkit.keras.functional import Functional
 from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
 from nnkit.keras.input_layer import InputLayer
-from nnkit.keras.layer import Layer, Shape, normalized_shape
+from nnkit.keras.layer import Layer, Shape, normalized_shape, taken
+from nnkit.keras.shape_trees import as_shape
 from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
 from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
 from nnkit.keras.symbolic_calls import tensors_of
 from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
 from nnkit.training.inputs import host_array
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model"]
@@ -124,12 +124,17 @@ class Model(Functional):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, the input shape or the layers, and what ``compile`` was given."""
         built = {"build_input_shape": self._built_for_shape}
+        own: dict[str, Any] = {"name": self.name, "trainable": self._trainable}
+        if self._graph is None and self._asks_what_it_was_made_with():
+            own = taken(type(self), own) | self._given_arguments()
         return {
-            "name": self.name,
-            "trainable": self._trainable,
+            **own,
             **(built if self._graph is None else {"graph": described_graph(self._graph)}),
             "compile": self.compile_config() if self.compiled else None,
         }
+
+    def _asks_what_it_was_made_with(self) -> bool:
+        return type(self).get_config is Model.get_config and type(self).__init__ is not Model.__init__
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -148,6 +153,12 @@ class Model(Functional):
     @classmethod
     def _made_from(cls, arguments: dict[str, Any]) -> Self:
         return cls(**arguments)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of ``input_shape``, batch size first: the model is called once, on zeros."""
+        if input_shape is not None and not self.built and not self.__dict__.pop("_in_call", False):
+            self.build_for_shape(as_shape(input_shape))
+        self._note_built()
 
     def build_for_shape(self, input_shape: Shape) -> None:
         """Build the layers for inputs of ``input_shape``, batch size first."""
@@ -303,7 +314,7 @@ class Sequential(Model):
     def build_for(self, x: Any) -> None:
         self.build((None, *host_array(x, "x").shape[1:]))
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Any, training: bool | None = False, mask: Any = None) -> Any:
         x = inputs if self._input_shape is None else matched(inputs, self._input_shape)
         for layer in self._layers:
             x = layer(x, training=training)

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, Self, TypeVar
 
+from nnkit import nn
+from nnkit.io import register_module
+
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "described", "found", "get_custom_objects", "get_registered_name",
-    "get_registered_object", "register",
+    "get_registered_object", "register_keras_serializable",
 ]  # fmt: skip
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
@@ -57,12 +60,31 @@ class CustomObjectScope:
 custom_object_scope = CustomObjectScope
 
 
-def register(thing: Thing, package: str = "Custom", name: str | None = None) -> Thing:
+def _filed(thing: Thing, package: str, name: str | None) -> Thing:
     """File a class or function under ``"package>name"``; one of that name before gives way."""
     whole = f"{package}>{name or thing.__name__}"
     _by_name[whole] = thing
     _names[thing] = whole
     return thing
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Thing], Thing]:
+    """A decorator that lets files and configurations name a class or function, as ``"package>name"``.
+
+    >>> @register_keras_serializable("doctest")
+    ... class Twice:
+    ...     factor = 2.0
+    >>> get_registered_name(Twice), get_registered_object("doctest>Twice") is Twice
+    ('doctest>Twice', True)
+    """
+
+    def register(thing: Thing) -> Thing:
+        _filed(thing, package, name)
+        if isinstance(thing, type) and issubclass(thing, nn.Module):
+            register_module(thing, name=get_registered_name(thing))
+        return thing
+
+    return register
 
 
 def get_custom_objects() -> dict[str, Any]:

@@ -61,6 +61,9 @@ class SeedGenerator(Generator):
     (False, True)
     """
 
+    #: A recorded step that draws moves the state on the device, which stays in its memory.
+    is_on_the_device = True
+
     def __init__(self, seed: int | None = None, name: str | None = None, **ignored: Any) -> None:
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
             raise ValueError(f"SeedGenerator: seed must be a whole number or None; got {seed!r}")

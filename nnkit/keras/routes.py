@@ -15,6 +15,7 @@ import numpy as np
 from nnkit import optim
 from nnkit.keras import losses, metrics
 from nnkit.keras.adding import WithLosses
+from nnkit.keras.batched import PyDataset
 from nnkit.keras.hooks import wants
 from nnkit.keras.metric import Metric
 from nnkit.keras.stepping import WithSteps
@@ -82,7 +83,7 @@ def is_flat_data(*parts: Any) -> bool:
 
 
 def _is_one(part: Any) -> bool:
-    if isinstance(part, Mapping):
+    if isinstance(part, Mapping) or isinstance(part, PyDataset):
         return False
     if isinstance(part, (list, tuple)):
         return not any(isinstance(item, (np.ndarray, Tensor, Mapping)) for item in part)

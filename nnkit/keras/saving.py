@@ -7,10 +7,9 @@ A layer of your own is registered by ``@register_keras_serializable()`` or ``@nn
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from nnkit import nn
 from nnkit.errors import UnknownNameError
 from nnkit.io import register_module, registry
 from nnkit.keras import (
@@ -32,6 +31,7 @@ from nnkit.keras.objects import (
     get_custom_objects,
     get_registered_name,
     get_registered_object,
+    register_keras_serializable,
 )
 
 __all__ = [
@@ -40,28 +40,7 @@ __all__ = [
     "save_model", "save_weights", "serialize_keras_object",
 ]  # fmt: skip
 
-Thing = TypeVar("Thing", bound=Callable[..., Any])
 FAMILIES = (layers, losses, metrics, optimizers, initializers, regularizers, constraints, activations)
-
-
-def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Thing], Thing]:
-    """A decorator that lets files and configurations name a class or function, as ``"package>name"``.
-
-    >>> @register_keras_serializable("doctest")
-    ... class Twice(layers.Layer):
-    ...     def call(self, inputs):
-    ...         return inputs * 2.0
-    >>> get_registered_name(Twice), get_registered_object("doctest>Twice") is Twice
-    ('doctest>Twice', True)
-    """
-
-    def register(thing: Thing) -> Thing:
-        objects.register(thing, package, name)
-        if isinstance(thing, type) and issubclass(thing, nn.Module):
-            register_module(thing, name=objects.get_registered_name(thing))
-        return thing
-
-    return register
 
 
 def serialize_keras_object(obj: Any) -> Any:
@@ -90,12 +69,10 @@ def deserialize_keras_object(
     with objects.CustomObjectScope(custom_objects or {}):
         thing = objects.found(config.get("registered_name") or name) or objects.found(name)
         if thing is None:
-            known_classes = {n: getattr(family, n) for family in FAMILIES for n in family.__all__} | {
-                "Sequential": Sequential, "Model": Model,
-            }  # fmt: skip
-            thing = known_classes.get(name)
+            families = [family for family in FAMILIES if name in family.__all__]
+            thing = getattr(families[0], name) if families else {"Sequential": Sequential, "Model": Model}.get(name)
             if not isinstance(thing, type):
-                raise UnknownNameError("class", name, known_classes)
+                raise UnknownNameError("class", name, [n for family in FAMILIES for n in family.__all__])
         return objects.made(thing, settings)
 
 

@@ -113,7 +113,8 @@ class BackupAndRestore(Callback):
         self.backup_dir = Path(backup_dir)
         self.save_freq = save_freq if save_freq == "epoch" else positive_integer(save_freq, "save_freq")
         self.delete_checkpoint = delete_checkpoint
-        self._epoch, self._batches, self._saved = 0, 0, None
+        self._epoch, self._batches = 0, 0
+        self._saved: Any = None
 
     @property
     def path(self) -> Path:
@@ -130,9 +131,10 @@ class BackupAndRestore(Callback):
         if not self.path.exists():
             return initial_epoch
         self._saved = io.load(self.path)
+        epoch = int(self._saved["epoch"])
         if model.built:
             self._restore(model)
-        return int(self._saved["epoch"])
+        return epoch
 
     def _restore(self, model: Any) -> None:
         saved, self._saved = self._saved, None

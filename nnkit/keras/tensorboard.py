@@ -8,6 +8,7 @@ from typing import Any
 
 from nnkit.keras.callback_base import Callback
 from nnkit.training.callbacks import Logs
+from nnkit.utils.tensorboard import SummaryWriter
 
 __all__ = ["TensorBoard"]
 
@@ -53,8 +54,6 @@ class TensorBoard(Callback):
 
     def _writer(self, part: str) -> Any:
         if part not in self._writers:
-            from nnkit.utils.tensorboard import SummaryWriter
-
             self._writers[part] = SummaryWriter(os.path.join(self.log_dir, part))
         return self._writers[part]
 

@@ -7,39 +7,26 @@ and ``loop`` for those with steps or metrics of their own (``routes`` tells them
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 from nnkit import optim, training
-from nnkit.compiled import enabled
 from nnkit.keras import callbacks as keras_callbacks
-from nnkit.keras import config, losses, optimizers
+from nnkit.keras import config, optimizers
+from nnkit.keras.batchwise import WithBatches
 from nnkit.keras.calling import shapes_of
-from nnkit.keras.compiling import CompileLoss, CompileMetrics
-from nnkit.keras.feeding import Batches, Feed, feed_of, is_array_like, pack, split_validation, unpack
+from nnkit.keras.feeding import is_array_like, split_validation
 from nnkit.keras.hooks import KeepLogs, hooked
-from nnkit.keras.loop import Loop, evaluated, numbers, predicted, step_of
-from nnkit.keras.means import Mean
-from nnkit.keras.naming import configured
-from nnkit.keras.outputs import Outputs, PairingOfOutputs
+from nnkit.keras.loop import Loop, evaluated, predicted
+from nnkit.keras.outputs import PairingOfOutputs
 from nnkit.keras.pairing import Pairing, first_inputs
-from nnkit.keras.routes import (
-    class_weighted,
-    is_flat_data,
-    is_simple_data,
-    is_simple_model,
-    plain_loss,
-    plain_metrics,
-)
+from nnkit.keras.routes import is_flat_data, is_simple_data, is_simple_model
+from nnkit.keras.settings import listed
 from nnkit.keras.sides import inputs_side
-from nnkit.keras.stepping import WithSteps
 from nnkit.precision import autocast
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
-from nnkit.training.door import home
 from nnkit.training.inputs import host_array, positive_integer
 from nnkit.training.progress import ProgressBar, line, style_of
 from nnkit.training.several import Several
@@ -68,8 +55,7 @@ class _Watch(training.Callback):
             self.optimizer.drive(True)
 
     def on_batch_begin(self, step: int) -> None:
-        if self.optimizer.built:
-            self.optimizer.follow_schedule()
+        self.optimizer.count_batch()
 
     def on_train_end(self) -> None:
         self.model.running = None
@@ -79,79 +65,8 @@ class _Watch(training.Callback):
             self.optimizer.finalize_variable_values()
 
 
-class Trainer(WithSteps):
+class Trainer(WithBatches):
     """The training side of a Keras model: what ``compile`` was given, and the methods that use it."""
-
-    #: The names of the outputs, where the model has several and knows.
-    output_names: Any = None
-
-    def __init__(self, name: str | None = None, trainable: bool = True, **options: Any) -> None:
-        super().__init__(name=name, trainable=trainable, **options)
-        self.compiled = False
-        self.optimizer: Any = None
-        self.loss: Any = None
-        self.loss_weights: Any = None
-        self.run_eagerly = False
-        #: The History of the last ``fit``.
-        self.history: training.History | None = None
-        #: The training under way.
-        self.running: Any = None
-        self._loss: losses.Loss | None = None
-        self._simple_metrics: list[Any] | None = []
-        self._compile_loss = self._compile_metrics = self._loss_tracker = None
-        self._settings: dict[str, Any] = {}
-        self._steps: dict[str, Callable[[Any], Any]] = {}
-        self._stop_training = False
-        self._initial_epoch: int | None = None
-        self._one_output: bool | None = None
-        self._outputs: Outputs | None = None
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: bool | str = "auto",
-        auto_scale_loss: bool = True,
-    ) -> None:
-        """Choose the optimizer, the loss and the metrics for ``fit`` and ``evaluate``.
-
-        Args:
-            optimizer: a name, or an optimizer of ``nnkit.keras.optimizers`` or ``nnkit.optim``.
-            loss: a name, a loss of ``nnkit.keras.losses``, or a function ``(y_true, y_pred)``; of several outputs a
-                list, or a dict by their names.
-            loss_weights: factors of the outputs' losses: a list, or a dict by name.
-            metrics: a list of names, metrics and functions ``(y_true, y_pred)``, computed without sample weights; of
-                several outputs a list of lists, or a dict by name.
-            weighted_metrics: the like, computed with them.
-            run_eagerly: whether to run every step in Python.
-            steps_per_execution, jit_compile, auto_scale_loss: accepted; they change no result.
-
-        Raises:
-            UnknownNameError: a name that does not exist; the message lists the nearest.
-        """
-        self.optimizer = optimizers.get(optimizer)
-        self.loss, self.loss_weights, self.run_eagerly = loss, loss_weights, bool(run_eagerly)
-        plain, weighted = _listed(metrics), _listed(weighted_metrics)
-        self._loss = plain_loss(loss)
-        self._simple_metrics = plain_metrics(plain, weighted)
-        self._outputs = (
-            None if self.output_keys is None else Outputs(self.output_keys, loss, loss_weights, self.outputs_are_keyed)
-        )
-        if self._outputs is not None:
-            self._simple_metrics = self._outputs.metrics(plain, weighted)
-        self._loss_tracker = Mean("loss")
-        self._compile_loss = None if loss is None else CompileLoss(loss, loss_weights, self.output_names)
-        self._compile_metrics = CompileMetrics(plain, weighted, self.output_names) if plain or weighted else None
-        self._settings = {"optimizer": self.optimizer, "loss": loss, "metrics": plain, "weighted_metrics": weighted}
-        if loss_weights is not None:
-            self._settings["loss_weights"] = loss_weights
-        self._steps = {}
-        self.compiled = True
 
     def fit(
         self,
@@ -201,14 +116,16 @@ class Trainer(WithSteps):
                 f"fit: batch_size={batch_size} goes with arrays; x is a {type(x).__name__}, which yields batches of "
                 "its own: leave batch_size out"
             )
-        watched = [_Watch(self.optimizer), *chosen, KeepLogs()]
+        keep = KeepLogs()
+        watched = [_Watch(self.optimizer), keep.before, *chosen, keep]
         plain = validation_steps is None and validation_freq == 1 and epochs_run
         sided = inputs_side(self, x)
         if plain and is_simple_model(self, chosen) and self._takes(sided, y, sample_weight):
             first, sided = first_inputs(sided, y)
             validated = validation_data if not isinstance(validation_data, tuple) else None
             parts = validation_data if isinstance(validation_data, tuple) else ()
-            if self._is_simple(first) and is_simple_data(validated) and self._takes(None, *parts[1:], x=parts[:1]):
+            simple = self._is_simple(first) and is_simple_model(self, chosen)  # once more, for what a call has added
+            if simple and is_simple_data(validated) and self._takes(None, *parts[1:], given=parts[:1]):
                 return self._fit_plainly(
                     sided, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
                     class_weight, sample_weight, steps_per_epoch,
@@ -337,35 +254,6 @@ class Trainer(WithSteps):
         feed = self._feed(x, None, None, size, False, steps, None)
         return predicted(self, feed, self._step("predict_step"), chosen)
 
-    # ---- one batch ----------------------------------------------------------------------------------------
-
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Make one update on one batch; returns the results since the last ``reset_metrics``, as ``evaluate`` does."""
-        self._require_compiled("train_on_batch")
-        weight = class_weighted(y, sample_weight, class_weight)
-        results = numbers(self._step("train_step")(self._batches().item(pack(x, y, weight))))
-        return results if return_dict else self._in_order(results)
-
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """The results of one batch, and of those since the last ``reset_metrics``, as ``evaluate`` returns them."""
-        self._require_compiled("test_on_batch")
-        with no_grad():
-            results = numbers(self._step("test_step")(self._batches().item(pack(x, y, sample_weight))))
-        return results if return_dict else self._in_order(results)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch."""
-        with no_grad():
-            found = self._step("predict_step")(self._batches().item(pack(x)))
-        return rebuilt(found, lambda leaf: leaf.detach().numpy() if isinstance(leaf, Tensor) else leaf)
-
     # ---- what the methods share ---------------------------------------------------------------------------
 
     @property
@@ -378,42 +266,6 @@ class Trainer(WithSteps):
         self._stop_training = bool(value)
         if self.running is not None:
             self.running.stop_training = bool(value)
-
-    @property
-    def _runs_plainly(self) -> bool:
-        return self.run_eagerly or not enabled()
-
-    def _step(self, name: str) -> Callable[[Any], Any]:
-        """The recorded step of that name."""
-        if name not in self._steps:
-            self._steps[name] = step_of(self, name, self._runs_plainly)
-        return self._steps[name]
-
-    def _batches(self) -> Batches:
-        """How data become tensors for this model."""
-        device, dtype = home(self)
-        whole = self.overrides("train_step", "test_step", "predict_step") or any(
-            getattr(module, "reads_whole_numbers", False) for module in self.modules()
-        )
-        return Batches(device, dtype, whole)
-
-    def _feed(
-        self, x: Any, y: Any, weight: Any, size: int, shuffle: bool, limit: int | None, class_weight: Any
-    ) -> Feed:
-        if class_weight is not None:
-            if y is None and not is_array_like(x):
-                x = _ClassWeighted(x, class_weight)
-            else:
-                weight = class_weighted(y, weight, class_weight)
-        return feed_of(x, y, weight, self._batches(), size, shuffle, limit)
-
-    def _validation(self, data: Any, size: int, steps: int | None, callbacks: list[Any]) -> Callable[[], Any]:
-        """A function that validates."""
-        is_item = isinstance(data, (tuple, list)) and len(data) in (1, 2, 3)
-        x, y, weight = unpack(data) if is_item else (data, None, None)
-        feed = self._feed(x, y, weight, size, False, steps, None)
-        step = self._step("test_step")
-        return lambda: evaluated(self, feed, step, callbacks)
 
     def build_for(self, x: Any) -> None:
         """Build the layers for inputs like ``x``."""
@@ -428,14 +280,9 @@ class Trainer(WithSteps):
 
     # ---- several inputs and outputs, which a model made of symbolic tensors knows ---------------------------
 
-    #: What several outputs are called; None where there is one, or where nobody knows.
-    output_keys: Sequence[str] | None = None
-    #: Whether these are the keys of a dict.
-    outputs_are_keyed = False
-
-    def _takes(self, sided: Any, y: Any = None, weight: Any = None, x: tuple[Any, ...] = ()) -> bool:
-        """Whether these inputs (or ``x``, as they were given), targets and weights are arrays, in no deep structure."""
-        inputs = [sided, *(inputs_side(self, part) for part in x)]
+    def _takes(self, sided: Any, y: Any = None, weight: Any = None, *, given: tuple[Any, ...] = ()) -> bool:
+        """Whether these inputs (or those ``given``), targets and weights are arrays, in no deep structure."""
+        inputs = [sided, *(inputs_side(self, part) for part in given)]
         outputs = is_flat_data if self.output_keys is not None else is_simple_data
         return all(isinstance(part, Several) or is_simple_data(part) for part in inputs) and outputs(y, weight)
 
@@ -460,25 +307,14 @@ class Trainer(WithSteps):
             self._one_output = isinstance(shape, tuple) and all(not isinstance(part, (tuple, list)) for part in shape)
         return self._one_output
 
-    def _require_compiled(self, method: str) -> None:
-        if not self.compiled:
-            raise ValueError(f"call compile(optimizer=..., loss=...) before {method}: the model is not compiled")
-        own = self.overrides("train_step", "compute_loss")
-        reduction = getattr(self.loss, "reduction", "sum")
-        if not own and reduction in (None, "none", "mean_with_sample_weight") and method == "fit":
-            raise ValueError(
-                f"training needs a loss with reduction 'sum_over_batch_size' or 'sum'; {self.loss.name!r} has "
-                f"{reduction!r}"
-            )
-
     def _begin(self, callbacks: Any) -> list[Any]:
         """Give the optimizer its weights, and return the callbacks as the loops call them."""
         self._stop_training = False
-        return [hooked(callback) for callback in _listed(callbacks)]
+        return [hooked(callback) for callback in listed(callbacks)]
 
     def _told(self, callbacks: Any) -> list[Any]:
         """Callbacks that know the model, for a run without an update."""
-        chosen = _listed(callbacks)
+        chosen = listed(callbacks)
         for callback in chosen:
             if hasattr(callback, "set_params"):
                 callback.set_params({"steps": None, "verbose": 0})
@@ -488,7 +324,7 @@ class Trainer(WithSteps):
 
     def _resumed(self, callbacks: Any, initial_epoch: int) -> int:
         """The epoch to begin with: where a BackupAndRestore finds a training that was cut off, its next."""
-        for callback in _listed(callbacks):
+        for callback in listed(callbacks):
             if isinstance(callback, keras_callbacks.BackupAndRestore):
                 return callback.find(self, initial_epoch)
         return initial_epoch
@@ -504,76 +340,11 @@ class Trainer(WithSteps):
         assert self._loss is not None
         return x, Pairing(self.output_shape_for(first), self._loss.target_kind, self), self._loss.core
 
-    def _in_order(self, results: Mapping[str, Any]) -> Any:
-        """The numbers without their names; one by itself."""
-        values = list(results.values())
-        return values[0] if len(values) == 1 else values
-
-    # ---- configuration ------------------------------------------------------------------------------------
-
-    def compile_config(self) -> dict[str, Any] | None:
-        """The arguments of ``compile`` as they are now, for JSON; None where one of them has no description."""
-        settings = {name: _described(value) for name, value in self._settings.items()}
-        twin: Any = Trainer(name=self.name)
-        twin.output_keys, twin.output_names = self.output_keys, self.output_names
-        twin.outputs_are_keyed = self.outputs_are_keyed
-        try:
-            json.dumps(settings)
-            twin.compile(**settings)
-        except (TypeError, ValueError):
-            return None
-        same = [type(part) for part in twin._chosen()] == [type(part) for part in self._chosen()]
-        return settings if same else None
-
-    def _chosen(self) -> list[Any]:
-        by_output = [] if self._outputs is None else self._outputs.losses
-        return [self.optimizer, self._loss, *by_output, *(self._simple_metrics or [])]
-
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """``compile_config`` under Keras's name."""
-        return self.compile_config() if self.compiled else None
-
-    def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compile by what :meth:`get_compile_config` gave."""
-        self.compile(**config)
-
-
-class _ClassWeighted:
-    """Batches with the weights of their classes."""
-
-    def __init__(self, items: Any, class_weight: Mapping[int, float]) -> None:
-        self.items, self.class_weight = items, class_weight
-
-    def __iter__(self) -> Any:
-        for item in self.items:
-            x, y, weight = unpack(item)
-            yield x, y, class_weighted(y, weight, self.class_weight)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-
-def _listed(value: Any) -> Any:
-    """One thing, several, or None, as a list; a dict by output names as it is."""
-    if value is None:
-        return []
-    if isinstance(value, Mapping) and "class_name" not in value:
-        return dict(value)
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
 
 def _flat(weight: Any) -> Any:
     """Weights (n, 1) as (n,)."""
-    shape = getattr(weight, "shape", ())
+    shape: Any = getattr(weight, "shape", ())
     return weight.reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
-
-
-def _described(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_described(part) for part in value]
-    if isinstance(value, Mapping):
-        return {name: _described(part) for name, part in value.items()}
-    return configured(value)
 
 
 def _with_progress(callbacks: list[Any], verbose: Any) -> list[Any]:

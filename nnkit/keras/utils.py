@@ -11,9 +11,21 @@ import numpy as np
 from nnkit import manual_seed
 from nnkit.errors import LabelError
 from nnkit.keras.naming import clear_session
+from nnkit.keras.objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from nnkit.keras.plotting import model_to_dot, model_to_mermaid, plot_model
 
-__all__ = ["clear_session", "model_to_dot", "model_to_mermaid", "plot_model", "set_random_seed", "to_categorical"]
+__all__ = [
+    "CustomObjectScope", "clear_session", "custom_object_scope", "get_custom_objects", "get_registered_name",
+    "get_registered_object", "model_to_dot", "model_to_mermaid", "plot_model", "register_keras_serializable",
+    "set_random_seed", "to_categorical",
+]  # fmt: skip
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from nnkit.creation import as_tensor, empty, zeros
 from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
+from nnkit.keras import initializers
 from nnkit.tape import Version, enable_grad, no_grad
 from nnkit.tensor import Parameter, Tensor
 
@@ -136,8 +137,6 @@ class Variable(VariableWords, Parameter):
 
 
 def _first_value(initializer: Any, shape: Sequence[int] | None, dtype: Any) -> Tensor:
-    from nnkit.keras import initializers  # which knows no variables
-
     if isinstance(initializer, str):
         initializer = initializers.get(initializer)
     if initializer is None and shape is not None:

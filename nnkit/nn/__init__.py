@@ -127,6 +127,7 @@ from nnkit.nn.resizing import (
     ZeroPad1d,
     ZeroPad2d,
 )
+from nnkit.nn.table import TableInput
 from nnkit.nn.transformer import (
     Transformer,
     TransformerDecoder,
@@ -155,7 +156,7 @@ __all__ = [
     "RReLU", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d", "ReplicationPad2d",
     "Reshape", "RotaryPositions", "SELU", "Sequential", "SiLU", "Sigmoid", "SinusoidalPositions", "SmoothL1Loss",
     "SoftMarginLoss", "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "SyncBatchNorm",
-    "Tanh", "Tanhshrink", "Threshold", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
+    "TableInput", "Tanh", "Tanhshrink", "Threshold", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
     "TransformerEncoder", "TransformerEncoderLayer", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
     "Unflatten", "Unfold", "UnitNorm", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d",
     "ZeroPad2d", "activations", "constraints", "functional", "init", "losses", "parallel", "parameter",

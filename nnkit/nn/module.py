@@ -63,10 +63,11 @@ class Module(Lookups, Casts):
     _forward_pre_hooks: dict[int, ForwardHook]
     _backward_hooks: Mapping[int, BackwardHook] = {}  # until one is registered
 
-    # Attached when nnkit is imported: the first three by nnkit.training, save by nnkit.io.
+    # Attached when nnkit is imported: all but save by nnkit.training, save by nnkit.io.
     fit: Callable[..., Any]
     evaluate: Callable[..., Any]
     predict: Callable[..., Any]
+    reads: Callable[..., Any]
     save: Callable[..., Any]
 
     def __init__(self) -> None:

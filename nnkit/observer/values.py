@@ -107,7 +107,7 @@ def _look_at_object(observer: Observer, value: Any, strict: bool) -> list[Any]:
 def _of_our_object(observer: Observer, value: Any) -> list[Any]:
     """The settings of a loss, metric, ... of nnkit's; optimizers and backends tell of their changes themselves."""
     kind = type(value)
-    if kind.__module__.startswith(("nnkit.backends", "nnkit.optim")):
+    if kind.__module__.startswith(("nnkit.backends", "nnkit.optim")) or getattr(kind, "is_on_the_device", False):
         return []
     names = lookup(kind, "__dict__")[1]
     own = names.__get__(value) if names is not None else {}

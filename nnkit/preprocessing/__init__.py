@@ -11,6 +11,7 @@ from nnkit.preprocessing.labels import Labels, one_hot
 from nnkit.preprocessing.missing import FillMissing, drop_missing, fill_missing
 from nnkit.preprocessing.scale import MinMaxScale, Standardize
 from nnkit.preprocessing.split import train_test_split, train_validation_test_split
+from nnkit.preprocessing.table import Table
 
 __all__ = [
     "Augment",
@@ -21,6 +22,7 @@ __all__ = [
     "RandomFlip",
     "RandomShift",
     "Standardize",
+    "Table",
     "drop_missing",
     "fill_missing",
     "one_hot",

@@ -39,6 +39,7 @@ from nnkit.training.metrics import (
 )
 from nnkit.training.progress import ProgressBar
 from nnkit.training.ranking import AUC, AveragePrecision
+from nnkit.training.tables import reads
 from nnkit.training.trainer import Trainer
 
 __all__ = [
@@ -53,3 +54,4 @@ __all__ = [
 Module.fit = fit
 Module.evaluate = evaluate
 Module.predict = predict
+Module.reads = reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,7 @@ from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
 from nnkit.training.sources import Plan, evaluation_source, input_batches, training_sources
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
+from nnkit.training.tables import inputs_of, pair_of, samples_of
 from nnkit.training.trainer import Trainer
 
 __all__ = ["evaluate", "fit", "last_history", "predict"]
@@ -80,7 +82,8 @@ def fit(
 
     Data: ``x`` and ``y`` are arrays, Tensors or lists with one row per sample; or ``x`` alone is a DataLoader, a
     Dataset, a list of batches or a generator of (x, y) or (x, y, sample_weight), with ``steps_per_epoch`` where it
-    does not end; arrays are then gone through in epochs of so many batches. They are checked, moved to the model's
+    does not end; arrays are then gone through in epochs of so many batches. A model that ``reads`` a Table takes frames
+    and dicts of columns, and ``y`` and ``sample_weight`` may name columns. They are checked, moved to the model's
     device once, and never changed.
 
     - ``loss``: a name ("mse", "cross_entropy", "bce_with_logits", ...), a Module, or a function (prediction, target) ->
@@ -126,6 +129,8 @@ def fit(
     shown = _with_progress(callbacks, verbose)
     objective = Objective(model, losses.get(loss))
     measured = _metrics(metrics, objective.loss)
+    x, y, sample_weight = samples_of(model, objective.loss, x, y, sample_weight)
+    plan = dataclasses.replace(plan, validation_data=pair_of(model, objective.loss, validation_data))
     with using(None if seed is None else Generator(seed)):
         source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
         refuse_lone_rows(model, source)
@@ -175,6 +180,7 @@ def evaluate(
     if chosen is None and not measured:
         raise ValueError("evaluate needs a loss or metrics: the model has had no fit that named them")
     started = time.monotonic()
+    x, y, sample_weight = samples_of(model, chosen, x, y, sample_weight)
     source = evaluation_source(Door(model, chosen), x, y, sample_weight, batch_size)
     objective = None if chosen is None else Objective(model, chosen)
     step = EvaluationStep(model, objective, Totals(measured, objective))
@@ -198,11 +204,13 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
     array([0., 2.], dtype=float32)
     """
     known: np.ndarray | None = recall(model, x)
+    if known is None:
+        x = inputs_of(model, x)
+        known = recall(model, x)
     if known is not None:
         return known
-    return predictions(  # type: ignore[no-any-return]
-        model, x, input_batches(Door(model, None), x, batch_size)
-    )
+    found: np.ndarray = predictions(model, x, input_batches(Door(model, None), x, batch_size))
+    return found
 
 
 def last_history(model: Module) -> History | None:

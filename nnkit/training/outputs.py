@@ -53,7 +53,8 @@ class _OfOutput(Metric):
         self.metric, self.place = metric, place
 
     def sums(self, prediction: Any, target: Any, weight: Any = None) -> Tensor:
-        return call(self.metric.sums, *self._own(prediction, target, weight))  # type: ignore[no-any-return]
+        found: Tensor = call(self.metric.sums, *self._own(prediction, target, weight))
+        return found
 
     def _own(self, prediction: Any, target: Any, weight: Any) -> tuple[Any, Any, Any]:
         place = self.place
@@ -67,7 +68,8 @@ class _RowsOfOutput(_OfOutput, RowMetric):
     """A metric of all samples of output ``place``."""
 
     def rows(self, prediction: Any, target: Any, weight: Any = None) -> Tensor:
-        return call(self.metric.rows, *self._own(prediction, target, weight))  # type: ignore[attr-defined,no-any-return]
+        found: Tensor = call(self.metric.rows, *self._own(prediction, target, weight))  # type: ignore[attr-defined]
+        return found
 
 
 def of_output(metric: Metric, place: int, name: str) -> Metric:

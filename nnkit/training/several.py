@@ -99,7 +99,7 @@ def named(**values: Any) -> dict[str, Any]:
     >>> named(x=Several([1, 2], ["a", "b"]), y=3, z=None)
     {"x['a']": 1, "x['b']": 2, 'y': 3}
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Several):
             found |= {f"{name}[{part!r}]": own for part, own in zip(value.names, value.parts, strict=True)}

@@ -1,4 +1,4 @@
-"""The programs of Keras's guide "The Functional API", with the import changed and small made-up data for its downloads."""
+"""The programs of Keras's guide "The Functional API", with the import changed and made-up data for its downloads."""
 
 # ruff: noqa: NPY002, B018
 import numpy as np

@@ -55,10 +55,26 @@ class Applying:
                 put_gradient(variable, gradient)
         if missing:
             warnings.warn(f"{self.name}: gradients do not exist for {missing}; they stay as they are", stacklevel=3)
+        self._keep_to_schedule()
         self.step()  # type: ignore[attr-defined]
         for parameter in self._known():
             parameter.forget_grad()
         _constrain(variables)
+
+    def count_batch(self) -> None:
+        """Begin a batch of ``fit`` at the scheduled rate of its update."""
+        self.__dict__["_updates"] = [0]
+        if self.built:
+            self.follow_schedule()  # type: ignore[attr-defined]
+        else:  # It is built in the first step, at the first rate.
+            self.__dict__["_next"] = 1
+
+    def _keep_to_schedule(self) -> None:
+        """Where ``fit`` follows a schedule batch by batch, a step with a further update follows it itself."""
+        updates: list[int] = self.__dict__.get("_updates", [0])
+        if self.driven and updates[0]:  # type: ignore[attr-defined]
+            self.follow_schedule()  # type: ignore[attr-defined]
+        updates[0] += 1
 
     def _known(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]] if self.built else []

@@ -1,0 +1,251 @@
+"""Tables with mixed columns: numbers, categories and dates made into one array, and the labels into class numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from nnkit.errors import DataError, LabelError, ShapeError
+from nnkit.preprocessing.columns import KINDS, Category, Code, Date, Encoder, Number, texts_of
+from nnkit.preprocessing.frames import Column, columns_of
+from nnkit.preprocessing.labels import Labels
+
+__all__ = ["Table"]
+
+#: A column of texts with more different values than this, and of which every third is another, is prose or a key.
+PROSE, SHARE = 50, 1 / 3
+
+
+class Table:
+    """What makes rows with named columns into numbers; it remembers what it learned from the training data.
+
+    Tables are frames of pandas, polars and what else narwhals reads, dicts of columns, lists of rows as dicts, and one
+    row as a dict. Columns are found by name; their order does not matter, and further ones are passed over.
+
+    Args:
+        categories: columns of whole numbers that are names and not sizes, such as a postcode.
+        dates: columns of texts that are dates, as 2026-11-28 or 2026-11-28T10:00.
+        embed: columns of which each value gets a learned vector instead of a column of 0 and 1: names, or
+            {name: length of the vector}; the model begins with ``nn.TableInput(*table.layout)`` then.
+        ignore: columns that are left out.
+
+    Numbers are filled with the median where they are missing, and scaled to mean 0 and deviation 1; texts become a
+    column of 0 and 1 for each value; dates their distance from the mean, and where in year, week and day they lie.
+    Where the training data have gaps, a column tells which. Values that the training data had not are zeros, and
+    with ``embed`` a vector of their own. Texts that are prose or keys are refused. As scikit-learn's
+    ``ColumnTransformer`` of an imputer, a scaler and an encoder.
+
+    >>> frame = {"age": [20, 40, None], "city": ["Rome", "Oslo", "Rome"], "left": ["no", "no", "yes"]}
+    >>> table = Table().fit(frame, "left")
+    >>> table.names
+    ['age', 'age is missing', 'city=Oslo', 'city=Rome']
+    >>> table.transform({"city": "Bonn", "age": 30.0}).tolist()
+    [[0.0, 0.0, 0.0, 0.0]]
+    """
+
+    def __init__(
+        self,
+        *,
+        categories: Sequence[str] = (),
+        dates: Sequence[str] = (),
+        embed: Sequence[str] | Mapping[str, int] = (),
+        ignore: Sequence[str] = (),
+    ) -> None:
+        for name, value in (("categories", categories), ("dates", dates), ("embed", embed), ("ignore", ignore)):
+            if isinstance(value, str):
+                raise DataError(f"{name} must be a list of names: write {name}=[{value!r}]")
+        self.categories, self.dates, self.ignore = tuple(categories), tuple(dates), tuple(ignore)
+        self.embed: dict[str, int | None] = dict(embed) if isinstance(embed, Mapping) else dict.fromkeys(embed)
+        self.target: str | None = None
+        self.labels: Labels | None = None
+        self._encoders: list[Encoder] = []
+
+    @staticmethod
+    def of(model: Any) -> Table:
+        """The Table that a model ``reads``, also one out of a file; raises ``DataError`` where there is none."""
+        table = model.__dict__.get("_table")
+        if not isinstance(table, Table):
+            raise DataError(f"this {type(model).__name__} reads no Table: model.reads(table)")
+        return table
+
+    # ---- learning -----------------------------------------------------------------------------------------
+
+    def fit(self, table: Any, target: str | None = None) -> Self:
+        """Learn from the training data; ``target`` names the column to predict.
+
+        A target of texts or truth values is made into class numbers. Raises ``DataError`` and ``DtypeError`` that name
+        the column.
+        """
+        columns = columns_of(table)
+        named = [*self.categories, *self.dates, *self.embed, *self.ignore, *([target] if target else [])]
+        for name in named:
+            _find(columns, name)
+        self.target = target
+        self.labels = None if target is None else _labels(target, columns[target], table)
+        left_out = {*self.ignore, target}
+        chosen = [self._encoder(name, column) for name, column in columns.items() if name not in left_out]
+        if not chosen:
+            raise DataError("no column is left to learn from")
+        encoders = [encoder.learn(columns[encoder.name]) for encoder in chosen]
+        self._encoders = sorted(encoders, key=lambda encoder: isinstance(encoder, Code))  # codes last
+        return self
+
+    def _encoder(self, name: str, column: Column) -> Encoder:
+        if name in self.embed:
+            return Code(name, self.embed[name])
+        if name in self.dates or column.kind == "date":
+            return Date(name)
+        if name in self.categories:
+            return Category(name)
+        if column.kind == "number":
+            return Number(name)
+        present = [value for value in column.values.tolist() if value is not None]
+        different = len(set(present))
+        if different > PROSE and different > SHARE * len(present):
+            raise DataError(
+                f"column {name!r} looks like prose or a key: {different} different texts in {len(present)} rows. Leave "
+                f"it out with ignore=[{name!r}]; or, if they are dates, dates=[{name!r}]; names that come again, "
+                f"embed=[{name!r}]; prose, make numbers of it first (nnkit.keras.layers.TextVectorization)"
+            )
+        return Category(name)
+
+    # ---- what comes out ------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """What each column of ``transform``'s array means."""
+        return [name for encoder in self._known() for name in encoder.names]
+
+    @property
+    def layout(self) -> tuple[int, list[tuple[int, int]]]:
+        """What ``nn.TableInput`` is made with: plain numbers a row, and for each embedded column (values, length)."""
+        codes = [encoder for encoder in self._known() if isinstance(encoder, Code)]
+        return len(self.names) - len(codes), [(len(code.categories) + 2, code.width_of_row) for code in codes]
+
+    @property
+    def width(self) -> int:
+        """Numbers a row that the first layer gets: after ``nn.TableInput``, where columns are embedded."""
+        numbers, codes = self.layout
+        return numbers + sum(length for _, length in codes)
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The labels in the order of their numbers; None where the target is a number."""
+        return None if self.labels is None else self.labels.state_dict()["classes"]
+
+    def transform(self, table: Any, name: str = "x") -> np.ndarray:
+        """(rows, len(names)) float32. Raises ``DataError`` that names a column which is lacking or not as it was."""
+        columns = columns_of(table, name)
+        parts = [encoder.encode(_find(columns, encoder.name)) for encoder in self._known()]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def targets(self, table: Any) -> np.ndarray:
+        """The target column, (rows,): class numbers int64, or numbers float64; ``LabelError`` where one is missing."""
+        if self.target is None:
+            raise DataError("this Table knows of no target: write table.fit(frame, target='...')")
+        column = _find(columns_of(table), self.target)
+        if self.labels is not None:
+            return self.labels.transform(_label_texts(self.target, column))
+        if column.kind != "number":
+            raise DataError(f"column {self.target!r}, the target, must hold numbers, as in the training data")
+        missing = np.isnan(column.values)
+        if missing.any():
+            raise LabelError(
+                f"column {self.target!r}, the target, is missing in {int(missing.sum())} rows, the first is row "
+                f"{int(np.argmax(missing))}; leave these rows out"
+            )
+        return column.values
+
+    def decode(self, outputs: Any) -> np.ndarray:
+        """The labels of a model's outputs, (rows, classes) scores or (rows, 1) logits of the second class.
+
+        >>> Table().fit({"x": [1, 2], "y": ["no", "yes"]}, "y").decode([[-1.0], [2.0]]).tolist()
+        ['no', 'yes']
+        """
+        if self.labels is None:
+            raise DataError("the target is no label: the model's outputs are what they are")
+        scores = np.asarray(outputs)
+        count = len(self.classes or ())
+        if scores.ndim == 1 or scores.shape[-1] == 1:
+            if count != 2:
+                raise ShapeError(f"outputs of shape {scores.shape} tell two classes apart, and there are {count}")
+            return self.labels.inverse_transform((scores.reshape(len(scores)) > 0).astype(np.int64))
+        if scores.shape[1:] != (count,):
+            raise ShapeError(f"outputs must have shape (rows, {count}), got {scores.shape}")
+        return self.labels.inverse_transform(scores.argmax(axis=1))
+
+    def _known(self) -> list[Encoder]:
+        if not self._encoders:
+            raise DataError("this Table has not seen data yet: call table.fit(frame, target='...') first")
+        return self._encoders
+
+    # ---- in files ------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was learned, as plain JSON."""
+        labels = None if self.labels is None else self.labels.state_dict()["classes"]
+        return {"columns": [encoder.state() for encoder in self._known()], "target": self.target, "labels": labels}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """A Table that has learned; raises ``DataError`` where the state cannot be right."""
+        if not isinstance(state, Mapping) or set(state) != {"columns", "target", "labels"}:
+            raise DataError("a Table's state has the entries columns, target, labels")
+        columns, target, labels = state["columns"], state["target"], state["labels"]
+        if not isinstance(columns, list) or not columns or not (target is None or isinstance(target, str)):
+            raise DataError("a Table's state has a list of columns, and a target by name or none")
+        table = cls()
+        for column in columns:
+            kind = column.get("kind") if isinstance(column, Mapping) else None
+            if not isinstance(kind, str) or kind not in KINDS:
+                raise DataError(f"a column's kind is one of {sorted(KINDS)}, got {str(kind)[:50]!r}")
+            table._encoders.append(KINDS[kind].from_state(column))
+        table.target = target
+        if labels is not None:
+            table.labels = Labels()
+            table.labels.load_state_dict({"classes": labels})
+        return table
+
+    def __repr__(self) -> str:
+        if not self._encoders:
+            return "Table()"
+        kinds = ", ".join(f"{encoder.name}: {encoder.kind}" for encoder in self._encoders)
+        return f"Table({kinds}; target: {self.target})"
+
+
+def _find(columns: Mapping[str, Column], name: str) -> Column:
+    if name not in columns:
+        raise DataError(f"there is no column {name!r}; the columns are {list(columns)[:20]}")
+    return columns[name]
+
+
+def _labels(target: str, column: Column, table: Any) -> Labels | None:
+    """What numbers the labels, where the target is texts or truth values."""
+    if column.kind == "date":
+        raise LabelError(f"column {target!r}, the target, holds dates; make numbers or labels of them first")
+    if column.kind == "text" or _is_boolean(table, target):
+        return Labels().fit(_label_texts(target, column))
+    return None
+
+
+def _is_boolean(table: Any, name: str) -> bool:
+    values = table[name] if not isinstance(table, list) else [row[name] for row in table]
+    if isinstance(values, (list, tuple)):
+        return all(isinstance(value, (bool, np.bool_)) for value in values)
+    return str(getattr(values, "dtype", "")).lower() in ("bool", "boolean")
+
+
+def _label_texts(target: str, column: Column) -> np.ndarray:
+    if column.kind == "number":
+        values: list[Any] = [None if np.isnan(v) else bool(v) for v in column.values]
+    else:
+        values = texts_of(column)
+    lacking = [row for row, value in enumerate(values) if value is None]
+    if lacking:
+        raise LabelError(
+            f"column {target!r}, the target, is missing in {len(lacking)} rows, the first is row {lacking[0]}; "
+            "leave these rows out"
+        )
+    return np.array(values)
