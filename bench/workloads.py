@@ -15,7 +15,7 @@ from bench.contenders import OWN
 from bench.nets import Net
 
 #: What the memory of a workload of this kind is to be, see ``bench.memory``.
-MEMORY = "linear in the tokens", "no more than PyTorch's"
+MEMORY = "linear in the tokens within a tenth", "no more than PyTorch's"
 
 
 @dataclass(frozen=True)

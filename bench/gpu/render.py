@@ -116,8 +116,9 @@ def _trainings(rows: Mapping[str, Results]) -> list[str]:
     peers = [name for name in PEERS if name in seen]
     lines = [
         "## Time of a training step", "",
-        "Adam, cross-entropy, one batch again and again; the median of the rounds. In a round each contender has one "
-        "turn, in a process of its own; the GPU is waited for at the end of "
+        "Or of a whole text, where words are generated. Adam and cross-entropy where a row names no others, one batch "
+        "again and again; the median of the rounds. In a round each contender has one turn, in a process of "
+        "its own; the GPU is waited for at the end of "
         f'each turn. "{IN_FIT}" shuffles a data set and makes its batches; it is not compared. Products are in the '
         "precision that the row names, else in full float32; PyTorch's Adam is its fused one. The targets were set for "
         "an H200.", "",

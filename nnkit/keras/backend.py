@@ -10,13 +10,68 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.keras import ops, random
+from nnkit.keras import activations, ops, random
 from nnkit.keras.config import (
+    backend,
     epsilon,
     floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
 )
-from nnkit.keras.naming import automatic_name
-from nnkit.keras.ops.types import standardize_dtype
+from nnkit.keras.naming import automatic_name, clear_session
+from nnkit.keras.ops import (
+    abs,
+    arange,
+    argmax,
+    argmin,
+    cast,
+    clip,
+    concatenate,
+    cos,
+    cumprod,
+    cumsum,
+    elu,
+    equal,
+    exp,
+    expand_dims,
+    eye,
+    greater,
+    greater_equal,
+    hard_sigmoid,
+    less,
+    less_equal,
+    log,
+    logsumexp,
+    maximum,
+    minimum,
+    ndim,
+    not_equal,
+    one_hot,
+    ones,
+    ones_like,
+    reshape,
+    round,
+    shape,
+    sigmoid,
+    sign,
+    sin,
+    softmax,
+    softplus,
+    softsign,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    stop_gradient,
+    tanh,
+    tile,
+    transpose,
+    zeros,
+    zeros_like,
+)
+from nnkit.keras.ops.types import result_type, standardize_dtype
 from nnkit.keras.symbolic import KerasTensor
 from nnkit.keras.variable import Variable
 from nnkit.tensor import Tensor
@@ -192,8 +247,6 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
 
 def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
     """x above 0, ``alpha`` times it below, and not above ``max_value``."""
-    from nnkit.keras import activations
-
     return activations.relu(x, alpha, max_value, threshold)
 
 
@@ -247,9 +300,9 @@ def truncated_normal(
 def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> Any:
     """-log of the probability of each sample's labels, from probabilities whose last class is the blank: (batch, 1)."""
     probabilities = ops.convert_to_tensor(y_pred)
-    lengths = [ops.reshape(part, (-1,)) for part in (label_length, input_length)]
+    labels, frames = (ops.reshape(part, (-1,)) for part in (label_length, input_length))
     logits = ops.log(probabilities + epsilon())
-    return ops.expand_dims(ops.ctc_loss(y_true, logits, *lengths, mask_index=probabilities.shape[-1] - 1), 1)
+    return ops.expand_dims(ops.ctc_loss(y_true, logits, labels, frames, probabilities.shape[-1] - 1), 1)
 
 
 def ctc_decode(
@@ -285,7 +338,20 @@ learning_phase = _refused("learning_phase", "call the layer or model with traini
 set_learning_phase = _refused("set_learning_phase", "call the layer or model with training=True")
 get_session = _refused("get_session", "there is no session; tensors have values")
 
-__all__ = sorted(
-    name for name, value in globals().items()
-    if name[0] != "_" and callable(value) and value not in (Any, Callable, Sequence, KerasTensor, Tensor, Variable)
-)  # fmt: skip
+# fmt: off
+__all__ = [
+    "abs", "all", "any", "arange", "argmax", "argmin", "backend", "batch_dot", "batch_flatten", "batch_get_value",
+    "batch_set_value", "binary_crossentropy", "cast", "cast_to_floatx", "categorical_crossentropy", "clear_session",
+    "clip", "concatenate", "constant", "cos", "ctc_batch_cost", "ctc_decode", "cumprod", "cumsum", "dot", "dropout",
+    "dtype", "elu", "epsilon", "equal", "eval", "exp", "expand_dims", "eye", "flatten", "floatx", "function",
+    "gather", "get_session", "get_uid", "get_value", "gradients", "greater", "greater_equal", "hard_sigmoid",
+    "image_data_format", "int_shape", "is_float_dtype", "is_int_dtype", "is_keras_tensor", "is_tensor",
+    "l2_normalize", "learning_phase", "less", "less_equal", "log", "logsumexp", "max", "maximum", "mean", "min",
+    "minimum", "ndim", "not_equal", "one_hot", "ones", "ones_like", "permute_dimensions", "placeholder", "pow",
+    "prod", "random_normal", "random_uniform", "relu", "repeat", "repeat_elements", "reshape", "result_type",
+    "round", "set_epsilon", "set_floatx", "set_image_data_format", "set_learning_phase", "set_value", "shape",
+    "sigmoid", "sign", "sin", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "sqrt",
+    "square", "squeeze", "stack", "standardize_dtype", "std", "stop_gradient", "sum", "switch", "tanh", "tile",
+    "transpose", "truncated_normal", "var", "variable", "zeros", "zeros_like",
+]
+# fmt: on

@@ -95,8 +95,12 @@ class WithBatches(WithSettings):
         return validate
 
     def _in_order(self, results: Mapping[str, Any]) -> Any:
-        """The numbers without their names; one by itself."""
-        values = list(results.values())
+        """The numbers without their names; one by itself. Of several outputs their losses come first, as in Keras."""
+        names = list(results)
+        if self._compile_loss is not None and self._compile_loss.metrics:
+            first = ["loss", *(metric.name for metric in self._compile_loss.metrics)]
+            names = [*(name for name in first if name in results), *sorted(set(names) - set(first))]
+        values = [results[name] for name in names]
         return values[0] if len(values) == 1 else values
 
 

@@ -44,7 +44,7 @@ class Cell(Layer):
         self.use_bias, self.dropout, self.recurrent_dropout, self.seed = use_bias, dropout, recurrent_dropout, seed
         for part in PARTS:
             for what, of in (("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints)):
-                setattr(self, f"{part}_{what}", of.get(made[f"{part}_{what}"]))  # type: ignore[attr-defined]
+                setattr(self, f"{part}_{what}", of.get(made[f"{part}_{what}"]))
         self._masks: dict[str, Tensor] = {}
 
     @property
@@ -63,7 +63,7 @@ class Cell(Layer):
     def build(self, input_shape: Shape) -> None:
         columns = self.gates * self.units
         for part, name, shape in (
-            ("kernel", "kernel", (input_shape[-1], columns)),
+            ("kernel", "kernel", (input_shape[-1] or 0, columns)),
             ("recurrent", "recurrent_kernel", (self.units, columns)), ("bias", "bias", self._bias_shape()),
         ):  # fmt: skip
             if part == "bias" and not self.use_bias:

@@ -38,7 +38,8 @@ class _ConvLSTM(Layer):
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         given = dict(locals())
-        super().__init__(**{**options, "activity_regularizer": activity_regularizer})
+        super().__init__(**options)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         name = type(self).__name__
         refuse(name, stateful=stateful or None, dropout=dropout or None, recurrent_dropout=recurrent_dropout or None)
         self.filters = positive(name, "filters", filters)
@@ -50,7 +51,7 @@ class _ConvLSTM(Layer):
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
         for part in PARTS:
             for what, of in (("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints)):
-                setattr(self, f"{part}_{what}", of.get(given[f"{part}_{what}"]))  # type: ignore[attr-defined]
+                setattr(self, f"{part}_{what}", of.get(given[f"{part}_{what}"]))
 
     def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1] if self.data_format == "channels_last" else input_shape[2]

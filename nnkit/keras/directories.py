@@ -10,6 +10,7 @@ import numpy as np
 
 from nnkit.errors import DataError, UnknownNameError
 from nnkit.keras.batched import Batched
+from nnkit.keras.ops import images
 from nnkit.keras.pictures import MODES, img_to_array, load_img
 from nnkit.keras.places import known_format
 
@@ -41,11 +42,9 @@ class _Pictures(_Files):
         self._settings, self._format, self._pad = settings, data_format, pad
 
     def read(self, path: str) -> np.ndarray:
-        from nnkit.keras.ops import image
-
         size, mode = self._settings["size"], self._settings["mode"]
         array = img_to_array(load_img(path, mode), "channels_last")
-        found = image.resize(
+        found = images.resize(
             array, size, self._settings["interpolation"], crop_to_aspect_ratio=self._settings["crop"],
             pad_to_aspect_ratio=self._pad,
         ).numpy()  # fmt: skip
@@ -143,6 +142,7 @@ def _index(
         if len(labels) != len(paths):
             raise ValueError(f"labels must be one for each of the {len(paths)} files; got {len(labels)}")
         found, known = np.asarray(labels), [str(label) for label in sorted(set(labels))]
+    assert known is not None
     if verbose:
         print(f"Found {len(paths)} files belonging to {len(known)} classes.")
     if label_mode == "binary" and len(known) != 2:

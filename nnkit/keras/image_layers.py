@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.creation import rand
+from nnkit.creation import arange, rand
 from nnkit.errors import ShapeError
 from nnkit.keras.augmentation import _Random, between
 from nnkit.keras.layer import Layer, LayerOptions, Shape, positive
@@ -123,8 +123,6 @@ class RandomCrop(_Sized):
 
 
 def _numbers(count: int, device: Any) -> Tensor:
-    from nnkit.creation import arange
-
     return arange(count, device=device)
 
 

@@ -63,9 +63,8 @@ class _Core(nn.Loss):
         if mask is None:
             return terms
         held = mask.to(losses.dtype)
-        losses, counts = (None if t is None else t.reshape(*mask.shape, -1).mean(-1) for t in (losses, counts))
-        assert losses is not None
-        return losses * held, held if counts is None else counts * held
+        of_steps = losses.reshape(*mask.shape, -1).mean(-1) * held
+        return of_steps, held if counts is None else counts.reshape(*mask.shape, -1).mean(-1) * held
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.masked_terms(prediction, super().terms(prediction, target))

@@ -247,6 +247,7 @@ class Sequential(Model):
         for position, layer in enumerate(self._layers):
             self.add_module(str(position), layer)
             layer.is_hidden = position < len(self._layers) - 1
+            layer.scope = f"{self.scope}{self.name}/"
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights for inputs of ``input_shape``, batch size first: ``model.build((None, 784))``."""

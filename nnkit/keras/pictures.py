@@ -13,6 +13,7 @@ import numpy as np
 
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.keras import config
+from nnkit.keras.ops.images import resize
 from nnkit.keras.places import known_format
 
 __all__ = ["array_to_img", "img_to_array", "load_img", "save_img", "smart_resize"]
@@ -129,7 +130,5 @@ def smart_resize(
     x: Any, size: Sequence[int], interpolation: str = "bilinear", data_format: str = "channels_last", **ignored: Any
 ) -> Any:
     """An image or a batch in another size, without distortion: what does not fit is cut off. An array stays one."""
-    from nnkit.keras.ops import image
-
-    found = image.resize(x, size, interpolation, crop_to_aspect_ratio=True, data_format=data_format)
+    found = resize(x, size, interpolation, crop_to_aspect_ratio=True, data_format=data_format)
     return found.numpy() if isinstance(x, np.ndarray) else found

@@ -15,6 +15,7 @@ import numpy as np
 from nnkit import creation, dtypes, ops
 from nnkit.backends import Backend
 from nnkit.backends.recording import paused
+from nnkit.distributions.beta import log_gamma_draw
 from nnkit.dtypes import is_float
 from nnkit.errors import DtypeError
 from nnkit.keras.naming import automatic_name
@@ -203,8 +204,6 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
 
 def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Tensor:
     """Numbers of gamma distributions of shape alpha and scale 1."""
-    from nnkit.distributions.gamma_draws import log_gamma_draw
-
     kind = _float_type("gamma", dtype)
     with using(_stream(seed)):
         x = ops.exp(log_gamma_draw(_spread(alpha, shape, kind)))
@@ -213,8 +212,6 @@ def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Tensor
 
 def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Tensor:
     """Numbers of beta distributions."""
-    from nnkit.distributions.gamma_draws import log_gamma_draw
-
     kind = _float_type("beta", dtype)
     with using(_stream(seed)):
         x, y = (log_gamma_draw(_spread(part, shape, kind)) for part in (alpha, beta))

@@ -15,7 +15,7 @@ from nnkit.creation import ones, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, in_layout, positive, refuse
-from nnkit.keras.naming import configured
+from nnkit.keras.naming import configured, snake_case
 from nnkit.nn.init import are_skipped
 from nnkit.observer import call
 from nnkit.tape import no_grad
@@ -83,6 +83,11 @@ class RecurrentLayer(Layer):
         self.zero_output_for_mask = False
 
     # ---- weights ------------------------------------------------------------------------------------------
+
+    @property
+    def inner_scope(self) -> str:  # type: ignore[override]
+        """The cell that Keras keeps the weights in."""
+        return f"{snake_case(type(self).__name__)}_cell/"
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)

@@ -76,7 +76,8 @@ class ActivityRegularization(SameShape):
     supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**{**options, "activity_regularizer": regularizers.L1L2(l1, l2)})
+        super().__init__(**options)
+        self.activity_regularizer = regularizers.L1L2(l1, l2)
         self.l1, self.l2 = l1, l2
 
     def call(self, inputs: Tensor) -> Tensor:

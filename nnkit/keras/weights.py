@@ -36,6 +36,10 @@ class WithWeights(nn.Module):
     _trainable: bool
     #: What a weight is called, where it is not as ``NAMES`` has it.
     weight_names: ClassVar[Mapping[str, str]] = {}
+    #: What stands before the layer's name in the paths of its weights: the Sequential model that it was added to.
+    scope = ""
+    #: What stands between the layer's name and that of a weight: a recurrent layer's cell.
+    inner_scope = ""
 
     # ---- parts --------------------------------------------------------------------------------------------
 
@@ -106,7 +110,7 @@ class WithWeights(nn.Module):
             make = initializers.GlorotUniform() if is_float(kind) else initializers.Zeros()
         variable = Variable(make, shape=() if shape is None else tuple(shape), dtype=kind, trainable=trainable)
         variable.name = name or "variable"
-        variable.path = f"{self.name}/{variable.name}"
+        variable.path = f"{self.scope}{self.name}/{variable.name}"
         key = self._free_name(name)
         self.register_parameter(key, variable)
         penalty, limit = regularizers.get(regularizer), constraints.get(constraint)
@@ -156,8 +160,8 @@ class WithWeights(nn.Module):
         found = views.get((id(owner), attribute))
         if found is None:
             name = self.weight_names.get(attribute) or NAMES.get(attribute, attribute)
-            inside = "" if owner is self else f"{_place_of(owner, self)}"
-            path = f"{self.name}/{inside}{name}"
+            inside = self.inner_scope if owner is self else f"{_place_of(owner, self)}"
+            path = f"{self.scope}{self.name}/{inside}{name}"
             layout = self.layout_of(tensor)
             found = views[id(owner), attribute] = WeightView(owner, attribute, layout, name, path)
         return found

@@ -179,7 +179,7 @@ class TimeDistributed(Layer):
         return y.reshape(B, T, *y.shape[1:])
 
     def _of_step(self, x: Tensor, mask: Tensor | None, training: bool) -> Tensor:
-        return unmasked(self.layer(x if mask is None else with_mask(x, mask), training=training))  # type: ignore[no-any-return]
+        return unmasked(self.layer(x if mask is None else with_mask(x, mask), training=training))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:2], *self.layer.compute_output_shape((None, *input_shape[2:]))[1:])

@@ -54,10 +54,10 @@ def attention_weights(
 
 
 def in_ops(
-    q: Tensor, k: Tensor, v: Tensor, with_: tuple[Tensor | None, Tensor | None, Any], rule: Weighing, half: str | None
+    q: Tensor, k: Tensor, v: Tensor, besides: tuple[Tensor | None, Tensor | None, Any], rule: Weighing, half: str | None
 ) -> Tensor:
-    """What the kernel computes, of the same numbers. ``with_``: mask, past and the key of dropout's numbers."""
-    mask, past, key = with_
+    """What the kernel computes, of the same numbers. ``besides``: mask, past and the key of dropout's numbers."""
+    mask, past, key = besides
     q, k, v = (rounded(t, half) for t in (q, k, v))
     (scale, causal, p), L, S = rule, q.shape[2], k.shape[2]
     if past is not None:

@@ -287,7 +287,7 @@ def compute(K: Any, case: Callable[[Any], Case]) -> dict[str, Any]:
         "layers": [layer.name for layer in model.layers],
         "kinds": [type(layer).__name__ for layer in model.layers],
         "output_names": list(model.output_names),
-        "weights": [list(weight.shape) for weight in model.get_weights()],
+        "weights": [[weight.path, *weight.shape] for weight in model.weights],
         "input_shape": json.loads(json.dumps(model.input_shape)),
         "output_shape": json.loads(json.dumps(model.output_shape)),
         "parameters": model.count_params(),

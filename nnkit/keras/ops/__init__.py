@@ -2,7 +2,7 @@
 
 They take tensors, arrays and numbers, and return tensors, on the tape; called on symbolic tensors they are parts of a
 model. Files by family: ``elementwise``, ``comparing``, ``reducing``, ``shaping``, ``gathering``, ``creating``,
-``products``, ``networks``, ``windows``, ``images``, ``fourier``, ``control``; ``types`` has rules for element types.
+``products``, ``networks``, ``windows``, ``images``, ``filters``, ``fourier``, ``control``; ``types`` for element types.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import numpy as np
 
 from nnkit import dtypes, ops
 from nnkit.keras.ops.types import convert_to_tensor, of_type, standardize_dtype
+from nnkit.limits import finfo
 from nnkit.observer import call
 from nnkit.tensor import Tensor
 
@@ -55,9 +56,7 @@ def _ends(kind: np.dtype) -> tuple[Any, Any]:
     if kind.kind in "iu":
         whole = np.iinfo(kind)
         return int(whole.min), int(whole.max)
-    import nnkit
-
-    found = nnkit.finfo(kind)
+    found = finfo(kind)
     return float(found.min), float(found.max)
 
 

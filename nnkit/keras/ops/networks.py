@@ -13,9 +13,11 @@ from nnkit.errors import ShapeError
 from nnkit.keras import activations, config
 from nnkit.keras.ops.comparing import truth
 from nnkit.keras.ops.elementwise import named
+from nnkit.keras.ops.products import norm
 from nnkit.keras.ops.reducing import mean, sum
 from nnkit.keras.ops.shaping import expand_dims, reshape
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, result_type
+from nnkit.nn.ctc import ctc_loss as of_log_probabilities
 from nnkit.tensor import Tensor
 
 # ---- activations ----------------------------------------------------------------------------------------------------
@@ -170,8 +172,6 @@ def normalize(x: Any, axis: Any = -1, order: int = 2, epsilon: float | None = No
     >>> [round(n, 4) for n in normalize([3.0, 4.0]).tolist()]
     [0.6, 0.8]
     """
-    from nnkit.keras.ops.products import norm
-
     if not isinstance(order, int) or order < 1:
         raise ValueError(f"normalize: order must be a whole number of at least 1; got {order!r}")
     x = floats(x)
@@ -302,11 +302,11 @@ def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, m
 
     Graves et al., Connectionist Temporal Classification, 2006.
     """
-    from nnkit.nn.ctc import ctc_loss as of_log_probabilities
-
     logits = ops.permute(ops.log_softmax(_wide(floats(output)), -1), (1, 0, 2))
-    lengths = [ops.to(convert_to_tensor(part), dtype=dtypes.int64) for part in (target, output_length, target_length)]
-    return of_log_probabilities(logits, *lengths, blank=mask_index, reduction="none")
+    labels, frames, lengths = (
+        ops.to(convert_to_tensor(part), dtype=dtypes.int64) for part in (target, output_length, target_length)
+    )
+    return of_log_probabilities(logits, labels, frames, lengths, mask_index, "none")
 
 
 def ctc_decode(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nnkit import dtypes, ops
-from nnkit.keras.ops.types import axes_of, convert_to_tensor, to_list, together
+from nnkit.keras.ops.reducing import sum as total
+from nnkit.keras.ops.types import axes_of, convert_to_tensor, of_type, to_list, together
 from nnkit.nn import functional
 from nnkit.tensor import Tensor
 
@@ -97,8 +98,6 @@ def rot90(array: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
 
 def view(x: Any, dtype: Any = None) -> Tensor:
     """Refused but for the type that x has: memory is not read as another type."""
-    from nnkit.keras.ops.types import of_type
-
     x = convert_to_tensor(x)
     if dtype is not None and of_type(dtype) != x.dtype:
         raise ValueError(f"view: memory of {x.dtype} is not read as {dtype}; cast(x, dtype) converts the numbers")
@@ -239,7 +238,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
         return ops.to(ops.pad_with(x, [(a, b) for a, b in pairs], value), dtype=kind)
     for axis, (before, behind) in enumerate(pairs):
         if before or behind:
-            places = np.pad(np.arange(x.shape[axis]), (before, behind), mode)
+            places = np.pad(np.arange(x.shape[axis]), (before, behind), mode)  # type: ignore[call-overload]
             x = ops.index_select(x, axis, convert_to_tensor(places))
     return x
 
@@ -264,9 +263,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum along the diagonal."""
-    from nnkit.keras.ops.reducing import sum
-
-    return sum(diagonal(x, offset, axis1, axis2), -1)
+    return total(diagonal(x, offset, axis1, axis2), -1)
 
 
 def tril(x: Any, k: int = 0) -> Tensor:

@@ -33,7 +33,7 @@ __all__ = [
 #: Python's types -> the names that Keras has for them.
 PYTHON = {bool: "bool", int: "int32", "int": "int32", "float": "float32", "str": "string", str: "string"}
 #: The signed type that holds all of an unsigned one.
-SIGNED = {1: dtypes.int16, 2: dtypes.int32, 4: dtypes.int64}
+SIGNED: dict[int, np.dtype] = {1: dtypes.int16, 2: dtypes.int32, 4: dtypes.int64}
 
 
 def standardize_dtype(dtype: Any) -> str:
@@ -74,7 +74,7 @@ def _least(given: tuple[Any, ...], default: np.dtype) -> np.dtype:
     for dtype in given:
         if not isinstance(dtype, type):
             found = dtype if found is None else _pair(found, dtype)
-    weak = {dtype for dtype in given if isinstance(dtype, type)}
+    weak: set[Any] = {dtype for dtype in given if isinstance(dtype, type)}
     if found is None:
         return default if float in weak or not weak else dtypes.int32
     if float in weak and not is_float(found):

@@ -150,7 +150,7 @@ class Optimizer(Applying, optim.Optimizer):
         if not apart:
             return parameters
         rest = [parameter for parameter in parameters if id(parameter) not in self._undecayed]
-        groups = [{"params": rest}, {"params": apart, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": apart, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
     # ---- the learning rate --------------------------------------------------------------------------------
