@@ -79,10 +79,11 @@ def lookup(name: object) -> Callable[..., Any]:
     """The class or function registered under ``name``; raises ``ModelFileError`` with the nearest names."""
     if isinstance(name, str) and name in _by_name:
         return _by_name[name]
-    for find in finders if isinstance(name, str) and len(name) <= 200 else ():
-        known: Callable[..., Any] | None = find(name)
-        if known is not None:
-            return known
+    if isinstance(name, str) and len(name) <= 200:
+        for find in finders:
+            known: Callable[..., Any] | None = find(name)
+            if known is not None:
+                return known
     shown = repr(name)[:100]
     if isinstance(name, str) and name.startswith("keras."):
         raise ModelFileError(

@@ -88,7 +88,7 @@ class WithLosses(WithWeights):
         followed: dict[str, Metric] = self.__dict__.setdefault("_added_metrics", {})
         if name not in followed:
             followed[name] = Mean(name=name)
-        followed[name].update_state(value.detach() if isinstance(value, Tensor) else value)
+        followed[name].update_state(value.detach() if isinstance(value, Tensor) else value)  # type: ignore[call-arg]
 
     def _own_metrics(self) -> list[Metric]:
         """The metrics that are attributes of this layer, in lists and dicts too."""

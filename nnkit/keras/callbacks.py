@@ -134,8 +134,9 @@ class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  #
         if _rates(self.trainer.optimizer):
             super().on_epoch_begin(epoch)
         else:  # The optimizer meets its weights in the first step.
-            optimizer = self.trainer.optimizer
-            optimizer.learning_rate = self._function(epoch, optimizer.learning_rate)
+            optimizer: Any = self.trainer.optimizer
+            function: Any = self._function
+            optimizer.learning_rate = function(epoch, optimizer.learning_rate)
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {self.trainer.learning_rate:g}")
 

@@ -195,7 +195,7 @@ class CompileMetrics(Metric):
         for metric in self.metrics:
             metric.reset_state()
 
-    def result(self, sums: Any = None) -> dict[str, Any]:
+    def result(self, sums: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """Each metric under its name, with the output's before it where there are several."""
         results: dict[str, Any] = {}
         for _, output, uses_weights, metric in self._found or ():

@@ -278,11 +278,11 @@ def split_validation(data: tuple[Any, Any, Any], share: float) -> tuple[tuple[An
     cut = int(rows * (1.0 - share))
     if cut in (0, rows):
         raise ValueError(f"validation_split={share} of {rows} samples leaves nothing for training or for validation")
-    head, tail = (
-        tuple(
-            None if part is None else rebuilt(part, lambda leaf, s=s: None if leaf is None else leaf[s])
-            for part in (x, y, weight)
-        )
-        for s in (slice(0, cut), slice(cut, None))
-    )
-    return head, tail  # type: ignore[return-value]
+
+    def part_of(rows: slice) -> tuple[Any, ...]:
+        def taken(leaf: Any) -> Any:
+            return None if leaf is None else leaf[rows]
+
+        return tuple(None if part is None else rebuilt(part, taken) for part in (x, y, weight))
+
+    return part_of(slice(0, cut)), part_of(slice(cut, None))  # type: ignore[return-value]

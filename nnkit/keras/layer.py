@@ -59,7 +59,6 @@ class LayerOptions(TypedDict, total=False):
     trainable: bool
     input_shape: Sequence[int | None] | None
     input_dim: int | None
-    activity_regularizer: Any
     dtype: Any
     autocast: bool
     batch_input_shape: Sequence[int | None] | None

@@ -177,7 +177,7 @@ class WeightView(VariableWords, Tensor):
         return found
 
     @property
-    def array(self) -> Any:  # type: ignore[override]
+    def array(self) -> Any:
         """The memory of the source, with its axes in Keras's order."""
         source = self.source
         if self._layout is None:
@@ -187,7 +187,7 @@ class WeightView(VariableWords, Tensor):
         return self._seen[1]
 
     @property
-    def backend(self) -> Any:  # type: ignore[override]
+    def backend(self) -> Any:
         return self.source.backend
 
     @property
@@ -217,12 +217,12 @@ class WeightView(VariableWords, Tensor):
         self.source.requires_grad = value
 
     @property
-    def constraint(self) -> Any:  # type: ignore[override]
+    def constraint(self) -> Any:
         """What the weight is made after an update: a function of the module's tensor."""
         return self._owner.constraints.get(self._attribute)
 
     @property
-    def regularizer(self) -> Any:  # type: ignore[override]
+    def regularizer(self) -> Any:
         """The penalty on the weight: a function of the module's tensor."""
         return self._owner.regularizers.get(self._attribute)
 
