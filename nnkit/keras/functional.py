@@ -86,7 +86,7 @@ class Functional(Trainer):
         with within_call(training):
             flat = self._run(graph, inputs, training, mask)
         if isinstance(inputs, Several) and self.output_keys is not None:
-            return Several([unmasked(part) for part in flat], self.output_keys)
+            return Several(flat if self.hands_mask_on else [unmasked(part) for part in flat], self.output_keys)
         found = graph.replaced(flat)
         return found if keep_mask or self.hands_mask_on else _plain(found)
 

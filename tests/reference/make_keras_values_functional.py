@@ -164,6 +164,15 @@ def masks(K: Any) -> Case:
     return Case(model, words, numbers(ROWS, 1), {"loss": "mse"})
 
 
+def masked_outputs(K: Any) -> Case:
+    x = K.Input(shape=(None,), dtype="int32", name="words")
+    h = K.layers.Embedding(9, 4, mask_zero=True)(x)
+    model = K.Model(x, [K.layers.Dense(2, name="steps")(h), K.layers.Dense(1, name="whole")(K.layers.GRU(3)(h))])
+    words = labels(9, ROWS, 6)
+    words[::2, 3:] = 0
+    return Case(model, words, [numbers(ROWS, 6, 2), numbers(ROWS, 1)], {"loss": "mse"})
+
+
 def encoder_decoder(K: Any) -> Case:
     source = K.Input(shape=(5, 2), name="source")
     target = K.Input(shape=(4, 3), name="target")
@@ -246,6 +255,7 @@ CASES: list[Callable[[Any], Case]] = [
     features,
     from_the_middle,
     masks,
+    masked_outputs,
     encoder_decoder,
     attention,
     operators,
