@@ -30,10 +30,10 @@ Scalar = Any  # a Python float, or a float64 array of one element in device memo
 PRIMITIVES = (
     "map", "map_unless", "fill", "copy", "reduce", "arg_reduce", "matmul", "linear", "linear_grad", "half_linear_grad",
     "softmax", "softmax_grad", "cross_entropy", "take_rows", "take_batch", "add_rows", "next_key", "random_bits",
-    "uniform", "dropout", "conv", "conv_grad", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad", "patches",
-    "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad", "attention", "attention_grad",
-    "recurrence", "recurrence_grad", "recurrent_step", "recurrent_step_grad", "gather", "scatter", "sort", "scan",
-    "search", "factorize",
+    "uniform", "dropout", "conv", "conv_grad", "conv_pooled", "max_pool", "max_pool_grad", "sum_pool", "sum_pool_grad",
+    "patches", "patches_grad", "normalize", "normalize_grad", "normalize_by", "normalize_by_grad", "attention",
+    "attention_grad", "recurrence", "recurrence_grad", "recurrent_step", "recurrent_step_grad", "gather", "scatter",
+    "sort", "scan", "search", "factorize",
 )  # fmt: skip
 
 

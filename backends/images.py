@@ -120,11 +120,19 @@ class Images(Memory):
 
     # ---- pools --------------------------------------------------------------------------------------------------
 
+    def conv_pooled(
+        self, x: Array, w: Array, b: Array | None, window: Window, groups: int, activation: str, pool: Window,
+        room: Array, out: Array, scalars: Scalars = (),
+    ) -> None:  # fmt: skip
+        """``max_pool`` of ``conv``: out (B, O, *P), whose values without a pool may be left in ``room``."""
+        self.conv(x, w, b, window, groups, activation, None, room, scalars)
+        self.max_pool(room, pool, out, None)
+
     @primitive
-    def max_pool(self, x: Array, window: Window, out: Array, places: Array) -> None:
+    def max_pool(self, x: Array, window: Window, out: Array, places: Array | None) -> None:
         """The greatest element in each window, NaN before all others, and where it is: out and places (B, C, *P).
 
-        places are int64, counted in x's places in row-major order; of equal elements it is the first.
+        places are int64, counted in x's places in row-major order; of equal elements it is the first. None: not wanted.
         """
         xp, sizes = self.xp, tuple(x.shape[2:])
         padded = self._padded(x, window, -math.inf)
@@ -138,7 +146,8 @@ class Images(Memory):
             better = there & ((where < 0) | (value > best) | (value != value))
             best, where = xp.where(better, value, best), xp.where(better, number, where)
         self._write(best, out)
-        self._write(where, places)
+        if places is not None:
+            self._write(where, places)
 
     @primitive
     def max_pool_grad(self, dy: Array, places: Array, window: Window, dx: Array) -> None:

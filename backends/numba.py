@@ -67,6 +67,7 @@ class NumbaBackend(NumpyBackend):
     linear_grad = picks(products.linear_grad)
     conv = picks(convolution.conv)
     conv_grad = picks(convolution.conv_grad)
+    conv_pooled = picks(convolution.conv_pooled)
     max_pool = picks(images.max_pool)
     max_pool_grad = picks(images.max_pool_grad)
     sum_pool = picks(images.sum_pool)

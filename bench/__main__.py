@@ -31,11 +31,21 @@ def sections(text: str) -> list[str]:
     return names
 
 
+def letters() -> str:
+    """What each workload is, and its target; for ``--help``."""
+    table = importlib.import_module("bench.workloads").WORKLOADS
+    lines = [f"  {key}  {row.title}: {row.goal}" for key, row in table.items()]
+    return "\n".join(["workloads, and what nnkit is to take at most:", *lines])
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    measuring = commands.add_parser("report", help="measure, and write JSON, Markdown and a plot")
+    measuring = commands.add_parser(
+        "report", help="measure, and write JSON, Markdown and a plot",
+        epilog=letters() if arguments[:1] == ["report"] else None, formatter_class=argparse.RawTextHelpFormatter,
+    )  # fmt: skip
     only = "workloads by letter, limits, memory, startup, scaling; the rest of the report that is there stays"
     measuring.add_argument("--only", type=sections, help=only)
     measuring.add_argument("--resume", action="store_true", help="leave out what the report has from the same sources")

@@ -38,9 +38,16 @@ class Steps(NamedTuple):
 
         return cls(run, values=lambda count: [value for _ in range(count) for value in numbers(step())])
 
+    @classmethod
+    def same(cls, step: Callable[[], Any]) -> Steps:
+        """Calls of one function that gives the same each time: one tells all."""
+        return cls.repeat(step)._replace(values=lambda count: numbers(step()))
+
 
 def numbers(array: Any) -> list[float]:
-    """The elements of a loss or of outputs, whosever arrays they are."""
+    """The elements of a loss or of outputs, whosever arrays they are; of several, one after the other."""
+    if isinstance(array, list | tuple):
+        return [value for one in array for value in numbers(one)]
     return [float(value) for value in np.asarray(array.tolist()).reshape(-1)]
 
 

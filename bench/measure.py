@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -95,15 +96,15 @@ class Field:
     def __init__(self) -> None:
         self._workers: dict[str, Worker] = {}
 
-    def worker(self, contender: str) -> Worker:
-        """The contender's process."""
-        if contender not in self._workers:
-            self._workers[contender] = Worker()
-        return self._workers[contender]
+    def worker(self, name: str) -> Worker:
+        """The process of what has this name."""
+        if name not in self._workers:
+            self._workers[name] = Worker()
+        return self._workers[name]
 
-    def drop(self, contender: str) -> None:
-        """End a process that failed; the next workload gets a new one."""
-        worker = self._workers.pop(contender, None)
+    def drop(self, name: str) -> None:
+        """End a process that failed, or is no longer needed; the next workload gets a new one."""
+        worker = self._workers.pop(name, None)
         if worker is not None:
             worker.close()
 
@@ -112,36 +113,40 @@ class Field:
         for name in list(self._workers):
             self.drop(name)
 
-    def prepare(self, contender: str, workload: Workload) -> Ready | str:
-        """What takes one turn, or the reason why this contender has none."""
+    def prepare(self, name: str, workload: Workload, contender: str) -> Ready | str:
+        """What takes one turn, or the reason why this contender has none; it may have several, by name."""
         missing = CONTENDERS[contender].missing()
         if missing is not None:
             return missing
-        worker = self.worker(contender)
+        worker = self.worker(name)
         try:
             if not worker.ask("bench.session:build", contender, workload.as_json()):
                 return "has no such thing"
             values = worker.ask("bench.session:values", STEPS)
             units = worker.ask("bench.session:units_for", ROUND)
         except WorkerError as error:
-            self.drop(contender)
+            self.drop(name)
             return f"failed: {error}"
         return Ready(lambda: worker.ask("bench.session:seconds_per_step", units), values)
 
 
 def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]) -> dict[str, Any]:
-    """Measure one workload with every contender that has it."""
-    made = {name: field.prepare(name, workload) for name in contenders}
+    """Measure one workload with every contender that has it, and in the same rounds what is beside it."""
+    sides = {name: (name, workload) for name in contenders}
+    sides |= {name: (who, dataclasses.replace(workload, net=net)) for name, (who, net) in workload.beside.items()}
+    made = {name: field.prepare(name, given, who) for name, (who, given) in sides.items()}
     absent = {name: why for name, why in made.items() if isinstance(why, str)}
     ready = {name: found for name, found in made.items() if isinstance(found, Ready)}
-    far = {} if workload.net.dropout else apart({name: found.values for name, found in ready.items()})
+    same = [name for name in ready if sides[name][1].net.sizes == workload.net.sizes]
+    far = {} if workload.net.dropout else apart({name: ready[name].values for name in same})
     absent |= {name: f"failed: it does other work, {by:.1e} apart" for name, by in far.items() if not by <= APART}
     others = Others()
     results, failures = interleaved({name: ready[name].turn for name in ready if name not in absent}, rounds)
-    for name in failures:
+    for name in (*failures, *workload.beside):
         field.drop(name)
     return {
         "title": workload.title,
+        "how": workload.how,
         "seconds": {name: summary(values) for name, values in results.items()},
         "rounds": rounds,
         "others": others.share(),
@@ -151,5 +156,6 @@ def run(field: Field, workload: Workload, rounds: int, contenders: Sequence[str]
         "parameters": workload.parameters,
         "flops": workload.flops,
         "parameter_bytes": workload.parameter_bytes,
+        "touched": workload.touched,
         **judged(results, workload.targets),
     }

@@ -1,166 +1,47 @@
 """Networks as plain data: a family and its sizes give layers, which every contender builds in its own words.
 
-Weights are laid out as PyTorch has them, and everybody starts from the same (``initial``): so all can be held to the
-same losses.
+Everybody starts from the same weights (``initial``): so all can be held to the same losses.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
-Shape = tuple[int, ...]
-
-# ---- layers ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer. Shapes are those of one example, channels first."""
-
-    def parameters(self) -> tuple[Shape, ...]:
-        """The shapes of what it learns."""
-        return ()
-
-    def after(self, shape: Shape) -> Shape:
-        """The shape of what it gives."""
-        return shape
-
-    def multiplications(self, shape: Shape) -> int:
-        """Those of its product, forward, for one example."""
-        return 0
-
-    def within(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-        """The layers that it consists of, in the order of their weights, each with the shape of what it gets."""
-        yield self, shape
-
-
-@dataclass(frozen=True)
-class Linear(Layer):
-    """Weights (outputs, inputs), and a bias."""
-
-    inputs: int
-    outputs: int
-
-    def parameters(self) -> tuple[Shape, ...]:
-        return (self.outputs, self.inputs), (self.outputs,)
-
-    def after(self, shape: Shape) -> Shape:
-        return (self.outputs,)
-
-    def multiplications(self, shape: Shape) -> int:
-        return self.inputs * self.outputs
-
-
-@dataclass(frozen=True)
-class Convolution(Layer):
-    """Square windows of an odd side, padded by zeros so that a stride of 1 keeps height and width."""
-
-    inputs: int
-    outputs: int
-    side: int = 3
-    stride: int = 1
-    groups: int = 1
-    bias: bool = True
-
-    def parameters(self) -> tuple[Shape, ...]:
-        weights = (self.outputs, self.inputs // self.groups, self.side, self.side)
-        return (weights, (self.outputs,)) if self.bias else (weights,)
-
-    def after(self, shape: Shape) -> Shape:
-        return self.outputs, *((size - 1) // self.stride + 1 for size in shape[1:])
-
-    def multiplications(self, shape: Shape) -> int:
-        return math.prod(self.after(shape)) * (self.inputs // self.groups) * self.side**2
-
-
-@dataclass(frozen=True)
-class BatchNorm(Layer):
-    """Batch normalization of images, with running statistics."""
-
-    channels: int
-
-    def parameters(self) -> tuple[Shape, ...]:
-        return (self.channels,), (self.channels,)
-
-
-@dataclass(frozen=True)
-class Activation(Layer):
-    """By name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Dropout(Layer):
-    """Of single elements."""
-
-    p: float
-
-
-@dataclass(frozen=True)
-class MaxPool(Layer):
-    """Of windows that do not overlap."""
-
-    side: int
-
-    def after(self, shape: Shape) -> Shape:
-        return shape[0], *(size // self.side for size in shape[1:])
-
-
-@dataclass(frozen=True)
-class GlobalPool(Layer):
-    """The mean of each channel."""
-
-    def after(self, shape: Shape) -> Shape:
-        return shape[:1]
-
-
-@dataclass(frozen=True)
-class Flatten(Layer):
-    """Everything of an example in a row."""
-
-    def after(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
-
-
-@dataclass(frozen=True)
-class Residual(Layer):
-    """The sum of what a path gives and what stands beside it, which may be nothing: then it is the input."""
-
-    path: tuple[Layer, ...]
-    beside: tuple[Layer, ...] = ()
-
-    def after(self, shape: Shape) -> Shape:
-        for layer in self.path:
-            shape = layer.after(shape)
-        return shape
-
-    def within(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-        yield from following(self.path, shape)
-        yield from following(self.beside, shape)
-
-
-def following(layers: Iterable[Layer], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-    """Every simple layer, in the order of the weights, with the shape of what it gets."""
-    for layer in layers:
-        yield from layer.within(shape)
-        shape = layer.after(shape)
-
-
-# ---- networks -------------------------------------------------------------------------------------------------------
+from bench.layers import (
+    Activation,
+    Attention,
+    BatchNorm,
+    Blocks,
+    Convolution,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalPool,
+    LastStep,
+    Layer,
+    LayerNorm,
+    Linear,
+    MaxPool,
+    Positions,
+    Recurrent,
+    Residual,
+    Shape,
+    following,
+)
 
 
 @dataclass(frozen=True)
 class Net:
-    """A network: ``sizes`` are features or channels, first the input's and last the classes.
+    """A network: ``sizes`` are features, channels or words, first the input's and last the classes.
 
-    Families: "dense", and of images "plain", "residual", "separable".
+    Families: "dense"; of images "plain", "residual", "separable"; of sequences "LSTM", "GRU" and "language" (words,
+    width, hidden units of its ``blocks``, words); "embedding", a table alone; "attention", whose size is a head's.
     """
 
     sizes: tuple[int, ...]
@@ -168,11 +49,29 @@ class Net:
     image: tuple[int, ...] = ()  # height and width
     activation: str = "relu"
     dropout: float = 0.0
+    tokens: int = 0  # or steps of a sequence
+    heads: int = 0
+    blocks: int = 0
+    sparse: bool = False  # the gradient of a table, in PyTorch
 
     @property
     def inputs(self) -> Shape:
         """The shape of one example."""
+        match self.family:
+            case "embedding":
+                return ()
+            case "language":
+                return (self.tokens,)
+            case "LSTM" | "GRU":
+                return self.tokens, self.sizes[0]
+            case "attention":
+                return 3, self.heads, self.tokens, self.sizes[0]
         return (self.sizes[0], *self.image)
+
+    @property
+    def words(self) -> int:
+        """Of how many words examples are made; 0 where they are made of any numbers."""
+        return self.sizes[0] if self.family in ("embedding", "language") else 0
 
     @property
     def classes(self) -> int:
@@ -191,13 +90,18 @@ class Net:
 
     @property
     def multiplications(self) -> list[int]:
-        """Those of each product, forward, for one example."""
+        """Those of each layer's products, forward, for one example."""
         return [count for layer, shape in self.flat() if (count := layer.multiplications(shape))]
+
+    @property
+    def input_multiplications(self) -> int:
+        """Those of the gradient of the input, by the first layer, for one example."""
+        return self.layers[0].input_multiplications(self.inputs)
 
     @property
     def elements(self) -> int:
         """What is computed for one example: the sizes of all its arrays."""
-        return math.prod(self.inputs) + sum(math.prod(layer.after(shape)) for layer, shape in self.flat())
+        return math.prod(self.inputs) + sum(layer.elements(shape) for layer, shape in self.flat())
 
     def flat(self) -> Iterator[tuple[Layer, Shape]]:
         """Its layers without blocks, in the order of their weights, each with the shape of what it gets."""
@@ -208,13 +112,14 @@ class Net:
         random, made = np.random.default_rng(0), list[np.ndarray]()
         for layer, _ in self.flat():
             for number, shape in enumerate(layer.parameters()):
-                is_scale = isinstance(layer, BatchNorm) and number == 0
-                made.append(_normal(random, shape) if len(shape) > 1 else np.full(shape, is_scale, np.float32))
+                begins = np.full(shape, number in layer.ones, np.float32)
+                made.append(_normal(random, shape) if len(shape) > 1 else begins)
         return made
 
     def shrunk(self, most: int, side: int = 8) -> Self:
-        """The same family with at most so many features, on images of so small a side."""
-        return replace(self, sizes=tuple(min(size, most) for size in self.sizes), image=(side,) * len(self.image))
+        """The same family with at most so many features, on images or sequences of so small a side."""
+        sizes, heads = tuple(min(size, most) for size in self.sizes), self.heads and math.gcd(self.heads, most)
+        return replace(self, sizes=sizes, image=(side,) * len(self.image), heads=heads, tokens=min(self.tokens, side))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -277,6 +182,24 @@ def _separable(net: Net) -> tuple[Layer, ...]:
     return (*layers, GlobalPool(), Linear(net.sizes[-2], net.classes))
 
 
+# ---- sequences ------------------------------------------------------------------------------------------------------
+
+
+def _recurrent(net: Net) -> tuple[Layer, ...]:
+    """One recurrent layer, and of its last step a linear one."""
+    inputs, hidden, classes = net.sizes
+    return Recurrent(net.family, inputs, hidden), LastStep(), Linear(hidden, classes)
+
+
+def _language(net: Net) -> tuple[Layer, ...]:
+    """Which word follows: rows of words and of places, transformer blocks, a normalization, a linear layer."""
+    words, width, hidden, classes = net.sizes
+    blocks = Blocks(net.blocks, net.tokens, width, net.heads, hidden, net.activation)
+    return Embedding(words, width), Positions(net.tokens, width), blocks, LayerNorm(width), Linear(width, classes)
+
+
 FAMILIES: dict[str, Callable[[Net], tuple[Layer, ...]]] = {
     "dense": _dense, "plain": _plain, "residual": _residual, "separable": _separable,
+    "LSTM": _recurrent, "GRU": _recurrent, "language": _language,
+    "embedding": lambda net: (Embedding(*net.sizes, net.sparse),), "attention": lambda net: (Attention(),),
 }  # fmt: skip

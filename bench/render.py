@@ -41,12 +41,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines] + [""]
 
 
-def verdict(row: Results) -> str:
+def verdict(row: Results, wrong: str = "too slow") -> str:
     """Whether the target was reached, or by what factor it was missed."""
     missing = row["missing"]
     if missing is None:
         return "no peer to compare with"
-    return "**reached**" if missing <= 1.0 else f"missed: {missing:.2f}× too slow"
+    return "**reached**" if missing <= 1.0 else f"missed: {missing:.2f}× {wrong}"
 
 
 def floor_seconds(row: Results, limits: Results) -> float:
@@ -56,7 +56,8 @@ def floor_seconds(row: Results, limits: Results) -> float:
 
 def copy_rate(row: Results, limits: Results) -> float:
     """Bytes/s of a copy that touches as much as the row's parameters and, in training, their gradients and state."""
-    touched = 16 * row["parameters"] if row["parameter_bytes"] > 4 * row["parameters"] else row["parameter_bytes"]
+    training = row["parameter_bytes"] > 4 * row["parameters"]
+    touched = row.get("touched", 16 * row["parameters"] if training else row["parameter_bytes"])
     return float(next((rate for size, rate in limits["copies"] if size >= touched), limits["copies"][-1][1]))
 
 
@@ -67,6 +68,8 @@ def render(results: Results, reasons: Mapping[str, str]) -> str:
     lines += _workloads(results, reasons)
     lines += _limits(results)
     lines += _memory(results.get("memory"))
+    for key, row in results["workloads"].items():
+        lines += peaks(f"{key}. {row['title']}", "a process held after the same with eight tokens", row)
     lines += _startup(results.get("startup"))
     if results.get("scaling"):
         lines += ["## Time against size", "", f"![Time against size for each backend]({results['name']}.png)", ""]
@@ -105,7 +108,7 @@ def _warnings(results: Results) -> list[str]:
 
 
 def _workloads(results: Results, reasons: Mapping[str, str]) -> list[str]:
-    measured = results["workloads"]
+    measured = {key: row for key, row in results["workloads"].items() if "bytes" not in row}
     if not measured:
         return []
     seen = {name for row in measured.values() for name in row["seconds"]}
@@ -171,7 +174,9 @@ def _ratio(row: Results) -> tuple[str, str]:
 
 def _notes(key: str, row: Results, limits: Results | None, reasons: Mapping[str, str]) -> list[str]:
     """What a reader should know about a row: figures from elsewhere, failures, and about a miss why."""
-    notes = [f"{name} took {duration(seconds)} where the target was set" for name, seconds in row["quoted"].items()]
+    notes = [row["how"]] if row.get("how") else []
+    notes += [f"{name} took {duration(seconds)} where the target was set" for name, seconds in row["quoted"].items()]
+    notes += [f"{name}: {_cell(row, name)}" for name in row["seconds"] if name not in (OWN, *PEERS)]
     if row["others"] > 0.05:
         notes.append(f"**other processes used {row['others']:.0%} of the processors** meanwhile: not to be trusted")
     notes += [f"{name} {why}" for name, why in row["absent"].items() if why.startswith("failed")]
@@ -249,6 +254,21 @@ def _memory(memory: Results | None) -> list[str]:
     for key, measured in memory.items():
         rows.append([f"model of {key}", *map(_growth, measured.values()), _saved(measured)])
     return [*lines, *table(["", *next(iter(memory.values())), "nnkit recorded / PyTorch"], rows)]
+
+
+def peaks(title: str, over: str, row: Results) -> list[str]:
+    """A workload whose target is of memory, for several numbers of tokens; nothing about one that is timed."""
+    if "bytes" not in row:
+        return []
+    lengths = list(dict.fromkeys(length for found in row["bytes"].values() for length in found))
+    sizes = [[name, *(f"{found[n] / 2**20:.1f} MiB" for n in lengths)] for name, found in row["bytes"].items()]
+    return [
+        f"## {title}", "",
+        f"Over what {over}; the inputs and their gradients count. All give the same loss and gradients.", "",
+        *table(["tokens", *lengths], sizes),
+        *(f"- {goal['target']}: {verdict(goal, 'too much')}" for goal in row["goals"]),
+        *(f"- {name} {why}" for name, why in row["absent"].items()), "",
+    ]  # fmt: skip
 
 
 def _saved(measured: Results) -> str:

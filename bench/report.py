@@ -108,7 +108,9 @@ class Sections:
         field = Field()
         try:
             for key, workload in WORKLOADS.items():
-                self.section(key, partial(run, field, workload, rounds, list(CONTENDERS)), self._results["workloads"])
+                timed = partial(run, field, workload, rounds, list(CONTENDERS))
+                measured = partial(memory.peaks, workload) if workload.kind == "memory" else timed
+                self.section(key, measured, self._results["workloads"])
         finally:
             field.close()
         self._results["workloads"] = {key: row for key in WORKLOADS if (row := self._results["workloads"].get(key))}

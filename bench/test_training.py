@@ -19,6 +19,7 @@ MODELS = {
     "20-32-16-1, batch 32": "b", "784-128-10, batch 128": "c", "784-64-64-10, batch 32": "d",
     "1024-2048-2048-1000, batch 256": "e", "1024-2048-2048-1000, GELU, dropout": "f",
     "plain net of images": "k", "residual net": "m", "separable net": "n",
+    "LSTM": "o", "GRU": "p", "transformer blocks": "q", "embedding": "t", "heat equation": "u",
 }  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 """What is measured: models, batches and optimizers, as plain data that every library's side is built from.
 
-A workload says nothing about any library. Its data are such that they cannot be learned by heart: every row comes
-twice, with two different labels. So gradients stay ordinary numbers however long a benchmark trains; a loss that
-went to zero would fill the optimizer's state with denormal numbers, which some processors multiply very slowly.
+A workload says nothing about any library.
 """
 
 from __future__ import annotations
@@ -12,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from bench.batches import KNOWN, Arrays, batch
+from bench.contenders import OWN
 from bench.nets import Net
+
+#: What the memory of a workload of this kind is to be, see ``bench.memory``.
+MEMORY = "linear in the tokens within a tenth", "no more than PyTorch's"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Target:
         if self.seconds is not None:
             return f"{self.seconds:g} s"
         of = "the fastest peer" if self.against == "fastest" else self.against
+        if self.factor is not None and self.factor < 1:
+            return f"{1 / self.factor:g} times {of}"
         return f"no slower than {of}" if self.factor == 1 else f"1/{self.factor:g} of {of}"
 
 
@@ -37,8 +40,12 @@ class Workload:
     """One row of the report.
 
     ``kind`` is how nnkit does it: "fit" (steps inside ``fit``), "compiled" (one compiled step per call), "eager" (one
-    plain step per call), "predict" (one call of ``predict`` on ``batch`` rows), "program" (a whole script).
-    ``rows`` is the size of the data set of a "fit"; the other kinds see one batch again and again.
+    plain step per call), "predict" (one call of ``predict`` on ``batch`` rows), "program" (a whole script), "generate"
+    (as many words as the network has places, the likeliest each time), "memory" (its peak, by ``bench.memory``).
+    ``rows`` is the size of the data set of a "fit"; the other kinds see one batch again and again. Losses: by
+    PyTorch's names; "heat", of the heat equation and of what is known of its solution; "squares", of all outputs.
+    ``beside``: other networks that are timed in the same rounds, by the name in the report, with who runs them.
+    ``how``: what the report says of the ways in which contenders do it.
     """
 
     key: str
@@ -51,6 +58,13 @@ class Workload:
     optimizer: str = "adam"
     rows: int = 0
     quoted: Mapping[str, float] = field(default_factory=dict)  # seconds measured elsewhere, shown but not compared
+    beside: Mapping[str, tuple[str, Net]] = field(default_factory=dict)
+    how: str = ""
+
+    @property
+    def goal(self) -> str:
+        """What nnkit must reach, in words."""
+        return " and ".join(map(str, self.targets)) if self.kind != "memory" else " and ".join(MEMORY)
 
     @property
     def trains(self) -> bool:
@@ -64,27 +78,41 @@ class Workload:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one step's products; the first layer needs no gradient of its input."""
-        products = [2 * self.batch * count for count in self.net.multiplications]
-        return 3 * sum(products) - products[0] if self.trains else sum(products)
+        """Floating-point operations of one step's products; the first layer needs no gradient of its input.
+
+        With second derivatives a product of the forward pass is followed by one for the first and two for the second
+        derivatives, and each of the four by two in the backward pass.
+        """
+        products = 2 * self.batch * sum(self.net.multiplications)
+        if self.loss == "heat":
+            return 12 * products + 3 * products // KNOWN
+        return 3 * products - 2 * self.batch * self.net.input_multiplications if self.trains else products
 
     @property
     def parameter_bytes(self) -> int:
         """What a step must read and write of parameters, gradients and state in float32, besides its products.
 
-        An update by Adam reads 4 and writes 3 numbers per parameter, one by momentum 3 and 2. A prediction of one row
-        reads every parameter for a single multiplication.
+        An update by Adam reads 4 and writes 3 numbers per parameter, one by momentum 3 and 2, a plain one 2 and 1. A
+        prediction of one row, or of the next word, reads every parameter for a single multiplication.
         """
-        return self.parameters * ({"adam": 28, "sgd": 20}[self.optimizer] if self.trains else 4)
+        if self.trains:
+            return self._used * {"adam": 28, "sgd": 20, "plain sgd": 12}[self.optimizer]
+        return self.parameters * 4 * (self.net.tokens if self.kind == "generate" else 1)
 
-    def data(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """x (rows, …) float32 and y: labels (rows,) int64, or (rows, 1) float32 of 0 and 1."""
-        random = np.random.default_rng(0)
-        half, classes = (rows + 1) // 2, max(self.net.classes, 2)
-        x = np.repeat(random.standard_normal((half, *self.net.inputs), np.float32), 2, axis=0)[:rows]
-        label = random.integers(0, classes, half)
-        y = np.stack([label, (label + 1) % classes], axis=1).reshape(-1)[:rows]
-        return x, y[:, None].astype(np.float32) if self.loss == "bce_with_logits" else y
+    @property
+    def touched(self) -> int:
+        """Bytes of memory in which that is: parameters and, in training, their gradients and state."""
+        held = {"adam": 16, "sgd": 16, "plain sgd": 8}[self.optimizer]  # momentum's is rounded up
+        return self._used * held if self.trains else self.parameters * 4
+
+    @property
+    def _used(self) -> int:
+        """The parameters that a step changes: of a table alone, those of its words."""
+        return self.batch * self.net.classes if self.net.family == "embedding" else self.parameters
+
+    def data(self, rows: int) -> Arrays:
+        """What so many rows consist of: see ``bench.batches``."""
+        return batch(self.net, self.loss, rows)
 
     def as_json(self) -> dict[str, Any]:
         """This workload for another process."""
@@ -94,7 +122,8 @@ class Workload:
     def from_json(cls, values: Mapping[str, Any]) -> Workload:
         """The workload that ``as_json`` wrote."""
         targets = tuple(Target(**target) for target in values["targets"])
-        return cls(**{**values, "net": Net.from_json(values["net"]), "targets": targets})
+        beside = {name: (who, Net.from_json(net)) for name, (who, net) in values["beside"].items()}
+        return cls(**{**values, "net": Net.from_json(values["net"]), "targets": targets, "beside": beside})
 
 
 def _table() -> dict[str, Workload]:
@@ -102,6 +131,7 @@ def _table() -> dict[str, Workload]:
     plain = Net((1, 16, 32, 10), "plain", (28, 28))
     residual = Net((3, 16, 32, 64, 10), "residual", (32, 32))
     separable = Net((3, 32, 64, 128, 10), "separable", (32, 32))
+    language = Net((64, 128, 512, 64), "language", activation="gelu", tokens=64, heads=4, blocks=2)
     tiny: dict[str, Any] = {"net": narrow, "batch": 32, "loss": "bce_with_logits", "optimizer": "sgd", "rows": 8192}
     digits: dict[str, Any] = {"net": mnist, "batch": 128, "rows": 8192}
     deep: dict[str, Any] = {"net": Net((784, 64, 64, 10)), "batch": 32, "rows": 8192}
@@ -130,8 +160,32 @@ def _table() -> dict[str, Workload]:
                  residual, 32, _fastest(1.5)),
         Workload("n", "depthwise-separable net, 32-64-128; 32×32, batch 32, Adam", "compiled", separable, 32,
                  _fastest(2)),
+        Workload("o", "LSTM 32-128, 50 steps, linear to 10, batch 32, Adam", "compiled",
+                 Net((32, 128, 10), "LSTM", tokens=50), 32, _fastest(1.5)),
+        Workload("p", "GRU 8-32, 24 steps, linear to 1, batch 16, squared error, Adam", "compiled",
+                 Net((8, 32, 1), "GRU", tokens=24), 16, _fastest(5), loss="mse"),
+        Workload("q", "2 transformer blocks, 128 wide, 4 heads, GELU, 64 tokens of a vocabulary of 64, batch 16, Adam",
+                 "compiled", language, 16, _fastest(2)),
+        Workload("r", "256 tokens one by one by that model, keys and values kept", "generate",
+                 dataclasses.replace(language, tokens=256), 1, (Target(3, "PyTorch"),),
+                 how="eager PyTorch attends to the words so far; compiled, and in JAX, places to come are masked"),
+        Workload("s", "attention over 4096 tokens, 4 heads of 32, causal, forward and gradient: peak memory", "memory",
+                 Net((32,), "attention", tokens=4096, heads=4), 1, (), loss="squares"),
+        Workload("t", "embedding of 100,000 × 64, batch 256, squared error, SGD", "compiled", _rows(100_000), 256,
+                 (Target(0.8, f"{OWN}, 1,000 words"),), loss="mse", optimizer="plain sgd",
+                 beside={f"{OWN}, 1,000 words": (OWN, _rows(1_000)),
+                         f"{OWN}, 10,000 words": (OWN, _rows(10_000)),
+                         "PyTorch, sparse gradient": ("PyTorch", _rows(100_000, True))}),
+        Workload("u", "heat equation, 2-50-50-50-1, tanh, 1,000 points, second derivatives, Adam", "compiled",
+                 Net((2, 50, 50, 50, 1), activation="tanh"), 1000, _fastest(3), loss="heat",
+                 how="nnkit and PyTorch differentiate gradients, torch.compile those of `torch.func` at each point, "
+                     "JAX takes `jvp` twice: what was fastest in each"),
     ]  # fmt: skip
     return {row.key: row for row in rows}
+
+
+def _rows(words: int, sparse: bool = False) -> Net:
+    return Net((words, 64), "embedding", sparse=sparse)
 
 
 def _fastest(factor: float) -> tuple[Target, ...]:

@@ -166,17 +166,20 @@ def erf32(x: float) -> float:
 
 
 def tanh32(x: float) -> float:
-    """tanh in float32, within 3 ulp: an odd polynomial near 0, 1 - 2 / (exp(2 |x|) + 1) beyond."""
-    a = absolute(x)
-    z = minimum(a * a, 0.5)
-    p = -5.70498872745e-3
-    p = p * z + 2.06390887954e-2
-    p = p * z - 5.37397155531e-2
-    p = p * z + 1.33314422036e-1
-    p = p * z - 3.33332819422e-1
-    near = x + x * z * p
-    far = 1.0 - 2.0 / (exp32(2.0 * minimum(a, 10.0)) + 1.0)
-    return where(a < 0.625, near, where(x < 0.0, -far, where(x > 0.0, far, x)))
+    """tanh in float32, within 3 ulp: h / (h + 1), where h is half of exp(2 |x|) - 1, made as in ``expm1_32``."""
+    a = minimum(absolute(x), 10.0)
+    n = rint(a * 2.885390081777927)
+    r = (2.0 * a - n * 0.693359375) + n * 2.12194440e-4
+    p = 1.9875691500e-4
+    p = p * r + 1.3981999507e-3
+    p = p * r + 8.3334519073e-3
+    p = p * r + 4.1665795894e-2
+    p = p * r + 1.6666665459e-1
+    p = p * r + 5.0000001201e-1
+    half = power_of_two(n - 1.0)
+    h = (p * r * r + r) * half + (half - 0.5)
+    y = h / (h + 1.0)
+    return where(x < 0.0, -y, y)
 
 
 #: The largest float32, and the largest x whose exp is not above it.

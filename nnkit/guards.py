@@ -71,6 +71,7 @@ class Guards:
         self._rows = [(slot, slot.rows) for slot in slots if slot.by_rows]
         self._whole = [slot for slot, _ in self._rows if (slot, True) in self._entry]
         self._written = [tensor.version for tensor in recorder.written.values()]
+        self._leaves = bool(self._exit or self._rows or self._written)
 
     def hold(self) -> bool:
         """Whether the program is still true to the world."""
@@ -126,6 +127,8 @@ class Guards:
 
     def leave(self) -> None:
         """Set what the step would have set in Python: which gradients are filled now, and that memory was changed."""
+        if not self._leaves:
+            return
         for gradient, filled in self._exit:
             gradient._filled = filled
         for slot, rows in self._rows:

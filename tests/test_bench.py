@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import nnkit
 from bench import __main__ as command
-from bench import machine, own, session
+from bench import machine, memory, own, session
 from bench.contenders import CONTENDERS, Contender, Steps
 from bench.measure import APART, Field, Ready, apart, compare, interleaved, judged, run
 from bench.nets import FAMILIES, Net
@@ -66,7 +67,9 @@ def test_the_seed_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 #: Peer -> the workloads that it has. (torch.compile compiles for seconds.)
-HAVE = {"PyTorch": "abcdefghjklmn", "JAX": "abcdefghklmn", "scikit-learn": "abcdegh", "ONNX Runtime": "ghl"}
+HAVE = {
+    "PyTorch": "abcdefghjklmnopqrstu", "JAX": "abcdefghklmnopqrstu", "scikit-learn": "abcdegh", "ONNX Runtime": "ghl",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("peer", HAVE)
@@ -84,10 +87,30 @@ def test_a_peer_builds_what_it_has_and_does_the_same_work(peer: str, key: str) -
             assert apart({"nnkit": own_values, peer: found})[peer] < APART / 10
 
 
-def test_rows_come_twice_with_two_labels() -> None:
-    for key in ("a", "c"):
-        x, y = WORKLOADS[key].data(8)
-        assert (x[::2] == x[1::2]).all() and (y[::2] != y[1::2]).all()
+@pytest.mark.parametrize("key", ["q", "r", "u"])
+def test_what_torch_compiles_otherwise_is_the_same_work(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    contender, steps = CONTENDERS["torch.compile"], own.build(small(key))
+    found = contender.load()(small(key))
+    assert found is not None
+    assert apart({"nnkit": steps.values(3), "torch.compile": found.values(3)})["torch.compile"] < APART / 10
+
+
+@pytest.mark.parametrize("key", ["a", "c", "m", "o", "p", "q"])
+def test_rows_come_twice_with_two_labels(key: str) -> None:
+    x, y = WORKLOADS[key].data(7)
+    assert len(x) == len(y) == 7
+    assert (x[:6:2] == x[1:6:2]).all() and (y[:6:2] != y[1:6:2]).all() and (x[2] != x[1]).any()
+
+
+def test_the_data_of_the_heat_equation_solve_it() -> None:
+    inside, known, u = WORKLOADS["u"].data(1000)
+    assert (inside.shape, known.shape, u.shape) == ((1000, 2), (200, 2), (200, 1))
+    begins, ends = known[:, 1] == 0, np.isin(known[:, 0], (0, 1))
+    assert (begins | ends).all() and begins.any() and ends.any()
+    np.testing.assert_allclose(u[begins, 0], np.sin(np.pi * known[begins, 0]), atol=1e-6)
+    np.testing.assert_allclose(u[ends], 0, atol=1e-6)
 
 
 def test_operations_and_bytes_by_hand() -> None:
@@ -99,7 +122,23 @@ def test_operations_and_bytes_by_hand() -> None:
     assert workload.parameter_bytes == 28 * workload.parameters
 
 
-#: Network -> its parameters and multiplications for one image, by hand.
+def test_operations_of_sequences_by_hand() -> None:
+    def of(net: Net, **more: Any) -> Workload:
+        return Workload("x", "", "compiled", net, batch=2, targets=(), **more)
+
+    lstm = of(Net((3, 4, 5), "LSTM", tokens=6))
+    assert lstm.flops == 2 * 2 * (3 * (6 * 16 * (3 + 4) + 4 * 5) - 6 * 16 * 3)
+    assert lstm.touched == 16 * lstm.parameters
+    generated = dataclasses.replace(of(Net((7, 4, 8, 7), "language", tokens=3, heads=2, blocks=1)), kind="generate")
+    assert generated.flops == 2 * 2 * (3 * (4 * 16 + 2 * 4 * 8) + (1 + 2 + 3) * 2 * 4 + 3 * 4 * 7)
+    assert generated.parameter_bytes == 3 * generated.touched == 3 * 4 * generated.parameters
+    table = of(Net((100, 4), "embedding"), optimizer="plain sgd", loss="mse")
+    assert (table.parameters, table.flops, table.parameter_bytes, table.touched) == (400, 0, 12 * 8, 8 * 8)
+    heat = dataclasses.replace(of(Net((2, 3, 1)), loss="heat"), batch=10)
+    assert heat.flops == 2 * (10 * 12 + 2 * 3) * (2 * 3 + 3)
+
+
+#: Network -> its parameters and multiplications for one example, by hand.
 COUNTED: dict[str, tuple[Net, int, list[int]]] = {
     "plain": (Net((1, 2, 3), "plain", (4, 4)), (2 * 9 + 2) + (8 * 3 + 3), [16 * 2 * 9, 8 * 3]),
     "residual": (
@@ -112,18 +151,29 @@ COUNTED: dict[str, tuple[Net, int, list[int]]] = {
         (3 * 2 * 9 + 2) + (2 * 9 + 2) + (2 * 4 + 4) + (4 * 9 + 4) + (4 * 6 + 6) + (6 * 5 + 5),
         [16 * 2 * 3 * 9, 16 * 2 * 9, 16 * 2 * 4, 4 * 4 * 9, 4 * 4 * 6, 30],
     ),
-}
+    "LSTM": (
+        Net((3, 4, 5), "LSTM", tokens=6), 16 * (3 + 4 + 2) + (4 * 5 + 5), [6 * 16 * (3 + 4), 4 * 5],
+    ),
+    "GRU": (Net((3, 4, 1), "GRU", tokens=6), 12 * (3 + 4 + 2) + (4 + 1), [6 * 12 * (3 + 4), 4]),
+    "language": (
+        Net((7, 4, 8, 7), "language", tokens=3, heads=2, blocks=2, activation="gelu"),
+        7 * 4 + 3 * 4 + 2 * (3 * 20 + 20 + (4 * 8 + 8) + (8 * 4 + 4) + 4 * 4) + 8 + (4 * 7 + 7),
+        [*[3 * (4 * 16 + 2 * 4 * 8) + (1 + 2 + 3) * 2 * 4] * 2, 3 * 4 * 7],
+    ),
+    "embedding": (Net((7, 4), "embedding"), 28, []),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("family", COUNTED)
-def test_networks_for_images_by_hand(family: str) -> None:
+def test_networks_by_hand(family: str) -> None:
     net, parameters, multiplications = COUNTED[family]
     assert (net.parameters, net.multiplications) == (parameters, multiplications)
     workload = Workload("x", "", "eager", net, batch=2, targets=())
     model = own.network(workload)
     assert [p.shape for p in model.parameters()] == [array.shape for array in net.initial()]
-    assert model(nnkit.tensor(workload.data(2)[0])).shape == (2, net.classes)
-    assert {net.family, "dense"} <= FAMILIES.keys()
+    places = net.inputs if family == "language" else ()
+    assert model(nnkit.tensor(workload.data(2)[0])).shape == (2, *places, net.classes)
+    assert FAMILIES.keys() == {"dense", "attention"} | COUNTED.keys()
 
 
 @pytest.mark.parametrize("key", WORKLOADS)
@@ -192,8 +242,8 @@ class Told(Field):
         super().__init__()
         self._values = values
 
-    def prepare(self, contender: str, workload: Workload) -> Ready | str:
-        return Ready(lambda: 1.0, self._values[contender])
+    def prepare(self, name: str, workload: Workload, contender: str) -> Ready | str:
+        return Ready(lambda: 1.0, self._values[name])
 
 
 def test_who_does_other_work_is_not_timed() -> None:
@@ -203,6 +253,22 @@ def test_who_does_other_work_is_not_timed() -> None:
     assert row["absent"].keys() == {"far", "mad"} and "other work" in row["absent"]["far"]
     drawn = run(Told(losses), small("f"), 2, list(losses))
     assert drawn["absent"] == {} and len(drawn["seconds"]) == 5
+
+
+def test_what_is_beside_a_workload_is_timed_in_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared, field = [], Told({})
+
+    def prepare(name: str, workload: Workload, contender: str) -> Ready | str:
+        prepared.append((name, workload.net.sizes[0], contender))
+        seconds = 2.5 if workload.net.sizes[0] == 100_000 else 1.0
+        return Ready(lambda: seconds, [seconds])
+
+    monkeypatch.setattr(field, "prepare", prepare)
+    row = run(field, WORKLOADS["t"], 2, ["nnkit"])
+    assert prepared[:2] == [("nnkit", 100_000, "nnkit"), ("nnkit, 1,000 words", 1_000, "nnkit")]
+    assert prepared[3] == ("PyTorch, sparse gradient", 100_000, "PyTorch") and row["apart"].keys() == {prepared[3][0]}
+    assert (row["target"], row["peer"]) == ("1.25 times nnkit, 1,000 words", "nnkit, 1,000 words")
+    assert row["missing"] == pytest.approx(2.5 / 1.25)
 
 
 def test_a_fit_is_timed_without_what_it_costs_besides_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,10 +317,64 @@ def test_a_tied_openblas_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "-u OPENBLAS_CORETYPE" in capsys.readouterr().err
 
 
+# ---- memory -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own_bytes", "theirs", "missing"),
+    [
+        ([10, 20, 40], 50, [1 / 1.1, 0.8]),
+        ([10, 40, 160], 50, [4 / 1.1, 3.2]),
+        ([10, 20, 44], 40, [1.0, 1.1]),
+        ([10, 20, 40], None, [1 / 1.1, None]),
+        (None, 50, [None, None]),
+    ],
+)
+def test_memory_is_to_be_linear_and_no_more_than_pytorchs(
+    own_bytes: list[int] | None, theirs: int | None, missing: list[float | None]
+) -> None:
+    found = {"nnkit": dict(zip("124", own_bytes, strict=True))} if own_bytes else {}
+    found |= {"PyTorch": {"1": 0, "2": 0, "4": theirs}} if theirs else {}
+    row = memory.judged(found)
+    assert [goal["missing"] for goal in row["goals"]] == [m if m is None else pytest.approx(m) for m in missing]
+    assert row["missing"] is None if None in missing else row["missing"] == pytest.approx(max(missing))
+
+
+def test_peaks_are_those_of_who_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("only Linux tells the peak of a process")
+    monkeypatch.setattr(memory, "ATTENDING", ("nnkit", "PyTorch"))
+    row = memory.peaks(small("s"))
+    assert row["bytes"]["nnkit"].keys() == {"2", "4", "8"} and len(row["goals"]) == 2
+    if CONTENDERS["PyTorch"].missing() is None:
+        assert row["apart"]["PyTorch"] < APART / 10
+
+
+def test_who_attends_otherwise_or_cannot_does_not_count() -> None:
+    def measure(name: str, given: Workload) -> dict[str, Any]:
+        if name == "ended":
+            raise WorkerError("no memory")
+        return {"bytes": given.net.tokens, "outcome": [3.0 if name == "wrong" else 2.0]}
+
+    row = memory.row(WORKLOADS["s"], measure, dict.fromkeys(("nnkit", "right", "wrong", "ended")) | {"none": "no"})
+    assert row["bytes"] == {name: {"1024": 1024, "2048": 2048, "4096": 4096} for name in ("nnkit", "right")}
+    assert row["absent"]["ended"] == "failed: no memory" and row["absent"]["none"] == "no"
+    assert "other work" in row["absent"]["wrong"]
+
+
 def test_a_wrong_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.parse(["report", "--only", "a,z"])
     assert "unknown: z" in capsys.readouterr().err
+
+
+def test_the_help_says_what_each_letter_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.parse(["report", "--help"])
+    said = capsys.readouterr().out
+    for key, workload in WORKLOADS.items():
+        assert f"  {key}  {workload.title}: {workload.goal}\n" in said
+    assert "peak memory: linear in the tokens within a tenth and no more than PyTorch's" in said
 
 
 # ---- the laboratory -----------------------------------------------------------------------------------------------

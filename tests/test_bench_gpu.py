@@ -23,7 +23,20 @@ from streamed_cublaslt import StreamedLibrary
 
 import nnkit
 from bench import __main__ as command
-from bench.gpu import bandwidth, checks, correctness, epilogues, facts, process, report, session, speed, workloads
+from bench import memory, own
+from bench.gpu import (
+    attention,
+    bandwidth,
+    checks,
+    correctness,
+    epilogues,
+    facts,
+    process,
+    report,
+    session,
+    speed,
+    workloads,
+)
 from bench.gpu.agreement import Output, agree
 from bench.gpu.lines import Lines
 from bench.gpu.outcomes import PASSED
@@ -151,11 +164,10 @@ def tiny(key: str) -> workloads.Training:
     return dataclasses.replace(given, net=given.net.shrunk(5, 4), batch=4, rows=8)
 
 
-@pytest.mark.parametrize(
-    ("key", "contender"),
-    [("small", "nnkit"), ("small", "nnkit in fit"), ("wide, bfloat16", "nnkit"), ("plain", "nnkit"),
-     ("residual", "nnkit"), ("separable", "nnkit")],
-)  # fmt: skip
+READY = [(key, "nnkit") for key in workloads.TRAININGS if key not in ("middle", "wide, TF32")]
+
+
+@pytest.mark.parametrize(("key", "contender"), [*READY, ("small", "nnkit in fit")])
 def test_trainings_are_ready_to_be_timed(
     key: str, contender: str, gpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +180,32 @@ def test_trainings_are_ready_to_be_timed(
         session.drop(key)
         nnkit.set_default_device("cpu")
         nnkit.set_matmul_precision("highest")
+
+
+def test_the_memory_of_attention_is_measured(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = dataclasses.replace(workloads.ATTENTION, net=workloads.ATTENTION.net.shrunk(8, 16))
+    found = attention.attended("nnkit", few.as_json())
+    assert found["bytes"] > 0 and found["outcome"] == pytest.approx(memory.outcome(own.build(few)), rel=1e-5)
+
+    class Pretended(process.Process):
+        def ask(self, patience: float, function: str, *arguments: Any, **options: Any) -> Any:
+            name, given = arguments
+            if name == "JAX":
+                raise WorkerError("no GPU")
+            return {"bytes": given["net"]["tokens"], "outcome": [1.0]}
+
+    monkeypatch.setattr(attention, "Process", Pretended)
+    monkeypatch.setattr(memory, "ATTENDING", ("nnkit", "JAX"))
+    row = attention.row()
+    assert row["bytes"] == {"nnkit": {"4096": 4096, "8192": 8192, "16384": 16384}} and row["absent"].keys() == {"JAX"}
+    assert "16384" in row["title"] and row["goals"][0]["missing"] == pytest.approx(1 / 1.1)
+
+    lines = Lines()
+    speed.peaks([speed.PEAK], Plan(), correctness.UNKNOWN, 0.0, lines)
+    assert lines.all[0]["value"]["bytes"] == row["bytes"]
+    monkeypatch.setattr(Pretended, "ask", lambda *given, **options: (_ for _ in ()).throw(process.Over("time")))
+    speed.peaks([speed.PEAK], Plan(), correctness.UNKNOWN, 0.0, lines)
+    assert (lines.all[1]["outcome"], lines.all[1]["detail"]) == ("not run", "time")
 
 
 @pytest.mark.parametrize(("free", "way"), [(1 << 40, speed.TOGETHER), (1, speed.ALONE)])

@@ -180,7 +180,7 @@ from pathlib import Path
 here, folder, section, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 sys.path[:0] = [str(here.parent), str(here)]
 import test_bench_gpu, test_bench_gpu_speed
-from bench.gpu import correctness, lines, plan, process, report, speed, suites
+from bench.gpu import attention, correctness, lines, plan, process, report, speed, suites
 
 process.COMMAND = [sys.executable, "-c", test_bench_gpu.PRETENDED]
 report.FACTS = {name: report.FACTS[name] for name in ("probe", "device")}
@@ -196,7 +196,11 @@ class Process(process.Process):
         return {"title": "pretended", "count": 1, "wanted": 1, "share": {"median": 1.0, "low": 1.0, "high": 1.0},
                 "bytes_per_second": {"median": 1.0}, "copy": {"median": 1.0}}
 
-speed.Process = Process
+class Attending(process.Process):
+    def ask(self, patience, function, *arguments, **options):
+        return {"bytes": 1, "outcome": [1.0]}
+
+speed.Process, attention.Process = Process, Attending
 add = lines.Lines.add
 def adding(self, name, *rest, **found):
     global count
@@ -236,11 +240,11 @@ def test_a_run_that_is_killed_leaves_all_it_has_and_the_next_goes_on(
     ended = run(tmp_path, "", 0)
     assert ended.returncode == 0 and ended.stdout.split()[1] == "True", ended.stderr
     lines = read(tmp_path / "gpu.jsonl")
-    sections = ("conformance", "trainings", "traffic", "tests")
+    sections = ("conformance", "trainings", "traffic", "attention", "tests")
     counts = Counter((line["section"], line["name"]) for line in lines if line["section"] in sections and done(line))
     assert set(counts.values()) == {1}, counts
     assert Counter(section for section, _ in counts) == {
-        "conformance": 4, "trainings": 3, "traffic": 4, "tests": 6,
+        "conformance": 4, "trainings": 5, "traffic": 4, "attention": 1, "tests": 6,
     }  # fmt: skip
     page = Path(ended.stdout.split()[0])
     written = page.read_text()

@@ -112,6 +112,29 @@ def test_the_page_says_how_wide_and_of_which_commits() -> None:
         assert text in page, text
 
 
+def test_the_page_shows_memory_and_what_is_beside_a_workload() -> None:
+    results, seconds = stored(), {"median": 2e-5, "low": 1e-5, "high": 3e-5}
+    results["workloads"]["a"]["seconds"]["nnkit, 1,000 words"] = seconds
+    results["workloads"]["a"] |= {"how": "JAX does it otherwise", "touched": 10}
+    results["workloads"]["s"] = {
+        "title": "attention", "bytes": {"nnkit": {"1024": 2**20, "4096": 2**22}, "JAX": {"1024": 2**24, "4096": 2**28}},
+        "seconds": {}, "absent": {"PyTorch": "not installed: torch"}, "others": 0.0, "target": "both", "missing": None,
+        "goals": [{"target": "linear", "missing": 1.5}, {"target": "no more", "missing": None}],
+    }  # fmt: skip
+    page = render(results, {})
+    for text in (
+        "- **a**: JAX does it otherwise; nnkit, 1,000 words: 20.0 µs (10.0–30.0).",
+        "## s. attention",
+        "| tokens | 1024 | 4096 |",
+        "| JAX | 16.0 MiB | 256.0 MiB |",
+        "- linear: missed: 1.50× too much",
+        "- no more: no peer to compare with",
+        "- PyTorch not installed: torch",
+    ):
+        assert text in page, text
+    assert "| s. attention" not in page
+
+
 def test_the_page_is_made_from_the_stored_numbers(tmp_path: Path) -> None:
     path = tmp_path / "test-cpu.json"
     path.write_text(json.dumps(stored() | {"scaling": None}))
@@ -181,6 +204,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(report, "run", lambda field, workload, rounds, contenders: pretended(workload.key))
     monkeypatch.setattr(report, "ask", lambda function, quick: pretended("limits"))
     monkeypatch.setattr(report.memory, "measure", lambda: pretended("memory"))
+    monkeypatch.setattr(report.memory, "peaks", lambda workload: pretended(workload.key))
     for name in ("scaling", "startup"):
         monkeypatch.setattr(getattr(report, name), "measure", lambda quick, name=name: pretended(name))
     monkeypatch.setattr(report, "write", lambda path: path)

@@ -311,3 +311,24 @@ def test_dropout_rests_in_evaluation_and_at_the_ends(device: str) -> None:
 def test_dropout_refuses_what_is_no_probability(p: float) -> None:
     with pytest.raises(ValueError, match="must be from 0 to 1, got"):
         nn.Dropout(p)
+
+
+def test_the_number_of_threads_changes_no_gradient_of_layer_norm() -> None:
+    before, numba = nnkit.get_num_threads(), nnkit.device("numba")
+    x = nnkit.tensor(np.random.default_rng(0).normal(size=(1300, 96)).astype(np.float32), device=numba)
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            nnkit.set_num_threads(threads)
+            layer = nn.LayerNorm(96).to(numba)
+            for _ in range(2):  # the second adds to the first
+                (layer(x) * x).sum().backward()
+            found.append([np.array(p.grad.tolist()) for p in layer.parameters() if p.grad is not None])
+    finally:
+        nnkit.set_num_threads(before)
+    values = x.tolist()
+    normal = (values - np.mean(values, 1, keepdims=True)) / np.sqrt(np.var(values, 1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(found[0][0], 2 * (normal * values).sum(0), rtol=1e-4)
+    np.testing.assert_allclose(found[0][1], 2 * np.sum(values, 0), rtol=1e-4, atol=1e-3)
+    for other in found[1:]:
+        assert all(np.array_equal(one, two) for one, two in zip(found[0], other, strict=True))

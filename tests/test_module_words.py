@@ -178,6 +178,34 @@ def test_a_lazy_layer_becomes_what_its_first_input_asks_for(device: str, tmp_pat
         nn.LazyLinear(2)(nnkit.tensor(1.0))
 
 
+#: Lazy layer -> its arguments, the shape of an input, and what it becomes.
+LAZY: dict[str, tuple[tuple[Any, ...], tuple[int, ...], Any]] = {
+    **{f"LazyConv{n}d": ((4, 2), (2, 3, *(4,) * n), getattr(nn, f"Conv{n}d")) for n in (1, 2, 3)},
+    **{f"LazyConvTranspose{n}d": ((4, 2), (2, 3, *(4,) * n), getattr(nn, f"ConvTranspose{n}d")) for n in (1, 2, 3)},
+    **{f"LazyBatchNorm{n}d": ((), (2, 3, *(4,) * n), getattr(nn, f"BatchNorm{n}d")) for n in (1, 2, 3)},
+    **{f"LazyInstanceNorm{n}d": ((), (2, 3, *(4,) * n), getattr(nn, f"InstanceNorm{n}d")) for n in (1, 2, 3)},
+}
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_lazy_layers_of_channels(name: str, device: str) -> None:
+    arguments, shape, becomes = LAZY[name]
+    layer = getattr(nn, name)(*arguments, dtype="float64")
+    weight, x = layer.weight, nnkit.rand(*shape, dtype="float64")
+    with pytest.raises(ShapeError, match=f"{name} expects"):
+        layer(nnkit.ones(2))
+    optimizer = nnkit.optim.SGD(layer.parameters(), lr=0.1)
+    layer.eval()
+    out = layer(x)
+    assert type(layer) is becomes and layer.weight is weight and weight.dtype == np.float64 and not layer.training
+    plain = becomes(3, *arguments, dtype="float64") if arguments else becomes(3, affine=True, track_running_stats=True)
+    plain.load_state_dict(layer.state_dict())
+    assert repr(plain) == repr(layer) and plain.eval()(x.to(plain.weight.dtype)).shape == out.shape
+    out.sum().backward()
+    optimizer.step()
+    assert len(optimizer.param_groups[0]["params"]) == len(list(layer.parameters()))
+
+
 def test_several_devices_are_one(device: str) -> None:
     layer = nn.Linear(2, 1)
     model = nn.DataParallel(layer, device_ids=[0, 1])

@@ -225,7 +225,8 @@ OTHERS = {
     "bernoulli", "multinomial", "normal", "poisson", "randint_like",
     *(name for name in ops.__all__ if name.endswith("_in")),
     # with windows and statistics: against PyTorch in test_torch_values_images.py
-    "conv", "conv_transpose", "max_pool", "sum_pool", "patches", "sum_patches", "pad_with", "normalize", "normalize_by",
+    "conv", "conv_pooled", "conv_transpose", "max_pool", "sum_pool", "patches", "sum_patches", "pad_with", "normalize",
+    "normalize_by",
     # against PyTorch in test_torch_values_sequences.py
     "recurrence", "embedding",
     # in place: as methods in test_torch_values_words.py

@@ -15,14 +15,14 @@ import pytest
 
 import nnkit
 from nnkit import backends
-from nnkit.kernels.cpu import compiler, linear, panels, products, target, thin, vectors
+from nnkit.kernels.cpu import compiler, deep, linear, panels, products, target, thin, vectors
 from nnkit.kernels.cpu.compiler import Kernel
 from nnkit.kernels.cpu.vectors import Registers
 
 #: Around the tiles, the registers, and the sizes at which a kernel changes its ways.
 SIZES = [
     (1, 1, 1), (1, 7, 40), (2, 3, 5), (4, 6, 16), (5, 7, 33), (8, 48, 32), (9, 17, 31), (31, 49, 32), (33, 64, 65),
-    (17, 100, 20), (12, 13, 1700), (40, 700, 400),
+    (17, 100, 20), (12, 13, 1700), (13, 8, 1700), (50, 50, 520), (40, 700, 400), (35, 3, 1100),
 ]  # fmt: skip
 #: AVX-512, AVX2 and SSE or NEON as far as this processor can do them: LLVM makes narrow code of wide vectors.
 PROCESSORS = {"64 bytes": Registers(64, 32), "32 bytes": Registers(32, 16), "16 bytes": Registers(16, 32)}
@@ -32,7 +32,7 @@ TYPES = ["float32", "float64"]
 @pytest.fixture(params=PROCESSORS.values(), ids=PROCESSORS)
 def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     kernels: tuple[Any, ...] = (products.dot_kernel, products.small_dot_kernel, products.outer_kernel)
-    kernels += (panels.panels_kernel, thin.thin_kernel)
+    kernels += (panels.panels_kernel, thin.thin_kernel, deep.deep_kernel, deep.narrow_kernel)
     for module in (vectors, products, panels):
         monkeypatch.setattr(module, "registers", lambda: request.param)
     monkeypatch.setattr(compiler, "compile_object", compiler.build)  # the worker knows of this processor only
@@ -91,6 +91,25 @@ def test_outer(dtype: str, add: int, processor: None) -> None:
         assert padded[0] == padded[-1] == 7.0
 
 
+@pytest.mark.parametrize("add", [0, 1])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_deep(dtype: str, add: int, processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deep, "depth", lambda dtype: 64)
+    kernel, others = deep.deep_kernel(dtype), [products.outer_kernel(dtype).address, deep.deep_kernel(dtype).address]
+    for M, N, K in SIZES:
+        a, b = values(K, M, dtype=dtype), values(K, N, dtype=dtype)
+        found = []
+        for made in (kernel, deep.narrow_kernel(dtype)) if N <= deep.NARROW else (kernel,):
+            padded = np.full(M * N + 2, 7.0, dtype)
+            y = padded[1:-1].reshape(M, N)
+            run(made, a, b, y, M, N, K, 1, M, N, N, add, 0, *others)
+            before = np.full((M, 1), 7.0 * add, dtype)
+            assert_product(y, np.hstack([a.T, before]), np.vstack([b, np.ones((1, N), dtype)]))
+            assert padded[0] == padded[-1] == 7.0
+            found.append(y)
+        assert all(np.array_equal(found[0], y) for y in found)
+
+
 #: Around the tiles, and over the edges of blocks, which the tests make small.
 BLOCKS = [*SIZES, (29, 250, 1100), (3, 97, 600)]
 ORDERS = [("along", "along"), ("along", "across"), ("across", "along"), ("across", "across")]
@@ -103,8 +122,10 @@ def test_panels(
     dtype: str, orders: tuple[str, str], add: int, processor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(panels, "BROAD", 96 * 8 // np.dtype(dtype).itemsize)
-    monkeypatch.setattr(panels, "depth", lambda dtype: 64)
+    for module in (panels, deep):
+        monkeypatch.setattr(module, "depth", lambda dtype: 64)
     kernel, outer = panels.panels_kernel(dtype, *orders), products.outer_kernel(dtype)
+    across = deep.deep_kernel(dtype)
     for M, N, K in BLOCKS:
         a, b, bias = values(M, K, dtype=dtype), values(K, N, dtype=dtype), values(N, dtype=dtype)
         left = a if orders[0] == "along" else np.ascontiguousarray(a.T)
@@ -119,8 +140,12 @@ def test_panels(
             assert_product(y, np.hstack([a, np.ones((M, 1), dtype)]), np.vstack([b, before]))
             assert padded[0] == padded[-1] == 7.0 and np.all(room[nbytes:] == 7)
             same = np.full((M, N), 7.0, dtype)
-            run(outer, a, b, same, M, N, K, K, 1, N, N, add, given)
-            assert np.array_equal(y, same)  # a sum grows in the same order
+            if orders[0] == "along":
+                run(outer, a, b, same, M, N, K, K, 1, N, N, add, given)
+            elif given is not bias:
+                run(across, left, b, same, M, N, K, 1, M, N, N, add, 0, outer.address)
+            if orders[0] == "along" or given is not bias:
+                assert np.array_equal(y, same)  # a sum grows in the same order
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -160,7 +185,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 #: Products that are shared among threads along their rows, their columns, and in many pieces.
-SHARED = [(512, 40, 64), (64, 784, 32), (24, 3000, 16), (300, 500, 500)]
+SHARED = [(512, 40, 64), (64, 784, 32), (24, 3000, 16), (300, 500, 500), (1000, 50, 50), (1100, 64, 4)]
 
 
 @pytest.mark.parametrize("sizes", SHARED, ids=str)
@@ -186,16 +211,16 @@ def test_the_number_of_threads_changes_no_bit(sizes: tuple[int, int, int], threa
 
 
 @pytest.mark.parametrize("heavy", [False, True], ids=["light", "heavy"])
-@pytest.mark.parametrize("K", [7, 20, 32, 33, 100])
-def test_rows_are_the_same_alone_and_in_a_batch(K: int, heavy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("N", "K"), [(23, 7), (23, 20), (23, 32), (23, 33), (23, 100), (40, 33), (40, 100), (1, 50)])
+def test_rows_are_the_same_alone_and_in_a_batch(N: int, K: int, heavy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if heavy:
         monkeypatch.setattr(panels, "large_weights", lambda dtype, N, K: True)
     numba = backends.get("numba")
-    x, w, b = values(37, K), values(23, K), values(23)
-    y = np.zeros((37, 23), "f4")
+    x, w, b = values(37, K), values(N, K), values(N)
+    y = np.zeros((37, N), "f4")
     numba.linear(x, w, b, "identity", None, y)
-    for count in (1, 2, 3, 6, 11, 13):
-        rows = np.zeros((count, 23), "f4")
+    for count in (1, 2, 3, 6, 11, 13, 17, 33):
+        rows = np.zeros((count, N), "f4")
         numba.linear(x[:count], w, b, "identity", None, rows)
         assert np.array_equal(rows, y[:count]), count
 

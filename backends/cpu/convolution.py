@@ -30,6 +30,8 @@ PARTS = 8
 TOGETHER = 8
 #: The part of a core's second cache that planes may take while their products are computed.
 NEAR = 2
+#: The pool that a convolution can do while it has its results at hand.
+PAIRS = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------
@@ -62,27 +64,49 @@ def conv(
     z: np.ndarray | None, out: np.ndarray, scalars: Sequence[float] = (),
 ) -> Launch | str:  # fmt: skip
     """Floats of one type; w and b contiguous, z laid out as ``out``."""
-    refused = _refused(groups, x, w, b, z, out)
+    if z is not None and z.strides != out.strides:
+        return "an output is laid out otherwise than the other"
+    written = Written(steps_of(out), address_or_0(z), address_or_0(b), activation, [float(s) for s in scalars])
+    return _conv(x, w, b, window, groups, written, out, tuple(out.shape[2:]))
+
+
+def conv_pooled(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int, activation: str, pool: Window,
+    room: np.ndarray, out: np.ndarray, scalars: Sequence[float] = (),
+) -> Launch | str:  # fmt: skip
+    """As ``conv``, of images; windows of 2 by 2 places that do not overlap. ``room`` stays as it is."""
+    if pool != PAIRS:
+        return "a pool of other windows than 2 by 2 places side by side"
+    written = Written(steps_of(out), 0, address_or_0(b), activation, [float(s) for s in scalars], True)
+    return _conv(x, w, b, window, groups, written, out, tuple(room.shape[2:]))
+
+
+def _conv(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, window: Window, groups: int, written: Written, out: np.ndarray,
+    places: Sizes,
+) -> Launch | str:  # fmt: skip
+    """``places``: how many windows there are along each axis, before any pool."""
+    refused = _refused(groups, x, w, b, out)
     if refused:
         return refused
     if not w.flags.c_contiguous or (b is not None and not b.flags.c_contiguous):
         return "weights that are not contiguous"
-    if z is not None and z.strides != out.strides:
-        return "an output is laid out otherwise than the other"
     dtype, (O, per) = FLOATS[x.dtype], w.shape[:2]
-    sizes, places = three(x.shape[2:], 1), three(out.shape[2:], 1)
+    sizes, places = three(x.shape[2:], 1), three(places, 1)
     wide, launch = of_three_axes(window), _Building(dtype)
-    written = Written(steps_of(out), address_or_0(z), address_or_0(b), activation, [float(s) for s in scalars])
+    name = f"conv{'_pooled' * written.pooled}_{written.activation}_{dtype}"
     if winograd.fits(wide, groups, per, O, places, dtype):
         weights = winograd.Weights(address(w), per, O, 9, 9 * per, False)
         before = wide.padding[1][0], wide.padding[2][0]
         winograd.forward(launch, steps_of(x), sizes, before, weights, written, places, len(x))
-        return launch.launch(f"conv_{activation}_{dtype}")
+        return launch.launch(name)
     planes, total = forward_layout(wide, per, sizes, places)
+    if written.pooled and (written.out.axes[2] != 1 or 2 * planes.pitches[1] > kernels.CHUNK):
+        return "results whose rows are too long, or whose places lie apart"
     job = launch.packed(w, groups, O // groups, total, (O // groups * total.offsets.size, total.offsets.size))
-    work = out.size * total.offsets.size
+    work = len(x) * O * math.prod(places) * total.offsets.size
     launch.sums(steps_of(x), planes, per, groups, [job], written, len(x), work)
-    return launch.launch(f"conv_{activation}_{dtype}")
+    return launch.launch(name)
 
 
 class Written(NamedTuple):
@@ -93,6 +117,7 @@ class Written(NamedTuple):
     bias: int = 0
     activation: str = "identity"
     scalars: Sequence[float] = ()
+    pooled: bool = False  # of each 2 by 2 places of an image the greatest
 
 
 class _Building:
@@ -172,7 +197,7 @@ class _Building:
         out, rows = written.out, []
         for job in jobs:
             R, K = kernels.rows_for(job.channels), job.sum.offsets.size
-            kernel = kernels.forward_kernel(self.dtype, written.activation, R)
+            kernel = kernels.forward_kernel(self.dtype, written.activation, R, written.pooled)
             o, some = part
             at = images[0] * out.sample + o * out.channel
             at = (at + sum(n * step for n, step in zip(job.sum.first, out.axes, strict=True))) * self.size

@@ -14,7 +14,7 @@ from nnkit.backends.cpu.launch import FLOATS, LARGE, Call, Launch, address, addr
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Window
-from nnkit.kernels.cpu.normalization import normalize_kernel
+from nnkit.kernels.cpu.normalization import BLOCK, normalize_kernel
 from nnkit.kernels.cpu.pooling import max_kernel, pool_kernel
 
 INT64 = np.dtype(np.int64)
@@ -50,9 +50,10 @@ def _pool(
     before = [n for n, _ in wide.padding]
     rest = [*sizes, *counts, *wide.kernel, *wide.stride, *before, *wide.dilation, ctypes.addressof(box)]
     dtype, calls = FLOATS[x.dtype], []
-    kernel = (
-        pool_kernel(kind, dtype) if kind != "max" else max_kernel(dtype, wide.kernel, wide.stride[2], wide.dilation[2])
-    )
+    if kind == "max":
+        kernel = max_kernel(dtype, wide.kernel, wide.stride[2], wide.dilation[2], places is not None)
+    else:
+        kernel = pool_kernel(kind, dtype)
     at_places = address_or_0(places)
     for b, count in shares(len(x), 1, _threads(x.nbytes + y.nbytes)):
         ends = [of_x.at + b * of_x.sample * x.itemsize, of_y.at + b * of_y.sample * y.itemsize]
@@ -72,7 +73,7 @@ def _merge(sizes: Sequence[int], steps: Sequence[int]) -> bool:
     return True
 
 
-def max_pool(x: np.ndarray, window: Window, out: np.ndarray, places: np.ndarray) -> Launch | str:
+def max_pool(x: np.ndarray, window: Window, out: np.ndarray, places: np.ndarray | None) -> Launch | str:
     """Floats of one type, in any layout; places laid out as ``out``."""
     return _pool("max", x, out, places, window, 1.0)
 
@@ -178,8 +179,25 @@ def _rows_weights(
 ) -> Launch:  # fmt: skip
     kernel, box, rooms = normalize_kernel("rows_weights", FLOATS[x.dtype]), ctypes.c_double(eps), Rooms()
     ends = [address(x), address(dy), address(mean), address(variance), address_or_0(dw), address_or_0(db)]
-    calls = []
-    for first, count in shares(x.shape[1], 1, _threads(2 * x.nbytes)):
+    calls: list[Call] = []
+    (A, C, L), size, threads = x.shape, x.itemsize, _threads(2 * x.nbytes)
+    if groups == L == 1 and A > BLOCK and threads > 1:  # each thread takes the rows that it has made
+        parts = list(shares(A, BLOCK, -(-A // BLOCK)))
+        room = rooms.take(32 * C * len(parts))
+        for part, (first, count) in enumerate(parts):
+            moved = [
+                ends[0] + first * C * size,
+                ends[1] + first * C * size,
+                *(e + first * size for e in ends[2:4]),
+                0,
+                0,
+            ]
+            own = room + 32 * C * part
+            calls.append(new_call(kernel, [*moved, count, C, L, ctypes.addressof(box), groups, 0, C, 0, 0, own]))
+        end = normalize_kernel("rows_weights_end", FLOATS[x.dtype])
+        last = new_call(end, [*ends[4:], C, len(parts), room, *(int(flag) for flag in add)])
+        return Launch(kernel.name, [calls, [last]], box, rooms.own)
+    for first, count in shares(C, 1, threads):
         room, flags = rooms.take(32 * count), [int(flag) for flag in add]
         calls.append(new_call(kernel, [*ends, *x.shape, ctypes.addressof(box), groups, first, count, *flags, room]))
     return Launch(kernel.name, [calls], box, rooms.own)

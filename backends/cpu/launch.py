@@ -19,8 +19,8 @@ from nnkit.kernels.cpu.compiler import Kernel
 FLOATS = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 INT64 = np.dtype(np.int64)
 TYPES = FLOATS | {INT64: "int64", np.dtype(np.bool_): "bool"}
-#: Bytes that a loop reads and writes, from which on it is shared: some 10 microseconds' worth.
-LARGE = 1 << 20
+#: Bytes that a loop reads and writes, from which on it is shared: some 5 microseconds' worth.
+LARGE = 1 << 18
 
 
 class Call(NamedTuple):

@@ -7,6 +7,7 @@ the weights that it has updated itself, and the same ones again for their gradie
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from nnkit.backends.cpu import elementwise
 from nnkit.backends.cpu.launch import (
     FLOATS,
+    LARGE,
     Call,
     Launch,
     address,
@@ -25,15 +27,17 @@ from nnkit.backends.cpu.launch import (
 )  # fmt: skip
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
+from nnkit.kernels.cpu import deep, memory, panels, products, thin
 from nnkit.kernels.cpu import linear as linear_kernels
-from nnkit.kernels.cpu import memory, panels, products, thin
 from nnkit.kernels.formulas import ACTIVATIONS
 
-#: Multiplications of a product from which on it is shared among threads: some 10 microseconds' worth.
-SHARED = 1 << 20
+#: Multiplications of a product from which on it is shared among threads: some 5 microseconds' worth.
+SHARED = 1 << 18
 #: Multiplications of a product that is cut into more pieces than there are threads, so that a slow one takes fewer.
 UNEVEN = 1 << 26
 FEW = 12  # rows that ``thin`` multiplies faster than panels are packed
+SMALL_RESULT = 1 << 18  # bytes of a result of which every thread may make one of its own, to be added up
+MOST_PARTS = 16  # such results at once
 STEP = 16  # a piece begins at a multiple of so many rows or columns
 
 
@@ -44,7 +48,7 @@ Factor = tuple[int, str, int]
 def _pieces(M: int, N: int, K: int, by_units: bool = False) -> list[tuple[int, int, int, int]]:
     """The result's pieces: first row, rows, first column, columns; ``by_units``: rather along the columns."""
     threads = get_num_threads()
-    if threads < 2 or M * N * K < SHARED:
+    if threads < 2 or M * max(N, 8) * max(K, 16) < SHARED:  # narrow results and short sums cost as if they were not
         return [(0, M, 0, N)]
     count = threads if M * N * K < UNEVEN else 4 * threads
     if by_units and N >= threads * STEP and count == threads:
@@ -52,6 +56,13 @@ def _pieces(M: int, N: int, K: int, by_units: bool = False) -> list[tuple[int, i
     if M >= max(threads * STEP, N // 4) or (M >= threads * STEP and count == threads):
         return [(i, rows, 0, N) for i, rows in shares(M, STEP, count)]
     return [(0, M, j, columns) for j, columns in shares(N, 3 * STEP if N >= 3 * STEP * count else STEP, count)]
+
+
+def _evenly(size: int, step: int, pieces: int) -> list[tuple[int, int]]:
+    """(first, count) of pieces that differ by a step at most: of 50 rows 24 and 26, where ``shares`` has 32 and 18."""
+    steps = -(-size // step)
+    starts = [piece * steps // pieces * step for piece in range(pieces)]
+    return [(start, end - start) for start, end in itertools.pairwise([*starts, size]) if end > start]
 
 
 def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, b: int = 0) -> list[Call]:
@@ -66,8 +77,8 @@ def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms:
         if M > FEW:
             return _panels((x, "along", K), (w, "along", K), y, sizes, dtype, rooms, False, b)
         kernel = thin.thin_kernel(dtype)
-    elif K <= products.SMALL and N >= 4:
-        kernel = products.small_dot_kernel(dtype) if M >= products.outer_tile().rows else thin.thin_kernel(dtype)
+    elif products.turned(N, K):
+        kernel = products.small_dot_kernel(dtype) if M >= products.turned_rows() else thin.thin_kernel(dtype)
     else:
         kernel = products.dot_kernel(dtype)
     outer = products.outer_kernel(dtype).address
@@ -79,22 +90,52 @@ def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms:
     return calls
 
 
-def _outer(
-    a: int, b: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, transposed: bool, add: bool = False
-) -> list[Call]:
-    """y (M, N) (+)= a b, contiguous, by addresses: a (M, K), or (K, M) where transposed, b (K, N)."""
+def _outer(a: int, b: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms) -> list[Call]:
+    """y (M, N) = a (M, K) b (K, N), contiguous, by addresses."""
     M, N, K = sizes
     size = np.dtype(dtype).itemsize
     if panels.large_product(M, N, K):
-        left = (a, "across", M) if transposed else (a, "along", K)
-        return _panels(left, (b, "across", N), y, sizes, dtype, rooms, add)
-    row, step = (1, M) if transposed else (K, 1)
-    kernel = products.outer_kernel(dtype)
-    calls = []
+        return _panels((a, "along", K), (b, "across", N), y, sizes, dtype, rooms, False)
+    kernel, calls = products.outer_kernel(dtype), []
     for i, rows, j, columns in _pieces(M, N, K):
-        places = [a + i * row * size, b + j * size, y + (i * N + j) * size]
-        calls.append(new_call(kernel, [*places, rows, columns, K, row, step, N, N, int(add), 0]))
+        places = [a + i * K * size, b + j * size, y + (i * N + j) * size]
+        calls.append(new_call(kernel, [*places, rows, columns, K, K, 1, N, N, 0, 0]))
     return calls
+
+
+def _deep(
+    a: int, b: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, add: bool = False
+) -> tuple[list[Call], list[Call]]:
+    """y (M, N) (+)= a^T b, a (K, M), b (K, N), contiguous, by addresses; and what adds up blocks of the sums, if any.
+
+    A thread multiplies the rows that it has made, where the result is small; else it makes a part of the result.
+    """
+    M, N, K = sizes
+    size, block = np.dtype(dtype).itemsize, products.depth(dtype)
+    if panels.large_product(M, N, K):
+        return _panels((a, "across", M), (b, "across", N), y, sizes, dtype, rooms, add), []
+    others = [products.outer_kernel(dtype).address, deep.deep_kernel(dtype).address]
+    kernel = deep.narrow_kernel(dtype) if N <= deep.NARROW and M >= 2 * STEP else deep.deep_kernel(dtype)
+
+    def made(k: int, terms: int, i: int, rows: int, j: int, columns: int, to: int, begun: bool) -> Call:
+        places = [a + (k * M + i) * size, b + (k * N + j) * size, to + (i * N + j) * size]
+        return new_call(kernel, [*places, rows, columns, terms, 1, M, N, N, int(begun), 0, *others])
+
+    pieces = _pieces(M, N, K)
+    if pieces[0][1] < M:
+        pieces = [(i, rows, 0, N) for i, rows in _evenly(M, products.outer_tile().rows, len(pieces))]
+    parts, each = -(-K // block), M * N * size
+    if len(pieces) == 1 or not 1 < parts <= MOST_PARTS or each > SMALL_RESULT:
+        return [made(0, K, *piece, y, add) for piece in pieces], []
+    room = rooms.take(parts * each)
+    rows = _evenly(M, products.outer_tile().rows, -(-len(pieces) // parts))
+    calls = [
+        made(part * block, min(block, K - part * block), i, count, 0, N, room + part * each, False)
+        for part in range(parts) for i, count in rows
+    ]  # fmt: skip
+    sums = shares(M * N, STEP, get_num_threads() if each >= LARGE // 8 else 1)
+    adding = deep.sum_kernel(dtype)
+    return calls, [new_call(adding, [room + i * size, y + i * size, parts, n, M * N, int(add)]) for i, n in sums]
 
 
 def _panels(
@@ -153,7 +194,9 @@ def matmul(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Launch | str:
     dtype, places = FLOATS[out.dtype], (address(left[0]), address(right[0]), address(out))
     if right[1]:
         return Launch(f"dot_{dtype}", [_dot(*places, (M, N, K), dtype, rooms)])
-    return Launch(f"outer_{dtype}", [_outer(*places, (M, N, K), dtype, rooms, left[1])])
+    if left[1]:
+        return Launch(f"deep_{dtype}", [stage for stage in _deep(*places, (M, N, K), dtype, rooms) if stage])
+    return Launch(f"outer_{dtype}", [_outer(*places, (M, N, K), dtype, rooms)])
 
 
 def _side_by_side(x: np.ndarray, dtype: str | None, rooms: Rooms) -> tuple[int, list[list[Call]]] | None:
@@ -205,11 +248,12 @@ def linear_grad(
         start = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
         assert isinstance(start, Launch)
         stages, alive = [*stages, *start.stages], [start]
-    weights, inputs = list[Call](), list[Call]()
+    weights, added, inputs = list[Call](), list[Call](), list[Call]()
     if dw is not None:
-        weights = _outer(address(dz), rows[0], address(dw), (O, I, M), dtype, rooms, True, add[0])
+        weights, added = _deep(address(dz), rows[0], address(dw), (O, I, M), dtype, rooms, add[0])
     if dx is not None:
-        inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, rooms, False)
+        inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, rooms)
     sums = linear_kernels.bias_grad_kernel(dtype)
     biases = [new_call(sums, [address(dz), address(db), M, O, int(add[1])])] if db is not None else []
-    return Launch(f"linear_grad_{activation}_{dtype}", [*stages, *_together(weights, inputs, biases)], *alive)
+    together = _together(weights, inputs, biases)
+    return Launch(f"linear_grad_{activation}_{dtype}", [*stages, *together, *([added] if added else [])], *alive)

@@ -66,6 +66,12 @@ class Rooms:
             self.own.append(kept[number])
         return address(self._taken[-1])
 
+    def keep(self, nbytes: int) -> int:
+        """The address of so many bytes that stay as they are from one run of the launch to the next; 0 at first."""
+        self.own.append(aligned_empty((nbytes,), np.uint8))
+        self.own[-1][...] = 0
+        return address(self.own[-1])
+
     def table(self, calls: int, nbytes: int) -> tuple[int, Any]:
         """A table of rooms that so many calls take turns at, by address, and what has to live as long.
 

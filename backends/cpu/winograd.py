@@ -13,6 +13,7 @@ import numpy as np
 from nnkit.backends.cpu.axes import Steps
 from nnkit.backends.cpu.launch import Call, new_call, shares
 from nnkit.backends.pool import ALIGNMENT
+from nnkit.backends.recording import recorder
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import winograd as kernels
 from nnkit.kernels.cpu.target import second_cache
@@ -23,6 +24,8 @@ from nnkit.kernels.cpu.winograd_tiles import PLACES, tiles_kernel, weights_kerne
 TRANSFORMS = 72
 #: Bytes that the sums of all parts of a gradient may take.
 ROOM = 1 << 24
+#: Images of a batch up to which transforming the weights takes long beside them.
+FEW = 4
 
 
 def fits(window: Window, groups: int, channels: int, outputs: int, places: Sizes, dtype: str) -> bool:
@@ -72,7 +75,7 @@ class _Room(NamedTuple):
     @property
     def plane(self) -> int:
         """Elements from register to register of channels; a product may read and write some tiles more."""
-        return (self.once * self.tiles.width + kernels.few_rows(1)) * lanes(self.dtype)
+        return (self.once * self.tiles.width + kernels.few_rows(kernels.tile_rows(1))) * lanes(self.dtype)
 
     @property
     def step(self) -> int:
@@ -147,32 +150,47 @@ def forward(
     C, O = weights.channels, weights.outputs
     N = kernels.panel(O, dtype)
     panels, channels = -(-O // (N * W)), -(-C // W)
-    of_w = launch.rooms.take(PLACES * panels * channels * W * N * W * size)
+    kept = _kept(launch, weights, images)
+    room_of = launch.rooms.keep if kept else launch.rooms.take
+    of_w = room_of(PLACES * panels * channels * W * N * W * size)
     tiles = tiles_of(images, places)
     threads = launch.threads(images * math.prod(places) * C * O * 9)
     launch.stages.append([
         new_call(weights_kernel(dtype, N), [
-            weights.at, of_w, C, O, weights.channel, weights.output, int(weights.turned), first, count, panels,
+            weights.at, of_w, C, O, weights.channel, weights.output, int(weights.turned), first, count, panels, kept,
         ])
-        for first, count in shares(panels, 1, threads if C * O >= 1 << 10 else 1)
+        for first, count in shares(panels, 1, threads if C * O >= 1 << 10 and not kept else 1)
     ])  # fmt: skip
     once = min(tiles.at_once(channels * W + panels * N * W, dtype), tiles.rows)
-    kernel = kernels.forward_kernel(dtype, written.activation, N)
+    kernel = kernels.forward_kernel(dtype, written.activation, N, kernels.tile_rows(N, tiles.width))
     boxes = [ctypes.c_double(s) for s in written.scalars]
     launch.alive.append(boxes)
     out, wide = written.out, max(2 * tiles.width, -(-places[2] // W) * W)
     room, sums = _Room(C, tiles, once, dtype), _Room(panels * N * W, tiles, once, dtype)
     source, pieces = _Source(x, sizes, before, False), list(shares(tiles.rows, 1, 2 * threads if threads > 1 else 1))
-    needs = source.strips(room), room.size, sums.size, 2 * wide * W + panels * N * W
+    needs = source.strips(room), room.size, sums.size, 4 * wide * W + panels * N * W
     table, stage = _room(launch, len(pieces), needs), []
     for first, count in pieces:
         mine = source.call(launch, room)
         stage.append(new_call(kernel, [
             mine.kernel.address, ctypes.addressof(mine.block), of_w, *table, written.bias, out.at, written.z,
             first, count, once, tiles.height, tiles.width, channels, O, *places[1:], out.sample, out.channel,
-            *out.axes[1:], wide, room.step, room.plane, sums.step, *(ctypes.addressof(box) for box in boxes),
+            *out.axes[1:], wide, room.step, room.plane, sums.step, int(written.pooled),
+            *(ctypes.addressof(box) for box in boxes),
         ]))  # fmt: skip
     launch.stages.append(stage)
+
+
+def _kept(launch: Any, weights: Weights, images: int) -> int:
+    """Where a recorded launch keeps the weights that it has transformed, so that it need not do so in every run; or 0.
+
+    Only where it takes a good part of the time, and where comparing them costs next to nothing.
+    """
+    nbytes = weights.channels * weights.outputs * 9 * launch.size
+    if recorder() is None or weights.turned or images > FEW or nbytes > second_cache() // 4:
+        return 0
+    at: int = launch.rooms.keep(16 + nbytes)
+    return at
 
 
 def gradient(

@@ -55,16 +55,18 @@ def _of_axes(window: Window, sizes: tuple[int, ...], counts: tuple[int, ...]) ->
 # ---- pools ----------------------------------------------------------------------------------------------------------
 
 
-def max_pool(x: Array, window: Window, out: Array, places: Array) -> Work | str:
+def max_pool(x: Array, window: Window, out: Array, places: Array | None) -> Work | str:
     """Floats of one type; places int64."""
     (x,), before = _forwards(x)
-    unfit = _unfit(out.size, out, places)
-    if unfit or x.dtype not in FLOATS or x.dtype != out.dtype or places.dtype != INT64:
+    written = [out] if places is None else [out, places]
+    unfit = _unfit(out.size, *written)
+    if unfit or x.dtype not in FLOATS or x.dtype != out.dtype or any(a.dtype != INT64 for a in written[1:]):
         return unfit or why_not(x, out)
     sizes, counts = x.shape[2:], out.shape[2:]
-    kernel = windows.pool_kernel("max", FLOATS[x.dtype], len(sizes), channels_last(out))
-    numbers = [out.size, x.shape[1], *_of_axes(window, sizes, counts), *steps(x), *steps(out), *steps(places)]
-    return after(before, Launch(kernel, windows.grid(out.size), (x, out, places, *numbers)))
+    kind = "max" if places is not None else "greatest"
+    kernel = windows.pool_kernel(kind, FLOATS[x.dtype], len(sizes), channels_last(out))
+    numbers = [out.size, x.shape[1], *_of_axes(window, sizes, counts), *(n for a in (x, *written) for n in steps(a))]
+    return after(before, Launch(kernel, windows.grid(out.size), (x, *written, *numbers)))
 
 
 def max_pool_grad(dy: Array, places: Array, window: Window, dx: Array) -> Work | str:

@@ -51,7 +51,7 @@ def slug(name: str) -> str:
 
 
 def _failures(found: Found) -> dict[str, str]:
-    sections = ("facts", "missing", "traffic")
+    sections = ("facts", "missing", "traffic", "attention")
     return {name: line["error"] for s in sections for name, line in found.get(s, {}).items() if "error" in line}
 
 

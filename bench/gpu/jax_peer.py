@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.contenders import Steps
 from bench.gpu.workloads import Training
-from bench.peers import jax_optax
+from bench.peers import jax_optax, jax_sequences
 
 jax, optax = jax_optax.jax, jax_optax.optax
 #: Precision of the products -> JAX's name; by default it would take TF32 on a GPU.
@@ -25,24 +25,25 @@ def build(workload: Training) -> Steps:
 def steps(workload: Training) -> Steps:
     """The workload on whatever device JAX has."""
     jnp: Any = importlib.import_module("jax.numpy")
+    if workload.kind == "generate":
+        return _generation(workload)
     half = workload.precision == "bfloat16"
-    x, y = map(jnp.array, workload.data(workload.batch))
-    optimizer = optax.adam(1e-3)
+    batch = tuple(map(jnp.array, workload.data(workload.batch)))
+    optimizer = jax_optax.optimizer_of(workload)
 
-    layers = workload.net.layers
-
-    def loss_of(learned: Any, statistics: Any, x: Any, y: Any) -> Any:
+    def loss_of(learned: Any, statistics: Any, batch: Any) -> Any:
         if half:  # weights stay float32; what is computed up to the loss is bfloat16
+            x, *others = batch
             learned, x = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (learned, x))
+            batch = x, *others
         forward = jax_optax.Forward(statistics, jax.random.key(0))
-        logits = forward(layers, learned, x).astype(jnp.float32)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), forward.running
+        return jax_optax.loss(workload, forward, learned, batch), forward.running
 
     @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
-    def update(learned: Any, state: Any, statistics: Any, x: Any, y: Any) -> Any:
+    def update(learned: Any, state: Any, statistics: Any, batch: Any) -> Any:
         with jax.default_matmul_precision(PRECISIONS[workload.precision]):
             gradient = jax.value_and_grad(loss_of, has_aux=True)
-            (loss, statistics), gradients = gradient(learned, statistics, x, y)
+            (loss, statistics), gradients = gradient(learned, statistics, batch)
         changes, state = optimizer.update(gradients, state)
         return optax.apply_updates(learned, changes), state, statistics, loss
 
@@ -51,8 +52,20 @@ def steps(workload: Training) -> Steps:
 
     def run(count: int) -> None:
         for _ in range(count):
-            *held[:], _ = update(*held, x, y)
+            *held[:], _ = update(*held, batch)
         jax.block_until_ready(held)
 
     run(3)
+    return Steps(run)
+
+
+def _generation(workload: Training) -> Steps:
+    generate = jax_sequences.generation(workload, jax_optax.parameters(workload.net))
+
+    def run(count: int) -> None:
+        with jax.default_matmul_precision(PRECISIONS[workload.precision]):
+            for _ in range(count):
+                generate()
+
+    run(1)
     return Steps(run)

@@ -8,18 +8,22 @@ computes; the argument "quick" has it launch what ``--quick`` does. The reposito
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.gpu import bandwidth, checks, own, workloads
+from bench.contenders import OWN
+from bench.gpu import attention, bandwidth, checks, own, workloads
 from bench.gpu.plan import CHECKED
+from bench.gpu.workloads import ATTENTION
 from nnkit import backends
 
 #: Checks that need no kernel of their own, but a real GPU.
 REAL = ("out of memory", "many streams", "forked", "broken context")
 ELEMENTS = 1 << 24  # of what is bound by memory: enough for the kernels of large arrays
+ATTENDED = 256  # tokens
 
 
 def main(sizes: str) -> None:
@@ -34,6 +38,8 @@ def main(sizes: str) -> None:
         if key in workloads.IN_FIT:
             own.build(workloads.TRAININGS[key], in_fit=True).run(1)
         print(f"training {key}", flush=True)
+    few = dataclasses.replace(ATTENTION, net=dataclasses.replace(ATTENTION.net, tokens=ATTENDED))
+    attention.attended(OWN, few.as_json())
     for key, make in bandwidth.MADE.items():
         if key != "gelu":  # it launches its kernel by itself, which is that of a layer above
             make(backends.get("cuda"), ELEMENTS if sizes != "tiny" else bandwidth.CLASSES)()

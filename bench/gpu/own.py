@@ -1,11 +1,11 @@
-"""nnkit's side of the timed trainings: one compiled step per call, or the steps inside ``fit``."""
+"""nnkit's side of what is timed: one compiled step per call, or the steps inside ``fit``, or words one by one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import nnkit
-from bench import own
+from bench import own, words
 from bench.contenders import Steps
 from bench.gpu.workloads import Training
 from nnkit import backends
@@ -19,12 +19,16 @@ def build(workload: Training, in_fit: bool = False) -> Steps:
     model = own.network(workload, "cuda")
     if in_fit:
         return _fit(workload, model, half)
-    step: Any = own.train_step(workload, model)
-    compiled, backend = nnkit.compile(nnkit.autocast(half)(step) if half else step), backends.get("cuda")
+    backend = backends.get("cuda")
+    if workload.kind == "generate":
+        call, compiled = own.generation(workload, model)
+    else:
+        step: Any = own.train_step(workload, model)
+        call = compiled = nnkit.compile(nnkit.autocast(half)(step) if half else step)
 
     def run(count: int) -> None:
         for _ in range(count):
-            compiled()
+            call()
         backend.synchronize()
 
     run(3)
@@ -36,7 +40,7 @@ def build(workload: Training, in_fit: bool = False) -> Steps:
 def _fit(workload: Training, model: nnkit.nn.Module, half: str | None) -> Steps:
     x, y = workload.data(workload.rows)
     options: dict[str, Any] = {
-        "loss": workload.loss, "optimizer": own.optimizer(workload, model), "batch_size": workload.batch, "verbose": 0,
-        "precision": half,
+        "loss": workload.loss, "optimizer": words.optimizer(nnkit, workload, model), "batch_size": workload.batch,
+        "verbose": 0, "precision": half,
     }  # fmt: skip
     return Steps(lambda epochs: model.fit(x, y, epochs=epochs, **options), workload.rows // workload.batch, True)

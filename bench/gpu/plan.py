@@ -8,7 +8,7 @@ from typing import NamedTuple
 PARTS = ("correctness", "speed")
 #: Sections of checks, and what is timed. Captured and eager are compared by all from "captured" on.
 CHECKED = ("conformance", "training", "captured", "products", "device", "kernels")
-TIMED = ("trainings", "traffic")
+TIMED = ("trainings", "traffic", "attention")
 #: Sections that are thousands of the repository's own tests.
 TESTED = ("tests", "tests of kernels")
 FAILED_ONES, ALL = "failed", "all"  # what is done again of that which an earlier run did

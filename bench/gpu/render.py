@@ -8,7 +8,7 @@ from typing import Any
 from bench.contenders import OWN
 from bench.gpu.contenders import CONTENDERS, IN_FIT, PEERS
 from bench.gpu.outcomes import FAILED, NOT_RUN, PASSED, SKIPPED, all_passed
-from bench.render import duration, table, verdict
+from bench.render import duration, peaks, table, verdict
 
 Results = Mapping[str, Any]
 #: Errors of a section that the page lists; the JSON file has all.
@@ -25,6 +25,8 @@ def render(results: Results) -> str:
     lines += _correctness(results["correctness"])
     lines += _trainings(results["speed"].get("trainings", {}))
     lines += _traffic(results["speed"].get("traffic", {}))
+    for row in results["speed"].get("attention", {}).values():
+        lines += peaks(row["title"], "a library held after the same with eight tokens, as it counts its memory", row)
     lines += _not_timed(results["not timed"])
     lines += _launches(facts.get("launches"))
     lines += _cublaslt(facts)
@@ -114,8 +116,9 @@ def _trainings(rows: Mapping[str, Results]) -> list[str]:
     peers = [name for name in PEERS if name in seen]
     lines = [
         "## Time of a training step", "",
-        "Adam, cross-entropy, one batch again and again; the median of the rounds. In a round each contender has one "
-        "turn, in a process of its own; the GPU is waited for at the end of "
+        "Or of a whole text, where words are generated. Adam and cross-entropy where a row names no others, one batch "
+        "again and again; the median of the rounds. In a round each contender has one turn, in a process of "
+        "its own; the GPU is waited for at the end of "
         f'each turn. "{IN_FIT}" shuffles a data set and makes its batches; it is not compared. Products are in the '
         "precision that the row names, else in full float32; PyTorch's Adam is its fused one. The targets were set for "
         "an H200.", "",

@@ -1,4 +1,4 @@
-"""Speed: trainings beside their peers, and work that is bound by memory beside a copy, turn by turn.
+"""Speed: trainings beside their peers, and work that is bound by memory beside a copy, turn by turn; peaks of memory.
 
 Contenders are all ready at once, and take turns, only where the device's free memory is known to hold them all. Else
 there is one at a time, in a process that is made, warmed up, timed and ended before the next: nothing else holds memory
@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from bench.gpu import attention
 from bench.gpu.contenders import CONTENDERS, IN_FIT
 from bench.gpu.correctness import said
 from bench.gpu.findings import EVERYTHING, known
@@ -40,6 +41,8 @@ COPIES = 4
 NO_MEMORY = re.compile(r"out ?of ?memory|RESOURCE_EXHAUSTED|CUDA_ERROR_OUT_OF_MEMORY", re.IGNORECASE)
 TOGETHER = "all ready at once"
 ALONE = "one at a time: made, timed, ended"
+
+PEAK = "peak memory"  # the one row of the section about attention
 
 Turn = Callable[[], float]
 
@@ -223,10 +226,11 @@ def run(plan: Plan, name: str, device: Mapping[str, Any], end: float, lines: Lin
         lines.add(name, EVERYTHING, outcome=NOT_RUN, detail=TIME)
         return
     begun, done = time.monotonic(), known(name, lines.all, plan.again)["done"]
-    wanted = list(TRAFFIC) if name == "traffic" else list(TRAININGS if plan.sizes == "large" else QUICK)
+    of_trainings = TRAININGS if plan.sizes == "large" else QUICK
+    wanted = list({"traffic": TRAFFIC, "attention": (PEAK,)}.get(name, of_trainings))
     lines.add("units", name, value=wanted)
     left = [key for key in wanted if key not in done]
-    timed = traffic if name == "traffic" else trainings
+    timed = {"traffic": traffic, "attention": peaks}.get(name, trainings)
     timed(left, plan, device, end, lines)
     earlier = f" ({len(wanted) - len(left)} by an earlier run)" if len(left) < len(wanted) else ""
     said(f"{name}: {len(wanted)}{earlier}: {time.monotonic() - begun:.0f} s")
@@ -257,6 +261,15 @@ def _free(device: Mapping[str, Any]) -> int:
         return int(ask(IN_TURN, "bench.gpu.facts:free"))
     except WorkerError:
         return int(device["free"])
+
+
+def peaks(keys: Sequence[str], plan: Plan, device: Mapping[str, Any], end: float, lines: Lines) -> None:
+    """The device memory that attention takes, each time in a process of its own."""
+    for key in keys:
+        try:
+            _add(lines, "attention", key, attention.row(end))
+        except Over:
+            _add(lines, "attention", key, None)
 
 
 def _add(lines: Lines, section: str, key: str, row: dict[str, Any] | None) -> None:

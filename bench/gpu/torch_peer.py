@@ -1,5 +1,7 @@
 """PyTorch's side: eager, ``torch.compile(mode="reduce-overhead")`` on the loss, or the whole step as a CUDA graph.
 
+The step of generating one word goes the same three ways.
+
 Adam is PyTorch's fused one, its fastest, in all three.
 """
 
@@ -7,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from bench import words
 from bench.contenders import Steps
 from bench.gpu.workloads import Training
 from bench.peers import pytorch
+from bench.peers.pytorch_words import generation
 
 torch = pytorch.torch
 WARM_UP = 5  # steps before a graph is captured
@@ -24,16 +29,18 @@ def build(workload: Training, way: str) -> Steps:
     half = workload.precision == "bfloat16"
     torch.set_float32_matmul_precision("highest" if half else workload.precision)
     torch.backends.cudnn.allow_tf32 = workload.precision == "high"  # of convolutions, which it would allow by default
-    model = pytorch.network(workload).cuda()
-    x, y = (torch.from_numpy(array).cuda() for array in workload.data(workload.batch))
-    optimizer = torch.optim.Adam(model.parameters(), fused=True, capturable=way == "graphs")
-    loss_of = torch.nn.CrossEntropyLoss()
+    model, compile = pytorch.network(workload).cuda(), partial(torch.compile, mode="reduce-overhead")
+    if workload.kind == "generate":
+        ways = {"eager": None, "compiled": compile, "graphs": replayed}
+        return _synchronized(generation(workload, model.eval(), ways[way]))
+    optimizer = words.optimizer(torch, workload, model, fused=True, capturable=way == "graphs")
+    loss_of = pytorch.loss(workload, model, pytorch.tensors(workload, "cuda"), compiled=way == "compiled")
 
     def forward() -> Any:
         with torch.autocast("cuda", torch.bfloat16) if half else contextlib.nullcontext():
-            return loss_of(model(x), y)
+            return loss_of()
 
-    loss = torch.compile(forward, mode="reduce-overhead") if way == "compiled" else forward
+    loss = compile(forward) if way == "compiled" else forward
 
     def step() -> None:
         optimizer.zero_grad()
@@ -58,7 +65,27 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     return replay
 
 
-def _synchronized(step: Callable[[], None]) -> Steps:
+def replayed(following: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The step from a word and its place to the next word, as a CUDA graph over tensors of its own."""
+    word, place = (torch.zeros(shape, dtype=torch.int64, device="cuda") for shape in ((1, 1), (1,)))
+    found = torch.zeros_like(word)
+
+    def step() -> None:
+        found.copy_(following(word, place))
+
+    with torch.no_grad():
+        replay = captured(step)
+
+    def call(given: Any, at: Any) -> Any:
+        word.copy_(given)
+        place.copy_(at)
+        replay()
+        return found
+
+    return call
+
+
+def _synchronized(step: Callable[[], Any]) -> Steps:
     def run(count: int) -> None:
         for _ in range(count):
             step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,10 @@ class Training(Workload):
     precision: str = "highest"
 
 
+#: What ``python -m bench report`` has under a letter, timed here too, in full float32.
+SEQUENCES = {"lstm": "o", "gru": "p", "transformer": "q", "generation": "r", "embedding": "t", "heat equation": "u"}
+
+
 def _trainings() -> dict[str, Training]:
     wide, middle = Net((4096, 4096, 4096, 1000)), Net((784, 512, 512, 10))
     rows = [
@@ -26,6 +31,7 @@ def _trainings() -> dict[str, Training]:
         *(_images(family) for family in ("residual", "plain", "separable")),
         Training("wide, bfloat16", "4096-4096-4096-1000, batch 4096, bfloat16", "compiled", wide, 4096, (Target(1),),
                  precision="bfloat16"),
+        *(_same(name, key) for name, key in SEQUENCES.items()),
     ]  # fmt: skip
     return {row.key: row for row in rows}
 
@@ -37,10 +43,22 @@ def _images(family: str) -> Training:
     return Training(family, f"{title}, TF32", "compiled", same.net, same.batch, (Target(1),), precision="high")
 
 
+def _same(name: str, key: str) -> Training:
+    given = WORKLOADS[key]
+    options = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    title = given.title.removesuffix(", Adam")
+    return Training(**options | {"key": name, "title": title, "targets": (Target(1),), "beside": {}, "how": ""})
+
+
 TRAININGS = _trainings()
+#: Attention of which the peak of the device's memory is measured, over more tokens than on a CPU.
+ATTENTION = dataclasses.replace(
+    WORKLOADS["s"], title=WORKLOADS["s"].title.replace("4096", "16384"),
+    net=dataclasses.replace(WORKLOADS["s"].net, tokens=16384),
+)  # fmt: skip
 #: Those whose step is also timed inside ``fit``.
 IN_FIT = ("small", "middle")
-QUICK = ("small", "middle", "plain")
+QUICK = ("small", "middle", "plain", "lstm", "transformer")
 
 
 class Traffic(NamedTuple):

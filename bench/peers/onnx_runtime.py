@@ -6,7 +6,7 @@ import importlib
 import time
 from typing import Any
 
-from bench import nets
+from bench import layers as kinds
 from bench.contenders import Steps
 from bench.machine import THREADS
 from bench.nets import Net
@@ -39,18 +39,18 @@ def graph(net: Net) -> bytes | None:
     return model
 
 
-def _node(layer: nets.Layer) -> tuple[str, dict[str, Any]] | None:
+def _node(layer: kinds.Layer) -> tuple[str, dict[str, Any]] | None:
     """An operator's name, and its attributes."""
     match layer:
-        case nets.Linear():
+        case kinds.Linear():
             return "Gemm", {"transB": 1}
-        case nets.Convolution(_, _, side, stride, groups):
+        case kinds.Convolution(_, _, side, stride, groups):
             return "Conv", {"strides": [stride] * 2, "pads": [side // 2] * 4, "group": groups}
-        case nets.Activation("relu"):
+        case kinds.Activation("relu"):
             return "Relu", {}
-        case nets.MaxPool(side):
+        case kinds.MaxPool(side):
             return "MaxPool", {"kernel_shape": [side] * 2, "strides": [side] * 2}
-        case nets.Flatten():
+        case kinds.Flatten():
             return "Flatten", {}
     return None
 

@@ -1,4 +1,8 @@
-"""PyTorch's side: eager as it comes, or with ``torch.compile`` on the loss and on the optimizer's step."""
+"""PyTorch's side: eager as it comes, or with ``torch.compile`` on the loss and on the optimizer's step.
+
+``torch.compile`` cannot differentiate its own gradients. So the second derivatives of the heat equation are there those
+of ``torch.func`` at one point, and ``vmap`` has them at all.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import words
+from bench.batches import ALPHA
 from bench.contenders import Steps, numbers
 from bench.machine import THREADS
+from bench.peers.pytorch_words import generation
 from bench.workloads import Workload
 
 torch: Any = importlib.import_module("torch")
@@ -23,13 +29,16 @@ def build(workload: Workload, compiled: bool = False) -> Steps | None:
     """The workload; a "fit" is the usual loop over one batch, which spares PyTorch the cost of making batches."""
     torch.set_num_threads(THREADS)
     torch.compiler.reset()  # else it compiles the same function for a few workloads only, and runs eagerly after that
-    if workload.kind == "program" or (compiled and workload.kind == "eager"):
+    if workload.kind == "program" or (compiled and workload.kind in ("eager", "memory")):
         return None
+    if workload.kind == "memory":
+        return Steps.repeat(words.attention(torch, tensors(workload)))
     model = network(workload)
-    step = _train(workload, model, compiled) if workload.trains else None
-    if step is not None:
-        return Steps.repeat(step)
-    row = torch.from_numpy(workload.data(workload.batch)[0])
+    if workload.kind == "generate":
+        return Steps.same(generation(workload, model.eval(), torch.compile if compiled else None))
+    if workload.trains:
+        return Steps.repeat(_train(workload, model, compiled))
+    row = tensors(workload)[0]
     forward = torch.compile(model.eval()) if compiled else model.eval()
 
     def run(count: int) -> None:
@@ -40,18 +49,22 @@ def build(workload: Workload, compiled: bool = False) -> Steps | None:
     return Steps(run, values=lambda count: count * numbers(forward(row).detach()))
 
 
+def tensors(workload: Workload, device: str = "cpu") -> list[Any]:
+    """The workload's batch."""
+    return [torch.from_numpy(array).to(device) for array in workload.data(workload.batch)]
+
+
+def loss(workload: Workload, model: Any, batch: list[Any], compiled: bool) -> Callable[[], Any]:
+    """The loss of a batch, not yet compiled, but made of what can be where it is to be."""
+    if compiled and workload.loss == "heat":
+        return _heat(model, *batch)
+    found: Callable[[], Any] = words.loss(torch, workload, model, batch)
+    return found
+
+
 def _train(workload: Workload, model: Any, compiled: bool) -> Callable[[], Any]:
-    x, y = map(torch.from_numpy, workload.data(workload.batch))
-    loss_of = torch.nn.BCEWithLogitsLoss() if workload.loss == "bce_with_logits" else torch.nn.CrossEntropyLoss()
-    if workload.optimizer == "sgd":
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
-    else:
-        optimizer = torch.optim.Adam(model.parameters())
-
-    def forward() -> Any:
-        return loss_of(model(x), y)
-
-    update = optimizer.step
+    optimizer = words.optimizer(torch, workload, model)
+    forward, update = loss(workload, model, tensors(workload), compiled), optimizer.step
     if compiled:
         forward, update = torch.compile(forward), torch.compile(update)
 
@@ -63,3 +76,21 @@ def _train(workload: Workload, model: Any, compiled: bool) -> Callable[[], Any]:
         return loss
 
     return step
+
+
+def _heat(model: Any, inside: Any, known: Any, u: Any) -> Callable[[], Any]:
+    func, parameters = torch.func, dict(model.named_parameters())
+
+    def solution(parameters: Any, place: Any, time: Any) -> Any:
+        return func.functional_call(model, parameters, (torch.stack([place, time]),))[0]
+
+    def left(parameters: Any, point: Any) -> Any:
+        place, time = point
+        second = func.grad(func.grad(solution, 1), 1)(parameters, place, time)
+        return func.grad(solution, 2)(parameters, place, time) - ALPHA * second
+
+    def forward() -> Any:
+        at_all = func.vmap(left, (None, 0))(parameters, inside)
+        return (at_all * at_all).mean() + ((model(known) - u) ** 2).mean()
+
+    return forward

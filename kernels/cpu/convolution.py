@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.pooling import greatest, seen
 from nnkit.kernels.cpu.rooms import room_words
 from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import compiled_formulas, control_words, memory_words
@@ -29,14 +30,14 @@ from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import FORMULAS
 from nnkit.kernels.vocabulary import scalar_names
 
-CHUNK = 1024  # places that a tile's results are kept of, until they are written
+CHUNK = 512  # places that a tile's results are kept of, until they are written
 ROWS = (8, 4, 2, 1)  # output channels of a tile
 Build = Callable[..., None]
 
 
 def rows_for(channels: int) -> int:
-    """Output channels of a tile, of so many in a group."""
-    return next(R for R in ROWS if channels >= R)
+    """Output channels of a tile, of so many in a group; eight would leave few registers room for places."""
+    return next(R for R in ROWS[registers().number < 32 :] if channels >= R)
 
 
 def registers_for(rows: int) -> int:
@@ -132,8 +133,30 @@ def _spread(R: int) -> Build:
     return build
 
 
+def _rows(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
+    """y[to + i row + j] = x[at + i step + j]: rows i of places j."""
+    at, step, to, row, rows, places = numbers
+    with v.loop(rows) as i:
+        v.copied(x, v.plus(at, v.times(i, step)), y, v.plus(to, v.times(i, row)), places)
+
+
+def _pooled(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
+    """y[to + i row + j] = the greatest of x in windows (i, j) of 2 by 2 places, whose rows are ``step`` apart."""
+    at, step, to, row, rows, windows = numbers
+    last = v.plus(windows, -v.lanes)
+    last = v.builder.select(v.builder.icmp_signed(">", last, v.integer(0)), last, v.integer(0))
+    with v.loop(rows) as i:
+        first, target = v.plus(at, v.times(i, v.times(step, v.integer(2)))), v.plus(to, v.times(i, row))
+        with v.loop(windows, v.lanes) as number:
+            j = v.at_most(number, last)  # the last register may lie over the one before
+            here = v.plus(first, v.times(j, v.integer(2)))
+            values = [value for start in (here, v.plus(here, step)) for value in seen(v, x, start, 2, 2, 1)]
+            v.store_first(y, v.plus(target, j), greatest(v, values), v.builder.sub(windows, j))
+
+
 # Block: [planes, weights, offsets, K, out, z or 0, O, from channel to channel in out, 3 steps in out, 3 sizes of out, 2
-# steps in planes, bias or 0, scalars…]. All rows of ``out`` whose results fit into the stack are computed at once.
+# steps in planes, bias or 0, scalars…]. As many rows as the stack has room for are computed at once. ``pooled``: of
+# the results, of two axes, the greatest in windows of 2 by 2 is written, and the sizes are those before that.
 FORWARD = """
 def kernel(block):
     planes, offsets, K = pointer(block[0]), block[2], block[3]
@@ -144,60 +167,64 @@ def kernel(block):
     y, before = pointer(out), pointer(z)
     wide = min(P2, {chunk})
     rows = max(1, {chunk} // pitch1)
-    ld = {chunk} + {slack}
-    space = pointer(stack({R} * ({chunk} + {slack}) * {size}))
+    if {pooled}:
+        rows = max(2, rows // 2 * 2)
+    ld = {space}
+    space = pointer(stack({R} * {space} * {size}))
     for i0 in range(P0):
         for i1 in range(0, P1, rows):
             count = min(rows, P1 - i1)
             for j0 in range(0, P2, wide):
                 columns = min(wide, P2 - j0)
                 start, F = i0 * pitch0 + i1 * pitch1 + j0, (count - 1) * pitch1 + columns
+                whole = (F + {W} * 4 - 1) // ({W} * 4) * {W} * 4
                 for o in range(0, O, {R}):
                     w = pointer(block[1] + o * K * {size})
                     f = 0
                     while f < F:
                         {choice}
-                    if oc == 1 and o2 != 1:
-                        for r in range(min({R}, O - o)):
+                    present = min({R}, O - o)
+                    for part in range(2):
+                        target = y
+                        if part == 0:
+                            if z == 0:
+                                continue
+                            target = before
                             if block[16] != 0:
-                                for k in range(r * ld, r * ld + F):
-                                    space[k] += bias[o + r]
-                        for part in range(2):
-                            target = y
-                            if part == 0:
-                                target = before
-                            else:
-                                for r in range(min({R}, O - o)):
-                                    for k in range(r * ld, r * ld + F):
-                                        space[k] = {formula}(space[k]{arguments})
-                            if part == 1 or z != 0:
+                                for r in range(present):
+                                    for k in range(r * ld, r * ld + whole):
+                                        space[k] += bias[o + r]
+                        else:
+                            for r in range(present):
+                                shift = zero
+                                if block[16] != 0 and z == 0:
+                                    shift = bias[o + r]
+                                for k in range(r * ld, r * ld + whole):
+                                    space[k] = {formula}(space[k] + shift{arguments})
+                        at = o * oc + i0 * o0 + i1 * o1 + j0 * o2
+                        if {pooled}:
+                            for r in range(present):
+                                to = (o + r) * oc + i1 // 2 * o1
+                                pooled(space, target, r * ld, pitch1, to, o1, count // 2, columns // 2)
+                        elif oc == 1 and o2 != 1:
+                            for i in range(count):
+                                for j in range(0, columns, {W}):
+                                    to = at + i * o1 + j * o2
+                                    spread(space, target, i * pitch1 + j, to, ld, o2, columns - j, O - o)
+                        elif o2 == 1:
+                            for r in range(present):
+                                copied(space, target, r * ld, pitch1, at + r * oc, o1, count, columns)
+                        else:
+                            for r in range(present):
                                 for i in range(count):
-                                    to = o + i0 * o0 + (i1 + i) * o1 + j0 * o2
-                                    for j in range(0, columns, {W}):
-                                        spread(space, target, i * pitch1 + j, to + j * o2, ld, o2, columns - j, O - o)
-                        continue
-                    for r in range(min({R}, O - o)):
-                        shift = zero
-                        if block[16] != 0:
-                            shift = bias[o + r]
-                        for i in range(count):
-                            at = r * ld + i * pitch1
-                            to = (o + r) * oc + i0 * o0 + (i1 + i) * o1 + j0 * o2
-                            if z != 0:
-                                for j in range(columns):
-                                    before[to + j * o2] = space[at + j] + shift
-                            if o2 == 1:
-                                for j in range(columns):
-                                    y[to + j] = {formula}(space[at + j] + shift{arguments})
-                            else:
-                                for j in range(columns):
-                                    y[to + j * o2] = {formula}(space[at + j] + shift{arguments})
+                                    for j in range(columns):
+                                        target[at + r * oc + i * o1 + j * o2] = space[r * ld + i * pitch1 + j]
 """
 
 
 @functools.cache
-def forward_kernel(dtype: str, activation: str, R: int) -> Kernel:
-    """The sum over channels and taps of one image and group, with bias and activation."""
+def forward_kernel(dtype: str, activation: str, R: int, pooled: bool) -> Kernel:
+    """The sum over channels and taps of one image and group, with bias and activation, and ``pooled`` or not."""
     formula = ACTIVATIONS[activation]
     names = [f"s{k}" for k in range(len(scalar_names(FORMULAS[formula])))]
     lines, W = list[str](), lanes(dtype)
@@ -207,15 +234,17 @@ def forward_kernel(dtype: str, activation: str, R: int) -> Kernel:
         lines += [f"    tile{V}(planes, w, space, offsets, K, start, f, ld)", f"    f += {V * W}"]
     text = FORWARD.format(
         scalars="\n    ".join(f"{name} = scalar(block[{17 + k}])" for k, name in enumerate(names)) or "pass",
-        chunk=CHUNK, slack=slack(dtype), R=R, size=np.dtype(dtype).itemsize, formula=formula,
+        chunk=CHUNK, space=CHUNK + slack(dtype), R=R, size=np.dtype(dtype).itemsize, formula=formula, pooled=pooled,
         arguments="".join(f", {name}" for name in names), W=W, choice=f"\n{' ' * 24}".join(lines),
     )  # fmt: skip
-    return load(Source(f"conv_{activation}_{R}_{dtype}_{W}", text, _forward_words, (dtype, str(R))))
+    name = f"conv{'_pooled' * pooled}_{activation}_{R}_{dtype}_{W}"
+    return load(Source(name, text, _forward_words, (dtype, str(R))))
 
 
 def _forward_words(dtype: str, rows: str) -> dict[str, Any]:
     R = int(rows)
     words = memory_words(dtype) | control_words() | compiled_formulas(dtype) | {"zero": np.dtype(dtype).type(0)}
+    words |= {"copied": tile_word(dtype, 2, 6, _rows), "pooled": tile_word(dtype, 2, 6, _pooled)}
     words["spread"] = tile_word(dtype, 2, 6, _spread(R))
     for V in range(1, registers_for(R) + 1):
         words[f"tile{V}"] = tile_word(dtype, 3, 5, _tile(R, V))

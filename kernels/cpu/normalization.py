@@ -277,6 +277,7 @@ def kernel(block):
 # Block: [x, dy, mean, variance, dw or 0, db or 0, A, C, L, eps, groups, first channel, channels, add to dw, add to db,
 # room for two rows of float64 and two of x's type]. Where a sample is one row of one place a channel, 512 of them are
 # added up in their own type, as in COLUMNS.
+BLOCK = 512
 ROWS_WEIGHTS = """
 def kernel(block):
     x, dy, mean, variance = pointer(block[0]), pointer(block[1]), pointer(block[2]), pointer(block[3])
@@ -318,10 +319,27 @@ def kernel(block):
             db[first + c] = element(whole[c] + double_of(db[first + c])) if block[14] != 0 else element(whole[c])
 """
 
+# Block: [dw or 0, db or 0, channels, parts, room, add to dw, add to db]: what ``ROWS_WEIGHTS`` left in a room for each
+# part of the samples, added up.
+ROWS_WEIGHTS_END = """
+def kernel(block):
+    dw, db, channels = pointer(block[0]), pointer(block[1]), block[2]
+    for c in range(channels):
+        along, whole = 0.0, 0.0
+        for part in range(block[3]):
+            room = double(block[4] + 32 * channels * part)
+            along += room[c]
+            whole += room[channels + c]
+        if block[0] != 0:
+            dw[c] = element(along + double_of(dw[c])) if block[5] != 0 else element(along)
+        if block[1] != 0:
+            db[c] = element(whole + double_of(db[c])) if block[6] != 0 else element(whole)
+"""
+
 TEXTS = {
     "channels": CHANNELS, "channels_grad": CHANNELS_GRAD, "columns": COLUMNS, "columns_grad": COLUMNS_GRAD,
     "rows": ROWS, "rows_grad": ROWS_GRAD,
-    "rows_weights": ROWS_WEIGHTS,
+    "rows_weights": ROWS_WEIGHTS, "rows_weights_end": ROWS_WEIGHTS_END,
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ reads two streams. A panel takes its elements from a factor whose sums run ``alo
 them: transposed on the way, or copied.
 
 A sum grows step by step, from its first term to its last, in one register; between two blocks it is kept in the
-result. So neither the blocks nor the threads nor the other rows change it, and ``products.outer`` gives the same.
+result. So neither the blocks nor the threads nor the other rows change it, and ``products.outer`` gives the same. Where
+sums run across the left factor, too, each block's begins with zero and is added to the result, as in ``deep``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
-from nnkit.kernels.cpu.products import BIAS, RESULT, ZERO
+from nnkit.kernels.cpu.products import ADDED, BIAS, RESULT, ZERO, depth
 from nnkit.kernels.cpu.target import second_cache
 from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import control_words, memory_words
@@ -44,11 +45,6 @@ def tile_registers() -> int:
 def width(dtype: str) -> int:
     """Columns of a tile, and of a panel of the right factor."""
     return tile_registers() * lanes(dtype)
-
-
-def depth(dtype: str) -> int:
-    """Steps of the sums in a block: the longer, the less often sums go to memory and back; measured."""
-    return 2048 // np.dtype(dtype).itemsize
 
 
 def large_product(M: int, N: int, K: int) -> bool:
@@ -133,8 +129,10 @@ def _transposed(count: int) -> Build:
 # ---- the tile -------------------------------------------------------------------------------------------------------
 
 
-def _tile(C: int, part: bool) -> Build:
+def _tile(C: int, part: bool, later: int) -> Build:
     """y[r, …] = what it begins with, plus the sums over k of a[k, r] b[k, …], a and b panels.
+
+    ``later``: how a block begins that is not the first: with the RESULT, or with zero and the result is ADDED.
 
     ``rows`` of its rows are there, and stored; ``part``: the last of its C registers of columns is not full.
     """
@@ -163,7 +161,8 @@ def _tile(C: int, part: bool) -> Build:
                 for c in range(C):
                     v.builder.store(v.multiply_add(factor, factors[c], v.builder.load(sums[r][c])), sums[r][c])
 
-        begin_with(RESULT, y, row_places)
+        if later == RESULT:
+            begin_with(RESULT, y, row_places)
         begin_with(BIAS, bias, [v.integer(0)] * R)
         rest = v.builder.srem(K, v.integer(UNROLLED))
         whole = v.builder.sub(K, rest)
@@ -172,6 +171,12 @@ def _tile(C: int, part: bool) -> Build:
                 step(v.plus(k, more))
         with v.loop(rest) as k:
             step(v.plus(whole, k))
+        if later == ADDED:
+            with v.when(v.builder.icmp_signed("==", begin, v.integer(ADDED))):
+                for r in range(R):
+                    for c, start in enumerate(starts):
+                        before = v.load(y, v.plus(row_places[r], start), counts[c])
+                        v.builder.store(v.add(before, v.builder.load(sums[r][c])), sums[r][c])
         for r in range(R):
             with v.when(v.builder.icmp_signed("<", v.integer(r), rows)):
                 for c, start in enumerate(starts):
@@ -195,7 +200,7 @@ def kernel(block):
         broad = min({broad}, N - n0)
         for k0 in range(0, K, {deep}):
             depth = min({deep}, K - k0)
-            begin = {result}
+            begin = {later}
             if k0 == 0 and block[9] == 0:
                 begin = {bias} if block[10] != 0 else {zero}
             for i0 in range(0, M, block[11]):
@@ -224,6 +229,8 @@ RIGHT = {
     "along": ("((n0 + j) * ldb + k0)", "transposed_right(from_b, b, depth, ldb, columns)"),
     "across": ("(k0 * ldb + n0 + j)", "{name}_right(from_b, b, depth, ldb, columns)"),
 }
+#: How a block of the sums begins that is not the first.
+LATER = {"along": RESULT, "across": ADDED}
 
 
 def _either(line: str, condition: str, indent: int) -> str:
@@ -251,14 +258,14 @@ def panels_kernel(dtype: str, a: str, b: str) -> Kernel:
     (left_place, left), (right_place, right) = LEFT[a], RIGHT[b]
     text = PANELS.format(
         W=W, R=R, wide=wide, deep=depth(dtype), size=np.dtype(dtype).itemsize, tallest=TALLEST, broad=BROAD, zero=ZERO,
-        bias=BIAS, result=RESULT, left_place=left_place, right_place=right_place,
+        bias=BIAS, later=LATER[a], left_place=left_place, right_place=right_place,
         pack_left=_either(left, f"rows - i >= {-(-R // W) * W}", 20),
         pack_right=_either(right, f"columns == {wide}", 24), choice=_choice(dtype, 24),
     )  # fmt: skip
-    return load(Source(f"panels_{a}_{b}_{dtype}_{W}", text, _words, (dtype,)))
+    return load(Source(f"panels_{a}_{b}_{dtype}_{W}_{depth(dtype)}", text, _words, (dtype, a)))
 
 
-def _words(dtype: str) -> dict[str, Any]:
+def _words(dtype: str, a: str) -> dict[str, Any]:
     words = memory_words(dtype) | control_words()
     for side, count in (("left", tile_rows()), ("right", width(dtype))):
         words[f"transposed_{side}"] = tile_word(dtype, 2, 3, _transposed(count))
@@ -266,5 +273,5 @@ def _words(dtype: str) -> dict[str, Any]:
         words[f"part_{side}"] = tile_word(dtype, 2, 3, _copied(count, True))
     for C in range(1, tile_registers() + 1):
         for part in (False, True):
-            words[f"tile{C}{'p' * part}"] = tile_word(dtype, 4, 5, _tile(C, part))
+            words[f"tile{C}{'p' * part}"] = tile_word(dtype, 4, 5, _tile(C, part, LATER[a]))
     return words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ PARTS: dict[str, tuple[list[str], ...]] = {
 }  # fmt: skip
 
 # Block as above. Of what lies outside nothing is seen; the first element is taken whatever it is, and NaN before all
-# others. Windows that lie inside are looked through side by side.
+# others. Windows that lie inside are looked through side by side. Without places, those of the text are dropped.
 MAX = """
 def kernel(block):
     x, y, places = pointer(block[0]), pointer(block[1]), labels(block[2])
@@ -133,66 +133,129 @@ def kernel(block):
                     d0 * S1 * S2, d1 * S2,
                 )
         return
-    begin = (b2 + {s2} - 1) // {s2}
-    end = min(P2, (S2 - 1 - {reach} + b2) // {s2} + 1)
+    begin, end = min(P2, (b2 + {s2} - 1) // {s2}), min(P2, (S2 - 1 - {reach} + b2) // {s2} + 1)
+    top, bottom = min(P1, (b1 + s1 - 1) // s1), min(P1, (S1 - 1 - {last1} * d1 + b1) // s1 + 1)
+    fits = {fits} and x2 == 1 and y2 == 1 and begin < end and top < bottom
     for n in range(block[3] * block[4]):
         from_x, from_y = n // block[4] * xb + n % block[4] * xc, n // block[4] * yb + n % block[4] * yc
         for p0 in range(P0):
             i0 = p0 * s0 - b0
+            inside = fits and i0 >= 0 and i0 + {last0} * d0 < S0
+            if inside:
+                i1 = top * s1 - b1
+                at, number = from_x + i0 * x0 + i1 * x1 - b2 + begin * {s2}, (i0 * S1 + i1) * S2 - b2 + begin * {s2}
+                greatest(
+                    x, y, block[2], at, from_y + p0 * y0 + top * y1 + begin, number, bottom - top, end - begin,
+                    d0 * x0, d1 * x1, d0 * S1 * S2, d1 * S2, s1 * x1, y1, s1 * S2,
+                )
+                if top == 0 and bottom == P1 and begin == 0 and end == P2:
+                    continue
             for p1 in range(P1):
                 row, i1 = from_y + p0 * y0 + p1 * y1, p1 * s1 - b1
-                inside = i0 >= 0 and i0 + {last0} * d0 < S0 and i1 >= 0 and i1 + {last1} * d1 < S1
-                first, last = P2, P2
-                if {fits} and inside and x2 == 1 and y2 == 1 and begin < end:
-                    first, last = begin, end
-                    at, number = from_x + i0 * x0 + i1 * x1 - b2, (i0 * S1 + i1) * S2 - b2
-                    for j in range(first, last, {W}):
-                        greatest(x, y, block[2], at, row, number, j, last - j, d0 * x0, d1 * x1, d0 * S1 * S2, d1 * S2)
-                for part in range(2):
-                    for j in range(last * part, P2 * part + first * (1 - part)):
-                        best, place = zero, -1
-                        for k0 in range({K0}):
-                            for k1 in range({K1}):
-                                for k2 in range({K2}):
-                                    u0, u1, u2 = i0 + k0 * d0, i1 + k1 * d1, j * {s2} + k2 * {d2} - b2
-                                    if u0 >= 0 and u0 < S0 and u1 >= 0 and u1 < S1 and u2 >= 0 and u2 < S2:
-                                        v = x[from_x + u0 * x0 + u1 * x1 + u2 * x2]
-                                        if place < 0 or v > best or v != v:
-                                            best, place = v, (u0 * S1 + u1) * S2 + u2
-                        y[row + j * y2], places[row + j * y2] = best, place
+                between = inside and top <= p1 and p1 < bottom
+                for j in range(P2):
+                    if between and begin <= j and j < end:
+                        continue
+                    best, place = zero, -1
+                    for k0 in range({K0}):
+                        for k1 in range({K1}):
+                            for k2 in range({K2}):
+                                u0, u1, u2 = i0 + k0 * d0, i1 + k1 * d1, j * {s2} + k2 * {d2} - b2
+                                if u0 >= 0 and u0 < S0 and u1 >= 0 and u1 < S1 and u2 >= 0 and u2 < S2:
+                                    v = x[from_x + u0 * x0 + u1 * x1 + u2 * x2]
+                                    if place < 0 or v > best or v != v:
+                                        best, place = v, (u0 * S1 + u1) * S2 + u2
+                    y[row + j * y2] = best
+                    {place}
 """
 
 
-def _greatest(taps: Taps, stride: int, dilation: int) -> Callable[..., None]:
-    """y and places of windows j, j + 1, … of a row, a register of them, of which ``left`` are there."""
+def greatest(v: Vectors, values: Sequence[Any]) -> Any:
+    """The greatest of some vectors, lane by lane: the first of equals, and NaN where there is one."""
+    best, others = values[0], values[1:]
+    for value in others:  # NaN is not greater, and nothing is greater than NaN
+        best = v.builder.select(v.builder.fcmp_ordered(">", value, best), value, best)
+    for k in range(0, len(others), 2):
+        one, other = others[k], others[min(k + 1, len(others) - 1)]
+        unknown = v.builder.fcmp_unordered("uno", one, other)
+        best = v.builder.select(unknown, one if one is other else v.add(one, other), best)
+    return best
+
+
+def _better(v: Vectors, best: Any, place: Any, value: Any, here: Any) -> tuple[Any, Any]:
+    """The greatest so far and its place, when one more is seen."""
+    above, unknown = v.builder.fcmp_ordered(">", value, best), v.builder.fcmp_unordered("uno", value, value)
+    chosen = v.builder.or_(above, unknown)
+    return v.builder.select(chosen, value, best), v.builder.select(chosen, here, place)
+
+
+def seen(v: Vectors, x: Any, first: Any, K: int, stride: int, dilation: int, left: Any = None) -> list[Any]:
+    """What the K taps of an axis see from an element on: a register of windows each, or as many as are left."""
+    found: list[Any] = []
+    while len(found) < K:
+        at = v.plus(first, len(found) * dilation)
+        if stride == 2 and dilation == 1 and K - len(found) > 1:
+            found += v.pairs(x, at, left)
+        else:
+            found.append(v.every(x, at, stride, left))
+    return found
+
+
+def _greatest(taps: Taps, stride: int, dilation: int, placed: bool) -> Callable[..., None]:
+    """y, and where ``placed`` places, of rows of neighbouring windows that lie inside."""
 
     def build(v: Vectors, x: Any, y: Any, places: Any, *numbers: Any) -> None:
-        at, row, number, j, left, step0, step1, number0, number1 = numbers
-        ir, i32 = v.ir, v.ir.IntType(32)
-        many = ir.VectorType(i32, v.lanes)
-        first = v.plus(v.times(j, v.integer(stride)), at)
-        best = place = None
-        for k0, k1, k2 in itertools.product(*map(range, taps)):
-            rows = v.plus(v.times(v.integer(k0), step0), v.times(v.integer(k1), step1))
-            value = v.every(x, v.plus(v.plus(first, rows), k2 * dilation), stride, left)
-            counted = v.plus(v.times(v.integer(k0), number0), v.times(v.integer(k1), number1))
-            here = v.spread(v.builder.trunc(v.plus(counted, k2 * dilation), i32))
-            if best is None:
-                best, place = value, here
-                continue
-            greater, unknown = v.builder.fcmp_ordered(">", value, best), v.builder.fcmp_unordered("uno", value, value)
-            better = v.builder.or_(greater, unknown)
-            best, place = v.builder.select(better, value, best), v.builder.select(better, here, place)
-        steps = ir.Constant(many, [ir.Constant(i32, stride * k) for k in range(v.lanes)])
-        start = v.plus(number, v.times(j, v.integer(stride)))
-        wide = v.builder.sext(v.builder.add(place, steps), ir.VectorType(ir.IntType(64), v.lanes))
-        v.store(y, v.plus(row, j), best, left)
-        v.store_integers(places, v.plus(row, j), v.builder.add(wide, v.spread(start)), left)
+        at, to, number, rows, windows, step0, step1, number0, number1, next_x, next_y, next_number = numbers
+        steps = [
+            v.plus(v.times(v.integer(k0), step0), v.times(v.integer(k1), step1))
+            for k0, k1 in itertools.product(*map(range, taps[:2]))
+        ]
+        counted = [
+            v.plus(v.plus(v.times(v.integer(k0), number0), v.times(v.integer(k1), number1)), k2 * dilation)
+            for k0, k1, k2 in itertools.product(*map(range, taps))
+        ]
+
+        def one(i: Any, j: Any, left: Any = None) -> None:
+            first, target = v.plus(at, v.times(i, next_x)), v.plus(v.plus(to, v.times(i, next_y)), j)
+            first = v.plus(first, v.times(j, v.integer(stride)))
+            values = [
+                value for step in steps for value in seen(v, x, v.plus(first, step), taps[2], stride, dilation, left)
+            ]
+            if placed:
+                _place(i, j, target, values, left)
+            else:
+                _put(target, greatest(v, values), left)
+
+        def _put(target: Any, best: Any, left: Any) -> None:
+            if left is None:
+                v.store(y, target, best)
+            else:
+                v.store_first(y, target, best, left)
+
+        def _place(i: Any, j: Any, target: Any, values: list[Any], left: Any) -> None:
+            i32, i64 = v.ir.IntType(32), v.ir.IntType(64)
+            here = [v.spread(v.builder.trunc(count, i32)) for count in counted]
+            best, place = values[0], here[0]
+            for value, own in zip(values[1:], here[1:], strict=True):
+                best, place = _better(v, best, place, value, own)
+            _put(target, best, left)
+            many = v.ir.VectorType(i32, v.lanes)
+            apart = v.ir.Constant(many, [v.ir.Constant(i32, stride * k) for k in range(v.lanes)])
+            start = v.plus(v.plus(number, v.times(i, next_number)), v.times(j, v.integer(stride)))
+            wide = v.builder.sext(v.builder.add(place, apart), v.ir.VectorType(i64, v.lanes))
+            v.store_integers(places, target, v.builder.add(wide, v.spread(start)), left)
+
+        last = v.plus(windows, -v.lanes)
+        with v.builder.if_else(v.builder.icmp_signed(">=", last, v.integer(0))) as (wide, narrow):
+            with wide, v.loop(rows) as i, v.loop(windows, v.lanes) as j:
+                one(i, v.at_most(j, last))  # the last register may lie over the one before
+            with narrow, v.loop(rows) as i:
+                one(i, v.integer(0), windows)
 
     return build
 
 
-def _across(dilation: int) -> Callable[..., None]:
+def _across(dilation: int, placed: bool) -> Callable[..., None]:
     """y and places of one window for neighbouring channels; of the taps n0, n1 and n2 are there."""
 
     def build(v: Vectors, x: Any, y: Any, places: Any, *numbers: Any) -> None:
@@ -205,36 +268,37 @@ def _across(dilation: int) -> Callable[..., None]:
             value = v.load(x, v.plus(at, steps), channels)
             counted = v.plus(v.plus(v.times(k0, number0), v.times(k1, number1)), v.times(k2, v.integer(dilation)))
             here = v.spread(v.builder.trunc(v.plus(number, counted), i32))
-            known = v.builder.load(best)
-            greater, unknown = v.builder.fcmp_ordered(">", value, known), v.builder.fcmp_unordered("uno", value, value)
-            better = v.builder.or_(greater, unknown)
-            v.builder.store(v.builder.select(better, value, known), best)
-            v.builder.store(v.builder.select(better, here, v.builder.load(place)), place)
-        wide = v.builder.sext(v.builder.load(place), ir.VectorType(ir.IntType(64), v.lanes))
-        v.store(y, row, v.builder.load(best), channels)
-        v.store_integers(places, row, wide, channels)
+            better, found = _better(v, v.builder.load(best), v.builder.load(place), value, here)
+            v.builder.store(better, best)
+            v.builder.store(found, place)
+        v.store_first(y, row, v.builder.load(best), channels)
+        if placed:
+            wide = v.builder.sext(v.builder.load(place), ir.VectorType(ir.IntType(64), v.lanes))
+            v.store_integers(places, row, wide, channels)
 
     return build
 
 
 @functools.cache
-def max_kernel(dtype: str, taps: Taps, stride: int, dilation: int) -> Kernel:
-    """The greatest elements in windows of so many taps on three axes; stride and dilation are those of the last."""
+def max_kernel(dtype: str, taps: Taps, stride: int, dilation: int, placed: bool) -> Kernel:
+    """The greatest elements in windows of so many taps on three axes, and where ``placed`` their places; stride and
+    dilation are those of the last axis.
+    """
     (K0, K1, K2), s2, d2 = taps, stride, dilation
     text = MAX.format(
         K0=K0, K1=K1, K2=K2, s2=s2, d2=d2, reach=(K2 - 1) * d2, last0=K0 - 1, last1=K1 - 1, W=lanes(dtype),
-        fits=s2 <= 2,
+        fits=s2 <= 2, place="places[row + j * y2] = place" if placed else "pass",
     )  # fmt: skip
-    name = f"pool_max_{K0}x{K1}x{K2}_{s2}_{d2}_{dtype}"
-    return load(Source(name, text, _max_words, (dtype, *map(str, (*taps, s2, d2)))))
+    name = f"pool_max_{K0}x{K1}x{K2}_{s2}_{d2}_{dtype}_{lanes(dtype)}{'_placed' * placed}"
+    return load(Source(name, text, _max_words, (dtype, *map(str, (*taps, s2, d2, int(placed))))))
 
 
 def _max_words(dtype: str, *numbers: str) -> dict[str, Any]:
-    K0, K1, K2, stride, dilation = map(int, numbers)
+    K0, K1, K2, stride, dilation, placed = map(int, numbers)
     words = memory_words(dtype) | {"zero": np.dtype(dtype).type(0)}
-    words["across"] = tile_word(dtype, 2, 13, _across(dilation))
+    words["across"] = tile_word(dtype, 2, 13, _across(dilation, bool(placed)))
     if stride <= 2:
-        words["greatest"] = tile_word(dtype, 2, 10, _greatest((K0, K1, K2), stride, dilation))
+        words["greatest"] = tile_word(dtype, 2, 13, _greatest((K0, K1, K2), stride, dilation, bool(placed)))
     return words
 
 

@@ -21,12 +21,15 @@ from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import control_words, memory_words
 
 LONG = 4096  # bytes of a row: a longer sum of ``dot`` is made in parts, so that the rows stay in the first cache
-SMALL = 32  # sums that are no longer than this are better made by ``outer``, over transposed rows of w
+SMALL = 128  # terms of the longest sums that ``outer`` makes over transposed rows of w
 LARGE = 1 << 20  # bytes of the right factor of ``outer``, from which on its columns are copied
 DEEP = 256  # rows that are copied at a time
-ROOM = 48  # rows of w that are transposed at a time
-#: What the sums of ``outer`` begin with.
-ZERO, RESULT, BIAS = 0, 1, 2
+ROOM = 96  # rows of w that are transposed at a time
+#: What the sums of ``outer`` begin with; those of ADDED with zero, and the result is added to them in the end.
+ZERO, RESULT, BIAS, ADDED = 0, 1, 2, 3
+#: How the last register of a tile is filled: all of it, at most half of it, some of it; or any number of all of them.
+FULL, HALF, PART, ANY = "", "h", "p", "a"
+FEW = 2  # rows that are left over, or all there are, have a tile of their own
 
 
 Build = Callable[..., None]
@@ -41,6 +44,13 @@ class Tile(NamedTuple):
 
 #: For one row, where every element of w is read once: on Zen 5, more columns take up to a third longer.
 ROW = Tile(1, 2)
+#: For a column or two that are left over, or all there are.
+COLUMN = Tile(8, 1)
+
+
+def depth(dtype: str) -> int:
+    """Terms of a sum that are made at a time by ``panels`` and in long sums; measured."""
+    return 2048 // np.dtype(dtype).itemsize
 
 
 def dot_tile() -> Tile:
@@ -51,6 +61,20 @@ def dot_tile() -> Tile:
 def outer_tile() -> Tile:
     """As many sums as there are registers for."""
     return Tile(8, 3) if registers().number >= 32 else Tile(6, 2)
+
+
+def turned(N: int, K: int) -> bool:
+    """Whether products with weights (N, K) are made by ``outer``, over transposed rows of them, rather than by ``dot``.
+
+    Adding up what is in a register takes ``dot`` as long as some 50 terms do. With registers of 64 bytes transposing
+    pays up to SMALL terms, where a register of columns is full; with narrower ones a single row would lose by it.
+    """
+    return (K <= 32 and N >= 4) or (registers().nbytes >= 64 and K <= SMALL and N >= 32)
+
+
+def turned_rows() -> int:
+    """Rows from which on transposed weights are kept for the next ones; fewer are multiplied by ``thin``."""
+    return 16 if registers().nbytes >= 64 else outer_tile().rows
 
 
 def _dot(tile: Tile) -> Build:
@@ -90,36 +114,51 @@ def _dot(tile: Tile) -> Build:
     return build
 
 
-def _outer(tile: Tile, part: bool) -> Build:
-    """y[i…, j…] = what it begins with, plus the sums over k of a[i…, k] b[k, …], b at its column j. ``part``: the last
-    register is not full.
+def _tiles(tile: Tile) -> list[tuple[int, str]]:
+    """Registers of columns, and how the last is filled. Half a register of 64 bytes takes Zen 4 half the time.
+
+    What is rare has no tile of its own, because LLVM takes a tenth of a second for one.
     """
+    narrow = [(columns, HALF) for columns in (2, 1)] if registers().nbytes >= 64 else []
+    full = [(columns, FULL) for columns in range(tile.columns, 0, -1)]
+    return full + narrow + [(columns, PART) for columns in range(tile.columns, 0, -1)]
+
+
+def _outer(tile: Tile, tail: str) -> Build:
+    """y[i…, j…] = what it begins with, plus the sums over k of a[i…, k] b[k, …], b at its column j."""
     R, C = range(tile.rows), range(tile.columns)
 
     def build(v: Vectors, a: Any, b: Any, y: Any, bias: Any, *numbers: Any) -> None:
         i, j, M, N, K, row, step, ldb, ldy, begin = numbers
         rows = [v.at_most(v.plus(i, r), v.plus(M, -1)) for r in R]
         starts = [v.times(one, row) for one in rows]
-        left = v.builder.sub(v.builder.sub(N, j), v.integer((tile.columns - 1) * v.lanes))
-        counts = [left if part and c == tile.columns - 1 else None for c in C]
-        sums = [[v.variable(v.zero) for _ in C] for _ in R]
+        cut = {FULL: (), ANY: C}.get(tail, (tile.columns - 1,))
+        counts = [v.builder.sub(N, v.plus(j, c * v.lanes)) if c in cut else None for c in C]
+        kinds = [v.halved() if tail == HALF and c in cut else v for c in C]
+        sums = [[v.variable(kind.zero) for kind in kinds] for _ in R]
         places = [[v.plus(v.plus(v.times(one, ldy), j), c * v.lanes) for c in C] for one in rows]
         columns = [[v.plus(j, c * v.lanes) for c in C]] * len(R)
         for kind, memory, terms in ((RESULT, y, places), (BIAS, bias, columns)):
             with v.when(v.builder.icmp_signed("==", begin, v.integer(kind))):
                 for r in R:
                     for c in C:
-                        v.builder.store(v.load(memory, terms[r][c], counts[c]), sums[r][c])
+                        v.builder.store(kinds[c].load(memory, terms[r][c], counts[c]), sums[r][c])
         with v.loop(K) as k:
             at = v.times(k, ldb)
-            right = [v.load(b, v.plus(at, c * v.lanes), counts[c]) for c in C]
+            right = [kinds[c].load(b, v.plus(at, c * v.lanes), counts[c]) for c in C]
             for r in R:
-                factor = v.spread(v.builder.load(v.element(a, v.plus(starts[r], v.times(k, step)))))
+                factor = v.builder.load(v.element(a, v.plus(starts[r], v.times(k, step))))
+                for lanes_of, column, total in zip(kinds, right, sums[r], strict=True):
+                    spread = lanes_of.spread(factor)
+                    v.builder.store(lanes_of.multiply_add(spread, column, v.builder.load(total)), total)
+        with v.when(v.builder.icmp_signed("==", begin, v.integer(ADDED))):
+            for r in R:
                 for c in C:
-                    v.builder.store(v.multiply_add(factor, right[c], v.builder.load(sums[r][c])), sums[r][c])
+                    before = kinds[c].load(y, places[r][c], counts[c])
+                    v.builder.store(v.add(before, v.builder.load(sums[r][c])), sums[r][c])
         for r in R:
             for c in C:
-                v.store(y, places[r][c], v.builder.load(sums[r][c]), counts[c])
+                kinds[c].store(y, places[r][c], v.builder.load(sums[r][c]), counts[c])
 
     return build
 
@@ -144,11 +183,17 @@ def kernel(block):
         length = {long}
     for k in range(0, K, length):
         count, add, biased = min(length, K - k), int(k > 0), int(k == 0 and block[9] != 0)
-        for j in range(0, N, {columns}):
+        whole = N
+        if M > 1 and N % {columns} <= {narrow}:
+            whole = N - N % {columns}
+        for j in range(0, whole, {columns}):
             for i in range(0, M - 1, {rows}):
                 tile(x, w, y, b, i, j, M, N, count, ldx, ldw, ldy, add, biased)
+        for j in range(whole, N):
+            for i in range(0, M, {tall}):
+                column(x, w, y, b, i, j, M, N, count, ldx, ldw, ldy, add, biased)
         if M % {rows} == 1:
-            for j in range(0, N, {few}):
+            for j in range(0, whole, {few}):
                 row(x, w, y, b, M - 1, j, M, N, count, ldx, ldw, ldy, add, biased)
         x, w = pointer(block[0] + (k + length) * {size}), pointer(block[1] + (k + length) * {size})
 """
@@ -161,13 +206,15 @@ OUTER = """
 def kernel(block):
     M, N, K, row, step, ldb, ldy = block[3], block[4], block[5], block[6], block[7], block[8], block[9]
     y, bias, space = pointer(block[2]), pointer(block[11]), stack({widest} * {W} * {deep} * {size})
-    copied = M > 2 * {rows} and K * ldb > {large}
+    copied = M > 2 * {rows} and K * ldb > {large} and block[10] != {added}
     depth = K
     if copied:
         depth = {deep}
     for first in range(0, K, depth):
         count, begin = min(depth, K - first), {result}
-        if first == 0 and block[10] == 0:
+        if block[10] == {added}:
+            begin = {added}
+        elif first == 0 and block[10] == 0:
             begin = {bias} if block[11] != 0 else {zero}
         a = pointer(block[0] + first * step * {size})
         j = 0
@@ -176,13 +223,17 @@ def kernel(block):
             wide = min(left, {widest})
             if left == {widest} + 1:
                 wide = (left + 1) // 2
-            full = N - j >= wide * {W}
+            last = N - j - (wide - 1) * {W}
             b, skip = pointer(block[1] + (first * ldb + j) * {size}), ldb
             if copied:
                 b, skip = copy_columns(b, ldb, pointer(space), count, min(wide * {W}, N - j)), {widest} * {W}
+            wide_end = j + wide * {W}
             for i in range(0, M, {rows}):
+                if M - i <= {few}:
+                    few_rows(a, b, y, bias, i, j, M, min(N, wide_end), count, row, step, skip, ldy, begin)
+                    continue
                 {choice}
-            j += wide * {W}
+            j = wide_end
 """
 
 COPY_COLUMNS = """
@@ -215,15 +266,14 @@ def kernel(block):
 """
 
 
-def _choice(tile: Tile) -> str:
-    """Which tile is called: by its width and by whether its last register is full."""
+def _choice(tile: Tile, W: int) -> str:
+    """Which tile is called: by its width and by how its last register is filled."""
     arguments = "a, b, y, bias, i, j, M, N, count, row, step, skip, ldy, begin"
+    fits = {FULL: f"last >= {W}", HALF: f"last <= {W // 2}", PART: "last > 0"}
     lines: list[str] = []
-    for columns in range(tile.columns, 0, -1):
-        for part in (False, True):
-            condition = f"wide == {columns} and {'not ' if part else ''}full"
-            lines.append(f"{'elif' if lines else 'if'} {condition}:")
-            lines.append(f"    tile{columns}{'p' * part}({arguments})")
+    for columns, tail in _tiles(tile):
+        lines.append(f"{'elif' if lines else 'if'} wide == {columns} and {fits[tail]}:")
+        lines.append(f"    tile{columns}{tail}({arguments})")
     return "\n                ".join(lines)
 
 
@@ -232,24 +282,24 @@ def _outer_words(dtype: str) -> dict[str, object]:
 
     tile = outer_tile()
     words = memory_words(dtype) | control_words()
-    for columns in range(1, tile.columns + 1):
-        for part in (False, True):
-            shape = Tile(tile.rows, columns)
-            words[f"tile{columns}{'p' * part}"] = tile_word(dtype, 4, 10, _outer(shape, part))
+    for columns, tail in _tiles(tile):
+        words[f"tile{columns}{tail}"] = tile_word(dtype, 4, 10, _outer(Tile(tile.rows, columns), tail))
+    words["few_rows"] = tile_word(dtype, 4, 10, _outer(Tile(FEW, tile.columns), ANY))
     exec(COPY_COLUMNS.format(W=lanes(dtype), widest=tile.columns), words)
     return words | {"copy_columns": njit(error_model="numpy", forceinline=True)(words["copy_columns"])}
 
 
 def _dot_words(dtype: str) -> dict[str, object]:
-    tiles = {"tile": dot_tile(), "row": ROW}
+    tiles = {"tile": dot_tile(), "row": ROW, "column": COLUMN}
     return memory_words(dtype) | {name: tile_word(dtype, 4, 10, _dot(tile)) for name, tile in tiles.items()}
 
 
 @functools.cache
 def dot_kernel(dtype: str) -> Kernel:
-    """y = x w^T for sums that are longer than SMALL."""
+    """y = x w^T, whose sums are made in parts: those of neighbouring elements of a row."""
     tile, size = dot_tile(), np.dtype(dtype).itemsize
-    text = DOT.format(long=LONG // size, rows=tile.rows, columns=tile.columns, few=ROW.columns, size=size)
+    sizes = {"rows": tile.rows, "columns": tile.columns, "few": ROW.columns, "tall": COLUMN.rows, "size": size}
+    text = DOT.format(**sizes, long=LONG // size, narrow=2)
     return load(Source(f"dot_{dtype}_{lanes(dtype)}", text, _dot_words, (dtype,)))
 
 
@@ -267,7 +317,7 @@ def transpose_word(dtype: str) -> Any:
 
 def row_tile(dtype: str) -> Any:
     """One row by one register of columns, which need not be full: y = a b, or y + a b; as the tiles of ``outer``."""
-    return tile_word(dtype, 4, 10, _outer(Tile(1, 1), True))
+    return tile_word(dtype, 4, 10, _outer(Tile(1, 1), PART))
 
 
 def _small_dot_words(dtype: str) -> dict[str, object]:
@@ -279,6 +329,6 @@ def outer_kernel(dtype: str) -> Kernel:
     """y = a b, or y + a b."""
     tile = outer_tile()
     sizes = {"W": lanes(dtype), "widest": tile.columns, "rows": tile.rows, "size": np.dtype(dtype).itemsize}
-    begins = {"zero": ZERO, "result": RESULT, "bias": BIAS}
-    text = OUTER.format(**sizes, **begins, deep=DEEP, large=LARGE // sizes["size"], choice=_choice(tile))
+    sizes |= {"zero": ZERO, "result": RESULT, "bias": BIAS, "added": ADDED, "few": FEW, "deep": DEEP}
+    text = OUTER.format(**sizes, large=LARGE // sizes["size"], choice=_choice(tile, sizes["W"]))
     return load(Source(f"outer_{dtype}_{lanes(dtype)}", text, _outer_words, (dtype,)))

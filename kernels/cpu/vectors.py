@@ -41,15 +41,19 @@ def lanes(dtype: str) -> int:
 class Vectors:
     """Builds instructions on vectors of ``dtype`` and on the integers that address them, at LLVM's ``builder``."""
 
-    def __init__(self, builder: Any, dtype: str) -> None:
+    def __init__(self, builder: Any, dtype: str, count: int = 0) -> None:
         from llvmlite import ir
 
-        self.ir, self.builder = ir, builder
-        self.lanes, self.size = lanes(dtype), np.dtype(dtype).itemsize
+        self.ir, self.builder, self.dtype = ir, builder, dtype
+        self.lanes, self.size = count or lanes(dtype), np.dtype(dtype).itemsize
         self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
         self.type = ir.VectorType(self.real, self.lanes)
         self.zero = ir.Constant(self.type, [ir.Constant(self.real, 0.0)] * self.lanes)
         self.suffix = f"v{self.lanes}f{8 * self.size}"
+
+    def halved(self) -> Vectors:
+        """Vectors of half as many lanes, built at the same place."""
+        return Vectors(self.builder, self.dtype, self.lanes // 2)
 
     # ---- integers -----------------------------------------------------------------------------------------
 
@@ -145,24 +149,94 @@ class Vectors:
                 self.lanes_below(count),
             )
 
-    def every(self, pointer: Any, index: Any, stride: int, count: Any) -> Any:
-        """The elements from ``index`` on, each (stride 1) or every other (2): ``count`` of them, and zeros."""
+    def every(self, pointer: Any, index: Any, stride: int, count: Any = None) -> Any:
+        """The elements from ``index`` on, each (stride 1) or every other (2); where given, ``count`` and zeros."""
         if stride == 1:
             return self.load(pointer, index, count)
-        twice = self.times(count, self.integer(2))
-        low = self.load(
-            pointer, index, self.builder.sub(twice, self.integer(1))
-        )  # the last's neighbour may not be there
-        high = self.load(pointer, self.plus(index, self.lanes), self.builder.sub(twice, self.integer(self.lanes + 1)))
-        return self._pick(low, high, list(range(0, 2 * self.lanes, 2)))
+        behind = list(range(1, self.lanes, 2))  # of the last's neighbour, which may not be there, nothing is read
+        high = self.plus(index, self.lanes - 1)
+        if count is None:
+            low_count = high_count = None
+        else:
+            low_count = self.builder.sub(self.times(count, self.integer(2)), self.integer(1))
+            high_count = self.builder.sub(low_count, self.integer(self.lanes - 1))
+        places = [*range(0, self.lanes, 2), *(self.lanes + k for k in behind)]
+        return self._pick(self.load(pointer, index, low_count), self.load(pointer, high, high_count), places)
 
-    def store_integers(self, address: Any, index: Any, vector: Any, count: Any) -> None:
-        """Write int64 from element ``index`` of the memory at an address on, ``count`` of them."""
-        i64 = self.ir.IntType(64)
-        place = self.builder.gep(self.builder.inttoptr(address, i64.as_pointer()), [index])
-        whole = self.builder.bitcast(place, vector.type.as_pointer())
-        aligned, mask = self.ir.Constant(self.ir.IntType(32), 8), self.lanes_below(count)
-        self._call(f"llvm.masked.store.v{self.lanes}i64.p0", self.ir.VoidType(), vector, whole, aligned, mask)
+    def pairs(self, pointer: Any, index: Any, count: Any = None) -> tuple[Any, Any]:
+        """Of twice as many elements from ``index`` on, those at even and at odd places; or of ``count`` pairs."""
+        twice = None if count is None else self.times(count, self.integer(2))
+        rest = None if twice is None else self.plus(twice, -self.lanes)
+        low, high = self.load(pointer, index, twice), self.load(pointer, self.plus(index, self.lanes), rest)
+        even = list(range(0, 2 * self.lanes, 2))
+        return self._pick(low, high, even), self._pick(low, high, [k + 1 for k in even])
+
+    def store_first(self, pointer: Any, index: Any, vector: Any, count: Any) -> None:
+        """``store`` of ``count`` elements, at least one, without a mask where processors are slow at that."""
+        self._store_first(pointer, index, vector, count, self.size, f"llvm.masked.store.{self.suffix}.p0")
+
+    def store_integers(self, address: Any, index: Any, vector: Any, count: Any = None) -> None:
+        """Write int64 from element ``index`` of the memory at an address on; where given, ``count`` of them."""
+        pointer = self.builder.inttoptr(address, self.ir.IntType(64).as_pointer())
+        if count is None:
+            place = self.builder.bitcast(self.element(pointer, index), vector.type.as_pointer())
+            self.builder.store(vector, place, align=8)
+        else:
+            self._store_first(pointer, index, vector, count, 8, f"llvm.masked.store.v{self.lanes}i64.p0")
+
+    def _store_first(self, pointer: Any, index: Any, vector: Any, count: Any, size: int, masked: str) -> None:
+        place = self.builder.bitcast(self.element(pointer, index), vector.type.as_pointer())
+        if target.has("avx512f"):
+            aligned = self.ir.Constant(self.ir.IntType(32), size)
+            self._call(masked, self.ir.VoidType(), vector, place, aligned, self.lanes_below(count))
+            return
+        with self.builder.if_else(self.builder.icmp_signed(">=", count, self.integer(self.lanes))) as (whole, part):
+            with whole:
+                self.builder.store(vector, place, align=size)
+            with part:
+                self._store_bits(pointer, index, vector, count, size)
+
+    def _store_bits(self, pointer: Any, index: Any, vector: Any, count: Any, size: int) -> None:
+        """Write fewer elements than there are: a half where so many are wanted, of the rest a quarter, and so on."""
+        half = self.lanes
+        while half > 1:
+            half //= 2
+            there = self.builder.icmp_signed("!=", self.builder.and_(count, self.integer(half)), self.integer(0))
+            low, high = (self._pick(vector, vector, list(range(k, k + half))) for k in (0, half))
+            with self.when(there):
+                place = self.builder.bitcast(self.element(pointer, index), low.type.as_pointer())
+                self.builder.store(low, place, align=size)
+            index = self.plus(index, self.builder.select(there, self.integer(half), self.integer(0)))
+            vector = self.builder.select(there, high, low)
+
+    def copied(self, x: Any, at: Any, y: Any, to: Any, count: Any) -> None:
+        """y[to + k] = x[at + k] for ``count`` places k, which do not overlap: the last register where it still fits.
+
+        It may lie over the one before it. Fewer than fit a register are half registers, or single elements.
+        """
+        self._copied(self.lanes, x, at, y, to, count)
+
+    def _copied(self, size: int, x: Any, at: Any, y: Any, to: Any, count: Any) -> None:
+        kind = self.ir.VectorType(self.real, size) if size > 1 else self.real
+
+        def move(k: Any) -> None:
+            source = self.builder.bitcast(self.element(x, self.plus(at, k)), kind.as_pointer())
+            target = self.builder.bitcast(self.element(y, self.plus(to, k)), kind.as_pointer())
+            self.builder.store(self.builder.load(source, align=self.size), target, align=self.size)
+
+        if size < max(self.lanes // 4, 2):
+            with self.loop(count) as k:
+                at_k = self.builder.load(self.element(x, self.plus(at, k)))
+                self.builder.store(at_k, self.element(y, self.plus(to, k)))
+            return
+        last = self.plus(count, -size)
+        with self.builder.if_else(self.builder.icmp_signed(">=", last, self.integer(0))) as (fits, short):
+            with fits:
+                with self.loop(last, size) as k:
+                    move(k)
+                move(last)
+            with short:
+                self._copied(size // 2, x, at, y, to, count)
 
     # ---- arithmetic ---------------------------------------------------------------------------------------
 

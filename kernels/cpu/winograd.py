@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.kernels.cpu.compiler import Kernel, Source, load
+from nnkit.kernels.cpu.pooling import greatest
 from nnkit.kernels.cpu.rooms import room_words
 from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.winograd_tiles import PLACES, Build
@@ -37,14 +38,20 @@ def panel(channels: int, dtype: str) -> int:
     return 3 if count % 3 == 0 else min(count, 2)
 
 
-def tile_rows(registers_wide: int) -> int:
-    """Image tiles that a product's tile takes at once."""
-    return (24 if registers().number >= 32 else 12) // registers_wide
+def tile_rows(registers_wide: int, width: int = 0) -> int:
+    """Image tiles that a product's tile takes at once: a row of so many, or half of it, where that is nearly as many as
+    there are registers for.
+    """
+    if registers().number < 32:
+        return 12 // registers_wide
+    most = 24 // registers_wide
+    fitting = [R for R in (width, width // 2) if R <= most < 2 * R and width % R == 0]
+    return max(fitting, default=most)
 
 
-def few_rows(registers_wide: int) -> int:
+def few_rows(rows: int) -> int:
     """As many for what is left at the end."""
-    return max(1, tile_rows(registers_wide) // 3)
+    return max(1, rows // 3)
 
 
 def weight_panel(channels: int, dtype: str) -> int:
@@ -113,7 +120,7 @@ def _turned_back(v: Vectors, y: Any, out: Any, *numbers: Any) -> None:
     columns = [v.load(y, v.plus(at, i * v.lanes)) for i in range(v.lanes)]
     for c, row in enumerate(v.transposed(columns)):
         with v.when(v.builder.icmp_signed("<", v.integer(c), channels)):
-            v.store(out, v.plus(to, v.times(step, v.integer(c))), row, places)
+            v.store_first(out, v.plus(to, v.times(step, v.integer(c))), row, places)
 
 
 def _copied_back(v: Vectors, y: Any, out: Any, *numbers: Any) -> None:
@@ -121,13 +128,23 @@ def _copied_back(v: Vectors, y: Any, out: Any, *numbers: Any) -> None:
     at, to, step, places, channels = numbers
     with v.loop(places) as i:
         value = v.load(y, v.plus(at, v.times(i, v.integer(v.lanes))))
-        v.store(out, v.plus(to, v.times(i, step)), value, channels)
+        v.store_first(out, v.plus(to, v.times(i, step)), value, channels)
+
+
+def _greatest_of_tiles(v: Vectors, y: Any, out: Any, *numbers: Any) -> None:
+    """out[j lanes…] = the greatest of the 2 by 2 results of tile j in y, whose rows are ``row`` apart."""
+    row, count = numbers
+    with v.loop(count) as j:
+        first = v.times(j, v.integer(2 * v.lanes))
+        places = [v.plus(start, n * v.lanes) for start in (first, v.plus(first, row)) for n in range(2)]
+        v.store(out, v.times(j, v.integer(v.lanes)), greatest(v, [v.load(y, place) for place in places]))
 
 
 # Block: [tiles kernel, its block, weights, table of rooms, in it bytes to three other parts, bias or 0, out, z or 0,
 # first row of tiles, how many, how many at once, rows of tiles of an image, tiles of a row, registers of channels, O,
-# rows and places of ``out``, its 4 steps, places of the strip, from place to place of transformed tiles, from register
-# to register, from place to place of sums, scalars…].
+# rows and places of results, the 4 steps of ``out``, places of the strip, from place to place of transformed tiles,
+# from register to register, from place to place of sums, 1 where the greatest result of each tile is written,
+# scalars…]. A strip is two rows of results, the same after the activation, and the bias.
 FORWARD = """
 def kernel(block):
     own, weights, room = labels(block[1]), pointer(block[2]), taken(block[3])
@@ -141,7 +158,7 @@ def kernel(block):
     tiles = pointer(own[2])
     {scalars}
     panels = (O + {wide} - 1) // {wide}
-    shift = 2 * row
+    shift, done = 4 * row, pointer(room + parts[2] + 2 * row * {size})
     for o in range(panels * {wide}):
         strip[shift + o] = zero
     if block[5] != 0:
@@ -167,46 +184,53 @@ def kernel(block):
             for o in range(0, O, {W}):
                 at = o // {W} * plane + (q - q0) * width * {W}
                 out_of(sums, strip, strip, at, shift + o, out_step, row, width)
-                for part in range(2):
-                    target = y
-                    if part == 0:
-                        target = before
-                        if block[7] == 0:
-                            continue
-                    else:
-                        for k in range(2 * row):
-                            strip[k] = {formula}(strip[k]{arguments})
-                    for u in range(min(2, P1 - 2 * i)):
-                        to = b * ys + (2 * i + u) * y1 + o * yc
+                for k in range(2 * row):
+                    done[k] = {formula}(strip[k]{arguments})
+                rows, places = min(2, P1 - 2 * i), P2
+                to = b * ys + 2 * i * y1 + o * yc
+                if block[25] != 0:
+                    greatest_of_tiles(done, done, row, width)
+                    rows, places, to = rows // 2, P2 // 2, b * ys + i * y1 + o * yc
+                for u in range(rows):
+                    for part in range(2):
+                        results, target = done, y
+                        if part == 0:
+                            results, target = strip, before
+                            if block[7] == 0:
+                                continue
                         if yc == 1:
-                            copied_back(strip, target, u * row, to, y2, P2, O - o)
+                            copied_back(results, target, u * row, to + u * y1, y2, places, O - o)
                         else:
-                            for p in range(0, P2, {W}):
-                                turned_back(strip, target, u * row + p * {W}, to + p, yc, P2 - p, O - o)
+                            for p in range(0, places, {W}):
+                                k = max(0, min(p, places - {W}))
+                                turned_back(results, target, u * row + k * {W}, to + u * y1 + k, yc, places - k, O - o)
     given_back(block[3], room)
 """
 
 
 @functools.cache
-def forward_kernel(dtype: str, activation: str, registers_wide: int) -> Kernel:
-    """A convolution of some rows of tiles, with bias and activation."""
+def forward_kernel(dtype: str, activation: str, registers_wide: int, rows: int) -> Kernel:
+    """A convolution of some rows of tiles, with bias and activation; ``rows`` tiles are multiplied at once."""
     formula = ACTIVATIONS[activation]
     names = [f"s{k}" for k in range(len(scalar_names(FORMULAS[formula])))]
     N, W = registers_wide, lanes(dtype)
     text = FORWARD.format(
-        scalars="\n    ".join(f"{name} = scalar(block[{25 + k}])" for k, name in enumerate(names)) or "pass",
-        W=W, N=N, wide=N * W, R=tile_rows(N), few=few_rows(N), formula=formula,
+        scalars="\n    ".join(f"{name} = scalar(block[{26 + k}])" for k, name in enumerate(names)) or "pass",
+        W=W, N=N, wide=N * W, R=rows, few=few_rows(rows), formula=formula, size=np.dtype(dtype).itemsize,
         arguments="".join(f", {name}" for name in names),
     )  # fmt: skip
-    return load(Source(f"winograd_{activation}_{N}_{dtype}_{W}", text, _forward_words, (dtype, str(N))))
+    return load(
+        Source(f"winograd_{activation}_{N}x{rows}_{dtype}_{W}", text, _forward_words, (dtype, str(N), str(rows)))
+    )
 
 
-def _forward_words(dtype: str, registers_wide: str) -> dict[str, Any]:
-    N = int(registers_wide)
+def _forward_words(dtype: str, registers_wide: str, rows: str) -> dict[str, Any]:
+    N, R = int(registers_wide), int(rows)
     return memory_words(dtype) | control_words() | room_words() | compiled_formulas(dtype) | {
-        "zero": np.dtype(dtype).type(0), "product": tile_word(dtype, 3, 5, _product(tile_rows(N), N)),
-        "rest": tile_word(dtype, 3, 5, _product(few_rows(N), N)), "out_of": tile_word(dtype, 3, 5, _out_of),
+        "zero": np.dtype(dtype).type(0), "product": tile_word(dtype, 3, 5, _product(R, N)),
+        "rest": tile_word(dtype, 3, 5, _product(few_rows(R), N)), "out_of": tile_word(dtype, 3, 5, _out_of),
         "turned_back": tile_word(dtype, 2, 5, _turned_back), "copied_back": tile_word(dtype, 2, 5, _copied_back),
+        "greatest_of_tiles": tile_word(dtype, 2, 2, _greatest_of_tiles),
     }  # fmt: skip
 
 

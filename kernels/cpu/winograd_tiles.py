@@ -23,12 +23,17 @@ def _turned(v: Vectors, x: Any, y: Any, *numbers: Any) -> None:
     """y[to + i lanes + c] = x[at + c step + i]: a square of channels c and places i, and 0 for what is not there."""
     at, to, step, places, channels = numbers
     last, none = v.plus(channels, -1), v.integer(0)
-    rows = []
-    for c in range(v.lanes):
-        there = v.builder.icmp_signed("<", v.integer(c), channels)
-        row = v.plus(at, v.times(v.at_most(v.integer(c), last), step))
-        rows.append(v.load(x, row, v.builder.select(there, places, none)))
-    for i, column in enumerate(v.transposed(rows)):
+    rows = [v.variable(v.zero) for _ in range(v.lanes)]
+    with v.builder.if_else(v.builder.icmp_signed(">=", channels, v.integer(v.lanes))) as (all_there, some):
+        with all_there:
+            for c, row in enumerate(rows):
+                v.builder.store(v.load(x, v.plus(at, v.times(v.integer(c), step)), places), row)
+        with some:
+            for c, row in enumerate(rows):
+                there = v.builder.icmp_signed("<", v.integer(c), channels)
+                place = v.plus(at, v.times(v.at_most(v.integer(c), last), step))
+                v.builder.store(v.load(x, place, v.builder.select(there, places, none)), row)
+    for i, column in enumerate(v.transposed([v.builder.load(row) for row in rows])):
         v.store(y, v.plus(to, i * v.lanes), column)
 
 
@@ -51,22 +56,41 @@ def _sums(v: Vectors, g: list[Any]) -> list[Any]:
     return [g[0], v.add(g[0], g[1]), v.builder.fsub(g[0], g[1]), g[1]]
 
 
-def _into(size: int, transform: Callable[[Vectors, list[Any]], list[Any]]) -> Build:
-    """tiles[to + k step + j lanes] = the transformed tiles j of a row: ``size`` by ``size`` places, 2 apart."""
+def _into(v: Vectors, x: Any, tiles: Any, *numbers: Any) -> None:
+    """tiles[to + k step + j lanes] = the transformed tiles j of a row: 4 by 4 places, 2 apart.
 
-    def build(v: Vectors, x: Any, tiles: Any, *numbers: Any) -> None:
-        rows, (to, step, count) = numbers[:size], numbers[size:]
-        places = [v.times(step, v.integer(k)) for k in range(PLACES)]
-        with v.loop(count) as j:
-            at = v.times(j, v.integer(2 * v.lanes))
-            seen = [[v.load(x, v.plus(v.plus(row, at), n * v.lanes)) for n in range(size)] for row in rows]
-            across = [transform(v, row) for row in seen]
-            target = v.plus(to, v.times(j, v.integer(v.lanes)))
-            for n in range(4):
-                for m, value in enumerate(transform(v, [row[n] for row in across])):
-                    v.store(tiles, v.plus(target, places[4 * m + n]), value)
+    Down the columns first: a tile has two of these in common with the one before.
+    """
+    rows, (to, step, count) = numbers[:4], numbers[4:]
+    places = [v.times(step, v.integer(k)) for k in range(PLACES)]
 
-    return build
+    def column(at: Any) -> list[Any]:
+        return _differences(v, [v.load(x, v.plus(row, at)) for row in rows])
+
+    before = [[v.variable(value) for value in column(v.integer(n * v.lanes))] for n in range(2)]
+    with v.loop(count) as j:
+        at, target = v.times(j, v.integer(2 * v.lanes)), v.plus(to, v.times(j, v.integer(v.lanes)))
+        columns = [[v.builder.load(value) for value in one] for one in before]
+        columns += [column(v.plus(at, n * v.lanes)) for n in (2, 3)]
+        for m in range(4):
+            for n, value in enumerate(_differences(v, [one[m] for one in columns])):
+                v.store(tiles, v.plus(target, places[4 * m + n]), value)
+        for one, values in zip(before, columns[2:], strict=True):
+            for variable, value in zip(one, values, strict=True):
+                v.builder.store(value, variable)
+
+
+def _into_of_gradient(v: Vectors, x: Any, tiles: Any, *numbers: Any) -> None:
+    """The same of dz: 2 by 2 places."""
+    rows, (to, step, count) = numbers[:2], numbers[2:]
+    places = [v.times(step, v.integer(k)) for k in range(PLACES)]
+    with v.loop(count) as j:
+        at = v.times(j, v.integer(2 * v.lanes))
+        across = [_sums(v, [v.load(x, v.plus(v.plus(row, at), n * v.lanes)) for n in range(2)]) for row in rows]
+        target = v.plus(to, v.times(j, v.integer(v.lanes)))
+        for n in range(4):
+            for m, value in enumerate(_sums(v, [row[n] for row in across])):
+                v.store(tiles, v.plus(target, places[4 * m + n]), value)
 
 
 # Block: [x, strips, tiles, C, rows and places of x, padding before them, in elements the steps of x along samples,
@@ -123,7 +147,7 @@ def tiles_kernel(dtype: str, of_gradient: bool) -> Kernel:
 
 
 def _tile_words(dtype: str, size: str) -> dict[str, Any]:
-    into = _into(int(size), _sums if size == "2" else _differences)
+    into = _into_of_gradient if size == "2" else _into
     return memory_words(dtype) | {
         "zero": np.dtype(dtype).type(0), "turned": tile_word(dtype, 2, 5, _turned),
         "copied": tile_word(dtype, 2, 5, _copied), "into": tile_word(dtype, 2, int(size) + 3, into),
@@ -133,10 +157,25 @@ def _tile_words(dtype: str, size: str) -> dict[str, Any]:
 # ---- weights --------------------------------------------------------------------------------------------------------
 
 # Block: [w, out, C, O, from channel to channel in w, from output to output, 1 where taps are turned around, first panel
-# of outputs, panels, panels in all]: for each place, panel and channel the transformed weights side by side. Channels
-# and outputs that are not there are 0.
+# of outputs, panels, panels in all, memory that the launch keeps or 0]: for each place, panel and channel the
+# transformed weights side by side. Channels and outputs that are not there are 0. Kept are the weights of an earlier
+# run, and behind them 1 where there was one: if they are the same, bit by bit, nothing is done.
 WEIGHTS = """
 def kernel(block):
+    if block[10] != 0:
+        nbytes, apart = block[2] * block[3] * 9 * {size}, 0
+        source, kept, known = labels(block[0]), labels(block[10]), labels(block[10] + nbytes // 8 * 8 + 8)
+        for k in range(nbytes // 8):
+            apart |= source[k] ^ kept[k]
+        for k in range(nbytes // 8 * 8, nbytes):
+            apart |= int(byte(block[0])[k] != byte(block[10])[k])
+        if apart == 0 and known[0] != 0:
+            return
+        for k in range(nbytes // 8):
+            kept[k] = source[k]
+        for k in range(nbytes // 8 * 8, nbytes):
+            byte(block[10])[k] = byte(block[0])[k]
+        known[0] = 1
     w, y, C, O, channel, output = pointer(block[0]), pointer(block[1]), block[2], block[3], block[4], block[5]
     channels = (C + {W} - 1) // {W} * {W}
     step = block[9] * channels * {wide}
@@ -173,7 +212,7 @@ def kernel(block):
 def weights_kernel(dtype: str, registers_wide: int) -> Kernel:
     """Transform weights, and put them into the order in which products read them."""
     W = lanes(dtype)
-    text = WEIGHTS.format(W=W, wide=registers_wide * W)
+    text = WEIGHTS.format(W=W, wide=registers_wide * W, size=np.dtype(dtype).itemsize)
     return load(Source(f"winograd_weights_{registers_wide}_{dtype}_{W}", text, _weight_words, (dtype,)))
 
 

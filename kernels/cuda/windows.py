@@ -46,26 +46,29 @@ def patches_kernel(itemsize: int, axes: int) -> Source:
 
 @functools.cache
 def pool_kernel(kind: str, dtype: str, axes: int, last: bool) -> Source:
-    """``max``: the greatest in each window, of equals the first, NaN before all, and its place; ``sum``: a multiple.
+    """``max``: the greatest in each window, of equals the first, NaN before all, and its place; ``greatest``: without
+    that; ``sum``: a multiple.
 
     Arguments: x, y, and places (int64), or for a sum the factor (float64); n windows, C, for each axis ``OF_AXIS``,
     the steps of x, of y, of places. ``last``: neighbouring threads take neighbouring channels.
     """
-    greatest, T = kind == "max", computed(dtype)
+    placed, T = kind == "max", computed(dtype)
     value = read(dtype, f"x[{_at('source', 's', 'x', axes)}]")
     to = _at("b * yb + c * yc", "o", "y", axes)
-    if greatest:
+    if kind != "sum":
         starts = [f"best = to_{T}(-1e999)", "found = to_int64(-1)"]
-        body = [f"v = {value}", "if found < 0 or v > best or v != v:", "    best = v", f"    found = {_number(axes)}"]
-        place = _at("b * placesb + c * placesc", "o", "places", axes)
-        ends = [f"y[{to}] = {write(dtype, 'best')}", f"places[{place}] = found"]
+        number = _number(axes) if placed else "to_int64(0)"
+        body = [f"v = {value}", "if found < 0 or v > best or v != v:", "    best = v", f"    found = {number}"]
+        ends = [f"y[{to}] = {write(dtype, 'best')}"]
+        if placed:
+            ends.append(f"places[{_at('b * placesb + c * placesc', 'o', 'places', axes)}] = found")
     else:
         starts, body = [f"total = to_{T}(0)"], [f"total = total + {value}"]
         ends = [f"y[{to}] = {write(dtype, 'total * number(factor)')}"]
     lines = ["source = b * xb + c * xc", *starts, *_sweep(axes, body, within=True), *ends]
-    steps = [*_steps("x", axes), *_steps("y", axes), *(_steps("places", axes) if greatest else [])]
-    arrays = ("x", "y", "places")[: 2 + greatest]
-    types, scalars = (dtype, dtype, "int64")[: 2 + greatest], [] if greatest else ["factor"]
+    steps = [*_steps("x", axes), *_steps("y", axes), *(_steps("places", axes) if placed else [])]
+    arrays = ("x", "y", "places")[: 2 + placed]
+    types, scalars = (dtype, dtype, "int64")[: 2 + placed], ["factor"] if kind == "sum" else []
     return _source(f"{kind}_pool_{dtype}", arrays, types, scalars, steps, "P", axes, last, lines, T)
 
 

@@ -6,27 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import rand, randn, zeros
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tape import no_grad
+from nnkit.distributions.gamma_draws import log_gamma_draw
 from nnkit.tensor import Tensor
 
 __all__ = ["Beta"]
-
-#: Rounds of a rejection method of which one in twenty fails at most: all do so once in 10**20 draws.
-ROUNDS = 16
-LEAST = 2.0**-25
 
 
 class Beta(Distribution):
     """Density in proportion to x**(concentration1 - 1) (1 - x)**(concentration0 - 1). As ``torch.distributions.Beta``.
 
-    It has no ``rsample``: draw by ``sample``, and use ``log_prob``.
-
     >>> import nnkit
     >>> Beta(1.0, 3.0).mean
     tensor(0.25)
     """
+
+    has_rsample = True
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
         self.concentration1, self.concentration0 = parameters(concentration1, concentration0)
@@ -43,11 +38,10 @@ class Beta(Distribution):
         total = self.concentration1 + self.concentration0
         return self.concentration1 * self.concentration0 / (total.square() * (total + 1.0))
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         shape = self.extended(sample_shape)
-        with no_grad():
-            x, y = (log_gamma_draw(c.detach().expand(shape)) for c in (self.concentration1, self.concentration0))
-            return (x - y).sigmoid()
+        x, y = (log_gamma_draw(c.expand(shape)) for c in (self.concentration1, self.concentration0))
+        return (x - y).sigmoid()
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value, "unit")
@@ -66,25 +60,3 @@ class Beta(Distribution):
             self.log_normalizer() - (a - 1.0) * ops.digamma(a) - (b - 1.0) * ops.digamma(b)
             + (total - 2.0) * ops.digamma(total)
         )  # fmt: skip
-
-
-def log_gamma_draw(shape: Tensor) -> Tensor:
-    """Logarithms of draws of gamma distributions.
-
-    Marsaglia and Tsang, A Simple Method for Generating Gamma Variables, 2000. A shape below 1
-    is drawn at one more, and brought back by a power of a uniform number.
-    """
-    raised = ops.where(shape < 1.0, shape + 1.0, shape)
-    d = raised - 1.0 / 3.0
-    c = 1.0 / (9.0 * d).sqrt()
-    found, done = zeros(shape.shape, dtype=shape.dtype, device=shape.device), shape < 0.0
-    for _ in range(ROUNDS):
-        z = randn(shape.shape, dtype=shape.dtype, device=shape.device)
-        u = rand(shape.shape, dtype=shape.dtype, device=shape.device).clamp(min=LEAST)
-        v = (1.0 + c * z) ** 3
-        log_v = v.clamp(min=1e-30).log()
-        taken = (v > 0.0).logical_and(u.log() < 0.5 * z.square() + d - d * v + d * log_v)
-        found = ops.where(taken.logical_and(done.logical_not()), d.log() + log_v, found)
-        done = done.logical_or(taken)
-    u = rand(shape.shape, dtype=shape.dtype, device=shape.device).clamp(min=LEAST)
-    return ops.where(shape < 1.0, found + u.log() / shape, found)

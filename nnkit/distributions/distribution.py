@@ -27,6 +27,9 @@ CONSTRAINTS: dict[str, tuple[str, Callable[[np.ndarray], bool]]] = {
     "weights": (
         "0 or more, and not all 0", lambda x: bool(np.all(x >= 0) and np.all(x.sum(-1) > 0) and np.all(x < np.inf))
     ),
+    "shares": (
+        "0 or more, and to add up to 1", lambda x: bool(np.all(x >= 0) and np.all(np.abs(x.sum(-1) - 1.0) < 1e-6))
+    ),
     "lower triangle": (
         "a lower triangle with a diagonal above 0",
         lambda x: bool(np.all(np.tril(x) == x) and np.all(np.diagonal(x, axis1=-2, axis2=-1) > 0)),

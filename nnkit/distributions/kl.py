@@ -11,8 +11,10 @@ from nnkit import ops
 from nnkit.distributions.bernoulli import Bernoulli
 from nnkit.distributions.beta import Beta
 from nnkit.distributions.categorical import Categorical
+from nnkit.distributions.dirichlet import Dirichlet
 from nnkit.distributions.distribution import Distribution
 from nnkit.distributions.exponential import Exponential, Laplace
+from nnkit.distributions.gamma import Gamma
 from nnkit.distributions.independent import Independent
 from nnkit.distributions.multivariate_normal import MultivariateNormal
 from nnkit.distributions.normal import LogNormal, Normal
@@ -106,6 +108,22 @@ def _beta(p: Beta, q: Beta) -> Tensor:
         + (p.concentration0 - q.concentration0) * ops.digamma(p.concentration0)
         + (q.concentration1 + q.concentration0 - total) * ops.digamma(total)
     )  # fmt: skip
+
+
+@register_kl(Gamma, Gamma)
+def _gamma(p: Gamma, q: Gamma) -> Tensor:
+    a, b = p.concentration, q.concentration
+    return (
+        b * (p.rate / q.rate).log() + ops.lgamma(b) - ops.lgamma(a) + (a - b) * ops.digamma(a)
+        + (q.rate - p.rate) * (a / p.rate)
+    )  # fmt: skip
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet(p: Dirichlet, q: Dirichlet) -> Tensor:
+    a, total = p.concentration, p.concentration.sum(-1, keepdim=True)
+    along = (a - q.concentration) * (ops.digamma(a) - ops.digamma(total))
+    return q.log_normalizer() - p.log_normalizer() + along.sum(-1)
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)

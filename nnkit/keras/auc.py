@@ -9,6 +9,7 @@ import numpy as np
 from nnkit import ops
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
+from nnkit.keras.masks import by_step
 from nnkit.keras.metric import Metric
 from nnkit.tensor import Tensor
 from nnkit.training.metrics import columns, ratio, ratios, weighted_sum
@@ -70,6 +71,7 @@ class AUC(Metric):
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """For each output and threshold the positives above it, and all above it: (2, L, T) in a row."""
+        prediction, target, weight = by_step(prediction, target, weight)
         rows, (_, positive) = prediction.shape[0], columns(self.name, prediction, target)
         scores = ops.sigmoid(prediction) if self.from_logits else ops.clamp(prediction, 0.0, 1.0)
         scores = scores.reshape(rows, -1, 1)

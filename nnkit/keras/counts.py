@@ -10,6 +10,7 @@ import numpy as np
 from nnkit import ops
 from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
+from nnkit.keras.masks import by_step
 from nnkit.keras.metric import Metric
 from nnkit.keras.shapes import matched
 from nnkit.tensor import Tensor
@@ -39,6 +40,7 @@ class _Counts(Metric):
         self.is_number = len(self.limits) == 1
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        prediction, target, weight = by_step(prediction, target, weight)
         if prediction.shape != target.shape:
             raise ShapeError(
                 f"metric {self.name!r} needs prediction and target of one shape, got {tuple(prediction.shape)} and "

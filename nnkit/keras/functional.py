@@ -79,7 +79,7 @@ class Functional(Trainer):
         graph = self._graph
         if graph is None or type(self).call is not Functional.call:
             found = super().forward(*args, **options)
-            return found if keep_mask else _plain(found)
+            return found if keep_mask or self.hands_mask_on else _plain(found)
         inputs, training, mask = _arguments(*args, **options)
         self._begin_losses()
         training = self.is_training(training)
@@ -88,7 +88,7 @@ class Functional(Trainer):
         if isinstance(inputs, Several) and self.output_keys is not None:
             return Several([unmasked(part) for part in flat], self.output_keys)
         found = graph.replaced(flat)
-        return found if keep_mask else _plain(found)
+        return found if keep_mask or self.hands_mask_on else _plain(found)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self._graph is None:

@@ -14,9 +14,11 @@ from typing import Any, Self
 
 from nnkit import random
 from nnkit.creation import empty
+from nnkit.errors import ShapeError
 from nnkit.keras import objects
 from nnkit.keras.naming import resolve, snake_case
 from nnkit.nn import init
+from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
@@ -43,6 +46,7 @@ __all__ = [
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "identity",
     "lecun_normal",
     "lecun_uniform",
     "ones",
@@ -135,6 +139,28 @@ class Constant(Initializer):
         return {"value": self.value}
 
 
+class Identity(Initializer):
+    """``gain`` on the diagonal of a matrix, else 0. Raises ShapeError for another shape.
+
+    >>> Identity()((2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def fill(self, values: Tensor) -> None:
+        if values.ndim != 2:
+            raise ShapeError(f"Identity: expected the shape of a matrix, got {values.shape}")
+        init.eye_(values)
+        with no_grad():
+            values.mul_(self.gain)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"gain": self.gain}
+
+
 class RandomNormal(Initializer):
     """Normal with the given mean and standard deviation."""
 
@@ -168,14 +194,14 @@ class RandomUniform(Initializer):
 
 
 class Orthogonal(Initializer):
-    """Rows or columns at right angles, times ``gain`` (Saxe et al., 2013)."""
+    """Rows or columns at right angles, times ``gain`` (Saxe et al., 2013); columns are along the last axis."""
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         super().__init__(seed)
         self.gain = gain
 
     def fill(self, values: Tensor) -> None:
-        init.orthogonal_(values, self.gain)
+        init.orthogonal_(values if values.ndim < 3 else values.reshape(-1, values.shape[-1]), self.gain)
 
 
 class VarianceScaling(Initializer):
@@ -272,6 +298,7 @@ class LecunNormal(_Scaled):
 zeros = Zeros
 ones = Ones
 constant = Constant
+identity = Identity
 random_normal = RandomNormal
 random_uniform = RandomUniform
 truncated_normal = TruncatedNormal
@@ -288,6 +315,7 @@ _CLASSES: tuple[type[Initializer], ...] = (
     Zeros,
     Ones,
     Constant,
+    Identity,
     RandomNormal,
     RandomUniform,
     TruncatedNormal,

@@ -9,6 +9,7 @@ from nnkit.backends.recording import recorder
 from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras import loss_cores
+from nnkit.keras.masks import mask_of
 from nnkit.keras.naming import snake_case
 from nnkit.keras.readable import readable
 from nnkit.keras.shapes import as_labels, matched, of_one_rank
@@ -79,7 +80,10 @@ class Loss:
             prediction = prediction.reshape(-1, 1)
         target = self.paired(target, prediction)
         losses = call(self.call, target, prediction)
-        weights = None
+        weights, mask = None, mask_of(y_pred)
+        if mask is not None:
+            share = 1.0 if self.reduction in ("sum", "none", None) else loss_cores.share_of(mask, losses.dtype)
+            losses = losses * of_one_rank(losses, mask.to(losses.dtype) * share)[1]
         if sample_weight is not None:
             losses, weights = of_one_rank(losses, as_tensor(sample_weight, dtype=losses.dtype, device=losses.device))
             losses = losses * weights

@@ -12,6 +12,7 @@ from typing import Any
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras.logits import logits_of
+from nnkit.keras.masks import mask_of
 from nnkit.nn import functional
 from nnkit.nn.loss_functions import are_probabilities
 from nnkit.observer import call
@@ -44,9 +45,29 @@ class _Core(nn.Loss):
         return self.name
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        if self.reduction == "sum":
-            return self.per_sample(prediction, target).sum()
+        if self.reduction == "sum" or mask_of(prediction) is not None:
+            losses = self.per_sample(prediction, target)
+            return losses.sum() if self.reduction == "sum" else losses.mean()
         return super().forward(prediction, target)
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        mask = mask_of(prediction)
+        if mask is None:
+            return super().per_sample(prediction, target)
+        losses, _ = self.terms(prediction, target)
+        return losses.sum(1) if self.reduction == "sum" else losses.mean(1) * share_of(mask, losses.dtype)
+
+    def masked_terms(self, prediction: Tensor, terms: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+        """``terms``, of which those of masked steps count nothing."""
+        mask, (losses, counts) = mask_of(prediction), terms
+        if mask is None:
+            return terms
+        held = mask.to(losses.dtype)
+        of_steps = losses.reshape(*mask.shape, -1).mean(-1) * held
+        return of_steps, held if counts is None else counts.reshape(*mask.shape, -1).mean(-1) * held
+
+    def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.masked_terms(prediction, super().terms(prediction, target))
 
     def total(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         return (self.per_sample(prediction, target) * weight).sum()
@@ -80,8 +101,9 @@ class Classes(_Core, nn.CrossEntropyLoss):
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         if are_probabilities(prediction, target):
-            return nn.Loss.terms(self, prediction, target)
-        return super().terms(_classes_second(self._scores(prediction)), target)
+            return self.masked_terms(prediction, nn.Loss.terms(self, prediction, target))
+        scores = _classes_second(self._scores(prediction))
+        return self.masked_terms(prediction, nn.CrossEntropyLoss.terms(self, scores, target))
 
     def _scores(self, prediction: Tensor) -> Tensor:
         """Logits, or something that differs from them by a number for each row."""
@@ -161,7 +183,17 @@ class FunctionCore:
         losses: Any = call(self.function, target.to(prediction.dtype), prediction)
         if not isinstance(losses, Tensor):
             raise TypeError(f"loss {self.__name__!r} must return a Tensor, got {type(losses).__name__}")
-        return losses
+        mask = mask_of(prediction)
+        if mask is None or losses.shape[: mask.ndim] != mask.shape:
+            return losses
+        held = mask.to(losses.dtype).reshape(*mask.shape, *(1 for _ in losses.shape[mask.ndim :]))
+        return losses * held if self.reduction == "sum" else losses * held * share_of(mask, losses.dtype)
+
+
+def share_of(mask: Tensor, dtype: Any) -> Tensor:
+    """What a mean over all steps is multiplied by to be one over those that count; 0 where none does."""
+    valid = mask.to(dtype).sum()
+    return ops.where(valid > 0.0, float(mask.numel()) / ops.clamp(valid, 1.0), 0.0)
 
 
 def _shares(outputs: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Which steps of a sequence count: a mask (batch, steps) of booleans that a tensor carries from layer to layer.
 
 ``Embedding(mask_zero=True)`` and ``Masking`` make masks, recurrent layers obey them, and layers that treat each step by
-itself hand them on. What ops make of a masked tensor is a plain one.
+itself hand them on. What ops make of a masked tensor is a plain one. A mask that reaches a model's output weighs the
+loss and the metrics.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from nnkit.keras.readable import Readable
 from nnkit.tensor import Tensor
 
-__all__ = ["Masked", "mask_of", "unmasked", "with_mask"]
+__all__ = ["Masked", "by_step", "mask_of", "unmasked", "with_mask"]
 
 
 class Masked(Readable):
@@ -20,6 +21,10 @@ class Masked(Readable):
     __slots__ = ("mask",)
 
     mask: Tensor
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape, with the mask."""
+        return with_mask(super().detach(), self.mask)
 
 
 def mask_of(x: Any) -> Tensor | None:
@@ -42,3 +47,18 @@ def unmasked(x: Any) -> Any:
     plain = Tensor(x.array, x.backend)
     plain.node, plain.version = x.node, x.version
     return plain
+
+
+def by_step(prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A masked prediction with each step as a sample of its own, whose weight is that of its sample where it counts.
+
+    Without a mask all stays as it is.
+    """
+    mask = mask_of(prediction)
+    if mask is None:
+        return prediction, target, weight
+    held = mask.to(prediction.dtype)
+    if weight is not None:
+        held = held * weight.reshape(-1, *(1 for _ in mask.shape[1:])).to(held.dtype)
+    flat = [t.reshape(mask.numel(), *t.shape[mask.ndim :]) for t in (unmasked(prediction), target)]
+    return flat[0], flat[1], held.reshape(-1)

@@ -8,6 +8,7 @@ from typing import Any
 from nnkit import ops
 from nnkit.creation import as_tensor, full
 from nnkit.errors import ShapeError
+from nnkit.keras.masks import by_step, mask_of, with_mask
 from nnkit.keras.metric import Metric
 from nnkit.keras.shapes import of_one_rank
 from nnkit.observer import call
@@ -137,7 +138,10 @@ class MeanMetricWrapper(Metric):
         values = self.values(target, prediction)
         if not isinstance(values, Tensor):
             values = as_tensor(values, device=prediction.device)
-        rows = prediction.shape[0] if prediction.ndim else 1
+        rows, mask = prediction.shape[0] if prediction.ndim else 1, mask_of(prediction)
+        if mask is not None and values.shape[: mask.ndim] == mask.shape:
+            values, _, weight = by_step(with_mask(values, mask), values, weight)
+            rows = mask.numel()
         if values.ndim and values.shape[0] != rows:
             raise ShapeError(
                 f"metric {self.name!r} must return one number, or one per sample; got shape "

@@ -14,6 +14,7 @@ import numpy as np
 from nnkit import get_default_dtype
 from nnkit.creation import as_tensor, zeros
 from nnkit.errors import ShapeError
+from nnkit.keras.masks import by_step
 from nnkit.keras.naming import automatic_name
 from nnkit.keras.shapes import matched
 from nnkit.keras.variable import Variable
@@ -119,6 +120,10 @@ class Metric(core.Metric):
                 weight = as_tensor(sample_weight, dtype="float64", device=prediction.device)
             self._add(self.sums(prediction.detach(), self.paired(target, tuple(prediction.shape)), weight))
 
+    def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Any:
+        """What a batch adds; each step of a masked prediction counts as a sample, where the mask holds."""
+        return super().sums(*by_step(prediction, target, weight))
+
     def per_sample(self, weight: Tensor | None, rows: int) -> Tensor | None:
         """Weights (B,), from one number, (B,) or (B, 1). Raises ShapeError for others."""
         if weight is None:
@@ -179,4 +184,4 @@ class Metric(core.Metric):
 
 
 def _sums(metric: Metric) -> bool:
-    return type(metric).sums is not core.Metric.sums
+    return type(metric).sums is not Metric.sums

@@ -56,6 +56,7 @@ from nnkit.keras.losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
+from nnkit.keras.masks import by_step
 from nnkit.keras.means import Mean, MeanMetricWrapper, Sum
 from nnkit.keras.metric import Metric
 from nnkit.keras.naming import resolve
@@ -233,6 +234,7 @@ class R2Score(Metric, core.R2):
         super().__init__(name, dtype)
 
     def sums(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        prediction, target, weight = by_step(prediction, target, weight)
         return core.R2.sums(self, prediction, target, self.per_sample(weight, prediction.shape[0]))
 
     def _number(self, sums: Any) -> float:

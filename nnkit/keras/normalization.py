@@ -51,6 +51,10 @@ def sizes_along(layer: SameShape, axis: Axes, shape: Shape) -> tuple[int, ...]:
     return tuple(n for n in sizes if n is not None)
 
 
+#: What keeps a mean over nothing from being one divided by 0 (``keras.config.epsilon``).
+EPSILON = 1e-7
+
+
 class _Scaled(SameShape):
     """A normalization that may multiply by ``gamma`` (where ``scale``) and add ``beta`` (where ``center``)."""
 
@@ -143,7 +147,7 @@ class BatchNormalization(_Scaled):
         self.add_weight(shape, self.moving_mean_initializer, trainable=False, name="moving_mean")
         self.add_weight(shape, self.moving_variance_initializer, trainable=False, name="moving_variance")
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         (axis,) = axes_of(self, self.axis, inputs.ndim)
         if axis == 0:
             raise ShapeError(f"BatchNormalization layer {self.name!r}: axis 0 is that of the samples")
@@ -152,11 +156,28 @@ class BatchNormalization(_Scaled):
                 f"BatchNormalization layer {self.name!r} was built for {self.moving_mean.shape[0]} channels in axis "
                 f"{self.axis}; got inputs of shape {inputs.shape}"
             )
+        if mask is not None and training and self.trainable:
+            return self._of_what_counts(inputs, axis, mask)
         if axis == inputs.ndim - 1:  # rows of channels, as they lie
             rows = inputs.reshape(math.prod(inputs.shape[:-1]), inputs.shape[-1])
             return self._normalized(rows, training).reshape(*inputs.shape)
         planes, back = _in_planes(inputs, axis)
         return self._normalized(planes, training).permute(*back)
+
+    def _of_what_counts(self, x: Tensor, axis: int, mask: Tensor) -> Tensor:
+        """By the statistics of the steps that a mask holds for, which has all axes but the last."""
+        if mask.ndim != x.ndim - 1:
+            raise ShapeError(f"BatchNormalization layer {self.name!r}: a mask of {mask.shape} beside inputs {x.shape}")
+        held, others = mask.unsqueeze(-1).expand(x.shape), [k for k in range(x.ndim) if k != axis]
+        count = held.to(x.dtype).sum(others, keepdim=True) + EPSILON
+        mean = ops.where(held, x, 0.0).sum(others, keepdim=True) / count
+        variance = ops.square(ops.where(held, x - mean, 0.0)).sum(others, keepdim=True) / count
+        with no_grad():
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                move_average(moving, batch.detach().reshape(moving.shape).to(moving.dtype), 1.0 - self.momentum)
+        out = (x - mean) * ops.rsqrt(variance + self.epsilon)
+        out = out if self.gamma is None else out * self.gamma.reshape(mean.shape)
+        return out if self.beta is None else out + self.beta.reshape(mean.shape)
 
     def _normalized(self, x: Tensor, training: bool) -> Tensor:
         part = x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))

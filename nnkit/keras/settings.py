@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from nnkit import training
@@ -28,6 +29,9 @@ class WithSettings(WithSteps):
     #: Whether these are the keys of a dict.
     outputs_are_keyed = False
 
+    #: Whether the output carries its mask, which weighs the loss and the metrics: in ``fit`` and ``evaluate``.
+    hands_mask_on = False
+
     def __init__(self, name: str | None = None, trainable: bool = True, **options: Any) -> None:
         super().__init__(name=name, trainable=trainable, **options)
         self.compiled = False
@@ -48,6 +52,15 @@ class WithSettings(WithSteps):
         self._initial_epoch: int | None = None
         self._one_output: bool | None = None
         self._outputs: Outputs | None = None
+
+    @contextmanager
+    def handing_mask_on(self) -> Iterator[None]:
+        """A block in which the output carries its mask."""
+        self.hands_mask_on = True
+        try:
+            yield
+        finally:
+            self.hands_mask_on = False
 
     def compile(
         self,

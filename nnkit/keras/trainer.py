@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
+
 from nnkit import optim, training
 from nnkit.keras import callbacks as keras_callbacks
 from nnkit.keras import config, optimizers
@@ -28,6 +30,7 @@ from nnkit.precision import autocast
 from nnkit.structures import rebuilt
 from nnkit.tape import no_grad
 from nnkit.training.inputs import host_array, positive_integer
+from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
 from nnkit.training.several import Several
 from nnkit.training.sources import yields_batches
@@ -145,7 +148,7 @@ class Trainer(WithBatches):
         )  # fmt: skip
         self.history = running.history
         half = config.half_type()
-        with nullcontext() if half is None else autocast(half):
+        with nullcontext() if half is None else autocast(half), self.handing_mask_on():
             running.run()
         return self.history
 
@@ -161,27 +164,28 @@ class Trainer(WithBatches):
         x, pairing, core = self._prepared(x, y)
         x, y = pairing.data(x, y, size, bool(shuffle))
         sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
-        self.history = training.fit(
-            self,
-            x,
-            y,
-            loss=core,
-            optimizer=self.optimizer,
-            epochs=epochs.stop,
-            batch_size=None if yields_batches(x, y) else batch_size,
-            validation_data=pairing.validation(validation_data, size),
-            validation_split=validation_split,
-            metrics=self._simple_metrics or [],
-            callbacks=callbacks,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            shuffle=bool(shuffle),
-            verbose=verbose,
-            initial_epoch=epochs.start,
-            steps_per_epoch=steps_per_epoch,
-            compile=not self.run_eagerly,
-            precision=config.half_type(),
-        )
+        with self.handing_mask_on():
+            self.history = training.fit(
+                self,
+                x,
+                y,
+                loss=core,
+                optimizer=self.optimizer,
+                epochs=epochs.stop,
+                batch_size=None if yields_batches(x, y) else batch_size,
+                validation_data=pairing.validation(validation_data, size),
+                validation_split=validation_split,
+                metrics=self._simple_metrics or [],
+                callbacks=callbacks,
+                sample_weight=sample_weight,
+                class_weight=class_weight,
+                shuffle=bool(shuffle),
+                verbose=verbose,
+                initial_epoch=epochs.start,
+                steps_per_epoch=steps_per_epoch,
+                compile=not self.run_eagerly,
+                precision=config.half_type(),
+            )
         _rename_rate(self.history, callbacks)
         return self.history
 
@@ -219,14 +223,16 @@ class Trainer(WithBatches):
             x, pairing, core = self._prepared(sided, y)
             x, y = pairing.data(x, y, size)
             sample_weight = None if sample_weight is None else pairing.weight(_flat(sample_weight), len(x))
-            results: dict[str, Any] = training.evaluate(
-                self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
-                sample_weight=sample_weight, verbose=verbose,
-            )  # fmt: skip
+            with self.handing_mask_on():
+                results: dict[str, Any] = training.evaluate(
+                    self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
+                    sample_weight=sample_weight, verbose=verbose,
+                )  # fmt: skip
         else:
             style = style_of(verbose)
             feed = self._feed(x, y, sample_weight, size, False, steps, None)
-            results = evaluated(self, feed, self._step("test_step"), chosen)
+            with self.handing_mask_on():
+                results = evaluated(self, feed, self._step("test_step"), chosen)
             if style is not None:
                 print(line("evaluation", 0.0, results), flush=True)
         return results if return_dict else self._in_order(results)
@@ -244,6 +250,10 @@ class Trainer(WithBatches):
         ``steps``: after how many batches to stop. ``callbacks``: their ``on_predict_…`` hooks are called.
         """
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
+        if steps is None and callbacks is None:
+            known = recall(self, x if type(x) is np.ndarray else inputs_side(self, x))
+            if known is not None:  # the like of x came before, in nnkit's own way
+                return self._structured(known)
         chosen = self._told(callbacks)
         sided = inputs_side(self, x)
         if steps is None and not chosen and not self.overrides("predict_step") and self._takes(sided):

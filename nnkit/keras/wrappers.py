@@ -8,7 +8,8 @@ from nnkit import ops
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.io.registry import lookup, name_of
 from nnkit.keras.layer import Layer, LayerOptions, Shape
-from nnkit.keras.masks import unmasked
+from nnkit.keras.masks import unmasked, with_mask
+from nnkit.keras.normalization import BatchNormalization
 from nnkit.keras.recurrent import RecurrentLayer
 from nnkit.tensor import Tensor
 
@@ -141,7 +142,8 @@ class Bidirectional(Layer):
 class TimeDistributed(Layer):
     """A layer for each step of (batch, steps, …) by itself, with the same weights.
 
-    Source: ``keras.layers.TimeDistributed``; all steps of a batch are one batch to the layer.
+    Source: ``keras.layers.TimeDistributed``; all steps of a batch are one batch to the layer, but for one with a batch
+    normalization in training: as in Keras that has the statistics of each step by itself, one after the other.
 
     >>> from nnkit.keras.layers import Dense
     >>> TimeDistributed(Dense(4))([[[1.0], [2.0]]]).shape
@@ -165,10 +167,19 @@ class TimeDistributed(Layer):
         self.layer.is_hidden = True
         self.layer.ensure_built((None, *input_shape[2:]))
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         B, T = inputs.shape[:2]
-        y = unmasked(self.layer(inputs.reshape(B * T, *inputs.shape[2:]), training=training))
+        if mask is not None and mask.ndim != inputs.ndim - 1:  # it says nothing about the parts of a step
+            mask = None
+        if training and any(isinstance(part, BatchNormalization) for part in self.layer.modules()):
+            made = [self._of_step(inputs[:, t], None if mask is None else mask[:, t], training) for t in range(T)]
+            return ops.stack(made, 1)
+        flat = None if mask is None else mask.reshape(B * T, *mask.shape[2:])
+        y = self._of_step(inputs.reshape(B * T, *inputs.shape[2:]), flat, training)
         return y.reshape(B, T, *y.shape[1:])
+
+    def _of_step(self, x: Tensor, mask: Tensor | None, training: bool) -> Tensor:
+        return unmasked(self.layer(x if mask is None else with_mask(x, mask), training=training))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:2], *self.layer.compute_output_shape((None, *input_shape[2:]))[1:])

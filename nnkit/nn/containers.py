@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any, Self, overload
 
 from nnkit.nn.activations import fused_formula
 from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d
 from nnkit.nn.linear import Linear
 from nnkit.nn.module import Module
+from nnkit.nn.pooling import fused_pool
 from nnkit.state import changed
 from nnkit.tensor import Tensor
 
@@ -101,7 +102,8 @@ class Sequential(_Row):
     """Modules that run one after another: ``Sequential(a, b)``, ``Sequential([a, b])`` or an OrderedDict of
     names.
 
-    A Linear or a convolution directly followed by an elementwise activation runs as one fused op, with the same result.
+    A Linear or a convolution directly followed by an elementwise activation runs as one fused op, with the same result;
+    so does a Conv2d with a MaxPool2d behind it.
 
     >>> import nnkit
     >>> model = Sequential(Linear(4, 3), nnkit.nn.ReLU())
@@ -126,13 +128,13 @@ class Sequential(_Row):
         row = self._row()
         index = 0
         while index < len(row):
-            layer, following = row[index], row[index + 1 : index + 2]
-            if following and _fuses(layer, following[0]):
-                x = layer.activated(x, following[0])
-                index += 2
+            layer, following = row[index], row[index + 1 : index + 3]
+            fused = _fused(layer, following) if following else 0
+            if fused:
+                x = _together(layer, following[:fused], x)
             else:
                 x = layer(x)
-                index += 1
+            index += 1 + fused
         return x
 
 
@@ -140,17 +142,27 @@ class Sequential(_Row):
 FUSING: dict[type[Module], Any] = {layer: layer.forward for layer in (Linear, Conv1d, Conv2d, Conv3d)}
 
 
-def _fuses(layer: Module, following: Module) -> bool:
-    """Whether ``following`` can be applied inside the product of ``layer`` and nobody sees a difference."""
+def _fused(layer: Module, following: Sequence[Module]) -> int:
+    """How many of the modules that follow can be applied inside the product of ``layer`` unnoticed: an activation, and
+    behind a convolution of images a pool.
+    """
     forward = FUSING.get(type(layer))
-    return (
-        forward is not None
-        and type(layer).forward is forward
-        and "forward" not in vars(layer)
-        and getattr(layer, "activation", None) is None
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-        and fused_formula(following) is not None
-    )
+    if forward is None or type(layer).forward is not forward or "forward" in vars(layer):
+        return 0
+    hooks = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks
+    if hooks or getattr(layer, "activation", None) is not None:
+        return 0
+    count = int(fused_formula(following[0]) is not None and not following[0]._backward_hooks)
+    pooled = isinstance(layer, Conv2d) and len(following) > count and fused_pool(following[count]) is not None
+    return count + pooled
+
+
+def _together(layer: Any, following: Sequence[Module], x: Any) -> Any:
+    """``layer`` and what ``_fused`` counts behind it."""
+    pool = fused_pool(following[-1])
+    if pool is None:
+        return layer.activated(x, following[0])
+    return layer.activated(x, following[0] if len(following) > 1 else None, pool)
 
 
 class ModuleList(_Row):

@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from nnkit import ops
+from nnkit.backends.windows import Window
 from nnkit.creation import empty
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.nn import activations, functional, init
@@ -101,23 +102,24 @@ class _Conv(_Convolution):
         """x (B, in_channels, *S) -> (B, out_channels, *places); one sample without B too."""
         return self.activated(x, None)
 
-    def activated(self, x: Tensor, activation: Any) -> Tensor:
-        """The layer with an activation behind it, fused if it has a formula."""
+    def activated(self, x: Tensor, activation: Any, pool: Window | None = None) -> Tensor:
+        """The layer with an activation behind it, fused if it has a formula; behind that the maximum over ``pool``."""
         self._check(x)
         if x.ndim == self.axes + 1:
-            return self.activated(x.unsqueeze(0), activation).squeeze(0)
+            return self.activated(x.unsqueeze(0), activation, pool).squeeze(0)
         window = window_of(self.kernel_size, self.stride, self.padding, self.dilation, self.axes)
         if self.padding_mode != "zeros":
             around = [n for pair in reversed(window.padding) for n in pair]
             x = functional.pad(x, around, PADDING_MODES[self.padding_mode])
             window = window._replace(padding=((0, 0),) * self.axes)
-        if activation is None:
-            return ops.conv(x, self.weight, self.bias, window, self.groups)
-        fused = activations.fused_formula(activation)
+        fused = (None, {}) if activation is None else activations.fused_formula(activation)
+        formula, scalars = (None, {}) if fused is None else fused
+        if fused is not None and pool is not None:
+            return ops.conv_pooled(x, self.weight, self.bias, window, pool, self.groups, formula, **scalars)
+        y = ops.conv(x, self.weight, self.bias, window, self.groups, formula, **scalars)
         if fused is None:
-            return call(activations.get(activation), ops.conv(x, self.weight, self.bias, window, self.groups))
-        formula, scalars = fused
-        return ops.conv(x, self.weight, self.bias, window, self.groups, formula, **scalars)
+            y = call(activations.get(activation), y)
+        return y if pool is None else ops.max_pool(y, pool)
 
 
 class Conv1d(_Conv):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from nnkit.backends.windows import Window
 from nnkit.nn import functional
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import Sizes
+from nnkit.nn.windowed_functions import pool_window
 from nnkit.tensor import Tensor
 
 # fmt: off
@@ -68,6 +70,25 @@ class MaxPool3d(_MaxPool):
     """The greatest element in each window of volumes."""
 
     axes = 3
+
+
+def fused_pool(module: Module) -> Window | None:
+    """The window of a MaxPool2d that may be taken together with the layer before it, or None.
+
+    As for activations, a module counts only as nnkit wrote it.
+
+    >>> fused_pool(MaxPool2d(2)).kernel, fused_pool(AvgPool2d(2))
+    ((2, 2), None)
+    """
+    if not isinstance(module, MaxPool2d) or type(module) is not MaxPool2d or "forward" in vars(module):
+        return None
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+    if MaxPool2d.forward is not _AS_WRITTEN or hooks or module.ceil_mode:
+        return None
+    return pool_window(module.kernel_size, module.stride, module.padding, module.dilation, False, (0, 0))
+
+
+_AS_WRITTEN = _MaxPool.forward
 
 
 class _AvgPool(Module):

@@ -219,7 +219,7 @@ def fold(
 # ---- pools ----------------------------------------------------------------------------------------------------------
 
 
-def _pool_window(
+def pool_window(
     kernel: Sizes, stride: Any, padding: Sizes, dilation: Sizes, ceil_mode: bool, sizes: tuple[int, ...]
 ) -> Window:
     """The window of a pool over so many places; ``ceil_mode`` lets the last windows reach beyond the end."""
@@ -251,7 +251,7 @@ def _max_pool(
         )
     return _batched(
         name, input, axes,
-        lambda x: ops.max_pool(x, _pool_window(kernel_size, stride, padding, dilation, ceil_mode, x.shape[2:])),
+        lambda x: ops.max_pool(x, pool_window(kernel_size, stride, padding, dilation, ceil_mode, x.shape[2:])),
     )  # fmt: skip
 
 
@@ -298,7 +298,7 @@ def _avg_pool(
 
     def of(x: Tensor) -> Tensor:
         sizes = x.shape[2:]
-        window = _pool_window(kernel_size, stride, padding, 1, ceil_mode, sizes)
+        window = pool_window(kernel_size, stride, padding, 1, ceil_mode, sizes)
         whole = math.prod(window.kernel)
         if divisor_override is not None:
             return ops.sum_pool(x, window, 1.0 / divisor_override)

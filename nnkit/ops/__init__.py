@@ -29,14 +29,7 @@ from nnkit.ops.aliases import (
     t,
     vdot,
 )  # fmt: skip
-from nnkit.ops.attention import (
-    append_rows,
-    attention,
-    attention_weights,
-    check_room,
-    self_attention,
-    whole_attention,
-)
+from nnkit.ops.attention import append_rows, attention, check_room, self_attention
 from nnkit.ops.choice import (
     bitwise_and,
     bitwise_not,
@@ -206,7 +199,7 @@ from nnkit.ops.gathering import (
     take,
     take_along_dim,
 )  # fmt: skip
-from nnkit.ops.images import conv, conv_transpose, max_pool, pad_with, patches, sum_patches, sum_pool
+from nnkit.ops.images import conv, conv_pooled, conv_transpose, max_pool, pad_with, patches, sum_patches, sum_pool
 from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.joining import (
     atleast_1d,
@@ -365,5 +358,6 @@ from nnkit.ops.sorting import (
     sort,
     topk,
 )  # fmt: skip
+from nnkit.ops.whole_attention import attention_weights, whole_attention
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -12,22 +12,19 @@ from typing import Any, NamedTuple
 
 from nnkit import dtypes, random
 from nnkit.backends import Backend
-from nnkit.backends.attention import Rule
+from nnkit.backends.attention import Rule as Weighing
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import recorder
-from nnkit.creation import arange
 from nnkit.errors import DtypeError, GradientError, ShapeError
 from nnkit.methods import op
-from nnkit.ops.choice import gt, where
-from nnkit.ops.classification import dropout, softmax
 from nnkit.ops.elementwise import check_float
 from nnkit.ops.in_place import open_to_change
-from nnkit.ops.products import matmul
-from nnkit.ops.reductions import amax
-from nnkit.ops.shape import contiguous, permute, reshape, transpose
-from nnkit.precision import autocast_type
-from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.ops.remade import Again, Remade
+from nnkit.ops.shape import contiguous, permute, reshape, split
+from nnkit.ops.whole_attention import in_ops, rounded, whole_attention
+from nnkit.precision import autocast_type, rounding
+from nnkit.tape import Gradient, Rule
+from nnkit.tensor import OUTPUT, Asked, Tensor, result, same_backend
 
 
 class _Run(NamedTuple):
@@ -35,7 +32,7 @@ class _Run(NamedTuple):
 
     backend: Backend
     arrays: tuple[Any, Any, Any, Any, Any, Any]  # queries, keys, values, mask, past, the key of dropout's numbers
-    rule: Rule
+    rule: Weighing
     out: Any
     lse: Any
 
@@ -57,7 +54,8 @@ def attention(
     i. ``scale`` is 1/sqrt(E) where not given. Weights are dropped with probability p. ``past``, int64 (1,) on the
     device, is how many keys come before the first query; keys after the last query's place are then not there. A query
     that sees no key gives 0, as in PyTorch. The result lies in memory as q does. Under ``autocast`` q, k, v and the
-    gradient that comes are rounded. Raises ShapeError and DtypeError for what does not fit.
+    gradient that comes are rounded. With ``create_graph``, and for a mask that wants a gradient, all weights are in
+    memory at once. Raises ShapeError and DtypeError for what does not fit.
 
     >>> import nnkit
     >>> x = nnkit.ones(1, 2, 3, 4)
@@ -80,8 +78,12 @@ def attention(
         run.gradient(_in_rows(backend, dy), half, *(array for array, _ in rooms))
         return tuple(array if passed else None for array, passed in rooms)
 
+    def again(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor]:
+        return (in_ops(q, k, v, (mask, past, run.arrays[5]), rule, half),)
+
     read = (q, k, v, OUTPUT, *(t for t in (mask, past) if t is not None))
-    return result("attention", out, backend, (q, k, v), pullback, (read, read, read))
+    again_by = _gradients_by("attention", (q, k, v), again, half)
+    return result("attention", out, backend, (q, k, v), pullback, (read, read, read), again_by)
 
 
 @op
@@ -126,7 +128,26 @@ def self_attention(
         run.gradient(dz, half, *parts(dx))
         return (dx,)
 
-    return result("self_attention", out, backend, (x,), pullback, ((x, OUTPUT, *(() if mask is None else (mask,))),))
+    def again(x: Tensor) -> tuple[Tensor]:
+        whole = reshape(x, (B, L, heads + 2 * groups, E))
+        q, k, v = (permute(part, (0, 2, 1, 3)) for part in split(whole, [heads, groups, groups], 2))
+        mean = in_ops(q, k, v, (mask, None, run.arrays[5]), run.rule, half)
+        return (reshape(permute(mean, (0, 2, 1, 3)), (B, L, heads * E)),)
+
+    read = (x, OUTPUT, *(() if mask is None else (mask,)))
+    again_by = _gradients_by("self_attention", (x,), again, half)
+    return result("self_attention", out, backend, (x,), pullback, (read,), again_by)
+
+
+def _gradients_by(name: str, inputs: Sequence[Tensor], again: Again, half: str | None) -> Rule:
+    """The gradients of what a kernel computes, made of ops, by way of all the weights at once."""
+    remade = Remade(name, inputs, again)
+
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        with rounding(None):
+            return remade.gradients([rounded(dy, half)], asked.wanted)
+
+    return rule
 
 
 def check_room(length: Tensor, more: int, capacity: int) -> None:
@@ -160,39 +181,6 @@ def append_rows(memory: Tensor, length: Tensor, rows: Tensor) -> None:
     memory.version.count += 1
 
 
-def whole_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False, scale: float | None = None,
-    p: float = 0.0,
-) -> Tensor:  # fmt: skip
-    """``attention`` by way of all the weights at once, made of other ops: where the mask wants a gradient, too."""
-    weights = attention_weights(q, k, mask, causal, scale, safe=True)
-    weights = dropout(weights, p)
-    B, H, L, S = weights.shape
-    G = k.shape[1]
-    mean = matmul(reshape(weights, (B, G, H // G * L, S)), v)
-    return reshape(mean, (B, H, L, v.shape[3]))
-
-
-def attention_weights(
-    q: Tensor, k: Tensor, mask: Tensor | None = None, causal: bool = False, scale: float | None = None,
-    safe: bool = False,
-) -> Tensor:  # fmt: skip
-    """softmax(scale q k^T + mask): (B, H, L, S). Rows that see no key are NaN, or where ``safe`` 0."""
-    (B, H, L, E), (_, G, S, _) = q.shape, k.shape
-    scale = 1.0 / math.sqrt(E) if scale is None else scale
-    queries = reshape(q * scale, (B, G, H // G * L, E))
-    scores = reshape(matmul(queries, transpose(k, 2, 3)), (B, H, L, S))
-    if mask is not None:
-        scores = where(mask, scores, -math.inf) if mask.dtype == dtypes.bool_ else scores + mask.to(scores.dtype)
-    if causal:
-        after = gt(arange(S, device=q.device), reshape(arange(L, device=q.device), (L, 1)))
-        scores = where(after, -math.inf, scores)
-    if not safe:
-        return softmax(scores, -1)
-    seen = gt(amax(scores.detach(), -1, True), -math.inf)
-    return where(seen, softmax(where(seen, scores, 0.0), -1), 0.0)
-
-
 def _half_for(dtype: Any) -> str | None:
     """The half type of ``autocast``, for float32."""
     return autocast_type() if dtype == dtypes.float32 else None
@@ -222,10 +210,10 @@ def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
         raise ShapeError(f"attention: {H} heads of queries cannot share {k.shape[1]} heads of keys in equal groups")
 
 
-def _rule(E: int, causal: bool, scale: float | None, p: float) -> Rule:
+def _rule(E: int, causal: bool, scale: float | None, p: float) -> Weighing:
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"the dropout probability p must be from 0 to 1, got {p!r}")
-    return Rule((1.0 / math.sqrt(E) if E else 1.0) if scale is None else float(scale), bool(causal), float(p))
+    return Weighing((1.0 / math.sqrt(E) if E else 1.0) if scale is None else float(scale), bool(causal), float(p))
 
 
 def _checked_mask(mask: Tensor | None, shape: tuple[int, int, int, int], dtype: Any) -> Any:
@@ -242,7 +230,7 @@ def _checked_mask(mask: Tensor | None, shape: tuple[int, int, int, int], dtype: 
     return reshape(mask.detach(), sizes).array
 
 
-def _run(backend: Backend, arrays: tuple[Any, ...], mask: Any, past: Tensor | None, rule: Rule, out: Any) -> _Run:
+def _run(backend: Backend, arrays: tuple[Any, ...], mask: Any, past: Tensor | None, rule: Weighing, out: Any) -> _Run:
     q, k, v = arrays
     key = random.next_key(backend) if rule.dropout else None
     dtype = backend.dtype_of(out)

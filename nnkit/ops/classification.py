@@ -169,10 +169,10 @@ def dropout(x: Tensor, p: float = 0.5) -> Tensor:
         return x
     if p == 1.0:
         return x * 0.0
-    return _dropped(x, p, random.next_key(x.backend))
+    return dropped(x, p, random.next_key(x.backend))
 
 
-def _dropped(x: Tensor, p: float, key: Any) -> Tensor:
+def dropped(x: Tensor, p: float, key: Any) -> Tensor:
     """``dropout`` by the mask of a key; so its gradient is of the same kind."""
     backend = x.backend
     y = backend.empty(x.shape, x.dtype)
@@ -183,4 +183,4 @@ def _dropped(x: Tensor, p: float, key: Any) -> Tensor:
         backend.dropout(dy, p, key, dx)
         return (dx,)
 
-    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (_dropped(dy, p, key),))
+    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (dropped(dy, p, key),))

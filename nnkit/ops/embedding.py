@@ -13,8 +13,11 @@ from nnkit.backends import Backend
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.methods import op
+from nnkit.ops import shape
+from nnkit.ops.choice import eq, where
+from nnkit.ops.indexing import add_rows
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import Asked, Tensor, result, same_backend
 
 
 @op
@@ -53,7 +56,13 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: int | None = None, c
         backend.add_rows(rows, kept, dx)
         return (dx,)
 
-    return result("embedding", out, backend, (weight,), pullback, ((indices,),))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        places, rows = Tensor(numbers, backend), shape.reshape(dy, (M, D))
+        if padding_idx is not None:
+            rows = where(eq(shape.reshape(places, (M, 1)), padding_idx), 0.0, rows)
+        return (add_rows(rows, places, weight.shape),)
+
+    return result("embedding", out, backend, (weight,), pullback, ((indices,),), rule)
 
 
 def _without(backend: Backend, rows: Any, numbers: Any, padding_idx: int) -> None:

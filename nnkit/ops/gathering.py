@@ -24,7 +24,7 @@ from nnkit.ops.indexing import getitem, take_rows
 from nnkit.ops.promotion import Number, operand
 from nnkit.ops.reductions import axes_of
 from nnkit.tape import Gradient, no_grad
-from nnkit.tensor import Tensor, result, same_backend
+from nnkit.tensor import Asked, Tensor, result, same_backend
 
 #: What ``reduce=`` of ``scatter_reduce`` and ``scatter`` is called by the primitive.
 FOLDS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min", "mean": "add"}
@@ -125,7 +125,10 @@ def _gathered(x: Tensor, axis: int, places: Tensor, backend: Any) -> Tensor:
         backend.scatter("add", dy, places.array, axis, dx)
         return (dx,)
 
-    return result("gather", out, backend, (x,), pullback, ((places,),))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (_scattered("scatter_add", "add", zeros_like(x.detach()), axis, places, dy),)
+
+    return result("gather", out, backend, (x,), pullback, ((places,),), rule)
 
 
 @op
@@ -197,7 +200,13 @@ def _scattered(name: str, kind: str, input: Tensor, axis: int, places: Tensor, s
             backend.scatter("set", backend.zeros(places.shape, src.dtype), places.array, axis, left)
         return dx, ds
 
-    return result(name, out.array, backend, (input, src), pullback, ((places,), (places,)))
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor | None, Tensor | None]:
+        ds = _gathered(_part(dy, places.shape, axis), axis, places, backend) if asked.wanted[1] else None
+        if not asked.wanted[0] or kind == "add":
+            return dy, ds
+        return _scattered(name, "set", dy, axis, places, zeros_like(src.detach())), ds
+
+    return result(name, out.array, backend, (input, src), pullback, ((places,), (places,)), rule)
 
 
 def _prepared(name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> tuple[Tensor, int, Tensor, Tensor]:
@@ -296,20 +305,24 @@ def _folded_otherwise(x: Tensor, axis: int, places: Tensor, come: Tensor, reduce
     out = shape.clone(x.detach())
     backend.scatter(FOLDS[reduce], come.array, places.array, axis, _part(out, places.shape, axis).array)
 
+    def pulled(dy: Tensor, y: Tensor, x: Tensor, come: Tensor) -> tuple[Tensor, Tensor]:
+        there = lambda t: gather(t, axis, places, checked=True)  # noqa: E731
+        if reduce == "prod":
+            return dy * y / x, there(dy * y) / come
+        own, hit = (x == y).to(x.dtype), (come == there(y)).to(x.dtype)
+        share = dy / _scattered("scatter_add", "add", own, axis, places, hit)
+        return own * share, hit * there(share)
+
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, Any]:
         with no_grad():
-            arriving, y = Tensor(dy, backend), Tensor(out.array, backend)
-            there = lambda t: gather(t, axis, places, checked=True)  # noqa: E731
-            if reduce == "prod":
-                kept, added = arriving * y / x.detach(), there(arriving * y) / come.detach()
-            else:
-                own, hit = (x.detach() == y).to(x.dtype), (come.detach() == there(y)).to(x.dtype)
-                share = arriving / _scattered("scatter_add", "add", own, axis, places, hit)
-                kept, added = own * share, hit * there(share)
+            kept, added = pulled(Tensor(dy, backend), Tensor(out.array, backend), x.detach(), come.detach())
         return kept.array, added.array
 
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor, Tensor]:
+        return pulled(dy, asked.output(out.array), x, come)
+
     reads = x, come, places
-    return result("scatter_reduce", out.array, backend, (x, come), pullback, (reads, reads))
+    return result("scatter_reduce", out.array, backend, (x, come), pullback, (reads, reads), rule)
 
 
 # ---- along a vector of places ---------------------------------------------------------------------------------------

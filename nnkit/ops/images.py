@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from nnkit.ops.elementwise import activation_scalars, check_float
 from nnkit.ops.indexing import add_rows
 from nnkit.ops.mapped import mapped
 from nnkit.precision import autocast_type, rounding
-from nnkit.tape import Gradient
+from nnkit.tape import Gradient, is_grad_enabled
 from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 Shape = tuple[int, ...]
@@ -73,22 +73,69 @@ def conv(
     ``kernels.formulas.ACTIVATIONS``. Under ``autocast`` x, w and in the gradient dz are rounded where they are
     multiplied. Raises ShapeError where sizes do not match.
     """
+    given = _given(x, w, b, window, groups, activation, scalars)
+    backend, x_array, name = x.backend, given.x.array, given.activation
+    y = room_like(backend, x_array, given.shape, given.x.dtype)
+    z = room_like(backend, x_array, given.shape, given.x.dtype) if keeps_input(name) else None
+    operands, half = given.operands()
+    bias = None if given.b is None else given.b.array
+    backend.conv(*operands, bias, window, groups, name, z, y, given.scalars)
+    return _conv_result(name, given.scalars, (given.x, given.w, given.b), operands, y, z, window, groups, half)
+
+
+@op
+def conv_pooled(
+    x: Tensor, w: Tensor, b: Tensor | None, window: Window, pool: Window, groups: int = 1,
+    activation: str | None = None, **scalars: float,
+) -> Tensor:  # fmt: skip
+    """``max_pool(conv(x, …), pool)``, with the same result; at one go where no gradient is wanted."""
+    if is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, w, b)):
+        return max_pool(conv(x, w, b, window, groups, activation, **scalars), pool)
+    given = _given(x, w, b, window, groups, activation, scalars)
+    backend, x_array, dtype = x.backend, given.x.array, given.x.dtype
+    places = places_of("max_pool", pool, given.shape[2:])
+    room = room_like(backend, x_array, given.shape, dtype)
+    y = room_like(backend, room, (*given.shape[:2], *places), dtype)
+    operands, _ = given.operands()
+    bias = None if given.b is None else given.b.array
+    backend.conv_pooled(*operands, bias, window, groups, given.activation, pool, room, y, given.scalars)
+    return result("conv_pooled", y, backend, [t for t in (given.x, given.w, given.b) if t is not None], _never)
+
+
+def _never(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
+    raise AssertionError("conv_pooled is not on the tape")
+
+
+class _Given(NamedTuple):
+    """The arguments of a convolution, checked and of one type; ``shape`` is that of its result."""
+
+    x: Tensor
+    w: Tensor
+    b: Tensor | None
+    activation: str
+    scalars: tuple[float, ...]
+    shape: Shape
+
+    def operands(self) -> tuple[tuple[Any, Any], str | None]:
+        """The arrays to multiply, under ``autocast`` rounded; and to which type."""
+        backend, half = self.x.backend, autocast_type() if self.x.dtype == dtypes.float32 else None
+        x, w = (t.array if half is None else backend.rounded(t.array, half) for t in (self.x, self.w))
+        return (x, w), half
+
+
+def _given(
+    x: Tensor, w: Tensor, b: Tensor | None, window: Window, groups: int, activation: str | None,
+    scalars: dict[str, float],
+) -> _Given:  # fmt: skip
     name = present(activation or "identity")
     if name not in ACTIVATIONS:
         raise UnknownNameError("activation", name, ACTIVATIONS)
-    backend = same_backend("conv", x, w, *([] if b is None else [b]))
+    same_backend("conv", x, w, *([] if b is None else [b]))
     check_float("conv", x)
     x, w, b = _of_one_type(x, w, b)
     check_channels("conv", x, w, groups, w.shape[1] * groups)
-    numbers, dtype = activation_scalars(name, scalars), x.dtype
-    places = places_of("conv", window, x.shape[2:])
-    shape = (x.shape[0], w.shape[0], *places)
-    y = room_like(backend, x.array, shape, dtype)
-    z = room_like(backend, x.array, shape, dtype) if keeps_input(name) else None
-    half = autocast_type() if dtype == dtypes.float32 else None
-    x_array, w_array = (t.array if half is None else backend.rounded(t.array, half) for t in (x, w))
-    backend.conv(x_array, w_array, None if b is None else b.array, window, groups, name, z, y, numbers)
-    return _conv_result(name, numbers, (x, w, b), (x_array, w_array), y, z, window, groups, half)
+    numbers, places = activation_scalars(name, scalars), places_of("conv", window, x.shape[2:])
+    return _Given(x, w, b, name, numbers, (x.shape[0], w.shape[0], *places))
 
 
 def _conv_result(
@@ -267,7 +314,8 @@ def max_pool(x: Tensor, window: Window) -> Tensor:
     """
     check_float("max_pool", x)
     backend, shape = x.backend, (*x.shape[:2], *places_of("max_pool", window, x.shape[2:]))
-    y, places = room_like(backend, x.array, shape, x.dtype), room_like(backend, x.array, shape, dtypes.int64)
+    y, wanted = room_like(backend, x.array, shape, x.dtype), is_grad_enabled() and x.requires_grad
+    places = room_like(backend, x.array, shape, dtypes.int64) if wanted else None
     backend.max_pool(x.array, window, y, places)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:

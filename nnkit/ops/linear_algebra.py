@@ -21,9 +21,10 @@ from nnkit.ops.indexing import getitem
 from nnkit.ops.products import matmul
 from nnkit.ops.rearranging import diag_embed, diagonal, tril, triu
 from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Tensor, result
+from nnkit.tensor import OUTPUT, Asked, Tensor, result
 
-Pulled = Callable[[Tensor], Sequence[Tensor]]
+Pulled = Callable[..., Sequence[Tensor]]
+Again = Callable[[Tensor], Sequence[Tensor]]
 
 
 def _floats(name: str, *matrices: Tensor) -> None:
@@ -52,15 +53,24 @@ def _factors(kind: str, inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ..
     return [Tensor(array, backend) for array in arrays]
 
 
-def _on_tape(name: str, out: Tensor, inputs: Sequence[Tensor], pulled: Pulled, reads_inputs: bool = True) -> Tensor:
-    """An output whose gradients, one for each input, are told as tensors."""
+def _on_tape(
+    name: str, out: Tensor, inputs: Sequence[Tensor], pulled: Pulled, kept: Sequence[Tensor], again: Again,
+    reads_inputs: bool = True,
+) -> Tensor:  # fmt: skip
+    """An output whose gradients ``pulled(dy, *kept)`` tells as tensors, one for each input.
+
+    ``again(output)`` gives what was kept as tensors on the tape, so that these gradients have gradients.
+    """
     backend = out.backend
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> list[Any]:
-        return [dx.array for dx in pulled(Tensor(dy, backend))]
+        return [dx.array for dx in pulled(Tensor(dy, backend), *kept)]
+
+    def rule(dy: Tensor, asked: Asked) -> Sequence[Tensor]:
+        return pulled(dy, *again(asked.output(out.array)))
 
     reads = (*inputs, OUTPUT) if reads_inputs else (OUTPUT,)
-    return result(name, out.array, backend, inputs, pullback, (reads,) * len(inputs))
+    return result(name, out.array, backend, inputs, pullback, (reads,) * len(inputs), rule)
 
 
 def _mT(x: Tensor) -> Tensor:
@@ -81,7 +91,11 @@ def inv(A: Tensor) -> Tensor:
     """
     _square("inv", A)
     (x,) = _factors("inv", [A.detach()], [A.shape])
-    return _on_tape("inv", x, (A,), lambda dx: (-matmul(_mT(x), matmul(dx, _mT(x))),), reads_inputs=False)
+    return _on_tape("inv", x, (A,), _of_inv, (x,), lambda y: (y,), reads_inputs=False)
+
+
+def _of_inv(dx: Tensor, x: Tensor) -> Sequence[Tensor]:
+    return (-matmul(_mT(x), matmul(dx, _mT(x))),)
 
 
 @op
@@ -115,11 +129,12 @@ def _solve(A: Tensor, B: Tensor) -> Tensor:
     a = A.detach()
     (x,) = _factors("solve", [a, B.detach()], [B.shape])
 
-    def pulled(dx: Tensor) -> Sequence[Tensor]:
-        db = _solve(_mT(a), dx)
-        return -matmul(db, _mT(x)), db
+    return _on_tape("solve", x, (A, B), _of_solve, (a, x), lambda y: (A, y))
 
-    return _on_tape("solve", x, (A, B), pulled)
+
+def _of_solve(dx: Tensor, a: Tensor, x: Tensor) -> Sequence[Tensor]:
+    db = _solve(_mT(a), dx)
+    return -matmul(db, _mT(x)), db
 
 
 @op
@@ -160,20 +175,26 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 
 @op
 def det(A: Tensor) -> Tensor:
-    """The determinant; its gradient, the cofactors, is exact for singular matrices too."""
+    """The determinant; its gradient, the cofactors, is exact for singular matrices too.
+
+    With ``create_graph`` it is made by the inverse, and a singular matrix raises MatrixError.
+    """
     _square("det", A)
     a = A.detach()
     (y,) = _factors("det", [a], [A.shape[:-2]])
 
-    def pulled(dy: Tensor) -> Sequence[Tensor]:
+    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         u, s, vh = _svd(a, True)
         sign = (_determinant(u) * _determinant(vh)).sign()
         size = s.shape[-1]
         others = where(eye(size, dtype=dtypes.bool_, device=a.device), 1.0, shape.unsqueeze(s, -2)).prod(-1)
-        scaled = u * shape.unsqueeze(others * shape.unsqueeze(dy * sign, -1), -2)
-        return (matmul(scaled, vh),)
+        scaled = u * shape.unsqueeze(others * shape.unsqueeze(Tensor(dy, a.backend) * sign, -1), -2)
+        return (matmul(scaled, vh).array,)
 
-    return _on_tape("det", y, (A,), pulled)
+    def rule(dy: Tensor, asked: Asked) -> Sequence[Tensor]:
+        return _of_logarithm(dy * asked.output(y.array), A)
+
+    return result("det", y.array, a.backend, (A,), pullback, ((A, OUTPUT),), rule)
 
 
 def _determinant(a: Tensor) -> Tensor:
@@ -194,11 +215,11 @@ def slogdet(A: Tensor) -> SignAndLogarithm:
     a = A.detach()
     sign, logarithm = _factors("slogdet", [a], [A.shape[:-2]] * 2)
 
-    def pulled(dy: Tensor) -> Sequence[Tensor]:
-        (x,) = _factors("inv", [a], [a.shape])
-        return (shape.unsqueeze(shape.unsqueeze(dy, -1), -1) * _mT(x),)
+    return SignAndLogarithm(sign, _on_tape("slogdet", logarithm, (A,), _of_logarithm, (a,), lambda y: (A,)))
 
-    return SignAndLogarithm(sign, _on_tape("slogdet", logarithm, (A,), pulled))
+
+def _of_logarithm(dy: Tensor, a: Tensor) -> Sequence[Tensor]:
+    return (shape.unsqueeze(shape.unsqueeze(dy, -1), -1) * _mT(inv(a)),)
 
 
 @op
@@ -220,15 +241,16 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     _square("cholesky", A)
     (lower,) = _factors("cholesky", [A.detach()], [A.shape])
 
-    def pulled(dl: Tensor) -> Sequence[Tensor]:
-        inner = tril(matmul(_mT(lower), tril(dl)))
-        inner = inner - diag_embed(diagonal(inner, 0, -2, -1)) * 0.5
-        (inverse,) = _factors("inv", [lower], [lower.shape])
-        whole = matmul(matmul(_mT(inverse), inner), inverse)
-        return ((whole + _mT(whole)) * 0.5,)
-
-    factor = _on_tape("cholesky", lower, (A,), pulled, reads_inputs=False)
+    factor = _on_tape("cholesky", lower, (A,), _of_cholesky, (lower,), lambda y: (y,), reads_inputs=False)
     return _mT(factor) if upper else factor
+
+
+def _of_cholesky(dl: Tensor, lower: Tensor) -> Sequence[Tensor]:
+    inner = tril(matmul(_mT(lower), tril(dl)))
+    inner = inner - diag_embed(diagonal(inner, 0, -2, -1)) * 0.5
+    inverse = inv(lower)
+    whole = matmul(matmul(_mT(inverse), inner), inverse)
+    return ((whole + _mT(whole)) * 0.5,)
 
 
 class Eigen(NamedTuple):
@@ -250,17 +272,25 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
     symmetric = lower + _mT(tril(lower, -1))
     w, v = _factors("eigh", [symmetric], [A.shape[:-1], A.shape])
 
-    def of_values(dw: Tensor) -> Sequence[Tensor]:
-        return (matmul(v * shape.unsqueeze(dw, -2), _mT(v)),)
+    again: Again = lambda y: eigh(A, UPLO)  # noqa: E731
+    values = _on_tape("eigh", w, (A,), _of_eigenvalues, (w, v), again)
+    return Eigen(values, _on_tape("eigh", v, (A,), _of_eigenvectors, (w, v), again))
 
-    def of_vectors(dv: Tensor) -> Sequence[Tensor]:
-        gaps = shape.unsqueeze(w, -2) - shape.unsqueeze(w, -1)
-        inner = matmul(_mT(v), dv) / where(eye(w.shape[-1], dtype=dtypes.bool_, device=w.device), float("inf"), gaps)
-        whole = matmul(v, matmul(inner, _mT(v)))
-        return ((whole + _mT(whole)) * 0.5,)
 
-    values = _on_tape("eigh", w, (A,), of_values)
-    return Eigen(values, _on_tape("eigh", v, (A,), of_vectors))
+def _of_eigenvalues(dw: Tensor, w: Tensor, v: Tensor) -> Sequence[Tensor]:
+    return (matmul(v * shape.unsqueeze(dw, -2), _mT(v)),)
+
+
+def _of_eigenvectors(dv: Tensor, w: Tensor, v: Tensor) -> Sequence[Tensor]:
+    inner = matmul(_mT(v), dv) / _gaps(w)
+    whole = matmul(v, matmul(inner, _mT(v)))
+    return ((whole + _mT(whole)) * 0.5,)
+
+
+def _gaps(w: Tensor) -> Tensor:
+    """How much each value is above each other one; infinite on the diagonal."""
+    one = eye(w.shape[-1], dtype=dtypes.bool_, device=w.device)
+    return where(one, float("inf"), shape.unsqueeze(w, -2) - shape.unsqueeze(w, -1))
 
 
 @op
@@ -291,12 +321,11 @@ def qr(A: Tensor, mode: str = "reduced") -> Orthogonal:
     q, r = _factors(kind, [A.detach()], [(*batch, m, k), (*batch, k, n)])
     if m < n or (mode == "complete" and m != n):
         return Orthogonal(q, r)
+    again: Again = lambda y: qr(A, "reduced")  # noqa: E731
+    triangle = _on_tape("qr", r, (A,), lambda dr, q, r: _of_qr(q, r, None, dr), (q, r), again)
     if mode == "r":
-        return Orthogonal(A.new_empty((0,)), _on_tape("qr", r, (A,), lambda dr: _of_qr(q, r, None, dr)))
-    return Orthogonal(
-        _on_tape("qr", q, (A,), lambda dq: _of_qr(q, r, dq, None)),
-        _on_tape("qr", r, (A,), lambda dr: _of_qr(q, r, None, dr)),
-    )
+        return Orthogonal(A.new_empty((0,)), triangle)
+    return Orthogonal(_on_tape("qr", q, (A,), lambda dq, q, r: _of_qr(q, r, dq, None), (q, r), again), triangle)
 
 
 def _of_qr(q: Tensor, r: Tensor, dq: Tensor | None, dr: Tensor | None) -> Sequence[Tensor]:
@@ -331,37 +360,44 @@ def svd(A: Tensor, full_matrices: bool = True) -> Singular:
     """
     _floats("svd", A)
     U, s, Vh = _svd(A, full_matrices)
-    k = s.shape[-1]
-    u, vh = getitem(U, (Ellipsis, slice(0, k))), getitem(Vh, (Ellipsis, slice(0, k), slice(None)))
-    gaps = shape.unsqueeze(s, -2) ** 2 - shape.unsqueeze(s, -1) ** 2
-    one = eye(k, dtype=dtypes.bool_, device=A.device)
-
-    def of_values(ds: Tensor) -> Sequence[Tensor]:
-        return (matmul(u * shape.unsqueeze(ds, -2), vh),)
-
-    def of_left(du: Tensor) -> Sequence[Tensor]:
-        du = getitem(du, (Ellipsis, slice(0, k)))
-        inner = matmul(_mT(u), du) / where(one, float("inf"), gaps)
-        across = (inner + _mT(inner)) * shape.unsqueeze(s, -2)
-        dx = matmul(matmul(u, across), vh)
-        if u.shape[-2] > k:
-            rest = du - matmul(u, matmul(_mT(u), du))
-            dx = dx + matmul(rest / shape.unsqueeze(s, -2), vh)
-        return (dx,)
-
-    def of_right(dvh: Tensor) -> Sequence[Tensor]:
-        dvh = getitem(dvh, (Ellipsis, slice(0, k), slice(None)))
-        inner = matmul(vh, _mT(dvh)) / where(one, float("inf"), gaps)
-        across = shape.unsqueeze(s, -1) * (inner + _mT(inner))
-        dx = matmul(matmul(u, across), vh)
-        if vh.shape[-1] > k:
-            rest = dvh - matmul(matmul(dvh, _mT(vh)), vh)
-            dx = dx + matmul(u / shape.unsqueeze(s, -2), rest)
-        return (dx,)
-
+    kept = _first(U, s, Vh)
+    again: Again = lambda y: _first(*svd(A, full_matrices))  # noqa: E731
     return Singular(
-        _on_tape("svd", U, (A,), of_left), _on_tape("svd", s, (A,), of_values), _on_tape("svd", Vh, (A,), of_right)
-    )
+        _on_tape("svd", U, (A,), _of_left, kept, again), _on_tape("svd", s, (A,), _of_singular_values, kept, again),
+        _on_tape("svd", Vh, (A,), _of_right, kept, again),
+    )  # fmt: skip
+
+
+def _first(u: Tensor, s: Tensor, vh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The columns and rows that belong to a singular value."""
+    k = s.shape[-1]
+    return getitem(u, (Ellipsis, slice(0, k))), s, getitem(vh, (Ellipsis, slice(0, k), slice(None)))
+
+
+def _of_singular_values(ds: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequence[Tensor]:
+    return (matmul(u * shape.unsqueeze(ds, -2), vh),)
+
+
+def _of_left(du: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequence[Tensor]:
+    k = s.shape[-1]
+    du = getitem(du, (Ellipsis, slice(0, k)))
+    inner = matmul(_mT(u), du) / _gaps(s * s)
+    dx = matmul(matmul(u, (inner + _mT(inner)) * shape.unsqueeze(s, -2)), vh)
+    if u.shape[-2] > k:
+        rest = du - matmul(u, matmul(_mT(u), du))
+        dx = dx + matmul(rest / shape.unsqueeze(s, -2), vh)
+    return (dx,)
+
+
+def _of_right(dvh: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequence[Tensor]:
+    k = s.shape[-1]
+    dvh = getitem(dvh, (Ellipsis, slice(0, k), slice(None)))
+    inner = matmul(vh, _mT(dvh)) / _gaps(s * s)
+    dx = matmul(matmul(u, shape.unsqueeze(s, -1) * (inner + _mT(inner))), vh)
+    if vh.shape[-1] > k:
+        rest = dvh - matmul(matmul(dvh, _mT(vh)), vh)
+        dx = dx + matmul(u / shape.unsqueeze(s, -2), rest)
+    return (dx,)
 
 
 @op

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nnkit import dtypes
+from nnkit.backends.recording import recorder
+from nnkit.creation import eye
 from nnkit.errors import ShapeError
 from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
@@ -86,17 +86,18 @@ def pinv(A: Tensor, atol: float | None = None, rtol: float | None = None, hermit
     inverse = where(s > _bound(a, s, atol, rtol), 1.0 / s, 0.0)
     x = matmul(_mT(vh) * shape.unsqueeze(inverse, -2), _mT(u))
 
-    def pulled(dx: Tensor) -> Sequence[Tensor]:
-        g = _mT(dx)
-        if a.shape[-2] <= a.shape[-1]:
-            k = matmul(g, x)
-            kx = matmul(k, _mT(x))
-            return (-_mT(matmul(x, k)) + kx - matmul(matmul(a, x), kx) + matmul(matmul(_mT(x), x), g - matmul(k, a)),)
-        k = matmul(x, g)
-        xk = matmul(_mT(x), k)
-        return (-_mT(matmul(k, x)) + matmul(matmul(g - matmul(a, k), x), _mT(x)) + xk - matmul(matmul(xk, x), a),)
+    return _on_tape("pinv", x, (A,), _of_pinv, (a, x), lambda y: (A, y))
 
-    return _on_tape("pinv", x, (A,), pulled)
+
+def _of_pinv(dx: Tensor, a: Tensor, x: Tensor) -> Sequence[Tensor]:
+    g = _mT(dx)
+    if a.shape[-2] <= a.shape[-1]:
+        k = matmul(g, x)
+        kx = matmul(k, _mT(x))
+        return (-_mT(matmul(x, k)) + kx - matmul(matmul(a, x), kx) + matmul(matmul(_mT(x), x), g - matmul(k, a)),)
+    k = matmul(x, g)
+    xk = matmul(_mT(x), k)
+    return (-_mT(matmul(k, x)) + matmul(matmul(g - matmul(a, k), x), _mT(x)) + xk - matmul(matmul(xk, x), a),)
 
 
 def _bound(a: Tensor, s: Tensor, atol: float | None, rtol: float | None) -> Tensor:
@@ -152,15 +153,38 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 def matrix_exp(A: Tensor) -> Tensor:
     """The exponential of square matrices: its series for a part of the matrix small enough, squared again and again."""
     _floats("matrix_exp", A)
-    size = float(e.abs(A.detach()).sum(-1).amax()) if A.numel() else 0.0
-    squarings = max(0, math.ceil(math.log2(size)) + 4) if size > 0 else 0
-    x = A / 2.0**squarings
-    one = x.new_tensor(np.asarray([[float(i == j) for j in range(A.shape[-1])] for i in range(A.shape[-1])]))
-    total = one
-    for k in range(12, 0, -1):  # Horner's rule
-        total = one + matmul(x, total) / k
+    greatest = e.abs(A.detach()).sum(-1).amax() if A.numel() else A.new_zeros(())
+    one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    if recorder() is not None:
+        return _recorded_exp(A, one, greatest)
+    size = float(greatest)
+    squarings = min(max(0, math.ceil(math.log2(size)) + 4), SQUARINGS) if 0 < size < math.inf else 0
+    total = _exp_series(A / 2.0**squarings, one)
     for _ in range(squarings):
         total = matmul(total, total)
+    return total
+
+
+#: As often may a matrix be halved for its exponential: enough for rotations by 2**20.
+SQUARINGS = 24
+
+
+def _recorded_exp(x: Tensor, one: Tensor, greatest: Tensor) -> Tensor:
+    """The same where the size may be another in each replay: all squarings, of which those count that it asks for."""
+    asked = [greatest > 2.0 ** (k - 4) for k in range(SQUARINGS)]
+    for again in asked:
+        x = where(again, x / 2.0, x)
+    total = _exp_series(x, one)
+    for again in asked:
+        total = where(again, matmul(total, total), total)
+    return total
+
+
+def _exp_series(x: Tensor, one: Tensor) -> Tensor:
+    """The exponential of a small matrix by Horner's rule."""
+    total = one
+    for k in range(12, 0, -1):
+        total = one + matmul(x, total) / k
     return total
 
 

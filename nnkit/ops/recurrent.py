@@ -16,9 +16,11 @@ from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.recurrences import GATES
 from nnkit.methods import op
 from nnkit.ops.elementwise import check_float
-from nnkit.precision import autocast_type
+from nnkit.ops.remade import Again, Remade
+from nnkit.ops.unrolled import unrolled
+from nnkit.precision import autocast_type, rounding
 from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import OUTPUT, Tensor, result, same_backend
+from nnkit.tensor import OUTPUT, Asked, Tensor, result, same_backend
 
 
 class Weights(NamedTuple):
@@ -64,7 +66,8 @@ def recurrence(
         keep: (B, T), 0 where a row's states stay as they are in a step, and its input is not read.
         reverse: run from the last step to the first.
 
-    Raises ShapeError where sizes do not fit, UnknownNameError for another kind. Definitions are PyTorch's.
+    Raises ShapeError where sizes do not fit, UnknownNameError for another kind. Definitions are PyTorch's. Gradients
+    of gradients run all steps again as ops of their own.
 
     >>> import nnkit
     >>> y, last, _ = recurrence(nnkit.zeros(2, 5, 3), [nnkit.zeros(4, 3), nnkit.zeros(4, 4)], "tanh"); y.shape
@@ -85,9 +88,14 @@ def recurrence(
         found = _backward(layer, dy, late.pop("h", None), late.pop("c", None), wanted)
         return [found.get(name) for name in wanted]
 
+    def rule(dy: Tensor, asked: Asked) -> list[Tensor | None]:
+        with rounding(half):
+            return remade.gradients([dy, late.pop("h", None), late.pop("c", None)], asked.wanted)
+
+    remade = Remade("recurrence", inputs, _again(x, w, h, c, kind, keep, reverse))
     read = [t for t in (x, w.input, w.hidden) if t is not None]
     read += [c] if c is not None and kind == "lstm" else []
-    y = result("recurrence", layer.y, backend, inputs, pullback, [[OUTPUT, *read] for _ in inputs])
+    y = result("recurrence", layer.y, backend, inputs, pullback, [[OUTPUT, *read] for _ in inputs], rule)
     last = _last(layer, y, layer.end[0], late, "h")
     return y, last, _last(layer, y, layer.end[1], late, "c") if kind == "lstm" else None
 
@@ -95,6 +103,21 @@ def recurrence(
 def _named(x: Any, w: Weights, h: Any, c: Any, kind: str) -> list[tuple[str, Any]]:
     names = ("x", "input", "hidden", "input_bias", "hidden_bias", "h", "c")
     return list(zip(names, (x, *w, h, c if kind == "lstm" else None), strict=True))
+
+
+def _again(
+    x: Tensor, w: Weights, h: Tensor | None, c: Tensor | None, kind: str, keep: Tensor | None, reverse: bool
+) -> Again:
+    """All steps made of ops, from the inputs that there are."""
+    there = [t is not None for _, t in _named(x, w, h, c, kind)]
+
+    def again(*inputs: Tensor) -> Sequence[Tensor]:
+        given = iter(inputs)
+        x, wx, wh, bx, bh, h, c = (next(given) if one else None for one in there)
+        assert x is not None and wx is not None and wh is not None
+        return unrolled(kind, x, (wx, wh, bx, bh), (h, c), keep, reverse)
+
+    return again
 
 
 def _last(layer: _Layer, y: Tensor, state: Any, late: dict[str, Any], name: str) -> Tensor:
@@ -106,7 +129,11 @@ def _last(layer: _Layer, y: Tensor, state: Any, late: dict[str, Any], name: str)
         late[name] = d
         return (backend.broadcast_to(backend.zeros((H,), dtype), (B, T, H)),)
 
-    return result(f"last_{name}", state, backend, (y,), pullback)
+    def rule(d: Tensor, asked: Asked) -> tuple[Tensor]:
+        late[name] = d
+        return (Tensor(backend.zeros((B, T, H), dtype), backend),)
+
+    return result(f"last_{name}", state, backend, (y,), pullback, (), rule)
 
 
 def _forward(

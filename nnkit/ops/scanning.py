@@ -16,7 +16,7 @@ from nnkit.ops.gathering import axis_of, gather, places_along
 from nnkit.ops.indexing import getitem
 from nnkit.ops.reductions import Extreme
 from nnkit.tape import Gradient
-from nnkit.tensor import Tensor, result
+from nnkit.tensor import Asked, Tensor, result
 
 EVERY = slice(None)
 
@@ -50,7 +50,10 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
         backend.scan("sum", dy[back], axis, dx[back])
         return (dx,)
 
-    return result("cumsum", out, backend, (x,), pullback)
+    def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
+        return (getitem(cumsum(getitem(dy, back), axis), back),)
+
+    return result("cumsum", out, backend, (x,), pullback, (), rule)
 
 
 def _doubling(x: Tensor, axis: int, fold: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

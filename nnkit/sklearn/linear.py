@@ -16,11 +16,12 @@ __all__ = ["LinearRegression"]
 class LinearRegression(RegressorMixin, BaseEstimator):
     """``X @ coef_ + intercept_``, with the weights that full-batch gradient descent finds for the mean squared error.
 
-    The descent starts from zeros and makes ``epochs`` steps. Scale the columns of ``X`` first: a rate of 0.01 is too
-    large for columns of large numbers (the loss then diverges, a DivergenceError) and too small for tiny ones.
+    The descent starts from zeros and makes ``epochs`` steps. Scale the columns of ``X`` first: where some are of much
+    larger numbers than others, no rate suits all of them.
 
     Args:
-        learning_rate: the size of a step.
+        learning_rate: the size of a step; one too large makes the loss diverge, a DivergenceError. "auto" is one over
+            the largest curvature of the loss, which never does.
         epochs: the number of steps.
         device: where to train: "cpu", "cuda", …; None for nnkit's default device.
 
@@ -36,7 +37,7 @@ class LinearRegression(RegressorMixin, BaseEstimator):
     (array([2.]), 3.0)
     """
 
-    def __init__(self, learning_rate: float = 0.01, epochs: int = 1000, device: str | None = None) -> None:
+    def __init__(self, learning_rate: float | str = "auto", epochs: int = 1000, device: str | None = None) -> None:
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.device = device
@@ -52,7 +53,7 @@ class LinearRegression(RegressorMixin, BaseEstimator):
             X,
             y.reshape(-1, 1),
             loss="mse",
-            optimizer=optim.SGD(self.module_.parameters(), lr=self.learning_rate),
+            optimizer=optim.SGD(self.module_.parameters(), lr=self._rate(X)),
             epochs=self.epochs,
             batch_size=len(X),
             shuffle=False,
@@ -64,6 +65,12 @@ class LinearRegression(RegressorMixin, BaseEstimator):
         self.loss_curve_: list[float] = record.history["loss"]
         self.n_iter_: int = len(self.loss_curve_)
         return self
+
+    def _rate(self, X: np.ndarray) -> float:
+        if self.learning_rate != "auto":
+            return float(self.learning_rate)
+        columns = np.column_stack([X, np.ones(len(X))]).astype(np.float64)
+        return float(1.0 / np.linalg.eigvalsh(2.0 / len(X) * columns.T @ columns).max())
 
     def predict(self, X: Any) -> np.ndarray:
         """The values (n_samples,) for ``X`` (n_samples, n_features)."""

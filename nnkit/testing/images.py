@@ -160,6 +160,27 @@ def _conv(activation: str, dtype: str, order: str) -> Case:
     return Case(f"conv-{activation}-{order}-{dtype}", "conv", check)
 
 
+def _conv_pooled(activation: str, dtype: str, order: str) -> Case:
+    def check(backend: Backend) -> None:
+        for layer in LAYERS:
+            host, scalars, axes = _host(layer, dtype), _scalars(activation), len(layer.sizes)
+            before = _products(host, layer) + host.b.reshape(-1, *(1 for _ in layer.sizes))
+            values = _apply(ACTIVATIONS[activation], scalars, before)
+            for pool in (window((2,) * axes, 2), window((2,) * axes, 1), window((3,) * axes, 2)):
+                places = pool.places(values.shape[2:])
+                if min(places) < 1:
+                    continue
+                bench = Bench(backend, "strided" if order == "strided" else "contiguous")
+                room = _placed(bench, np.full(values.shape, 7, dtype), order, "changing")
+                out = _placed(bench, np.full((*values.shape[:2], *places), 7, dtype), order, "changing")
+                given = _placed(bench, host.x, order), bench.given(host.w), bench.given(host.b)
+                backend.conv_pooled(*given, layer.window, layer.groups, activation, pool, room, out, scalars)
+                bench.close(out, seen(values, pool).max(axis=2), f"output of {layer}, {pool}")
+                bench.finish()
+
+    return Case(f"conv_pooled-{activation}-{order}-{dtype}", "conv_pooled", check)
+
+
 def _conv_grad(activation: str, dtype: str, order: str) -> Case:
     def check(backend: Backend) -> None:
         for layer in LAYERS:
@@ -218,7 +239,8 @@ def _conv_grad_of_some(backend: Backend) -> None:
 POOLS = (
     ((2, 3, 8), window((2,), 2)), ((2, 3, 9), window((3,), 2, 1)), ((2, 3, 6, 8), window((2, 2), 2)),
     ((2, 33, 7, 7), window((3, 3), 2, 1)), ((1, 2, 5, 33), window((2, 3), 1, 0, 2)), ((0, 2, 4, 4), window((2, 2), 2)),
-    ((1, 2, 4, 4, 5), window((2, 2, 2), 2)), ((2, 2, 5, 5), Window((2, 2), (2, 2), ((0, 1), (0, 1)), (1, 1))),
+    ((1, 2, 4, 4, 5), window((2, 2, 2), 2)), ((1, 2, 4, 70), window((2, 2), 2)), ((1, 1, 5, 37), window((2, 3), 2, 1)),
+    ((2, 2, 5, 5), Window((2, 2), (2, 2), ((0, 1), (0, 1)), (1, 1))),
 )  # fmt: skip
 
 
@@ -240,6 +262,9 @@ def _max_pool(dtype: str, order: str) -> Case:
             backend.max_pool(_placed(bench, x, order), w, out, found)
             bench.equal(found, places, f"places of {shape}, {w}")
             bench.equal(out, greatest.reshape(places.shape), f"output of {shape}, {w}")
+            alone = _placed(bench, np.full(places.shape, 7, dtype), order, "changing")
+            backend.max_pool(_placed(bench, x, order), w, alone, None)
+            bench.equal(alone, greatest.reshape(places.shape), f"output of {shape}, {w} without places")
             dy, dx = sample(places.shape, dtype, seed=1), _placed(bench, np.full(shape, 7, dtype), order, "changing")
             expected = np.zeros((*shape[:2], math.prod(shape[2:])))
             for at in np.ndindex(*places.shape):
@@ -383,6 +408,8 @@ CASES = [
     *(_conv_grad(name, dtype, order) for name, dtype in
       (("identity", "float64"), ("relu", "float32"), ("gelu", "float32")) for order in ORDERS),
     Case("conv_grad-of-some", "conv_grad", _conv_grad_of_some),
+    *(_conv_pooled(name, dtype, order) for name, dtype in (("identity", "float64"), ("relu", "float32"))
+      for order in ORDERS),
     *(_max_pool(dtype, order) for dtype in FLOATS for order in ORDERS),
     _named(_max_pool("float32", "first"), "max_pool_grad"),
     *(_sum_pool(dtype, order) for dtype in FLOATS for order in ORDERS),

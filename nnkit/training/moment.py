@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock, get_ident
 from typing import Any
 
 __all__ = ["Moment"]
@@ -29,7 +29,7 @@ class Moment:
     def __init__(self) -> None:
         self._readers: dict[int, int] = {}  # thread -> how often it reads, one within the other
         self._writer = 0  # the thread that writes, or 0
-        self._turn = threading.RLock()
+        self._turn = RLock()
         self._waiting: dict[int, bool] = {}
 
     def __reduce__(self) -> tuple[type[Moment], tuple[()]]:
@@ -40,7 +40,7 @@ class Moment:
 
     def begin(self) -> None:
         """Begin to read, when no other thread writes; ``end`` has to follow."""
-        own, readers = threading.get_ident(), self._readers
+        own, readers = get_ident(), self._readers
         readers[own] = readers.get(own, 0) + 1
         if self._writer and self._writer != own and readers[own] == 1:
             del readers[own]
@@ -53,7 +53,7 @@ class Moment:
 
     def end(self) -> None:
         """End reading."""
-        own, readers = threading.get_ident(), self._readers
+        own, readers = get_ident(), self._readers
         count = readers.get(own, 0)
         if count > 1:
             readers[own] = count - 1
@@ -74,7 +74,7 @@ class Moment:
         """Write inside the block, alone."""
         self._give_way()
         with self._turn:
-            before, own = self._writer, threading.get_ident()
+            before, own = self._writer, get_ident()
             try:
                 self._writer = own
                 while before != own and self._others(own):
@@ -94,7 +94,7 @@ class Moment:
     def _give_way(self) -> None:
         """Let those go first who waited while this thread, or another, wrote."""
         if self._waiting:
-            self._others(threading.get_ident())
+            self._others(get_ident())
             until = time.monotonic() + MOST
             while self._waiting and time.monotonic() < until:
                 time.sleep(PAUSE)

@@ -331,7 +331,7 @@ def test_arrays_are_told_apart(way: str, device: str) -> None:
 
 
 #: Primitives that CuPy makes, or that are made of others.
-BY_THE_LIBRARY = {"sort", "scan", "search", "factorize", "recurrence", "recurrence_grad"}
+BY_THE_LIBRARY = {"sort", "scan", "search", "factorize", "recurrence", "recurrence_grad", "conv_pooled"}
 
 
 def test_launches_have_the_signature_of_their_primitive(device: str) -> None:

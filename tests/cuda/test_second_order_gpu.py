@@ -20,6 +20,11 @@ CASES: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     "product": (lambda a, b: (a @ b.T).sigmoid(), [x, w]),
     "softmax": (ops.softmax, [x]),
     "pow": (lambda a: (a * a + 0.5) ** 1.5, [x]),
+    "recurrence": (lambda a, b: ops.recurrence(a[None], [b, b[:, :1]], "tanh")[0][..., :1], [x, w[:1]]),
+    "attention": (lambda a: ops.attention(*(a.reshape(1, 2, 3, 2) * k for k in (1.0, 0.5, 2.0)), causal=True), [x]),
+    "scatter": (lambda a: a.gather(1, (a > 0).long()).cumsum(0) * a[:, :4], [x]),
+    "solve": (lambda a: ops.solve(a[:, :3] + 4.0 * nnkit.eye(3, device=a.device), a), [x]),
+    "grid_sample": (lambda a: nnkit.nn.functional.grid_sample(a[None, None], a.reshape(1, 3, 2, 2)), [x * 0.3]),
 }
 
 

@@ -96,6 +96,9 @@ def test_max_pool_and_its_gradient(case: Images) -> None:
     np.testing.assert_array_equal(found[1], at_memory)
     np.testing.assert_array_equal(found[0].astype("float64"), y_memory.astype("float64"))
     (dy_memory, dy, of_dy), (dx_memory, dx, of_dx) = case.laid(case.sample(case.windows, 1)), case.laid(values)
+    alone = windows.pool_kernel("greatest", case.dtype, axes, case.last)
+    (without,) = run(alone, n, [x_memory, y_memory, n, *numbers, *of_x, *of_y], [1])
+    np.testing.assert_array_equal(without.astype("float64"), found[0].astype("float64"))
     source = windows.spread_kernel("max", case.dtype, case.dtype, axes, case.last)
     given = [dy_memory, at_memory, dx_memory, dx.size, *numbers, *of_dy, *of_at, *of_dx]
     (found_dx,) = run(source, dx.size, given, [2])
@@ -176,7 +179,7 @@ def test_sums_of_channels(dtype: str, sizes: tuple[int, int, int], add: bool) ->
 
 
 COMPILED = [
-    *(windows.pool_kernel(kind, dtype, 2, last) for kind in ("max", "sum")
+    *(windows.pool_kernel(kind, dtype, 2, last) for kind in ("max", "greatest", "sum")
       for dtype, last in (("float32", False), ("float64", True), ("float16", True), ("bfloat16", False))),
     *(windows.spread_kernel(kind, dtype, dtype, 2, False) for kind in ("max", "sum", "patches")
       for dtype in ("float32", "float64", "float16", "bfloat16")),

@@ -14,7 +14,8 @@ from typing import Any
 
 #: Where names are compared: the same path under ``torch`` and ``nnkit``.
 HOMES = (
-    "", "nn", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "utils.data", "utils.checkpoint",
+    "", "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.parametrizations",
+    "nn.utils.parametrize", "optim", "optim.lr_scheduler", "utils.data", "utils.checkpoint",
     "utils.benchmark", "cuda", "cuda.amp", "amp", "accelerator", "backends.cudnn", "backends.mps",
 )  # fmt: skip
 #: The methods of these classes too.

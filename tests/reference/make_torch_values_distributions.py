@@ -36,6 +36,14 @@ CASES: dict[str, Case] = {
     "bernoulli": Case(lambda d, p: d.Bernoulli(p), ([0.1, 0.5, 0.9],), [1.0, 0.0, 0.0]),
     "bernoulli logits": Case(lambda d, x: d.Bernoulli(logits=x), ([-3.0, 0.0, 20.0],), [1.0, 0.0, 0.0]),
     "beta": Case(lambda d, a, b: d.Beta(a, b), ([0.5, 2.0, 30.0], [0.5, 5.0, 7.0]), [0.1, 0.6, 0.8]),
+    "gamma": Case(lambda d, a, r: d.Gamma(a, r), ([0.5, 2.0, 30.0], [0.5, 5.0, 7.0]), [0.1, 0.6, 8.0]),
+    "chi2": Case(lambda d, n: d.Chi2(n), ([0.5, 2.0, 30.0],), [0.1, 0.6, 8.0]),
+    "dirichlet": Case(
+        lambda d, a: d.Dirichlet(a), ([[0.5, 2.0, 30.0], [0.3, 0.2, 0.9]],), [[0.1, 0.2, 0.7], [0.25, 0.25, 0.5]]
+    ),
+    "student": Case(
+        lambda d, n, m, s: d.StudentT(n, m, s), ([5.5, 30.0, 12.0], [0.5, -1.0, 0.0], [1.0, 0.3, 2.0]), [0.1, -2.0, 9.0]
+    ),
     "exponential": Case(lambda d, r: d.Exponential(r), ([0.5, 4.0],), [0.3, 2.0]),
     "laplace": Case(lambda d, m, s: d.Laplace(m, s), ([0.5, -4.0], [1.0, 3.0]), [0.3, 2.0]),
     "categorical": Case(lambda d, p: d.Categorical(p), (WEIGHTS,), [3, 0]),
@@ -56,6 +64,8 @@ DIVERGENCES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "bernoulli": (([0.1, 0.5],), ([0.7, 0.4],)),
     "bernoulli logits": (([0.1, -5.0],), ([0.7, 4.0],)),
     "beta": (([0.5, 2.0], [0.5, 5.0]), ([1.5, 3.0], [2.5, 1.0])),
+    "gamma": (([0.5, 2.0], [0.5, 5.0]), ([1.5, 3.0], [2.5, 1.0])),
+    "dirichlet": (([[0.5, 2.0, 30.0], [0.3, 0.2, 0.9]],), ([[1.5, 1.0, 3.0], [0.3, 1.2, 0.2]],)),
     "exponential": (([0.5, 2.0],), ([1.5, 0.2],)),
     "laplace": (([0.5, -4.0], [1.0, 3.0]), ([0.0, -3.0], [2.0, 1.0])),
     "categorical": ((WEIGHTS,), (WEIGHTS[::-1],)),
@@ -108,7 +118,10 @@ def divergence(library: Any, distributions: Any, name: str, **place: Any) -> dic
 
 def compute(torch: Any) -> dict[str, np.ndarray]:
     """Everything that is stored."""
-    values = {}
+    draws = torch.tensor([[0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0, 1000.0]] * 2, dtype=torch.float64)
+    draws[1] *= torch.linspace(0.6, 1.1, 9, dtype=torch.float64)
+    slopes = torch._standard_gamma_grad(*draws)
+    values = {"slopes: draws": draws.numpy(), "slopes: slopes": slopes.numpy()}
     for name in CASES:
         values |= {f"{name}: {what}": value for what, value in results(torch, torch.distributions, name).items()}
     for name in DIVERGENCES:

@@ -44,6 +44,40 @@ def net(lib: Any, x: Any) -> Any:
     return (y.reshape(3, 12) @ lib.tensor(np.cos(np.arange(24.0)).reshape(12, 2), dtype=x.dtype)).softmax(1)
 
 
+def recurrent(name: str, **options: Any) -> Callable[[Any, Any], Any]:
+    """All hidden states, and the last one."""
+
+    def compute(lib: Any, x: Any) -> Any:
+        layer = getattr(lib.nn, name)(3, 2, dtype=x.dtype, **options)
+        with lib.no_grad():
+            for number, p in enumerate(layer.parameters()):
+                p.copy_(lib.tensor(np.sin(np.arange(p.numel()) + number).reshape(tuple(p.shape)), dtype=x.dtype))
+        y, last = layer(0.3 * x.reshape(4, 1, 3))
+        return lib.cat([y.reshape(-1), (last if lib.is_tensor(last) else last[1]).reshape(-1)])
+
+    return compute
+
+
+def attention(lib: Any, x: Any) -> Any:
+    """Attention of three tokens, none of which sees a later one, of two heads."""
+    rows = x.reshape(1, 2, 3, 2)
+    attend = lib.nn.functional.scaled_dot_product_attention
+    return attend(rows, 0.5 * rows.sin(), rows * rows * 0.1, is_causal=True)
+
+
+def scattered(lib: Any, x: Any) -> Any:
+    """Elements gathered, and added in other places."""
+    at = lib.tensor([0, 3, 3, 1, 2, 5, 5, 0, 7, 4, 1, 2])
+    return (x * x).scatter_add(0, at, x.gather(0, at) ** 3).cumsum(0)
+
+
+def factored(lib: Any, x: Any) -> Any:
+    """A solution of linear equations, a determinant and the factor of a positive definite matrix."""
+    a = 0.1 * x[:9].reshape(3, 3) + lib.tensor(np.diag([2.0, 3.0, 4.0]), dtype=x.dtype)
+    parts = [lib.linalg.solve(a, x[9:]), lib.linalg.det(a), lib.linalg.cholesky(a @ a.T), lib.linalg.inv(a)]
+    return lib.cat([part.reshape(-1) for part in [*parts, lib.linalg.eigh(a + a.T)[1] ** 2]])
+
+
 CASES: dict[str, Case] = {
     **{
         name: (of_functional(name), POINTS)
@@ -87,6 +121,12 @@ CASES: dict[str, Case] = {
     "smooth_l1_loss": (loss("smooth_l1_loss", beta=0.5), POINTS),
     "bce_with_logits": (loss("binary_cross_entropy_with_logits"), POINTS),
     "net": (net, POINTS),
+    "RNN": (recurrent("RNN"), POINTS),
+    "LSTM": (recurrent("LSTM", bidirectional=True), POINTS),
+    "GRU": (recurrent("GRU", num_layers=2), POINTS),
+    "attention": (attention, POINTS),
+    "scatter": (scattered, POINTS),
+    "factors": (factored, POINTS),
 }  # fmt: skip
 
 
@@ -109,13 +149,15 @@ def compute(lib: Any, case: str, dtype: str) -> dict[str, np.ndarray]:
 def main() -> None:
     """Store the values."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    stored = {
-        f"{dtype}/{case}/{order}": value
-        for dtype in ("float32", "float64")
-        for case in CASES
-        for order, value in compute(torch, case, dtype).items()
-    }
+    with sdpa_kernel(SDPBackend.MATH):  # PyTorch's own kernels have no gradients of gradients
+        stored = {
+            f"{dtype}/{case}/{order}": value
+            for dtype in ("float32", "float64")
+            for case in CASES
+            for order, value in compute(torch, case, dtype).items()
+        }
     np.savez_compressed(VALUES, **stored)
 
 

@@ -37,12 +37,12 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     if dim is not None and not -weight.ndim <= dim < weight.ndim:
         raise ShapeError(f"dim: expected an axis of {weight.ndim}, got {dim}")
     axes = [axis for axis in range(weight.ndim) if dim is None or axis != dim % weight.ndim]
-    module.register_parameter(f"{name}_g", Parameter(_norm(weight.detach(), axes), weight.requires_grad))
+    module.register_parameter(f"{name}_g", Parameter(norm_over(weight.detach(), axes), weight.requires_grad))
     module.register_parameter(f"{name}_v", Parameter(weight.detach(), weight.requires_grad))
 
     def computed(owner: Module) -> Tensor:
         direction = getattr(owner, f"{name}_v")
-        return direction * (getattr(owner, f"{name}_g") / _norm(direction, axes))
+        return direction * (getattr(owner, f"{name}_g") / norm_over(direction, axes))
 
     return _becomes(module, name, "weight_norm", computed)
 
@@ -65,20 +65,20 @@ def spectral_norm(
         raise ValueError(f"n_power_iterations: expected at least 1, got {n_power_iterations}")
     weight = _taken(module, name, "spectral_norm")
     axis = (1 if "Transpose" in type(module).__name__ else 0) if dim is None else dim % weight.ndim
-    matrix = _matrix(weight.detach(), axis)
+    matrix = as_matrix(weight.detach(), axis)
     module.register_parameter(f"{name}_orig", Parameter(weight.detach(), weight.requires_grad))
-    module.register_buffer(f"{name}_u", _unit(_start(matrix, 0), eps))
-    module.register_buffer(f"{name}_v", _unit(_start(matrix, 1), eps))
+    module.register_buffer(f"{name}_u", unit_vector(_start(matrix, 0), eps))
+    module.register_buffer(f"{name}_v", unit_vector(_start(matrix, 1), eps))
 
     def computed(owner: Module) -> Tensor:
         kept = getattr(owner, f"{name}_orig")
-        rows = _matrix(kept, axis)
+        rows = as_matrix(kept, axis)
         left, right = getattr(owner, f"{name}_u"), getattr(owner, f"{name}_v")
         if owner.training:
             with no_grad():
                 for _ in range(n_power_iterations):
-                    right.copy_(_unit(rows.detach().T @ left, eps))
-                    left.copy_(_unit(rows.detach() @ right, eps))
+                    right.copy_(unit_vector(rows.detach().T @ left, eps))
+                    left.copy_(unit_vector(rows.detach() @ right, eps))
         # Copies, because the next reading changes the vectors, and this one's gradient reads them.
         largest = (left.clone() * (rows @ right.clone())).sum()
         return kept / largest
@@ -135,11 +135,12 @@ def _ends(module: M, name: str, kind: str) -> M:
     return module
 
 
-def _norm(weight: Tensor, axes: list[int]) -> Tensor:
+def norm_over(weight: Tensor, axes: list[int]) -> Tensor:
+    """The lengths over axes, which stay as axes of size 1."""
     return (weight * weight).sum(dim=axes, keepdim=True).sqrt() if axes else weight.abs()
 
 
-def _matrix(weight: Tensor, axis: int) -> Tensor:
+def as_matrix(weight: Tensor, axis: int) -> Tensor:
     """The weight as a matrix with the axis of outputs first."""
     if axis:
         weight = weight.permute(axis, *(other for other in range(weight.ndim) if other != axis))
@@ -150,6 +151,6 @@ def _start(matrix: Tensor, axis: int) -> Tensor:
     return randn(matrix.shape[axis], dtype=matrix.dtype, device=matrix.device)
 
 
-def _unit(vector: Tensor, eps: float) -> Tensor:
+def unit_vector(vector: Tensor, eps: float) -> Tensor:
     """The vector at length 1."""
     return vector / ops.clamp((vector * vector).sum().sqrt(), min=eps)

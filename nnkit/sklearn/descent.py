@@ -1,0 +1,125 @@
+"""The training of a perceptron step by step: nnkit's loop and recorded steps, over scikit-learn's batches and rule."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from nnkit import nn, random
+from nnkit.compiled import enabled
+from nnkit.errors import DivergenceError
+from nnkit.sklearn.losses import PenalizedObjective
+from nnkit.sklearn.network import linears
+from nnkit.sklearn.optimizers import Rate, optimizer_of
+from nnkit.sklearn.orders import source_of
+from nnkit.sklearn.parameters import ParameterError
+from nnkit.sklearn.stopping import Stopping
+from nnkit.sklearn.validation import Samples, is_own_metric, score_of
+from nnkit.training import metrics as metric_table
+from nnkit.training.callbacks import Callback
+from nnkit.training.evaluation import Evaluation
+from nnkit.training.lone_rows import refuse_lone_rows
+from nnkit.training.precision import precision_of
+from nnkit.training.replay import runner_of
+from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
+from nnkit.training.trainer import Trainer
+
+__all__ = ["NonFiniteWeights", "descend", "objective_of"]
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+
+class NonFiniteWeights(DivergenceError, ValueError):
+    """The weights turned NaN or infinite; a ValueError, as scikit-learn's."""
+
+
+def objective_of(estimator: Any) -> PenalizedObjective:
+    """What is made small: the loss, and the penalty of the weights without the biases."""
+    module: nn.Sequential = estimator.module_
+    return PenalizedObjective(
+        module, estimator._loss_function(), [layer.weight for layer in linears(module)], estimator.alpha
+    )
+
+
+def batch_size_of(estimator: Any, rows: int) -> int:
+    """Samples in a batch: 200 unless given, and no more than there are."""
+    if estimator.batch_size == "auto":
+        return min(200, rows)
+    if estimator.batch_size > rows:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+        )
+    return int(np.clip(estimator.batch_size, 1, rows))
+
+
+def descend(estimator: Any, train: Samples, held: Samples | None, generator: np.random.RandomState, epochs: int) -> Any:
+    """Train ``estimator.module_`` for at most ``epochs`` epochs; returns the Stopping that ended it, and the History.
+
+    ``held`` are the samples of early stopping, or, without it, those whose loss and metrics are noted. Raises
+    NonFiniteWeights where the training diverges without early stopping.
+    """
+    module: nn.Sequential = estimator.module_
+    device = module[-1].weight.device
+    size = batch_size_of(estimator, train.X.shape[0])
+    source = source_of(train.X, train.y, train.weight, size, generator if estimator.shuffle else None, device)
+    refuse_lone_rows(module, source)
+    if not hasattr(estimator, "_optimizer"):
+        estimator._optimizer = optimizer_of(estimator, list(module.parameters()))
+    objective = objective_of(estimator)
+    measured = [metric_table.get(metric, objective.loss) for metric in _metrics(estimator, held)]
+    precision = precision_of(estimator.precision, None)
+    step = TrainingStep(module, objective, estimator._optimizer, Totals(measured, objective), precision=precision)
+    validate = None
+    stops = estimator.early_stopping
+    if held is not None and (not stops or measured or estimator.callbacks or is_own_metric(estimator.scoring)):
+        rows = source_of(held.X, held.y, held.weight, min(size, held.X.shape[0]), None, device)
+        validate = Evaluation(
+            EvaluationStep(module, objective, Totals(measured, objective), precision), rows, enabled()
+        )
+    score = score_of(estimator, held) if stops and held is not None else None
+    rule = Stopping(estimator, Rate(estimator._optimizer, estimator), source.rows, score)
+    callbacks = [rule, *_callbacks(estimator)]
+    estimator.n_iter_ = 0
+    trainer = Trainer(step, source, validate, callbacks, range(epochs), runner_of(step, source, enabled()))
+    stream = random.Generator(int(generator.randint(2**31))) if _draws(module) else None
+    try:
+        with random.using(stream):
+            history = trainer.run()
+    except DivergenceError as error:
+        raise NonFiniteWeights(f"{NOT_FINITE} In detail: {error}") from error
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=5)
+        history = trainer.history
+    finally:
+        for callback in callbacks:  # what is kept of them should not hold the data
+            vars(callback).pop("trainer", None)
+            vars(callback).pop("model", None)
+    return rule, history
+
+
+def _draws(module: nn.Sequential) -> bool:
+    """Whether the network draws random numbers while it learns."""
+    return any(isinstance(layer, nn.Dropout) for layer in module)
+
+
+def _metrics(estimator: Any, held: Samples | None) -> list[Any]:
+    """The metrics asked for, and the one that early stopping goes by, if it is nnkit's."""
+    asked = list(estimator.metrics or ())
+    scoring = estimator.scoring
+    if held is not None and is_own_metric(scoring) and scoring != "loss" and scoring not in asked:
+        asked.append(scoring)
+    return asked
+
+
+def _callbacks(estimator: Any) -> list[Callback]:
+    found = list(estimator.callbacks or ())
+    for callback in found:
+        if not isinstance(callback, Callback):
+            raise ParameterError(
+                f"The 'callbacks' parameter must be None or a list of nnkit.training.Callback. Got {callback!r} in it."
+            )
+    return found
