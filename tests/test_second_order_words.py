@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from captured import replays
 from test_second_order import CASES as OF_OPS
-from test_second_order import image, labels, leaf, numbers, positive, slope, small, x, y, z
+from test_second_order import image, labels, leaf, numbers, positive, slope, small, window, x, y, z
 
 import nnkit
 from nnkit import linalg, ops
+from nnkit.backends.windows import Window
 from nnkit.nn import functional as F
 from nnkit.testing import check_gradient
 
@@ -222,6 +223,10 @@ OPS: dict[str, Case] = {
     "linalg.norm": (lambda a: linalg.norm(a, 2), [square[0]]),
     "embedding": (lambda w: ops.embedding(w, const([[0, 2], [2, 1]])) ** 3.0, [x]),
     "embedding, padding": (lambda w: ops.embedding(w, const([[0, 2], [2, 1]]), 2) ** 3.0, [x]),
+    "conv_pooled": (
+        lambda a, w: ops.conv_pooled(a, w, None, window, Window((1, 2), (1, 2), ((0, 0), (0, 0)), (1, 1)), 2, "tanh"),
+        [image, numbers(4, 2, 2, 3)],
+    ),
     "sum_patches": (lambda a: F.fold(a * a * a, (3, 3), 2), [numbers(2, 8, 4)]),
     "copysign, number": (lambda a: ops.copysign(a * a, -1.0), [x]),
 }  # fmt: skip

@@ -117,6 +117,14 @@ def test_losses_by_name_by_module_and_by_function(device: str) -> None:
         model = MLPClassifier((16,), loss=name, device=device, **QUICK).fit(X, y)
         assert model.score(X, y) > 0.9
         assert model.predict_proba(X).sum(axis=1) == pytest.approx(np.ones(len(X)))
+    two = MLPClassifier((8,), loss="cross_entropy", early_stopping=True, device=device, **QUICK).fit(X[:100], y[:100])
+    assert two.n_outputs_ == 2 and two.out_activation_ == "softmax" and two.score(X[:100], y[:100]) > 0.9
+    with pytest.raises(ValueError, match="several labels: use loss='log_loss'"):
+        MLPClassifier(loss="cross_entropy").fit(X, np.c_[y == 0, y == 1])
+    weight = np.linspace(0.5, 3.0, len(X))
+    plain = MLPClassifier((8,), loss="cross_entropy", alpha=0.0, **QUICK)
+    by_weight = [plain.fit(X, y, factor * weight).loss_ for factor in (1.0, 10.0)]
+    assert by_weight[0] == pytest.approx(by_weight[1], rel=1e-6)
     assert MLPClassifier((8,), loss="cross_entropy", **QUICK).fit(X, y).loss_ == pytest.approx(
         MLPClassifier((8,), **QUICK).fit(X, y).loss_, rel=1e-6
     )

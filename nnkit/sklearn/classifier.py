@@ -126,8 +126,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             self._learn_classes(y)
         else:
             self._check_classes(y)
-        self.n_outputs_ = 1 if self._is_binary() else len(self.classes_)
-        if takes_labels(self._loss_function()):
+        labelled = takes_labels(self._loss_function())
+        if labelled and self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(
+                f"loss={self.loss!r} is for one class of each sample, and y has several labels: use loss='log_loss'"
+            )
+        self.n_outputs_ = len(self.classes_) if not self._is_binary() else 2 if labelled else 1
+        if labelled:
             return X, np.searchsorted(self.classes_, y), y
         return X, self._label_binarizer.transform(y).reshape(len(X) if isinstance(X, np.ndarray) else X.shape[0], -1), y
 
@@ -154,13 +159,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             )
 
     def _loss_function(self) -> Any:
-        return loss_of(self.loss, self._out_activation() == "softmax")
+        return loss_of(self.loss, self._label_binarizer.y_type_ == "multiclass")
 
     def _out_activation(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        several = self._label_binarizer.y_type_ == "multiclass" or takes_labels(self._loss_function())
+        return "softmax" if several else "logistic"
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        return y.reshape(-1, 1).astype(bool) if self.n_outputs_ == 1 else None
+        return y.reshape(-1, 1).astype(bool) if self._is_binary() else None
 
     def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
         if self.class_weight is None:
@@ -238,7 +244,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sample (n_samples,), or its labels (n_samples, n_labels)."""
-        chances = probabilities(self._outputs(X), self.out_activation_)
+        outputs = self._outputs(X)
+        if self.out_activation_ == "softmax":
+            return self.classes_.take(outputs.argmax(axis=1), mode="clip")
+        chances = probabilities(outputs, "logistic")
         return self._label_binarizer.inverse_transform(chances.ravel() if self.n_outputs_ == 1 else chances)
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -254,7 +263,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = self.loss not in ("cross_entropy", "nll") and not takes_labels(self.loss)
         return tags
 
 

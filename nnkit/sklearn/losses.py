@@ -106,8 +106,7 @@ def takes_labels(loss: Callable[..., Any]) -> bool:
 class PenalizedObjective(Objective):
     """The loss of a batch plus ``alpha / 2`` times the sum of the squared ``weights``, over the samples of the batch.
 
-    With sample weights both are over the sum of the weights of the batch, as in scikit-learn; losses that are not
-    scikit-learn's are weighed as in ``nnkit.fit``.
+    With sample weights both are over the sum of the weights of the batch, as in scikit-learn.
     """
 
     def __init__(self, model: nn.Module, loss: Callable[..., Any], weights: list[Tensor], alpha: float) -> None:
@@ -118,7 +117,11 @@ class PenalizedObjective(Objective):
     def __call__(self, prediction: Tensor, batch: Batch) -> BatchLoss:
         count: Any = float(batch.rows)
         if not isinstance(self.loss, OWN):
-            loss = super().__call__(prediction, batch)
+            weight = batch.weight
+            if weight is not None:
+                count = weight.sum()
+                weight = weight * (float(batch.rows) / count)
+            loss = super().__call__(prediction, Batch(batch.x, batch.y, weight))
         else:
             terms = self.loss.parts(prediction, batch.y)
             shown = self.loss.shown(terms.detach())
