@@ -18,7 +18,7 @@ from nnkit.keras import backend, ops
 from nnkit.keras.symbolic import KerasTensor
 from nnkit.testing.gradients import check_gradient
 
-DIFFERENCES = Path(__file__).parent.parent / "DIFFERENCES.md"
+DIFFERENCES = Path(__file__).parent.parent / "KERAS.md"
 
 
 @pytest.fixture(scope="module")
