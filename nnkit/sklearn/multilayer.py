@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -69,6 +68,7 @@ class Perceptron(BaseEstimator):
     dropout: Any
     early_stopping: bool
     max_iter: int
+    n_outputs_: int
     random_state: Any
     solver: Any
     warm_start: bool
@@ -142,7 +142,7 @@ class Perceptron(BaseEstimator):
         self.module_ = network.build(self, X.shape[1], self.n_outputs_, dtype)
         network.draw(self.module_, self, generator)
         self._link()
-        vars(self).pop("_optimizer", None)
+        self.__dict__.pop("_optimizer", None)
         if self.solver == "lbfgs":
             return
         self.loss_curve_: list[float] = []
@@ -158,7 +158,7 @@ class Perceptron(BaseEstimator):
         if self.early_stopping and self.validation_scores_ is None:
             self.best_loss_, self.validation_scores_, self.best_validation_score_ = None, [], -math.inf
         if not incremental:
-            vars(self).pop("_optimizer", None)
+            self.__dict__.pop("_optimizer", None)
         rule, self.history_ = descend(self, samples, held, generator, 1 if incremental else self.max_iter)
         if not incremental and not rule.converged and self.n_iter_ == self.max_iter and rule.diverged is None:
             warnings.warn(
@@ -252,7 +252,7 @@ class stochastic:
     """Decorates a method that is there for stochastic solvers without early stopping."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
+        self.__doc__ = function.__doc__
         self._function = function
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:

@@ -157,7 +157,8 @@ class Neural(Prefixed):
         if isinstance(self.criterion, type):
             return self.criterion(**given)
         if given and isinstance(self.criterion, str):
-            return type(losses.get(self.criterion))(**given)
+            kind: Any = type(losses.get(self.criterion))
+            return kind(**given)
         return losses.get(self.criterion)
 
     # ---- data ---------------------------------------------------------------------------------------------

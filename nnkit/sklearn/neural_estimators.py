@@ -95,7 +95,7 @@ class NeuralClassifier(ClassifierMixin, Neural):
     ) -> Self:  # fmt: skip
         """Fit to ``X`` (n_samples, ...) and classes ``y`` (n_samples,), or labels (n_samples, n_labels) of 0 and 1."""
         if not self.warm_start:
-            vars(self).pop("classes_", None)
+            self.__dict__.pop("classes_", None)
         own = None if X_val is None else (X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, own, self.max_epochs, reset=not self.warm_start)
 
