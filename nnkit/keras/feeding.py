@@ -285,4 +285,4 @@ def split_validation(data: tuple[Any, Any, Any], share: float) -> tuple[tuple[An
 
         return tuple(None if part is None else rebuilt(part, taken) for part in (x, y, weight))
 
-    return part_of(slice(0, cut)), part_of(slice(cut, None))  # type: ignore[return-value]
+    return part_of(slice(0, cut)), part_of(slice(cut, None))
