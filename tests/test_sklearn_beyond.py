@@ -169,7 +169,9 @@ SCORINGS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("scoring", "check"), SCORINGS, ids=[str(scoring) for scoring, _ in SCORINGS])
+@pytest.mark.parametrize(
+    ("scoring", "check"), SCORINGS, ids=["log loss", "loss", "f1", "a function", "a metric", "its own"]
+)
 def test_early_stopping_goes_by_any_metric(scoring: Any, check: Any) -> None:
     X, y = iris()
     train, held = np.arange(150) % 3 != 0, np.arange(150) % 3 == 0

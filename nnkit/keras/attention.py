@@ -128,7 +128,7 @@ class MultiHeadAttention(Layer):
                 return made.shown
         return None
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, query: Any, value: Any, key: Any = None, query_mask: Any = None, value_mask: Any = None,
         key_mask: Any = None, attention_mask: Any = None, return_attention_scores: bool = False,
         training: bool | None = None, use_causal_mask: bool = False,
@@ -151,9 +151,7 @@ class MultiHeadAttention(Layer):
         p = self.dropout if self.is_training(training) else 0.0
         return call(self.call, q, k, v, mask, use_causal_mask, p, return_attention_scores)
 
-    def call(  # type: ignore[override]
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, p: float, scored: bool
-    ) -> Any:
+    def call(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, p: float, scored: bool) -> Any:
         projected = zip((self.query, self.key, self.value), (q, k, v), strict=True)
         queries, keys, values = (self._by_head(call(linear, x)) for linear, x in projected)
         weights = None
@@ -223,7 +221,7 @@ class Attention(Layer):
             else:
                 self.register_parameter(name, None)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, inputs: Any, mask: Any = None, training: bool | None = None, return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:  # fmt: skip
@@ -242,7 +240,7 @@ class Attention(Layer):
             y = ops.where(as_input(query_mask).bool().unsqueeze(-1), y, 0.0)
         return (y, weights) if return_attention_scores else y
 
-    def call(  # type: ignore[override]
+    def call(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, p: float, scored: bool
     ) -> tuple[Tensor, Tensor | None]:
         if self.score_mode == "dot" and not scored:

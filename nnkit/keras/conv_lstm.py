@@ -26,7 +26,7 @@ class _ConvLSTM(Layer):
 
     axes: ClassVar[int]
 
-    def __init__(  # type: ignore[misc]  # activity_regularizer stands where Keras has it
+    def __init__(  # activity_regularizer stands where Keras has it
         self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", data_format: str | None = None,
         dilation_rate: Any = 1, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
