@@ -203,7 +203,7 @@ STREAM_KEEPERS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:the training ended after max_iter")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer. Maximum iterations")
 @pytest.mark.parametrize("name", STREAM_KEEPERS)
 def test_the_users_stream_is_left_as_it_was(name: str, device: str) -> None:
     nnkit.manual_seed(11)
@@ -213,7 +213,7 @@ def test_the_users_stream_is_left_as_it_was(name: str, device: str) -> None:
     assert [nnkit.initial_seed(), nnkit.get_rng_state()] == expected
 
 
-@pytest.mark.filterwarnings("ignore:the training ended after max_iter")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer. Maximum iterations")
 def test_cross_validation_in_threads_is_repeatable() -> None:
     joblib = pytest.importorskip("joblib")
     x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 2

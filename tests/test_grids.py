@@ -34,6 +34,8 @@ def test_pytorchs_numbers_and_gradients(case: Any, device: str) -> None:
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_places_that_are_none(padding: str, dtype: str, device: str) -> None:
+    if dtype == "float16" and device == "strict":
+        pytest.skip("array-api-strict has no half types")
     image = nnkit.arange(6.0).reshape(1, 1, 2, 3).to(dtype)
     there = [[float("nan"), 0.0], [float("inf"), 0.0], [-float("inf"), float("nan")], [3e4, -3e4]]
     found = F.grid_sample(image, nnkit.tensor([[there]], dtype=dtype), padding_mode=padding)

@@ -30,6 +30,8 @@ def stored() -> dict[str, np.ndarray]:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("text", CASES)
 def test_values_types_and_shapes(text: str, device: str, stored: dict[str, np.ndarray]) -> None:
+    if device == "strict" and "float16" in text:
+        pytest.skip("array-api-strict has no half types")
     expected = _parts(text, stored)
     assert expected
     with np.errstate(all="ignore"):
@@ -53,6 +55,8 @@ def _parts(text: str, stored: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_types_of_results(device: str, stored: dict[str, np.ndarray]) -> None:
+    if device == "strict":
+        pytest.skip("array-api-strict has no half types")
     expected = dict(line.rsplit("=", 1) for line in stored["types"].tolist())
     with np.errstate(all="ignore"):
         found = types(ops, lambda dtype: ops.ones(2, dtype))

@@ -70,6 +70,7 @@ def test_states_of_new_modules_fit_both_ways(name: str) -> None:
 def test_initial_values_are_drawn_as_pytorch_draws_them() -> None:
     """The same bounds; weights that PyTorch does not draw are 0 or 1 in both."""
     torch = pytest.importorskip("torch")
+    torch.manual_seed(0), nnkit.manual_seed(0)
     theirs, ours = torch.nn.Transformer(32, 2, 1, 1, 64), nnkit.nn.Transformer(32, 2, 1, 1, 64)
     for (name, one), other in zip(theirs.named_parameters(), ours.parameters(), strict=True):
         wanted, found = one.detach().numpy(), other.detach().numpy()

@@ -330,5 +330,5 @@ def test_keras_losses_take_probabilities_as_they_are(activation: str, loss: str,
 def test_keras_metrics_take_weights_in_a_column_and_thresholds_of_logits() -> None:
     metric = keras.metrics.BinaryCrossentropy()
     metric.update_state([[0.0], [1.0]], [[0.1], [0.6]], sample_weight=[[1.0], [3.0]])
-    assert metric.result() == pytest.approx(0.4094593)
-    assert keras.metrics.BinaryAccuracy(threshold=0.0)([1, 0, 1], [2.0, -1.0, 0.2]) == 1.0
+    assert float(metric.result()) == pytest.approx(0.4094593)
+    assert float(keras.metrics.BinaryAccuracy(threshold=0.0)([1, 0, 1], [2.0, -1.0, 0.2])) == 1.0

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnkit.backends.advice import install
 from nnkit.errors import DataError, DtypeError
 
 __all__ = ["Column", "columns_of", "is_table", "take_rows"]
@@ -65,9 +66,7 @@ def _narwhals() -> Any:
     try:
         import narwhals
     except ImportError as error:
-        raise ImportError(
-            'frames are read through narwhals: pip install "nnkit[tables]", or pass a dict of arrays'
-        ) from error
+        raise ImportError(f"frames are read through narwhals: {install('tables')}; or pass a dict of arrays") from error
     return narwhals
 
 

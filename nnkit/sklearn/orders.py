@@ -95,7 +95,7 @@ class SparseStream(_Drawn, StreamedSource):
         for start in range(0, len(order), self.window):
             rows = order[start : start + self.window]
             for array, place in zip(self._at(rows), self._places, strict=True):
-                self._backend.upload(array, place[: len(rows)])
+                self._backend.upload(array, place[: len(rows), ...])
             yield len(rows)
 
     def _gathered(self, batch: int) -> Batch:
