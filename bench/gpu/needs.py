@@ -39,7 +39,7 @@ def main(sizes: str) -> None:
             own.build(workloads.TRAININGS[key], in_fit=True).run(1)
         print(f"training {key}", flush=True)
     few = dataclasses.replace(ATTENTION, net=dataclasses.replace(ATTENTION.net, tokens=ATTENDED))
-    attention.attended(OWN, few.as_json())
+    attention.WAYS[OWN]().build(few).run(1)
     for key, make in bandwidth.MADE.items():
         if key != "gelu":  # it launches its kernel by itself, which is that of a layer above
             make(backends.get("cuda"), ELEMENTS if sizes != "tiny" else bandwidth.CLASSES)()
