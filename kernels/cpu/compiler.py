@@ -30,7 +30,7 @@ UNREACHED = {
     "numba_gil_ensure", "numba_gil_release", "numba_do_raise", "numba_unpickle", "numba_runtime_build_excinfo_struct",
     "NRT_Free",
 }  # fmt: skip
-LIMIT = 2.0  # seconds of a processor's time, after which a compilation is given up
+LIMIT = 4.0  # seconds of a processor's time, after which a compilation is given up
 
 
 class SlowCompilation(UserWarning):
