@@ -239,7 +239,8 @@ def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() ->
 #: Imported when first used, by the function that needs it.
 HEAVY = {
     "numba", "llvmlite", "cupy", "scipy", "sklearn", "matplotlib", "pandas", "pooch", "tqdm", "safetensors", "torch",
-    "pytest", "hypothesis", "array_api_strict", "ml_dtypes",
+    "pytest", "hypothesis", "array_api_strict", "ml_dtypes", "narwhals",
+    "polars", "h5py", "joblib", "PIL",
 }  # fmt: skip
 LIGHT = [
     "nnkit", "nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.utils.data", "nnkit.io",

@@ -193,6 +193,20 @@ def test_the_order_of_columns_does_not_matter_and_one_row_is_enough() -> None:
         np.testing.assert_allclose(model.predict(row(4)), expected[4:5], rtol=1e-6)
 
 
+def test_columns_that_nobody_asked_for_are_not_read() -> None:
+    strange = FRAME | {"blob": [object()] * ROWS, "short": [1]}
+    table = Table(ignore=["blob", "short"], **OPTIONS).fit(strange, "left")
+    assert table.state_dict() == fitted().state_dict()
+    np.testing.assert_array_equal(table.transform(strange), fitted().transform(FRAME))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", nn.MultiMarginLoss()])
+def test_losses_of_class_scores_get_labels(loss: Any) -> None:
+    table = fitted()
+    model = nn.Linear(table.width, 2).reads(table)
+    assert len(model.fit(FRAME, loss=loss, epochs=2, verbose=0).history["loss"]) == 2
+
+
 def test_more_classes_and_weights_by_name() -> None:
     frame = FRAME | {"left": random.choice(["a", "b", "c"], ROWS).tolist(), "importance": np.ones(ROWS)}
     table = Table(ignore=["importance"], **OPTIONS).fit(frame, "left")
@@ -276,7 +290,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: nn.Linear(2, 1).fit(FRAME, "left", loss="mse"), DataError, r"model.reads\(table\)"),
     (lambda: nn.Linear(2, 1).reads(fitted(embed=["zip"], categories=[])), DataError, r"nn.TableInput\("),
     (lambda: nn.Linear(2, 1).reads(Table()), DataError, "call table.fit"),
-    (lambda: reader().fit(FRAME, sample_weight="city", loss="mse"), DataError, "no column 'city' of numbers"),
+    (lambda: reader().fit(FRAME, sample_weight="city", loss="mse"), DataError, "'city' holds texts; expected numbers"),
     (lambda: nn.TableInput(1, [(3, 2)])(nnkit.ones(2, 3)), ValueError, r"shape \(rows, 2\)"),
 ]  # fmt: skip
 

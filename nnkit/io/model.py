@@ -20,7 +20,7 @@ from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
 from nnkit.io.weights import Layout
 from nnkit.loading import Fit
-from nnkit.preprocessing.table import Table
+from nnkit.preprocessing.table import ATTRIBUTE, Table
 from nnkit.tensor import Tensor
 
 __all__ = ["build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model", "write_model"]
@@ -74,7 +74,7 @@ def describe_model(model: nn.Module) -> Document:
     except (CannotDescribe, ModelFileError) as error:
         return {**document, "reason": str(error)}
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-    table: Table | None = model.__dict__.get("_table")
+    table: Table | None = model.__dict__.get(ATTRIBUTE)
     read = {} if table is None else {"table": table.state_dict()}
     return {**document, "model": description, "dtype": dtype, "training": model.training, "frozen": frozen, **read}
 
@@ -107,7 +107,7 @@ def build_model(document: Document, layout: Layout) -> nn.Module:
     _restore_modes(model, document)
     if "table" in document:
         try:
-            model.__dict__["_table"] = Table.from_state_dict(document["table"])
+            model.__dict__[ATTRIBUTE] = Table.from_state_dict(document["table"])
         except (DataError, DtypeError, ShapeError, TypeError) as error:
             raise ModelFileError(f"the file's table of columns is damaged: {error}") from error
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ class Column(NamedTuple):
 
     kind: str
     values: np.ndarray
+    truth: bool = False  # whether the numbers were truth values
 
 
 def is_table(value: Any) -> bool:
@@ -30,24 +31,35 @@ def is_table(value: Any) -> bool:
     return hasattr(value, "columns") and not isinstance(value, np.ndarray)
 
 
-def columns_of(table: Any, name: str = "x") -> dict[str, Column]:
+def columns_of(
+    table: Any, name: str = "x", wanted: Collection[str] | None = None, but: Collection[str] = ()
+) -> dict[str, Column]:
     """The columns of a frame, of a dict of columns or of single values, or of a list of rows that are dicts.
 
-    Raises ``DataError`` for columns of unequal length and for rows without some column, ``DtypeError`` that names a
-    column of a type that is no number, text or date, and ``ImportError`` where a frame needs narwhals.
+    Only those that are ``wanted`` are read; all but some, where that is None. Raises ``DataError`` for a column that is
+    not there, for columns of unequal length and for rows without some column, ``DtypeError`` that names a column of a
+    type that is no number, text or date, and ``ImportError`` where a frame needs narwhals.
     """
     if isinstance(table, list):
         table = _from_rows(table, name)
     if isinstance(table, Mapping):
         single = not any(_is_column(value) for value in table.values())
-        columns = {key: _from_values([value] if single else value, key) for key, value in table.items()}
+        read = {key: _from_values([table[key]] if single else table[key], key) for key in _chosen(table, wanted, but)}
     else:
         frame = _narwhals().from_native(table, eager_only=True)
-        columns = {key: _from_series(frame[key], key) for key in frame.columns}
-    lengths = {key: len(column.values) for key, column in columns.items()}
+        read = {key: _from_series(frame[key], key) for key in _chosen(frame.columns, wanted, but)}
+    lengths = {key: len(column.values) for key, column in read.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{name} has columns of unequal length: {lengths}")
-    return columns
+    return read
+
+
+def _chosen(names: Collection[str], wanted: Collection[str] | None, but: Collection[str]) -> list[str]:
+    """The columns to read; raises ``DataError`` for one that is not there."""
+    for name in (*(wanted or ()), *but):
+        if name not in names:
+            raise DataError(f"there is no column {name!r}; the columns are {list(names)[:20]}")
+    return [name for name in names if name not in but] if wanted is None else list(wanted)
 
 
 def take_rows(table: Any, rows: np.ndarray) -> Any:
@@ -88,7 +100,8 @@ def _from_series(series: Any, name: str) -> Column:
     dtype = series.dtype
     if dtype.is_numeric() or dtype == nw.Boolean:
         wide = series.cast(nw.Float64)
-        return Column("number", np.asarray(wide.fill_null(float("nan")).to_numpy(), np.float64))
+        numbers = np.asarray(wide.fill_null(float("nan")).to_numpy(), np.float64)
+        return Column("number", numbers, truth=dtype == nw.Boolean)
     if dtype in (nw.Date, nw.Datetime):
         zoned = getattr(dtype, "time_zone", None)
         plain = series.dt.replace_time_zone(None) if zoned else series
@@ -111,7 +124,7 @@ def _from_values(values: Any, name: str) -> Column:
     if array.ndim != 1:
         raise DataError(f"column {name!r} must have one value a row, got shape {array.shape}")
     if array.dtype.kind in "biuf":
-        return Column("number", array.astype(np.float64))
+        return Column("number", array.astype(np.float64), truth=array.dtype.kind == "b")
     if array.dtype.kind == "M":
         return Column("date", array.astype("datetime64[us]"))
     if array.dtype.kind == "U":
@@ -129,7 +142,8 @@ def _from_objects(array: np.ndarray, name: str) -> Column:
     if not len(present) or all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in present):
         numbers = np.full(len(array), np.nan)
         numbers[~missing] = [float(value) for value in present]
-        return Column("number", numbers)
+        truth = bool(len(present)) and all(isinstance(value, (bool, np.bool_)) for value in present)
+        return Column("number", numbers, truth)
     if all(isinstance(value, (datetime.date, np.datetime64)) for value in present):
         dates = np.full(len(array), "NaT", "datetime64[us]")
         dates[~missing] = [np.datetime64(_without_zone(value)) for value in present]

@@ -12,7 +12,10 @@ from nnkit.preprocessing.columns import KINDS, Category, Code, Date, Encoder, Nu
 from nnkit.preprocessing.frames import Column, columns_of
 from nnkit.preprocessing.labels import Labels
 
-__all__ = ["Table"]
+__all__ = ["ATTRIBUTE", "Table"]
+
+#: The attribute of a model, beside its parts, that holds the Table it ``reads``.
+ATTRIBUTE = "_table"
 
 #: A column of texts with more different values than this, and of which every third is another, is prose or a key.
 PROSE, SHARE = 50, 1 / 3
@@ -65,7 +68,7 @@ class Table:
     @staticmethod
     def of(model: Any) -> Table:
         """The Table that a model ``reads``, also one out of a file; raises ``DataError`` where there is none."""
-        table = model.__dict__.get("_table")
+        table = model.__dict__.get(ATTRIBUTE)
         if not isinstance(table, Table):
             raise DataError(f"this {type(model).__name__} reads no Table: model.reads(table)")
         return table
@@ -78,14 +81,13 @@ class Table:
         A target of texts or truth values is made into class numbers. Raises ``DataError`` and ``DtypeError`` that name
         the column.
         """
-        columns = columns_of(table)
-        named = [*self.categories, *self.dates, *self.embed, *self.ignore, *([target] if target else [])]
+        columns = columns_of(table, but=self.ignore)
+        named = [*self.categories, *self.dates, *self.embed, *([target] if target else [])]
         for name in named:
             _find(columns, name)
         self.target = target
-        self.labels = None if target is None else _labels(target, columns[target], table)
-        left_out = {*self.ignore, target}
-        chosen = [self._encoder(name, column) for name, column in columns.items() if name not in left_out]
+        self.labels = None if target is None else _labels(target, columns[target])
+        chosen = [self._encoder(name, column) for name, column in columns.items() if name != target]
         if not chosen:
             raise DataError("no column is left to learn from")
         encoders = [encoder.learn(columns[encoder.name]) for encoder in chosen]
@@ -137,15 +139,15 @@ class Table:
 
     def transform(self, table: Any, name: str = "x") -> np.ndarray:
         """(rows, len(names)) float32. Raises ``DataError`` that names a column which is lacking or not as it was."""
-        columns = columns_of(table, name)
-        parts = [encoder.encode(_find(columns, encoder.name)) for encoder in self._known()]
+        columns = columns_of(table, name, [encoder.name for encoder in self._known()])
+        parts = [encoder.encode(columns[encoder.name]) for encoder in self._known()]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def targets(self, table: Any) -> np.ndarray:
         """The target column, (rows,): class numbers int64, or numbers float64; ``LabelError`` where one is missing."""
         if self.target is None:
             raise DataError("this Table knows of no target: write table.fit(frame, target='...')")
-        column = _find(columns_of(table), self.target)
+        column = columns_of(table, wanted=[self.target])[self.target]
         if self.labels is not None:
             return self.labels.transform(_label_texts(self.target, column))
         if column.kind != "number":
@@ -221,20 +223,13 @@ def _find(columns: Mapping[str, Column], name: str) -> Column:
     return columns[name]
 
 
-def _labels(target: str, column: Column, table: Any) -> Labels | None:
+def _labels(target: str, column: Column) -> Labels | None:
     """What numbers the labels, where the target is texts or truth values."""
     if column.kind == "date":
         raise LabelError(f"column {target!r}, the target, holds dates; make numbers or labels of them first")
-    if column.kind == "text" or _is_boolean(table, target):
+    if column.kind == "text" or column.truth:
         return Labels().fit(_label_texts(target, column))
     return None
-
-
-def _is_boolean(table: Any, name: str) -> bool:
-    values = table[name] if not isinstance(table, list) else [row[name] for row in table]
-    if isinstance(values, (list, tuple)):
-        return all(isinstance(value, (bool, np.bool_)) for value in values)
-    return str(getattr(values, "dtype", "")).lower() in ("bool", "boolean")
 
 
 def _label_texts(target: str, column: Column) -> np.ndarray:

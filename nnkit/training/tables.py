@@ -8,15 +8,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nnkit.errors import DataError
-from nnkit.nn import losses
 from nnkit.nn.module import Module
 from nnkit.nn.table import TableInput
 from nnkit.preprocessing.frames import columns_of, is_table
-from nnkit.preprocessing.table import Table
+from nnkit.preprocessing.table import ATTRIBUTE, Table
+from nnkit.training.targets import LABEL_LOSSES
 
 __all__ = ["inputs_of", "pair_of", "reads", "samples_of"]
 
-TABLE = "_table"  # an attribute of the model, beside its parts
 Model = TypeVar("Model", bound=Module)
 
 
@@ -41,7 +40,7 @@ def reads(model: Model, table: Table) -> Model:
             f"the table embeds {len(categories)} columns, and the model has no layer for them: "
             f"begin it with nn.TableInput(*table.layout), which is nn.TableInput({numbers}, {categories})"
         )
-    model.__dict__[TABLE] = table
+    model.__dict__[ATTRIBUTE] = table
     return model
 
 
@@ -63,16 +62,20 @@ def samples_of(
             )
         y = table.targets(x)
     if isinstance(weight, str):
-        columns = columns_of(x)
-        if weight not in columns or columns[weight].kind != "number":
-            raise DataError(f"sample_weight: there is no column {weight!r} of numbers")
-        weight = columns[weight].values
+        column = columns_of(x, wanted=[weight])[weight]
+        if column.kind != "number":
+            raise DataError(f"sample_weight: column {weight!r} holds {column.kind}s; expected numbers")
+        weight = column.values
     return table.transform(x, f"x{where}"), _shaped(loss, np.asarray(y), table), weight
 
 
 def pair_of(model: Module, loss: Callable[..., Any] | None, validation_data: Any) -> Any:
     """Validation data as arrays: a table, or (table, y) or (table, y, sample_weight)."""
-    if is_table(validation_data) and not isinstance(validation_data, list) and model.__dict__.get(TABLE) is not None:
+    if (
+        is_table(validation_data)
+        and not isinstance(validation_data, list)
+        and model.__dict__.get(ATTRIBUTE) is not None
+    ):
         validation_data = (validation_data, None)
     if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3) or not is_table(validation_data[0]):
         return validation_data
@@ -88,7 +91,7 @@ def inputs_of(model: Module, x: Any) -> Any:
 
 
 def _table_of(model: Module, x: Any, y: Any) -> Table | None:
-    table: Table | None = model.__dict__.get(TABLE)
+    table: Table | None = model.__dict__.get(ATTRIBUTE)
     if table is not None and not isinstance(x, np.ndarray) and is_table(x):
         return table
     if isinstance(y, str):
@@ -103,7 +106,7 @@ def _shaped(loss: Callable[..., Any] | None, y: np.ndarray, table: Table) -> np.
     """A target column as losses take it: (rows,) where it holds labels for a loss of class scores, else (rows, 1)."""
     if y.ndim != 1:
         return y
-    if isinstance(loss, (losses.CrossEntropyLoss, losses.NLLLoss)) or len(table.classes or ()) > 2:
+    if isinstance(loss, LABEL_LOSSES) or len(table.classes or ()) > 2:
         whole = y.dtype.kind == "f" and bool((y == np.rint(y)).all())
         return y.astype(np.int64) if whole else y
     return y.astype(np.float32)[:, None]

@@ -20,9 +20,9 @@ from nnkit.training.checked import Checked, every
 from nnkit.training.frames import fixed_for
 from nnkit.training.inputs import first_bad, floats, host_array, numbers, variable
 
-__all__ = ["Targets", "check_outputs", "class_weights"]
+__all__ = ["LABEL_LOSSES", "Targets", "check_outputs", "class_weights"]
 
-_LABELS = (losses.CrossEntropyLoss, losses.NLLLoss, MultiMarginLoss)
+LABEL_LOSSES = (losses.CrossEntropyLoss, losses.NLLLoss, MultiMarginLoss)
 _BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
 LABELS = np.dtype(np.int64)
 
@@ -49,7 +49,7 @@ class Targets:
             raise ShapeError(fixed_for(value, str(error))) from None
 
     def _converted(self, value: Any, name: str) -> Checked:
-        if isinstance(self.loss, _LABELS):
+        if isinstance(self.loss, LABEL_LOSSES):
             return self._for_labels(self.loss, value, name)
         array = _with_samples(numbers(value, name), name)
         if not isinstance(self.loss, losses.Loss):
