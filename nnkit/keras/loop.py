@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from nnkit.tape import no_grad
 from nnkit.tensor import Tensor
 from nnkit.training import History
 from nnkit.training.callbacks import Callback
+from nnkit.training.conductor import Conductor, LazyLogs
 from nnkit.training.flow import LOOK_SECONDS
 from nnkit.training.interrupt import Interrupts
 from nnkit.training.weights import WeightSnapshot
@@ -71,14 +73,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-class LazyLogs(dict[str, Any]):
-    """The results of a step as a dict of numbers, read from the device when somebody looks."""
-
-    def __init__(self, logs: Any) -> None:
-        super().__init__(numbers(logs))
-
-
-class Loop:
+class Loop(Conductor):
     """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
 
     ``step`` runs one batch; ``validate`` gives the results of a validation, after each epoch for which ``validated``
@@ -97,10 +92,8 @@ class Loop:
         validate: Callable[[], dict[str, Any]] | None = None,
         validated: Callable[[int], bool] = lambda epoch: True,
     ) -> None:
+        super().__init__(callbacks)
         self.model, self.feed, self.validation = model, feed, validate
-        self.callbacks = list(callbacks)
-        self.history = History()
-        self.stop_training = False
         self.first_epoch = epochs.start
         self._epochs, self._validated = epochs, validated
         self._step = step
@@ -110,7 +103,6 @@ class Loop:
         self._since_snapshot = 0
         for callback in self.callbacks:
             callback.set_trainer(self)  # type: ignore[arg-type]
-        self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
 
     @property
     def optimizer(self) -> Any:
@@ -147,39 +139,11 @@ class Loop:
             except BaseException as error:
                 self._note(error)
                 self._finish(failed=True)
-                if isinstance(error, DivergenceError) and self._forgiven(error):
+                if self._forgiven(error):
                     return self.history
                 raise
             self._finish(failed=False)
         return self.history
-
-    def _note(self, error: BaseException) -> None:
-        self.history.interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        self.history.stopped_by = type(error).__name__
-
-    def _forgiven(self, error: DivergenceError) -> bool:
-        """Whether a callback takes a divergence upon itself."""
-        for callback in self.callbacks:
-            if callback.on_divergence(str(error)):
-                self.history.stopped_by = type(callback).__name__
-                return True
-        return False
-
-    def _finish(self, failed: bool) -> None:
-        first: BaseException | None = None
-        for callback in self.callbacks:
-            try:
-                callback.on_train_end()
-            except BaseException as error:
-                first = first or error
-        if first is not None and not failed:
-            raise first
-
-    def _call(self, method: str, *arguments: Any) -> None:
-        for callback in self._at_batches if method.startswith("on_batch") else self.callbacks:
-            getattr(callback, method)(*arguments)
-            if self.stop_training and self.history.stopped_by is None:
-                self.history.stopped_by = type(callback).__name__
 
     # ---- an epoch -----------------------------------------------------------------------------------------
 
@@ -212,7 +176,7 @@ class Loop:
             self._logs = self._step(data)
             done += 1
             if self._at_batches:
-                self._call("on_batch_end", done - 1, LazyLogs(self._logs))
+                self._call("on_batch_end", done - 1, LazyLogs(partial(numbers, self._logs)))
             if time.perf_counter() - last_look >= LOOK_SECONDS:
                 self._look(epoch, done)
                 last_look = time.perf_counter()
@@ -275,7 +239,7 @@ def evaluated(
             tell("batch_begin", done - 1, {})
             logs = step(data)
             if callbacks:
-                tell("batch_end", done - 1, LazyLogs(logs))
+                tell("batch_end", done - 1, LazyLogs(partial(numbers, logs)))
             if between is not None:
                 between()
         if not done:

@@ -9,14 +9,14 @@ diverges: that costs as much memory as the model, and loses the steps since.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from nnkit.errors import DataError, DivergenceError
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
 from nnkit.training.batches import Source
 from nnkit.training.callbacks import Callback
+from nnkit.training.conductor import Conductor, LazyLogs
 from nnkit.training.divergence import broken_loss, broken_weights
 from nnkit.training.evaluation import Evaluation
 from nnkit.training.flow import LOOK_SECONDS, Flow
@@ -34,29 +34,7 @@ __all__ = ["Trainer"]
 SNAPSHOT_STEPS = 64
 
 
-class RunningLogs(Mapping[str, float]):
-    """The means over the epoch so far; the first look at them reads the device."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._values: dict[str, float] | None = None
-
-    def _read(self) -> dict[str, float]:
-        if self._values is None:
-            self._values = self._trainer.step.totals.read().values
-        return self._values
-
-    def __getitem__(self, name: str) -> float:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-
-class Trainer:
+class Trainer(Conductor):
     """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
 
     ``steps`` is the number of batches per epoch (None where nobody knows), ``log_names`` the names in the logs.
@@ -71,13 +49,11 @@ class Trainer:
         epochs: range,
         runner: Runner,
     ) -> None:
+        super().__init__(callbacks)
         self.step = step
         self.source = source
         self.runner = runner
         self.validation = validation
-        self.callbacks = list(callbacks)
-        self.history = History()
-        self.stop_training = False
         #: The number of the first epoch that is run here.
         self.first_epoch = epochs.start
         self._epochs = epochs
@@ -90,7 +66,6 @@ class Trainer:
         self._flow = Flow(step.model)
         for callback in self.callbacks:
             callback.set_trainer(self)
-        self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
         self._settling = [callback for callback in self.callbacks if callback.settle_every]
         self._reading = Reading()
         self._moment = "the start"
@@ -169,38 +144,6 @@ class Trainer:
         self._snapshot.take()
         return self._resumed.step
 
-    def _note(self, error: BaseException) -> None:
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self.history.interrupted = True
-        self.history.stopped_by = type(error).__name__
-
-    def _forgiven(self, error: BaseException) -> bool:
-        """Whether a callback takes a divergence upon itself."""
-        if isinstance(error, DivergenceError):
-            for callback in self.callbacks:
-                if callback.on_divergence(str(error)):
-                    self.history.stopped_by = type(callback).__name__
-                    return True
-        return False
-
-    def _finish(self, failed: bool) -> None:
-        """End every callback; where several ends fail, or the training did before, the first error counts."""
-        first: BaseException | None = None
-        for callback in self.callbacks:
-            try:
-                callback.on_train_end()
-            except BaseException as error:
-                first = first or error
-        if first is not None and not failed:
-            raise first
-
-    def _call(self, method: str, *arguments: Any) -> None:
-        batch_method = method.startswith("on_batch")
-        for callback in self._at_batches if batch_method else self.callbacks:
-            getattr(callback, method)(*arguments)
-            if self.stop_training and self.history.stopped_by is None:
-                self.history.stopped_by = type(callback).__name__
-
     # ---- an epoch -----------------------------------------------------------------------------------------
 
     def _run_epoch(self, epoch: int, first_step: int) -> bool:
@@ -238,7 +181,7 @@ class Trainer:
             done += ran
             self._since_snapshot += ran
             if self._at_batches:
-                self._call("on_batch_end", done - 1, RunningLogs(self))
+                self._call("on_batch_end", done - 1, LazyLogs(lambda: self.step.totals.read().values))
             now = time.perf_counter()
             if now - last_look >= LOOK_SECONDS:
                 self._look(epoch, done)
