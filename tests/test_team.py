@@ -64,6 +64,35 @@ def test_every_call_runs_once(threads: int) -> None:
     counting.assert_ran(20_001)
 
 
+def test_everyone_begins_with_their_own_share() -> None:
+    """Four calls and two threads: while both are in their first, these are the helper's first and the runner's."""
+    before = nnkit.get_num_threads()
+    nnkit.set_num_threads(2)
+    both, firsts = threading.Barrier(2, timeout=30), dict[int, int]()
+
+    @ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))
+    def note(block: Any) -> None:
+        if threading.get_ident() not in firsts:
+            firsts[threading.get_ident()] = block[0]
+            both.wait()
+
+    address = ctypes.cast(note, ctypes.c_void_p).value
+    assert address is not None
+    blocks = [(ctypes.c_int64 * 1)(number) for number in range(4)]
+    table = Table([[(address, ctypes.addressof(block)) for block in blocks]])
+    try:
+        counting = Counting()
+        counting.table.run()  # makes the team
+        for _ in range(5):
+            firsts.clear()
+            team._current.board[ALONE] = 0  # type: ignore[union-attr]
+            table.run()
+            runner = firsts.pop(threading.get_ident())
+            assert (runner, *firsts.values()) == (2, 0)
+    finally:
+        nnkit.set_num_threads(before)
+
+
 def test_a_stage_of_more_calls_than_one_offer_holds(threads: int) -> None:
     count = 2 * MOST + 3
     counts, one, kernel = np.zeros(count), np.ones(1), map_kernel(*ONCE_MORE)

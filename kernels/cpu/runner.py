@@ -10,7 +10,7 @@ small layers alone, and these are mostly the last in the memory that an update w
 processor in the middle of a call keeps the runner waiting for milliseconds; after such a wait the runner keeps its
 stages to itself for some milliseconds, the longer the more often it happens, and the helpers leave their processors.
 
-The board through which they meet is 64-bit numbers on a few cache lines (``BOARD`` has the places). The offer is one
+The board through which they meet is 64-bit numbers on a few cache lines; their places are named below. The offer is one
 number with a bit for each call that nobody has claimed. Who has cleared a bit reads which stage it is only then: until
 that call is done the runner offers no other.
 """
