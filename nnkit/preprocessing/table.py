@@ -188,17 +188,23 @@ class Table:
     def state_dict(self) -> dict[str, Any]:
         """All that was learned, as plain JSON."""
         labels = None if self.labels is None else self.labels.state_dict()["classes"]
-        return {"columns": [encoder.state() for encoder in self._known()], "target": self.target, "labels": labels}
+        columns = [encoder.state() for encoder in self._known()]
+        return {"columns": columns, "target": self.target, "labels": labels, "options": self._options()}
+
+    def _options(self) -> dict[str, Any]:
+        """What it was made with, as JSON."""
+        names = {name: list(getattr(self, name)) for name in ("categories", "dates", "ignore")}
+        return {**names, "embed": dict(self.embed)}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
         """A Table that has learned; raises ``DataError`` where the state cannot be right."""
-        if not isinstance(state, Mapping) or set(state) != {"columns", "target", "labels"}:
-            raise DataError("a Table's state has the entries columns, target, labels")
+        if not isinstance(state, Mapping) or set(state) != {"columns", "target", "labels", "options"}:
+            raise DataError("a Table's state has the entries columns, target, labels, options")
         columns, target, labels = state["columns"], state["target"], state["labels"]
         if not isinstance(columns, list) or not columns or not (target is None or isinstance(target, str)):
             raise DataError("a Table's state has a list of columns, and a target by name or none")
-        table = cls()
+        table = cls(**_checked_options(state["options"]))
         for column in columns:
             kind = column.get("kind") if isinstance(column, Mapping) else None
             if not isinstance(kind, str) or kind not in KINDS:
@@ -215,6 +221,19 @@ class Table:
             return "Table()"
         kinds = ", ".join(f"{encoder.name}: {encoder.kind}" for encoder in self._encoders)
         return f"Table({kinds}; target: {self.target})"
+
+
+def _checked_options(options: Any) -> dict[str, Any]:
+    """The options in a state, if they can be what a Table was made with."""
+    names = ("categories", "dates", "ignore")
+    good = isinstance(options, Mapping) and set(options) == {*names, "embed"} and isinstance(options["embed"], Mapping)
+    if good:
+        lists, lengths = [options[name] for name in names], options["embed"]
+        good = all(isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists)
+        good = good and all(isinstance(k, str) and (v is None or type(v) is int) for k, v in lengths.items())
+    if not good:
+        raise DataError("a Table's options are lists of names, and the lengths of vectors by name")
+    return dict(options)
 
 
 def _find(columns: Mapping[str, Column], name: str) -> Column:
