@@ -414,8 +414,7 @@ for _name in __all__:
     _function = globals()[_name]
     if _name not in _PLAIN:
         # Two names of one function are one part of a model.
-        globals()[_name] = _seen.setdefault(_function, None) or symbolic(_function)
-        _seen[_function] = globals()[_name]
+        globals()[_name] = _seen[_function] = _seen.get(_function) or symbolic(_function)
 
 
 def __getattr__(name: str) -> Any:
