@@ -1,44 +1,43 @@
-"""``python -m nnkit demo``, ``python -m nnkit devices`` and ``python -m nnkit kernels build``."""
+"""``python -m nnkit COMMAND``: chooses the command, and imports no other."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
+import sys
 from collections.abc import Sequence
+from typing import Any
 
-from nnkit import backends, demo, kernels_command
-from nnkit.kernels.cuda.compiler import CompilerMissing
-
-
-def print_devices() -> None:
-    """The device table: what is usable, and why not."""
-    preferred = {name: str(backends.get(name).device) for name in ("cpu", "auto")}
-    for row in backends.devices():
-        names = [name for name, device in preferred.items() if device == row.name]
-        also = f"  (also: {', '.join(names)})" if names else ""
-        print(f"{row.name:8} {'usable' if row.usable else 'not usable':11} {row.detail}{also}")
+#: Command -> what ``--help`` says of it; each is the module of this name in ``nnkit.commands``.
+COMMANDS = {
+    "devices": "list the devices: which are usable, and why the others are not",
+    "demo": "train a classifier of handwritten digits on the best device",
+    "kernels": "compile CUDA kernels ahead, for a machine with a GPU",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line and run."""
+    """Read the command line and run; exits with the status of the command where that is not 0."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="python -m nnkit", description="Neural networks for one machine.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("devices", help="list the devices: which are usable, and why the others are not")
-    show = commands.add_parser("demo", help="train a classifier of handwritten digits on the best device")
-    show.add_argument("--device", default="auto", help="a device of 'python -m nnkit devices' (default: the best)")
-    show.add_argument("--output", default="digits.safetensors", help="where to save the model (default: %(default)s)")
-    kernels = commands.add_parser("kernels", help="compile CUDA kernels ahead, for a machine with a GPU")
-    kernels_command.add_arguments(kernels)
-    options = parser.parse_args(arguments)
-    if options.command == "devices":
-        print_devices()
-        return
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    known = {name: parsers.add_parser(name, help=text, description=f"{text}.") for name, text in COMMANDS.items()}
+    chosen = next((word for word in given if word in known), None)  # argparse refuses what stands before it
+    command: Any = None if chosen is None else importlib.import_module(f"nnkit.commands.{chosen}")
+    if chosen is not None:
+        command.add_arguments(known[chosen])
+    options = parser.parse_args(given)
     try:
-        if options.command == "demo":
-            demo.run(options.device, options.output)
-        elif kernels_command.build(options.arch, options.to, options.run):
-            parser.exit(1)
-    except (ValueError, OSError, CompilerMissing) as error:
+        status = command.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parser.exit(1)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    if status:
+        parser.exit(status)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from streamed_cublaslt import StreamedLibrary
 
 import nnkit
 from nnkit import __main__ as command
-from nnkit import kernels_command, nn, optim
+from nnkit import nn, optim
 from nnkit.backends import registry
+from nnkit.commands import kernels
 from nnkit.kernels.cuda import prebuilt
 
 pytest.importorskip("cupy", reason="pip install nnkit[test-cuda]: no cupy")
@@ -141,10 +142,10 @@ def test_a_script_is_run_for_its_kernels(
     script.write_text(USES + end)
     expected = SCRIPTS[end]
     if isinstance(expected, list):
-        assert [source.name for source in kernels_command.used_by([str(script), "-x"])] == expected
+        assert [source.name for source in kernels.used_by([str(script), "-x"])] == expected
     else:
         with pytest.raises(expected):
-            kernels_command.used_by([str(script), "-x"])
+            kernels.used_by([str(script), "-x"])
     assert "__main__ ['-x']" in capsys.readouterr().out
     assert (sys.argv, sys.path[:]) == before
 
@@ -174,7 +175,7 @@ def test_the_kernels_of_the_bench_are_found(
     monkeypatch.syspath_prepend(str(root))
     monkeypatch.setattr("bench.gpu.plan.CHECKED", ("products",))
     script = root / "bench" / "gpu" / "needs.py"
-    names = {source.name for source in kernels_command.used_by([str(script), "tiny"])}
+    names = {source.name for source in kernels.used_by([str(script), "tiny"])}
     assert capsys.readouterr().out.startswith("products: ")
     for start in ("linear_gelu_", "linear_tanh_grad_", "map_adam_", "cross_entropy_"):
         assert any(name.startswith(start) for name in names), start
@@ -183,4 +184,4 @@ def test_the_kernels_of_the_bench_are_found(
 def test_a_script_without_a_gpu_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import nnkit\nnnkit.ones(3)\n")
     with pytest.raises(ValueError, match='it has to use device="cuda"'):
-        kernels_command.used_by([str(tmp_path / "train.py")])
+        kernels.used_by([str(tmp_path / "train.py")])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nnkit.kernels.cuda import compiler, prebuilt
-from nnkit.kernels.cuda.compiler import Source
+from nnkit.kernels.cuda.compiler import CompilerMissing, Source
 from nnkit.testing import stock
 
 EVERY = 50  # kernels between two lines of progress
@@ -38,6 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of conformance's kernels, those that this script (and its arguments) needs: it runs here, on a "
         'pretended device="cuda" that NumPy computes for. One epoch is enough; Ctrl-C ends it and keeps what it used',
     )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile; 1 where some kernel failed."""
+    try:
+        return int(build(options.arch, options.to, options.run) > 0)
+    except CompilerMissing as error:
+        raise ValueError(str(error)) from error
 
 
 def build(arch: str, folder: Path, script: Sequence[str] = ()) -> int:

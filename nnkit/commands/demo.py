@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -16,6 +17,12 @@ from nnkit.datasets import digits
 EPOCHS, COMPARED_EPOCHS, BATCH_SIZE, SEED = 30, 3, 32, 0
 #: How far the final losses of the same training may lie apart: float32 sums come in another order on each device.
 TOLERANCE = 1e-3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--device", default="auto", help="a device of 'python -m nnkit devices' (default: the best)")
+    parser.add_argument("--output", default="digits.safetensors", help="where to save the model (default: %(default)s)")
 
 
 def build(device: str) -> nn.Sequential:
@@ -38,8 +45,9 @@ def train(
     return history
 
 
-def run(device: str, output: str) -> None:
+def run(options: argparse.Namespace) -> None:
     """Train, test, save, compare; everything is printed."""
+    device, output = options.device, options.output
     chosen = str(backends.get(device).device)
     check_output(Path(output))
     print(f"nnkit {nnkit.__version__} on {chosen!r}: {_why(device, chosen)}", flush=True)
