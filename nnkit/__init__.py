@@ -19,58 +19,11 @@ except ModuleNotFoundError as error:
         "run Python from another folder, or install the folder itself: pip install -e ."
     ) from None
 
-from nnkit import accelerator, amp, cuda, dtypes, errors, io, linalg, nn, ops, optim, random, training, utils, version
+from nnkit import accelerator, amp, cuda, errors, io, linalg, nn, ops, optim, training, utils, version
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
 from nnkit.backends.threads import get_num_threads, set_num_threads
-from nnkit.compiled import compile
-from nnkit.creation import (
-    arange,
-    as_tensor,
-    empty,
-    empty_like,
-    eye,
-    from_dlpack,
-    from_numpy,
-    full,
-    full_like,
-    linspace,
-    logspace,
-    ones,
-    ones_like,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    scalar_tensor,
-    tensor,
-    zeros,
-    zeros_like,
-)  # fmt: skip
-from nnkit.dtypes import (
-    bool_,
-    double,
-    float16,
-    float32,
-    float64,
-    get_default_dtype,
-    half,
-    int8,
-    int16,
-    int32,
-    int64,
-    long,
-    set_default_dtype,
-    short,
-    uint8,
-)  # fmt: skip
-from nnkit.explain import explain
-from nnkit.gradients import grad
 from nnkit.io import load, load_checkpoint, load_state_dict, register_module, save, save_checkpoint
-from nnkit.limits import finfo, iinfo
-from nnkit.methods import spoken
 from nnkit.ops import (
     abs,
     absolute,
@@ -362,15 +315,8 @@ from nnkit.ops import (
 from nnkit.ops.aliases import asarray, cholesky, qr, svd
 from nnkit.ops.promotion import result_type
 from nnkit.optim import GradScaler
-from nnkit.precision import (
-    autocast,
-    get_float32_matmul_precision,
-    get_matmul_precision,
-    set_float32_matmul_precision,
-    set_matmul_precision,
-)
-from nnkit.printing import set_printoptions
-from nnkit.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from nnkit.recording.compiled import compile
+from nnkit.recording.explain import explain
 from nnkit.switches import (
     are_deterministic_algorithms_enabled,
     get_deterministic_debug_mode,
@@ -379,9 +325,64 @@ from nnkit.switches import (
     set_flush_denormal,
     use_deterministic_algorithms,
 )  # fmt: skip
-from nnkit.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from nnkit.tensor import Parameter, Size, Tensor, get_default_device, set_default_device
-from nnkit.typed import (
+from nnkit.tensors import dtypes, random
+from nnkit.tensors.creation import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    scalar_tensor,
+    tensor,
+    zeros,
+    zeros_like,
+)  # fmt: skip
+from nnkit.tensors.dtypes import (
+    bool_,
+    double,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    set_default_dtype,
+    short,
+    uint8,
+)  # fmt: skip
+from nnkit.tensors.gradients import grad
+from nnkit.tensors.limits import finfo, iinfo
+from nnkit.tensors.methods import spoken
+from nnkit.tensors.precision import (
+    autocast,
+    get_float32_matmul_precision,
+    get_matmul_precision,
+    set_float32_matmul_precision,
+    set_matmul_precision,
+)
+from nnkit.tensors.printing import set_printoptions
+from nnkit.tensors.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from nnkit.tensors.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from nnkit.tensors.tensor import Parameter, Size, Tensor, get_default_device, set_default_device
+from nnkit.tensors.typed import (
     BoolTensor,
     ByteTensor,
     CharTensor,
@@ -397,7 +398,7 @@ from nnkit.version import __version__
 
 # Functions take PyTorch's other words for their arguments, and out=; inside of nnkit nobody uses those.
 for _name, _function in list(globals().items()):
-    if getattr(_function, "__module__", "").startswith(("nnkit.ops", "nnkit.creation")) and callable(_function):
+    if getattr(_function, "__module__", "").startswith(("nnkit.ops", "nnkit.tensors.creation")) and callable(_function):
         globals()[_name] = spoken(_function)
 # PyTorch's names that would hide Python's own here.
 _BUILTIN_NAMES = {"float": float32, "int": int32, "bool": bool_}

@@ -14,12 +14,12 @@ from typing import Any
 from nnkit import ops
 from nnkit.autograd import functional
 from nnkit.errors import ShapeError
-from nnkit.gradients import grad as gradients_of
 from nnkit.nn.module import Module
-from nnkit.observer import call
-from nnkit.structures import leaves, rebuilt
-from nnkit.tape import Node, enable_grad, is_grad_enabled, order_of
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors.gradients import grad as gradients_of
+from nnkit.tensors.tape import Node, enable_grad, is_grad_enabled, order_of
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "vjp", "vmap",

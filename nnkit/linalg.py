@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit.methods import spoken
 from nnkit.ops import contracting, rearranging
 from nnkit.ops.contracting import multi_dot
 from nnkit.ops.linear_algebra import (
@@ -23,7 +22,8 @@ from nnkit.ops.linear_algebra import (
 )
 from nnkit.ops.matrices import cond, lstsq, matrix_exp, matrix_norm, matrix_rank, norm, pinv, vecdot, vector_norm
 from nnkit.ops.products import matmul
-from nnkit.tensor import Tensor
+from nnkit.tensors.methods import spoken
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_exp",

@@ -10,7 +10,7 @@ import pytest
 
 import nnkit
 from nnkit import nn, optim
-from nnkit.compiled import Compiled, Recorded
+from nnkit.recording.compiled import Compiled, Recorded
 
 CALLS = 7
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nnkit import nn
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 
 class Net(nn.Module):

@@ -155,8 +155,8 @@ def test_spellings(name: str) -> None:
     make, half = SPELLINGS[name]
     with make():
         assert product() == (1.0 if half == "bfloat16" else ONE)
-        assert nnkit.precision.autocast_type() == half
-    assert nnkit.precision.autocast_type() is None
+        assert nnkit.tensors.precision.autocast_type() == half
+    assert nnkit.tensors.precision.autocast_type() is None
 
 
 @pytest.mark.parametrize("wrong", ["float32", "bf16", "gpu", nnkit.float64])
@@ -171,8 +171,8 @@ def test_blocks_can_be_nested_and_switched_off(device: str) -> None:
         with nnkit.autocast("float16"):
             assert product() == ONE
             with nnkit.autocast("bfloat16", enabled=False):
-                assert nnkit.precision.autocast_type() is None
-            assert nnkit.precision.autocast_type() == "float16"
+                assert nnkit.tensors.precision.autocast_type() is None
+            assert nnkit.tensors.precision.autocast_type() == "float16"
         assert product() == 1.0
     again = nnkit.autocast("bfloat16")
     with pytest.raises(ZeroDivisionError), again, again:

@@ -11,8 +11,8 @@ from captured import Training, batch, replays, values
 
 import nnkit
 from nnkit import nn, optim
-from nnkit.compiled import Recorded
 from nnkit.optim import swa_utils
+from nnkit.recording.compiled import Recorded
 
 pytest.mark.usefixtures(replays.__name__)
 

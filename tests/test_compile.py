@@ -18,8 +18,8 @@ from captured import compare, flat, numbers, programs, replays, values
 import nnkit
 from nnkit import nn, optim
 from nnkit.backends.recording import recorder
-from nnkit.compiled import MAXIMUM_PROGRAMS, MAXIMUM_RECORDINGS, MAXIMUM_VARIANTS
 from nnkit.errors import GraphError
+from nnkit.recording.compiled import MAXIMUM_PROGRAMS, MAXIMUM_RECORDINGS, MAXIMUM_VARIANTS
 
 pytest.mark.usefixtures(replays.__name__)
 

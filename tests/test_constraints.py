@@ -11,8 +11,8 @@ from captured import Training, batch, replays, values
 
 import nnkit
 from nnkit import keras, nn
-from nnkit.compiled import Recorded
 from nnkit.keras import layers
+from nnkit.recording.compiled import Recorded
 
 pytest.mark.usefixtures(replays.__name__)
 

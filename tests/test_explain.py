@@ -9,7 +9,7 @@ import pytest
 from captured import Training, batch, programs
 
 import nnkit
-from nnkit.explain import Explanation
+from nnkit.recording.explain import Explanation
 
 
 def explained(step: Any, *arguments: Any, capsys: Any) -> Explanation:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nnkit import autocast, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from nnkit.precision import autocast_type
+from nnkit.tensors.precision import autocast_type
 
 
 @pytest.fixture(autouse=True)

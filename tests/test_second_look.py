@@ -9,7 +9,7 @@ import pytest
 
 import nnkit
 from nnkit import nn
-from nnkit.observer.places import Places
+from nnkit.recording.observer.places import Places
 from nnkit.training import Callback, second_look
 
 X = np.linspace(-1.0, 1.0, 32, dtype=np.float32).reshape(-1, 1)

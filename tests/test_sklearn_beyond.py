@@ -15,7 +15,7 @@ import nnkit
 from nnkit import nn, optim, training
 from nnkit.errors import UnknownNameError
 from nnkit.sklearn import MLPClassifier, MLPRegressor
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -18,7 +18,7 @@ from nnkit.sklearn import (
     NeuralRegressor,
     NeuralTransformer,
 )
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 
 class Net(nn.Sequential):

@@ -16,8 +16,9 @@ import pytest
 from holders import HOLDERS, Change, Read, holder, nothing, reset
 
 import nnkit
-from nnkit import compiled, keras, nn, optim
+from nnkit import keras, nn, optim
 from nnkit.errors import DivergenceError
+from nnkit.recording import compiled
 from nnkit.training import Callback, Metric
 
 pytestmark = [

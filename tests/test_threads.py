@@ -14,8 +14,9 @@ import pytest
 from captured import programs
 
 import nnkit
-from nnkit import compiled, nn, optim
+from nnkit import nn, optim
 from nnkit.backends.collection import uncollected
+from nnkit.recording import compiled
 
 THREADS = 32
 

@@ -25,7 +25,7 @@ from reference.make_torch_values_losses import (
 )
 
 import nnkit
-from nnkit.compiled import Recorded
+from nnkit.recording.compiled import Recorded
 
 #: The largest difference from PyTorch: relative, and absolute near 0.
 TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-10, 1e-12)}

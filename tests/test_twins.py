@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from nnkit.observer.source import CannotRead
-from nnkit.observer.twins import twin_of
+from nnkit.recording.observer.source import CannotRead
+from nnkit.recording.observer.twins import twin_of
 
 # ---- the same results ---------------------------------------------------------------------------------------------
 

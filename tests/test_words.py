@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 import nnkit
-from nnkit import conversions, keras, nn
+from nnkit import keras, nn
 from nnkit.__main__ import main
 from nnkit.backends import Backend, Device, advice, registry
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.errors import DtypeError, ShapeError
+from nnkit.tensors import conversions
 from nnkit.training import EarlyStopping
 from nnkit.utils.data import DataLoader, TensorDataset
 

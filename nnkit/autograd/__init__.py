@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit import gradients
 from nnkit.autograd import function, functional
 from nnkit.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from nnkit.autograd.differences import gradcheck, gradgradcheck
 from nnkit.autograd.function import Function
-from nnkit.gradients import backward
-from nnkit.tape import enable_grad, no_grad, set_grad_enabled
-from nnkit.tensor import Tensor
+from nnkit.tensors import gradients
+from nnkit.tensors.gradients import backward
+from nnkit.tensors.tape import enable_grad, no_grad, set_grad_enabled
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "functional", "grad", "gradcheck",

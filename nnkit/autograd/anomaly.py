@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nnkit.gradients import anomaly
-from nnkit.state import changed
+from nnkit.recording.state import changed
+from nnkit.tensors.gradients import anomaly
 
 
 class set_detect_anomaly:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.creation import tensor
 from nnkit.errors import GradientError
-from nnkit.gradients import grad
-from nnkit.tape import enable_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.gradients import grad
+from nnkit.tensors.tape import enable_grad
+from nnkit.tensors.tensor import Tensor
 
 Inputs = Tensor | Sequence[Any]
 

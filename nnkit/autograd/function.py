@@ -9,9 +9,9 @@ from typing import Any
 
 from nnkit import ops
 from nnkit.errors import GradientError
-from nnkit.observer import call, made
-from nnkit.tape import Gradient, is_grad_enabled, no_grad
-from nnkit.tensor import Asked, Tensor, result
+from nnkit.recording.observer import call, made
+from nnkit.tensors.tape import Gradient, is_grad_enabled, no_grad
+from nnkit.tensors.tensor import Asked, Tensor, result
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 

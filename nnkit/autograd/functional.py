@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import ones_like, zeros_like
 from nnkit.errors import GradientError, ShapeError
-from nnkit.gradients import grad
-from nnkit.tape import enable_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import ones_like, zeros_like
+from nnkit.tensors.gradients import grad
+from nnkit.tensors.tape import enable_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 

@@ -51,7 +51,7 @@ from nnkit.cuda.seeds import (
     set_rng_state,
     set_rng_state_all,
 )
-from nnkit.typed import twins
+from nnkit.tensors.typed import twins
 
 _TWINS = twins("cuda")
 BoolTensor, ByteTensor, CharTensor, DoubleTensor, FloatTensor = (

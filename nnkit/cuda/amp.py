@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit import precision
 from nnkit.optim import grad_scaler
+from nnkit.tensors import precision
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from nnkit import ops
 from nnkit.distributions.distribution import Distribution, parameters
 from nnkit.nn.loss_functions import binary_cross_entropy_with_logits
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Bernoulli"]
 

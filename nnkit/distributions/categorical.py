@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
-from nnkit.creation import tensor
+from nnkit import ops
 from nnkit.distributions.distribution import Distribution
 from nnkit.errors import ShapeError
 from nnkit.nn.functional import one_hot
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Categorical", "OneHotCategorical"]
 

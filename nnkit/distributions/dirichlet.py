@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import tensor
+from nnkit import ops
 from nnkit.distributions.distribution import Distribution
 from nnkit.distributions.gamma_draws import log_gamma_draw
 from nnkit.errors import ShapeError
 from nnkit.nn.functional import one_hot
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Dirichlet"]
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
+from nnkit import ops
 from nnkit.backends.recording import recorder
-from nnkit.creation import tensor
 from nnkit.errors import ShapeError
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Distribution", "parameters"]
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit.creation import rand
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import rand
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Exponential", "Laplace"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from nnkit import ops
 from nnkit.distributions.distribution import Distribution, parameters
 from nnkit.distributions.gamma_draws import log_gamma_draw
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Chi2", "Gamma"]
 

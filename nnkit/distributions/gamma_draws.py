@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
-from nnkit.creation import rand, randn, tensor, zeros
-from nnkit.tape import Gradient, no_grad
-from nnkit.tensor import OUTPUT, Asked, Tensor, result
+from nnkit import ops
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import rand, randn, tensor, zeros
+from nnkit.tensors.tape import Gradient, no_grad
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result
 
 __all__ = ["log_gamma_draw", "slope"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nnkit.distributions.distribution import Distribution
 from nnkit.errors import ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Independent"]
 

@@ -21,7 +21,7 @@ from nnkit.distributions.normal import LogNormal, Normal
 from nnkit.distributions.uniform import Uniform
 from nnkit.linalg import solve_triangular
 from nnkit.nn.functional import softplus
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["kl_divergence", "register_kl"]
 

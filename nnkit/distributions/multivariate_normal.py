@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nnkit.creation import randn
 from nnkit.distributions.distribution import Distribution
 from nnkit.errors import ShapeError
 from nnkit.linalg import cholesky, inv, solve_triangular
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import randn
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["MultivariateNormal"]
 

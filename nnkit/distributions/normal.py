@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import randn
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import randn
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["LogNormal", "Normal"]
 

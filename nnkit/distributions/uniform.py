@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import rand
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import rand
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Uniform"]
 

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from nnkit import nn
-from nnkit.creation import tensor
 from nnkit.errors import ModelFileError
 from nnkit.io.document import Document, opened_document, write_document
 from nnkit.io.files import PathLike, open_at_once, write_file
@@ -20,7 +19,8 @@ from nnkit.io.state import Place, flatten, outline, unflatten
 from nnkit.io.torch_files import is_torch_file, placing, read_torch_file
 from nnkit.io.torch_writing import SUFFIXES, torch_bytes
 from nnkit.io.weights import Layout, WeightFile
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Checkpoint", "load", "load_checkpoint", "load_state_dict", "save", "save_checkpoint"]
 

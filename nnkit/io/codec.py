@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.dtypes import as_dtype
 from nnkit.errors import ModelFileError
+from nnkit.tensors.dtypes import as_dtype
 
 __all__ = ["CannotDescribe", "decode", "dumps", "encode"]
 

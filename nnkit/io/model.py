@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import nn, random
-from nnkit.creation import at_most
-from nnkit.dtypes import as_dtype, is_float
+from nnkit import nn
 from nnkit.errors import DataError, DtypeError, ModelFileError, ShapeError
 from nnkit.io.codec import CannotDescribe, Json, dumps
 from nnkit.io.describe import build, describe
@@ -19,9 +17,12 @@ from nnkit.io.document import Document, write_document
 from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
 from nnkit.io.weights import Layout
-from nnkit.loading import Fit
 from nnkit.preprocessing.table import ATTRIBUTE, Table
-from nnkit.tensor import Tensor
+from nnkit.tensors import random
+from nnkit.tensors.creation import at_most
+from nnkit.tensors.dtypes import as_dtype, is_float
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model", "write_model"]
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ModelFileError
 from nnkit.io.codec import CannotDescribe, Json, decode, encode
 from nnkit.io.weights import Layout
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Place", "flatten", "host_array", "outline", "unflatten"]
 

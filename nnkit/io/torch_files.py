@@ -18,12 +18,12 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from nnkit.backends import Device
-from nnkit.creation import tensor
-from nnkit.dtypes import as_dtype
 from nnkit.errors import DtypeError, ModelFileError
 from nnkit.io.torch_pickle import read_pickle, skip_pickle
 from nnkit.io.torch_words import StorageType, Word, plain_words
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.dtypes import as_dtype
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["is_torch_file", "placing", "read_torch_file"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Device
-from nnkit.dtypes import as_dtype
 from nnkit.errors import ModelFileError
-from nnkit.tensor import Size
+from nnkit.tensors.dtypes import as_dtype
+from nnkit.tensors.tensor import Size
 
 __all__ = ["ARRAY", "STORAGES", "ArrayOfNumpy", "DtypeOfNumpy", "StorageType", "Word", "plain_words"]
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Device
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError
 from nnkit.io.torch_words import STORAGES
-from nnkit.tensor import Parameter, Size, Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Parameter, Size, Tensor
 
 __all__ = ["SUFFIXES", "torch_bytes"]
 

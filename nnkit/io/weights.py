@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from nnkit.backends.precision import is_half
-from nnkit.dtypes import as_dtype
 from nnkit.errors import DtypeError, ModelFileError
 from nnkit.io.files import PathLike, open_at_once, write_file
+from nnkit.tensors.dtypes import as_dtype
 
 __all__ = ["Weights", "load_weights", "save_weights"]
 

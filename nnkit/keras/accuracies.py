@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from nnkit import get_default_dtype, ops
-from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
 from nnkit.keras.means import MeanMetricWrapper
 from nnkit.keras.shapes import as_labels, matched
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy",

@@ -15,7 +15,7 @@ from nnkit import nn, ops
 from nnkit.errors import UnknownNameError
 from nnkit.keras import objects
 from nnkit.kernels.registered import registered
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "ActivationFunction",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from nnkit.backends.recording import recorder
-from nnkit.creation import as_tensor
 from nnkit.keras.calling import calls
 from nnkit.keras.means import Mean
 from nnkit.keras.metric import Metric
 from nnkit.keras.readable import readable
 from nnkit.keras.weights import INTERNAL, WithWeights
-from nnkit.observer import call
-from nnkit.structures import leaves
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.structures import leaves
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["WithLosses"]
 

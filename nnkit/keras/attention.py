@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Unpack
 
-from nnkit import dtypes, nn, ops
-from nnkit.creation import arange
+from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input, in_layout, positive, refuse
 from nnkit.keras.naming import configured
-from nnkit.observer import call
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["AdditiveAttention", "Attention", "MultiHeadAttention"]
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras.masks import by_step
 from nnkit.keras.metric import Metric
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.metrics import columns, ratio, ratios, weighted_sum
 
 __all__ = ["AUC"]

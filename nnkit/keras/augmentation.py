@@ -10,12 +10,12 @@ import math
 from typing import Any, ClassVar, Unpack
 
 from nnkit import ops
-from nnkit.creation import rand, zeros_like
 from nnkit.errors import UnknownNameError
 from nnkit.keras.layer import LayerOptions, SameShape, Shape
 from nnkit.keras.places import ImageLayer
 from nnkit.keras.warping import FILL_MODES, INTERPOLATIONS, warped
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import rand, zeros_like
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "Rescaling"]
 

@@ -74,7 +74,7 @@ from nnkit.keras.ops import (
 from nnkit.keras.ops.types import result_type, standardize_dtype
 from nnkit.keras.symbolic import KerasTensor
 from nnkit.keras.variable import Variable
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # ---- types ----------------------------------------------------------------------------------------------------------
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnkit.compiled import enabled
 from nnkit.keras.feeding import Batches, Feed, feed_of, is_array_like, pack, unpack
 from nnkit.keras.loop import evaluated, numbers, step_of
 from nnkit.keras.routes import class_weighted
 from nnkit.keras.settings import WithSettings
-from nnkit.structures import rebuilt
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.compiled import enabled
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.door import home
 
 __all__ = ["WithBatches"]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from nnkit import get_default_dtype
-from nnkit.creation import tensor
 from nnkit.keras.masks import mask_of
-from nnkit.structures import leaves, rebuilt
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["as_input", "as_inputs", "calls", "masks_of", "shapes_of", "within_call"]
 

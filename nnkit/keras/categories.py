@@ -11,11 +11,11 @@ from zlib import crc32
 
 import numpy as np
 
-from nnkit.creation import tensor
 from nnkit.errors import LabelError, UnknownNameError
 from nnkit.keras.layer import Layer, LayerOptions, Shape, positive, refuse
 from nnkit.keras.texts import StringLookup
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"]
 

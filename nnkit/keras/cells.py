@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 from nnkit import ops
-from nnkit.creation import ones, zeros
 from nnkit.errors import UnknownNameError
 from nnkit.keras import activations, constraints, initializers, objects, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, positive
 from nnkit.keras.naming import configured
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import ones, zeros
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["RNN", "Cell", "GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 

@@ -9,9 +9,9 @@ from nnkit.errors import UnknownNameError
 from nnkit.keras import losses, metrics
 from nnkit.keras.means import Mean
 from nnkit.keras.metric import Metric
-from nnkit.observer import call
-from nnkit.structures import leaves
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.structures import leaves
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CompileLoss", "CompileMetrics", "Output", "outputs_of"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import nnkit
-from nnkit.dtypes import as_dtype
 from nnkit.errors import UnknownNameError
+from nnkit.tensors.dtypes import as_dtype
 
 __all__ = [
     "backend",

@@ -15,8 +15,8 @@ from nnkit.keras import objects
 from nnkit.keras.naming import resolve
 from nnkit.nn import constraints
 from nnkit.nn.constraints import Dims
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

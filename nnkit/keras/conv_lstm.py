@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Unpack
 
 from nnkit import ops
-from nnkit.creation import zeros
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, positive, refuse
@@ -13,8 +12,9 @@ from nnkit.keras.naming import configured
 from nnkit.keras.ops.windows import conv
 from nnkit.keras.places import known_format, known_padding, places
 from nnkit.nn.sizes import numbers
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
 

@@ -17,9 +17,9 @@ from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over
 from nnkit.nn.sizes import Sizes, numbers
-from nnkit.observer import call
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution"]
 

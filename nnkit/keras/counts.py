@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import as_tensor
 from nnkit.errors import ShapeError
 from nnkit.keras.masks import by_step
 from nnkit.keras.metric import Metric
 from nnkit.keras.shapes import matched
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "FalseNegatives", "FalsePositives", "Precision", "Recall", "TrueNegatives", "TruePositives",

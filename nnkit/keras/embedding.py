@@ -9,7 +9,7 @@ from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive, refuse
 from nnkit.keras.naming import configured
 from nnkit.ops.embedding import check_rows
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Embedding", "Masking"]
 

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nnkit import ops, random
-from nnkit.creation import as_tensor
+from nnkit import ops
 from nnkit.errors import DataError, ShapeError
-from nnkit.structures import leaves, rebuilt
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors import random
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.utils.data import DataLoader, Dataset
 
 __all__ = ["Batches", "Feed", "arrays_feed", "feed_of", "pack", "rows_of", "split_validation", "unpack"]

@@ -13,7 +13,6 @@ import numpy as np
 
 from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import recorder
-from nnkit.creation import as_tensor, tensor
 from nnkit.errors import ShapeError
 from nnkit.keras.calling import calls, within_call
 from nnkit.keras.graph import Graph
@@ -25,8 +24,9 @@ from nnkit.keras.readable import readable
 from nnkit.keras.shapes import matched
 from nnkit.keras.symbolic import KerasTensor, Operation, leaves
 from nnkit.keras.trainer import Trainer
-from nnkit.structures import rebuilt
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.creation import as_tensor, tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.several import Several
 
 __all__ = ["Functional"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from nnkit import ops
 from nnkit.keras.loss import Loss
 from nnkit.nn import functional
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "CategoricalHinge", "CosineSimilarity", "Hinge", "LogCosh", "MeanAbsolutePercentageError",

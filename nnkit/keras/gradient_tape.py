@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from nnkit import ops
-from nnkit.creation import ones_like, zeros_like
 from nnkit.errors import UnknownNameError
-from nnkit.gradients import grad
 from nnkit.keras.variable import WeightView, parameter_of
-from nnkit.structures import leaves, rebuilt
-from nnkit.tape import enable_grad, no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors.creation import ones_like, zeros_like
+from nnkit.tensors.gradients import grad
+from nnkit.tensors.tape import enable_grad, no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["GradientTape"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nnkit.keras.symbolic import KerasTensor, Node, leaves
-from nnkit.structures import rebuilt
+from nnkit.recording.structures import rebuilt
 
 __all__ = ["Graph", "Slot", "Step"]
 

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit.creation import tensor
 from nnkit.errors import ModelFileError
 from nnkit.io.registry import lookup, name_of
 from nnkit.keras.graph import Graph, Slot
 from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer
 from nnkit.keras.symbolic import KerasTensor, Operation, function_of, leaves
-from nnkit.structures import rebuilt
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["described", "described_graph", "graph_of", "layer_of", "with_operations"]
 

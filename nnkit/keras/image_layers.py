@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.creation import arange, rand
 from nnkit.errors import ShapeError
 from nnkit.keras.augmentation import _Random, between
 from nnkit.keras.layer import Layer, LayerOptions, Shape, positive
 from nnkit.keras.ops import images as functions
 from nnkit.keras.places import known_format
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import arange, rand
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CenterCrop", "RandomBrightness", "RandomCrop", "RandomGrayscale", "Resizing"]
 

@@ -12,14 +12,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from nnkit import random
-from nnkit.creation import empty
 from nnkit.errors import ShapeError
 from nnkit.keras import objects
 from nnkit.keras.naming import resolve, snake_case
 from nnkit.nn import init
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors import random
+from nnkit.tensors.creation import empty
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "deserialize",

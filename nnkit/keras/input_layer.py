@@ -10,7 +10,7 @@ import numpy as np
 from nnkit import get_default_dtype
 from nnkit.keras.layer import SameShape, Shape, refuse
 from nnkit.keras.symbolic import KerasTensor, Node
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Input", "InputLayer"]
 

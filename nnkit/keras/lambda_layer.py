@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from nnkit.errors import ModelFileError
 from nnkit.keras import objects
 from nnkit.keras.layer import Layer, LayerOptions
-from nnkit.observer import call
+from nnkit.recording.observer import call
 
 __all__ = ["Lambda"]
 

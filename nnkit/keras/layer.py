@@ -17,7 +17,6 @@ import numpy as np
 
 from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import paused, recorder
-from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
 from nnkit.keras import regularizers
 from nnkit.keras.adding import WithLosses
@@ -28,12 +27,13 @@ from nnkit.keras.readable import readable
 from nnkit.keras.shape_trees import as_shape, check_spec, is_unknown, shape_names, zeros_of
 from nnkit.keras.symbolic_calls import Connectable
 from nnkit.keras.weights import assign_weights
-from nnkit.observer import call
-from nnkit.precision import autocast
-from nnkit.random import Generator, using
-from nnkit.structures import leaves, rebuilt
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors.dtypes import as_dtype, is_float
+from nnkit.tensors.precision import autocast
+from nnkit.tensors.random import Generator, using
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Layer",

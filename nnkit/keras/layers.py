@@ -101,9 +101,9 @@ from nnkit.keras.reshaping import (
 from nnkit.keras.standardizing import Normalization
 from nnkit.keras.texts import StringLookup, TextVectorization
 from nnkit.keras.wrappers import Bidirectional, TimeDistributed
-from nnkit.observer import call
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -9,7 +9,7 @@ backend does the same.
 from __future__ import annotations
 
 from nnkit.keras.readable import Readable
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Probabilities", "logits_of", "with_logits"]
 

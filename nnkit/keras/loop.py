@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.compiled import compile as recorded
 from nnkit.errors import DataError, DivergenceError
 from nnkit.keras.feeding import Feed
-from nnkit.observer import call
-from nnkit.structures import leaves, rebuilt
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.compiled import compile as recorded
+from nnkit.recording.observer import call
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 from nnkit.training import History
 from nnkit.training.callbacks import Callback
 from nnkit.training.conductor import Conductor, LazyLogs

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import recorder
-from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras import loss_cores
 from nnkit.keras.masks import mask_of
@@ -14,8 +13,9 @@ from nnkit.keras.naming import snake_case
 from nnkit.keras.readable import readable
 from nnkit.keras.shapes import as_labels, matched, of_one_rank
 from nnkit.nn.loss_functions import weighted_mean
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["REDUCTIONS", "Loss", "Reduction"]
 

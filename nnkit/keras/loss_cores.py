@@ -15,8 +15,8 @@ from nnkit.keras.logits import logits_of
 from nnkit.keras.masks import mask_of
 from nnkit.nn import functional
 from nnkit.nn.loss_functions import are_probabilities
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "EPSILON",

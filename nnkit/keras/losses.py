@@ -32,8 +32,8 @@ from nnkit.keras.further_losses import (
 )
 from nnkit.keras.loss import Loss, Reduction
 from nnkit.keras.naming import resolve
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnkit.keras.readable import Readable
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Masked", "by_step", "mask_of", "unmasked", "with_mask"]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import as_tensor, full
 from nnkit.errors import ShapeError
 from nnkit.keras.masks import by_step, mask_of, with_mask
 from nnkit.keras.metric import Metric
 from nnkit.keras.shapes import of_one_rank
-from nnkit.observer import call
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import as_tensor, full
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Mean", "MeanMetricWrapper", "Sum", "by_samples", "share"]
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.creation import ones
 from nnkit.errors import ShapeError
 from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input
 from nnkit.keras.masks import mask_of, unmasked, with_mask
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import ones
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Add", "Average", "Concatenate", "Dot", "Maximum", "Merge", "Minimum", "Multiply", "Subtract", "add", "average",

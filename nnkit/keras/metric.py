@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nnkit import get_default_dtype
-from nnkit.creation import as_tensor, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras.masks import by_step
 from nnkit.keras.naming import automatic_name
 from nnkit.keras.shapes import matched
 from nnkit.keras.variable import Variable
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import as_tensor, zeros
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics as core
 
 __all__ = ["Metric"]

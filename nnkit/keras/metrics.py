@@ -60,7 +60,7 @@ from nnkit.keras.masks import by_step
 from nnkit.keras.means import Mean, MeanMetricWrapper, Sum
 from nnkit.keras.metric import Metric
 from nnkit.keras.naming import resolve
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics as core
 
 # fmt: off

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from nnkit import io
-from nnkit.creation import zeros
 from nnkit.errors import ModelFileError, ShapeError
 from nnkit.keras import objects
 from nnkit.keras.functional import Functional
@@ -25,7 +24,8 @@ from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
 from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
 from nnkit.keras.symbolic_calls import tensors_of
-from nnkit.tape import no_grad
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tape import no_grad
 from nnkit.training.inputs import host_array
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model"]

@@ -10,7 +10,7 @@ from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.convolution import Convolution
 from nnkit.keras.layer import LayerOptions, Shape, positive
 from nnkit.nn.sizes import Sizes, numbers
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Conv1DTranspose",

@@ -13,8 +13,8 @@ from nnkit.keras.layer import LayerOptions, SameShape, Shape, refuse
 from nnkit.keras.naming import configured
 from nnkit.nn import functional
 from nnkit.ops.in_place import move_average
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "BatchNormalization",

@@ -17,7 +17,7 @@ from nnkit.errors import DataError, ShapeError
 from nnkit.keras.layer import Shape
 from nnkit.keras.shapes import as_labels, matched
 from nnkit.keras.sides import inputs_side
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.sources import yields_batches
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
 

@@ -14,7 +14,7 @@ from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.keras.config import image_data_format
 from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.ops.images import places_of
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["DATA_FORMATS", "ImageLayer", "known_format", "known_padding", "places", "window_over"]
 

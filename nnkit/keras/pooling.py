@@ -11,7 +11,7 @@ from nnkit.keras.layer import LayerOptions, Shape
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over
 from nnkit.nn.sizes import Sizes, numbers
 from nnkit.nn.windowed_functions import counts
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import creation, dtypes, ops
+from nnkit import ops
 from nnkit.backends import Backend
 from nnkit.backends.recording import paused
 from nnkit.distributions.beta import log_gamma_draw
-from nnkit.dtypes import is_float
 from nnkit.errors import DtypeError
 from nnkit.keras.naming import automatic_name
 from nnkit.keras.ops.elementwise import erfinv
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, of_type, to_list
 from nnkit.keras.symbolic import symbolic
-from nnkit.random import Generator, using
-from nnkit.tensor import Tensor
+from nnkit.tensors import creation, dtypes
+from nnkit.tensors.dtypes import is_float
+from nnkit.tensors.random import Generator, using
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "SeedGenerator",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.structures import rebuilt
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Output", "Readable", "readable"]
 

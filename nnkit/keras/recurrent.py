@@ -11,15 +11,15 @@ from typing import Any, ClassVar, Unpack
 
 from nnkit import ops
 from nnkit.backends.recording import paused
-from nnkit.creation import ones, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, in_layout, positive, refuse
 from nnkit.keras.naming import configured, snake_case
 from nnkit.nn.init import are_skipped
-from nnkit.observer import call
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import ones, zeros
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["GRU", "LSTM", "RecurrentLayer", "SimpleRNN"]
 

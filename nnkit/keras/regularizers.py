@@ -13,8 +13,8 @@ from typing import Any, Self, TypeAlias
 from nnkit import nn
 from nnkit.keras import objects
 from nnkit.keras.naming import resolve
-from nnkit.state import Watched
-from nnkit.tensor import Tensor
+from nnkit.recording.state import Watched
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "deserialize", "get", "serialize", "l1", "l1_l2", "l2"]
 

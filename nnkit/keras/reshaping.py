@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.creation import ones, tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.keras.layer import LayerOptions, Shape
 from nnkit.keras.places import ImageLayer
 from nnkit.nn.sizes import Sizes, numbers
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import ones, tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Cropping1D",

@@ -19,8 +19,8 @@ from nnkit.keras.batched import PyDataset
 from nnkit.keras.hooks import wants
 from nnkit.keras.metric import Metric
 from nnkit.keras.stepping import WithSteps
-from nnkit.structures import leaves
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import leaves
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["class_weighted", "is_flat_data", "is_simple_data", "is_simple_model", "plain_loss", "plain_metrics"]
 

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from nnkit.creation import zeros
 from nnkit.errors import ShapeError
-from nnkit.structures import leaves
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import leaves
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["InputSpec", "as_shape", "check_spec", "is_shape", "is_unknown", "shape_names", "zeros_of"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.errors import DataError
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.several import Several
 
 __all__ = ["inputs_side", "targets_side", "weights_side"]

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.creation import rand, randn
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive
 from nnkit.keras.naming import configured
 from nnkit.keras.ops.products import einsum
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import rand, randn
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

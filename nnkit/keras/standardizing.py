@@ -9,12 +9,12 @@ from typing import Any, Unpack
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import tensor
 from nnkit.errors import ShapeError
 from nnkit.keras.layer import LayerOptions, SameShape, Shape
 from nnkit.keras.normalization import Axes, axes_of, sizes_along
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Normalization"]
 

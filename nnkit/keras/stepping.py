@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit.creation import zeros
 from nnkit.keras import optimizers
 from nnkit.keras.adding import WithLosses
 from nnkit.keras.compiling import CompileLoss, CompileMetrics
@@ -12,8 +11,9 @@ from nnkit.keras.feeding import rows_of, unpack
 from nnkit.keras.layer import Layer
 from nnkit.keras.means import Mean
 from nnkit.keras.metric import Metric
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["WithSteps"]
 

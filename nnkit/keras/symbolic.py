@@ -16,14 +16,14 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from nnkit.backends.recording import paused
-from nnkit.creation import ones, zeros
 from nnkit.errors import ShapeError
 from nnkit.keras.naming import automatic_name, numbered
-from nnkit.observer import call
-from nnkit.random import Generator, using
-from nnkit.structures import rebuilt
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.creation import ones, zeros
+from nnkit.tensors.random import Generator, using
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "KerasTensor",

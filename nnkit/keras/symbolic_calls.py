@@ -11,7 +11,7 @@ from typing import Any
 
 from nnkit import get_default_dtype, nn
 from nnkit.keras.symbolic import KerasTensor, Node, Nodes, apply, holds_symbolic, leaves
-from nnkit.structures import rebuilt
+from nnkit.recording.structures import rebuilt
 
 __all__ = ["Connectable", "call_on_symbolic", "shapes_of", "tensors_of"]
 

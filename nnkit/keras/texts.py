@@ -12,10 +12,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from nnkit.creation import tensor
 from nnkit.errors import UnknownNameError
 from nnkit.keras.layer import Layer, LayerOptions, Shape, refuse
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["StringLookup", "TextVectorization"]
 

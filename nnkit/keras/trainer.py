@@ -26,9 +26,9 @@ from nnkit.keras.pairing import Pairing, first_inputs
 from nnkit.keras.routes import is_flat_data, is_simple_data, is_simple_model
 from nnkit.keras.settings import listed
 from nnkit.keras.sides import inputs_side
-from nnkit.precision import autocast
-from nnkit.structures import rebuilt
-from nnkit.tape import no_grad
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.precision import autocast
+from nnkit.tensors.tape import no_grad
 from nnkit.training.inputs import host_array, positive_integer
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of

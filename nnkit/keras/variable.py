@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from nnkit.creation import as_tensor, empty, zeros
-from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
 from nnkit.keras import initializers
-from nnkit.tape import Version, enable_grad, no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import as_tensor, empty, zeros
+from nnkit.tensors.dtypes import as_dtype, is_float
+from nnkit.tensors.tape import Version, enable_grad, no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
     from nnkit.nn import Module

@@ -10,7 +10,7 @@ from nnkit.keras.places import ImageLayer
 from nnkit.keras.pooling import _GlobalPooling
 from nnkit.keras.reshaping import _Cropping, _SpatialDropout, _UpSampling, _ZeroPadding
 from nnkit.nn.sizes import numbers
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

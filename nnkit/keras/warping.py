@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnkit import dtypes, ops
-from nnkit.creation import arange
-from nnkit.tensor import Tensor
+from nnkit import ops
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["FILL_MODES", "INTERPOLATIONS", "sampled", "warped"]
 

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnkit import nn
-from nnkit.creation import tensor
-from nnkit.dtypes import as_dtype, is_float
 from nnkit.errors import ShapeError
 from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.variable import Variable, WeightView
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.dtypes import as_dtype, is_float
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["WithWeights", "assign_weights"]
 

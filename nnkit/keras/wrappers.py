@@ -11,7 +11,7 @@ from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.masks import unmasked, with_mask
 from nnkit.keras.normalization import BatchNormalization
 from nnkit.keras.recurrent import RecurrentLayer
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Bidirectional", "TimeDistributed"]
 

@@ -149,7 +149,7 @@ from nnkit.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from nnkit.tensor import Parameter
+from nnkit.tensors.tensor import Parameter
 
 # fmt: off
 __all__ = [

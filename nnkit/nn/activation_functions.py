@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nnkit import ops
-from nnkit.creation import arange, rand_like
 from nnkit.errors import ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import arange, rand_like
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -18,7 +18,7 @@ from nnkit.kernels.registered import adopt_activation
 from nnkit.kernels.vocabulary import Formula, scalar_names
 from nnkit.nn import functional
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

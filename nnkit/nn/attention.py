@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import empty, zeros
+from nnkit import ops
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn import init
 from nnkit.nn.attention_functions import seen
@@ -15,8 +14,10 @@ from nnkit.nn.linear import Linear
 from nnkit.nn.module import Module
 from nnkit.nn.positions import RotaryPositions
 from nnkit.nn.sizes import positive
-from nnkit.observer import call
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import empty, zeros
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["MultiheadAttention"]
 

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from nnkit import dtypes, ops
+from nnkit import ops
 from nnkit.errors import ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["scaled_dot_product_attention"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nnkit import handles
 from nnkit.autograd.function import Function
 from nnkit.backends.recording import recorder
 from nnkit.errors import GradientError
-from nnkit.handles import HookHandle
-from nnkit.structures import leaves, rebuilt
-from nnkit.tape import is_grad_enabled
-from nnkit.tensor import Tensor
+from nnkit.recording.structures import leaves, rebuilt
+from nnkit.tensors import handles
+from nnkit.tensors.handles import HookHandle
+from nnkit.tensors.tape import is_grad_enabled
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["BackwardHook", "Passage", "add_backward_hook"]
 

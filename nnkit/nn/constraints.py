@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nnkit import ops
-from nnkit.observer import call
-from nnkit.state import Watched
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.state import Watched
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNegative", "UnitNorm", "apply"]
 

@@ -11,8 +11,8 @@ from nnkit.nn.convolution import Conv1d, Conv2d, Conv3d
 from nnkit.nn.linear import Linear
 from nnkit.nn.module import Module
 from nnkit.nn.pooling import fused_pool
-from nnkit.state import changed
-from nnkit.tensor import Tensor
+from nnkit.recording.state import changed
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 

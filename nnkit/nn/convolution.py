@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 from nnkit import ops
 from nnkit.backends.windows import Window
-from nnkit.creation import empty
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.nn import activations, functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import Sizes, numbers, positive
 from nnkit.nn.windowed_functions import window_of
-from nnkit.observer import call
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import empty
+from nnkit.tensors.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import arange, as_tensor, full
+from nnkit import ops
 from nnkit.errors import LabelError, ShapeError
 from nnkit.nn.loss_options import check_reduction
 from nnkit.nn.loss_terms import reduced, tensors
 from nnkit.nn.module import Module
 from nnkit.ops.elementwise import check_float
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, as_tensor, full
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CTCLoss", "ctc_loss"]
 

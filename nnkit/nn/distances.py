@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnkit import ops
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CosineSimilarity", "PairwiseDistance", "cosine_similarity", "pairwise_distance"]
 

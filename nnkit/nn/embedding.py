@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit.creation import empty
 from nnkit.errors import ShapeError
 from nnkit.nn import functional, init
 from nnkit.nn.embedding_functions import check_bag, check_frequencies, row_number
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import positive
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import empty
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["Embedding", "EmbeddingBag"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import full, ones, tensor, zeros
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.nn.utils.rnn import on_host
 from nnkit.ops.embedding import check_rows
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import full, ones, tensor, zeros
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["check_bag", "check_frequencies", "embedding", "embedding_bag", "row_number"]
 

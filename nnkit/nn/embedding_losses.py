@@ -14,8 +14,8 @@ from nnkit.nn.distances import pairwise_distance
 from nnkit.nn.loss_options import check_reduction, chosen_reduction
 from nnkit.nn.loss_terms import reduced, tensors
 from nnkit.nn.module import Module
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

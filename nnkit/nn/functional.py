@@ -10,7 +10,6 @@ import warnings
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import arange, ones
 from nnkit.errors import LabelError, ShapeError, UnknownNameError
 from nnkit.nn.activation_functions import (
     celu,
@@ -84,7 +83,8 @@ from nnkit.nn.windowed_functions import (
     max_pool3d,
     unfold,
 )
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import arange, ones
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nnkit.creation import full
 from nnkit.errors import ShapeError
 from nnkit.nn import activation_functions as functions
 from nnkit.nn import functional
 from nnkit.nn.activations import Activation, Softmax
 from nnkit.nn.module import Module
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import full
+from nnkit.tensors.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [

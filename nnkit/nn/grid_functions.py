@@ -6,10 +6,11 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from nnkit import dtypes, ops
-from nnkit.creation import arange, ones
+from nnkit import ops
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
-from nnkit.tensor import Tensor, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, ones
+from nnkit.tensors.tensor import Tensor, same_backend
 
 __all__ = ["affine_grid", "grid_sample"]
 

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nnkit.handles import HookHandle
-from nnkit.state import changed
+from nnkit.recording.state import changed
+from nnkit.tensors.handles import HookHandle
 
 __all__ = ["ForwardHook", "HookHandle", "add_hook", "after_forward", "before_forward"]
 

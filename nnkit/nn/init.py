@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.creation import as_tensor, eye
 from nnkit.errors import ShapeError, UnknownNameError
-from nnkit.random import Generator, host_normal, host_truncated_normal, host_uniform, using
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import as_tensor, eye
+from nnkit.tensors.random import Generator, host_normal, host_truncated_normal, host_uniform, using
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit import dtypes, ops
+from nnkit import ops
 from nnkit.backends.recording import paused
-from nnkit.creation import arange, zeros
 from nnkit.errors import ShapeError
 from nnkit.nn.sizes import positive
-from nnkit.state import Watched
-from nnkit.tensor import Tensor
+from nnkit.recording.state import Watched
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, zeros
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["KeyValueCache"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nnkit.creation import empty
 from nnkit.errors import ShapeError
 from nnkit.nn import convolution, normalization
 from nnkit.nn.linear import Linear
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import Sizes, positive
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import empty
+from nnkit.tensors.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 
 from nnkit import ops
-from nnkit.creation import full_like
 from nnkit.errors import ShapeError
 from nnkit.nn.loss_options import check_reduction, chosen_reduction
 from nnkit.nn.loss_terms import matched, reduced, tensors
 from nnkit.nn.losses import NAMES, Loss
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import full_like
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import empty
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn import activations, functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.regularizers import L1L2
 from nnkit.nn.sizes import positive
-from nnkit.observer import call
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import empty
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["Dropout", "Flatten", "Identity", "Linear", "Reshape", "Unflatten"]
 

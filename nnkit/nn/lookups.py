@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
     from nnkit.nn.module import Module

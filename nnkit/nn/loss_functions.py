@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from nnkit import ops
 from nnkit.backends.recording import recorder
-from nnkit.creation import ones_like, zeros_like
 from nnkit.errors import DtypeError, LabelError, ShapeError
 from nnkit.nn.loss_options import check_beta, check_delta, check_reduction, check_smoothing, chosen_reduction
 from nnkit.nn.loss_terms import reduced
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import ones_like, zeros_like
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.nn import loss_functions as functions
 from nnkit.nn.loss_options import chosen_reduction
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

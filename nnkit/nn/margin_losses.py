@@ -9,13 +9,13 @@ import math
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import arange, as_tensor
 from nnkit.errors import LabelError, ShapeError
 from nnkit.nn.loss_options import chosen_reduction
 from nnkit.nn.loss_terms import matched, reduced, tensors
 from nnkit.nn.losses import NAMES, Loss
 from nnkit.ops.elementwise import check_float
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import arange, as_tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

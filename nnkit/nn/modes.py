@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nnkit.state import changes
+from nnkit.recording.state import changes
 
 __all__ = ["mode_of", "own_modes", "present_modes", "set_mode"]
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Self
 
 from nnkit.backends import Device
 from nnkit.backends.recording import MISSING, recorder, same
-from nnkit.loading import Fit
 from nnkit.nn import constraints
 from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
@@ -22,10 +21,11 @@ from nnkit.nn.lookups import Lookups
 from nnkit.nn.modes import mode_of, set_mode
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
-from nnkit.observer import call
-from nnkit.state import changed
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.observer import call
+from nnkit.recording.state import changed
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["Module", "IncompatibleKeys"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from nnkit.creation import empty, ones, zeros
-from nnkit.dtypes import int64
 from nnkit.errors import ShapeError
 from nnkit.nn import functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import positive
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import empty, ones, zeros
+from nnkit.tensors.dtypes import int64
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 # fmt: off
 __all__ = [

@@ -9,8 +9,8 @@ from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError
 from nnkit.ops.in_place import move_average
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 

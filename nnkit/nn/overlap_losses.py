@@ -8,7 +8,7 @@ from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.nn.loss_terms import matched, reduced
 from nnkit.nn.losses import NAMES, Loss
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["DiceLoss", "FocalLoss", "dice_loss", "sigmoid_focal_loss"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnkit.nn.module import Module
-from nnkit.observer import call
+from nnkit.recording.observer import call
 
 __all__ = ["DataParallel", "DistributedDataParallel"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nnkit.tensor import Parameter
+from nnkit.tensors.tensor import Parameter
 
 __all__ = ["Parameter"]

@@ -6,8 +6,8 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from typing import Any, Self
 
 from nnkit.nn.module import Module
-from nnkit.state import changed
-from nnkit.tensor import Parameter, Tensor
+from nnkit.recording.state import changed
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["ParameterDict", "ParameterList"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
-from nnkit.conversions import destination
-from nnkit.dtypes import as_dtype, float16, float32, float64, is_float
 from nnkit.errors import DtypeError
-from nnkit.tensor import Tensor, resolve
+from nnkit.tensors.conversions import destination
+from nnkit.tensors.dtypes import as_dtype, float16, float32, float64, is_float
+from nnkit.tensors.tensor import Tensor, resolve
 
 __all__ = ["Casts", "converter", "replace"]
 

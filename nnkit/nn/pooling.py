@@ -9,7 +9,7 @@ from nnkit.nn import functional
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import Sizes
 from nnkit.nn.windowed_functions import pool_window
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

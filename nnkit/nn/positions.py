@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import arange, tensor
+from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import positive
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["RotaryPositions", "SinusoidalPositions"]
 

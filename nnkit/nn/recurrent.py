@@ -11,14 +11,14 @@ import warnings
 from typing import Any, NamedTuple
 
 from nnkit import ops
-from nnkit.creation import empty, tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.recurrences import GATES
 from nnkit.nn import functional, init
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import positive
 from nnkit.nn.utils.rnn import PackedSequence, on_host, padded, places
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import empty, tensor
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
 

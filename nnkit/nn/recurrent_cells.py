@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import empty
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.recurrences import GATES
 from nnkit.nn import init
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import positive
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import empty
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 

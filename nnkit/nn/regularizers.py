@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nnkit import ops
-from nnkit.state import Watched, changed
-from nnkit.tensor import Tensor
+from nnkit.recording.state import Watched, changed
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["L1L2", "Regularizers"]
 

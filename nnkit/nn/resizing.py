@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from nnkit.nn import functional
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import numbers
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn.sizes import numbers
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["interpolate", "pad", "pixel_shuffle", "pixel_unshuffle", "upsample"]
 

@@ -10,7 +10,7 @@ from nnkit.errors import ShapeError
 from nnkit.nn.containers import ModuleList
 from nnkit.nn.embedding import Embedding
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["TableInput"]
 

@@ -11,8 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import arange, zeros
+from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.nn import activations, functional, init
 from nnkit.nn.attention import MultiheadAttention
@@ -22,8 +21,10 @@ from nnkit.nn.linear import Dropout, Linear
 from nnkit.nn.module import Module
 from nnkit.nn.normalization import LayerNorm
 from nnkit.nn.sizes import positive
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, zeros
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",

@@ -15,7 +15,7 @@ from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn.sizes import Sizes, numbers
 from nnkit.ops.images import places_of
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
-from nnkit.creation import as_tensor
-from nnkit.methods import op
 from nnkit.ops import choice, contracting, elementwise, linear_algebra, matrices, rearranging, shape
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.methods import op
+from nnkit.tensors.tensor import Tensor
 
 clip = choice.clamp
 asarray = as_tensor

@@ -10,21 +10,21 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nnkit import dtypes, random
 from nnkit.backends import Backend
 from nnkit.backends.attention import Rule as Weighing
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, GradientError, ShapeError
-from nnkit.methods import op
 from nnkit.ops.elementwise import check_float
 from nnkit.ops.in_place import open_to_change
 from nnkit.ops.remade import Again, Remade
 from nnkit.ops.shape import contiguous, permute, reshape, split
 from nnkit.ops.whole_attention import in_ops, rounded, whole_attention
-from nnkit.precision import autocast_type, rounding
-from nnkit.tape import Gradient, Rule
-from nnkit.tensor import OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes, random
+from nnkit.tensors.methods import op
+from nnkit.tensors.precision import autocast_type, rounding
+from nnkit.tensors.tape import Gradient, Rule
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result, same_backend
 
 
 class _Run(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
-from nnkit.creation import as_tensor, tensor
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import OPS, op
 from nnkit.ops.elementwise import elementwise, limited
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import as_operand, broadcast_shape, check_held, pair, result_type
-from nnkit.tape import Gradient
-from nnkit.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import as_tensor, tensor
+from nnkit.tensors.methods import OPS, op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
 
 
 def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, random
 from nnkit.backends.recording import recorder
 from nnkit.errors import LabelError, ShapeError
-from nnkit.methods import op
 from nnkit.ops.choice import eq
 from nnkit.ops.elementwise import check_float, exp
 from nnkit.ops.indexing import take_rows
 from nnkit.ops.reductions import axes_of, sum
 from nnkit.ops.shape import reshape, transpose
-from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensors import dtypes, random
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 
 def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:

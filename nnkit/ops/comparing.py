@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit import dtypes
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import Dims, op
 from nnkit.ops import choice, reductions
 from nnkit.ops.elementary import isnan
 from nnkit.ops.elementwise import binary
 from nnkit.ops.promotion import operand, pair
 from nnkit.ops.shape import reshape, unsqueeze
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import Dims, op
+from nnkit.tensors.tensor import Tensor
 
 
 @op

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit.errors import ShapeError
-from nnkit.methods import op
 from nnkit.ops import elementwise as e
 from nnkit.ops import shape
 from nnkit.ops.gathering import axis_of
@@ -17,7 +16,8 @@ from nnkit.ops.promotion import pair
 from nnkit.ops.rearranging import diagonal
 from nnkit.ops.reductions import norm
 from nnkit.ops.reductions import sum as summed
-from nnkit.tensor import Tensor
+from nnkit.tensors.methods import op
+from nnkit.tensors.tensor import Tensor
 
 
 def _expect(name: str, x: Tensor, ndim: int, what: str) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit import dtypes
-from nnkit.creation import arange, zeros
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
 from nnkit.ops import reductions, shape
 from nnkit.ops.choice import where
@@ -18,7 +15,10 @@ from nnkit.ops.indexing import getitem
 from nnkit.ops.masking import nonzero
 from nnkit.ops.products import matmul
 from nnkit.ops.scanning import cumsum
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, zeros
+from nnkit.tensors.methods import Dims, op
+from nnkit.tensors.tensor import Tensor
 
 
 @op

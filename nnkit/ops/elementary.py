@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.errors import DtypeError
-from nnkit.methods import op
 from nnkit.ops import elementwise as e
 from nnkit.ops.choice import clamp, where
 from nnkit.ops.elementwise import _unary, binary, elementwise
 from nnkit.ops.promotion import Number, operand, pair, result_type
 from nnkit.ops.shape import clone
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import op
+from nnkit.tensors.tensor import Tensor
 
 log2 = _unary("log2", "logarithm2", "The logarithm to base 2; whole where x is a power of 2.")
 log10 = _unary("log10", "logarithm10", "The logarithm to base 10; whole where x is a power of 10.")

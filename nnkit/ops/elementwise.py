@@ -11,17 +11,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnkit import dtypes
 from nnkit.backends.base import FORMULAS
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
 from nnkit.kernels.vocabulary import element_names, scalar_names
-from nnkit.methods import OPS, op
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import Number, check_held, pair, result_type
-from nnkit.tape import Gradient
-from nnkit.tensor import ITSELF, OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import OPS, op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import ITSELF, OUTPUT, Asked, Tensor, result, same_backend
 
 #: The activations that keep whole numbers whole, and their bounds.
 LIMITS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import eq, where
 from nnkit.ops.indexing import add_rows
-from nnkit.tape import Gradient
-from nnkit.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
 
 
 @op

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends.recording import recorder
-from nnkit.creation import arange, full_like, ones_like, zeros_like
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import OPS, op
 from nnkit.ops import shape
 from nnkit.ops.choice import where
 from nnkit.ops.elementwise import mul
 from nnkit.ops.indexing import getitem, take_rows
 from nnkit.ops.promotion import Number, operand
 from nnkit.ops.reductions import axes_of
-from nnkit.tape import Gradient, no_grad
-from nnkit.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, full_like, ones_like, zeros_like
+from nnkit.tensors.methods import OPS, op
+from nnkit.tensors.tape import Gradient, no_grad
+from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
 
 #: What ``reduce=`` of ``scatter_reduce`` and ``scatter`` is called by the primitive.
 FOLDS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min", "mean": "add"}

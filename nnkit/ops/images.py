@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.base import keeps_input
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
-from nnkit.methods import OPS, op
 from nnkit.ops.elementwise import activation_scalars, check_float
 from nnkit.ops.indexing import add_rows
 from nnkit.ops.mapped import mapped
-from nnkit.precision import autocast_type, rounding
-from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import OPS, op
+from nnkit.tensors.precision import autocast_type, rounding
+from nnkit.tensors.tape import Gradient, is_grad_enabled
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 Shape = tuple[int, ...]
 

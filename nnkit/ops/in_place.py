@@ -10,16 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit import dtypes, state
 from nnkit.backends.pool import overlap
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, GradientError, ShapeError
-from nnkit.methods import OPS, op
 from nnkit.ops import shape
 from nnkit.ops.promotion import Number, operand, pair, result_type
-from nnkit.tape import Gradient, Node, is_grad_enabled
-from nnkit.tensor import Asked, Tensor, result, same_backend
-from nnkit.views import Path, View, follow
+from nnkit.recording import state
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import OPS, op
+from nnkit.tensors.tape import Gradient, Node, is_grad_enabled
+from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors.views import Path, View, follow
 
 #: Ops whose gradient does not read what they are applied to.
 UNREAD = ("add", "sub")

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends.recording import recorder
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import lt, where
 from nnkit.ops.in_place import alias, copy_into, open_to_change, put
 from nnkit.ops.mapped import sum_to, unbroadcast
 from nnkit.ops.promotion import operand
-from nnkit.tape import Gradient
-from nnkit.tensor import Asked, Tensor, result, same_backend, view_result
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Asked, Tensor, result, same_backend, view_result
 
 
 def _is_basic(item: Any) -> bool:

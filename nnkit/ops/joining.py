@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnkit.creation import arange
 from nnkit.errors import ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.gathering import axis_of, index_select
 from nnkit.ops.indexing import getitem
 from nnkit.ops.promotion import broadcast_shape
 from nnkit.ops.rearranging import select
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import arange
+from nnkit.tensors.methods import op
+from nnkit.tensors.tensor import Tensor
 
 EVERY = slice(None)
 

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit import dtypes
-from nnkit.creation import eye
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import where
 from nnkit.ops.indexing import getitem
 from nnkit.ops.products import matmul
 from nnkit.ops.rearranging import diag_embed, diagonal, tril, triu
-from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Asked, Tensor, result
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import eye
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result
 
 Pulled = Callable[..., Sequence[Tensor]]
 Again = Callable[[Tensor], Sequence[Tensor]]

@@ -14,10 +14,10 @@ from nnkit.backends.base import FORMULAS
 from nnkit.kernels.derivatives import derivative, incoming
 from nnkit.kernels.symbols import Table, traced
 from nnkit.kernels.vocabulary import element_names
-from nnkit.methods import OPS
 from nnkit.ops.promotion import broadcast_shape
-from nnkit.tape import Gradient
-from nnkit.tensor import Asked, Tensor, result
+from nnkit.tensors.methods import OPS
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Asked, Tensor, result
 
 
 def mapped(formula: str, inputs: Sequence[Tensor], scalars: Sequence[float] = ()) -> Tensor:

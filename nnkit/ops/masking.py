@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends.recording import recorder
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import clamp, where
 from nnkit.ops.indexing import getitem, take_rows
 from nnkit.ops.promotion import Number
 from nnkit.ops.reductions import sum as summed
 from nnkit.ops.scanning import cumsum
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.methods import op
+from nnkit.tensors.tensor import Tensor
 
 
 def _check_mask(name: str, mask: Tensor) -> None:

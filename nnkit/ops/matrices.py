@@ -6,11 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nnkit import dtypes
 from nnkit.backends.recording import recorder
-from nnkit.creation import eye
 from nnkit.errors import ShapeError
-from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
 from nnkit.ops import reductions, shape
 from nnkit.ops.choice import where
@@ -18,7 +15,10 @@ from nnkit.ops.gathering import axis_of
 from nnkit.ops.linear_algebra import _floats, _mT, _on_tape, _svd, inv, svdvals
 from nnkit.ops.products import matmul
 from nnkit.ops.rearranging import movedim
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import eye
+from nnkit.tensors.methods import Dims, op
+from nnkit.tensors.tensor import Tensor
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit import dtypes
 from nnkit.backends.precision import is_half
 from nnkit.errors import ShapeError
-from nnkit.methods import op
 from nnkit.ops.elementwise import check_float
-from nnkit.tape import Gradient
-from nnkit.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
 
 
 @op

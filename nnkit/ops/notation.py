@@ -14,7 +14,7 @@ from nnkit.ops import shape
 from nnkit.ops.products import matmul
 from nnkit.ops.rearranging import diagonal
 from nnkit.ops.reductions import sum as summed
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 #: The letters of the axes that an ellipsis stands for, from the last on; no others than these are not letters.
 HIDDEN = "0123456789"

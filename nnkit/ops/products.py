@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.backends.base import keeps_input
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import present
-from nnkit.methods import op
 from nnkit.ops.elementwise import activation_scalars
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import operand
 from nnkit.ops.reductions import sum
 from nnkit.ops.shape import reshape
-from nnkit.precision import autocast_type, rounding
-from nnkit.tape import Gradient
-from nnkit.tensor import ITSELF, OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import op
+from nnkit.tensors.precision import autocast_type, rounding
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import ITSELF, OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
 
 @op

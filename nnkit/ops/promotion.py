@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends import Backend
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.tensor import Tensor, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor, same_backend
 
 Number = (int, float, bool, np.number, np.bool_)
 

@@ -9,17 +9,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnkit import dtypes
-from nnkit.creation import arange, tensor, zeros_like
 from nnkit.errors import ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import where
 from nnkit.ops.gathering import axis_of, index_select
 from nnkit.ops.in_place import copy_into
 from nnkit.ops.indexing import getitem, take_rows
 from nnkit.ops.reductions import axes_of
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, tensor, zeros_like
+from nnkit.tensors.methods import op
+from nnkit.tensors.tensor import Tensor
 
 EVERY = slice(None)
 Ints = int | Sequence[int]

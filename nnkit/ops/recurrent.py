@@ -10,17 +10,17 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nnkit import dtypes
 from nnkit.backends import Backend
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.recurrences import GATES
-from nnkit.methods import op
 from nnkit.ops.elementwise import check_float
 from nnkit.ops.remade import Again, Remade
 from nnkit.ops.unrolled import unrolled
-from nnkit.precision import autocast_type, rounding
-from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import op
+from nnkit.tensors.precision import autocast_type, rounding
+from nnkit.tensors.tape import Gradient, is_grad_enabled
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result, same_backend
 
 
 class Weights(NamedTuple):

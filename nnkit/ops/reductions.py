@@ -14,15 +14,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.backends.precision import is_half
 from nnkit.errors import ShapeError
-from nnkit.methods import Dims, op
 from nnkit.ops import elementwise as e
 from nnkit.ops.choice import ne, where
 from nnkit.ops.mapped import mapped
-from nnkit.tape import Gradient
-from nnkit.tensor import OUTPUT, Asked, Tensor, result
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import Dims, op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 

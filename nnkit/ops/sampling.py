@@ -12,11 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, random
 from nnkit.backends.recording import recorder
-from nnkit.creation import empty, rand, randint, randn
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
 from nnkit.ops import elementwise as e
 from nnkit.ops.choice import clamp
 from nnkit.ops.in_place import copy_into
@@ -24,8 +21,11 @@ from nnkit.ops.promotion import Number, broadcast_shape
 from nnkit.ops.reductions import argmax
 from nnkit.ops.scanning import cumsum
 from nnkit.ops.sorting import topk
-from nnkit.random import Generator
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes, random
+from nnkit.tensors.creation import empty, rand, randint, randn
+from nnkit.tensors.methods import op
+from nnkit.tensors.random import Generator
+from nnkit.tensors.tensor import Tensor
 
 #: Half of the distance between two uniform numbers: what stands for 0 where a logarithm is taken.
 LEAST = 2.0**-25

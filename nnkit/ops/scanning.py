@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnkit import dtypes
-from nnkit.creation import zeros_like
 from nnkit.errors import ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import where
 from nnkit.ops.elementary import logaddexp
 from nnkit.ops.gathering import axis_of, gather, places_along
 from nnkit.ops.indexing import getitem
 from nnkit.ops.reductions import Extreme
-from nnkit.tape import Gradient
-from nnkit.tensor import Asked, Tensor, result
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import zeros_like
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Asked, Tensor, result
 
 EVERY = slice(None)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes
 from nnkit.errors import ShapeError
-from nnkit.methods import op
 from nnkit.ops.mapped import sum_to, unbroadcast
 from nnkit.ops.reductions import axes_of
-from nnkit.tape import Gradient, is_grad_enabled
-from nnkit.tensor import Asked, Tensor, resolve, result, same_backend, view_result
+from nnkit.tensors import dtypes
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import Gradient, is_grad_enabled
+from nnkit.tensors.tensor import Asked, Tensor, resolve, result, same_backend, view_result
 
 
 @op

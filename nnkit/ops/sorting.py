@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nnkit import dtypes
-from nnkit.creation import full, tensor
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.methods import op
 from nnkit.ops import shape
 from nnkit.ops.choice import where
 from nnkit.ops.elementary import isnan
@@ -15,8 +12,11 @@ from nnkit.ops.gathering import axis_of, gather, places_along
 from nnkit.ops.indexing import getitem
 from nnkit.ops.promotion import Number, as_operand
 from nnkit.ops.reductions import Extreme
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor, same_backend
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import full, tensor
+from nnkit.tensors.methods import op
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor, same_backend
 
 EVERY = slice(None)
 

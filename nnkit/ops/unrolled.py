@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nnkit.creation import zeros
 from nnkit.ops.choice import ne, where
 from nnkit.ops.elementwise import relu, sigmoid, tanh
 from nnkit.ops.indexing import getitem
 from nnkit.ops.products import linear
 from nnkit.ops.shape import reshape, stack
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tensor import Tensor
 
 EVERY = slice(None)
 #: A step: the input's products, those of the hidden state, and the states -> the states after.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nnkit import dtypes
 from nnkit.backends.attention import Rule as Weighing
-from nnkit.creation import arange, full
 from nnkit.ops.choice import gt, le, logical_and, where
 from nnkit.ops.classification import dropout, dropped, softmax
 from nnkit.ops.images import pad_with
@@ -15,7 +13,9 @@ from nnkit.ops.indexing import getitem
 from nnkit.ops.products import matmul
 from nnkit.ops.reductions import amax
 from nnkit.ops.shape import reshape, transpose
-from nnkit.tensor import Tensor, result
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import arange, full
+from nnkit.tensors.tensor import Tensor, result
 
 
 def whole_attention(

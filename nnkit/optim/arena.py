@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, cast
 
 from nnkit.backends.base import Backend
 from nnkit.backends.recording import paused, recorder
-from nnkit.state import changed
-from nnkit.tape import Gradient
-from nnkit.tensor import Tensor
+from nnkit.recording.state import changed
+from nnkit.tensors.tape import Gradient
+from nnkit.tensors.tensor import Tensor
 
 ALIGNMENT = 256  # bytes
 

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from nnkit.errors import ModelFileError
-from nnkit.loading import Fit
 from nnkit.optim.groups import ParameterGroup
-from nnkit.tensor import Tensor
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tensor import Tensor
 
 #: What of a schedule has an entry for each parameter group; what may be negative.
 PER_GROUP = ("base_lrs", "_last_lr", "max_lrs", "min_lrs")

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 
 from nnkit.backends.base import Array, Backend
 from nnkit.backends.precision import is_half
-from nnkit.creation import tensor
-from nnkit.dtypes import float32
 from nnkit.errors import DeviceError, DivergenceError
 from nnkit.optim.arena import Slot, filled_runs
 from nnkit.optim.groups import check_not_negative
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.dtypes import float32
+from nnkit.tensors.tensor import Tensor
 
 Parameters = Tensor | Iterable[Tensor]
 

@@ -17,13 +17,13 @@ from nnkit.backends import Backend
 from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.errors import DeviceError, GradientError
-from nnkit.loading import Fit
 from nnkit.ops.elementwise import elementwise
 from nnkit.optim.clipping import gradient_pieces
 from nnkit.optim.optimizer import Optimizer
-from nnkit.state import Watched
-from nnkit.structures import rebuilt
-from nnkit.tensor import Tensor
+from nnkit.recording.state import Watched
+from nnkit.recording.structures import rebuilt
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tensor import Tensor
 
 READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
 #: The numbers in device memory: what changes from step to step, then the options.

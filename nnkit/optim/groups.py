@@ -17,8 +17,8 @@ from nnkit.backends.recording import paused, recorder
 from nnkit.errors import DeviceError
 from nnkit.kernels.registered import adopt
 from nnkit.kernels.vocabulary import Formula, element_names, scalar_names
-from nnkit.state import changed
-from nnkit.tensor import Tensor
+from nnkit.recording.state import changed
+from nnkit.tensors.tensor import Tensor
 
 #: Options that are two numbers -> what rates formulas call these.
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("least_step", "most_step")}

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from nnkit import dtypes, ops
-from nnkit.creation import zeros
+from nnkit import ops
 from nnkit.optim.optimizer import Optimizer, Parameters
-from nnkit.tape import enable_grad, no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tape import enable_grad, no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["LBFGS"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnkit.creation import zeros_like
 from nnkit.optim.optimizer import Optimizer, Parameters
-from nnkit.tape import enable_grad, no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import zeros_like
+from nnkit.tensors.tape import enable_grad, no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Muon", "orthogonalized"]
 

@@ -26,9 +26,9 @@ from nnkit.optim.groups import (
     prepared_map,
 )
 from nnkit.optim.state import State, transfer
-from nnkit.state import Watched, changed
-from nnkit.tape import enable_grad
-from nnkit.tensor import Tensor, written
+from nnkit.recording.state import Watched, changed
+from nnkit.tensors.tape import enable_grad
+from nnkit.tensors.tensor import Tensor, written
 
 Parameters = Iterable[Any]
 

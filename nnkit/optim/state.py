@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from nnkit.backends.base import Array, Backend
 from nnkit.optim.arena import Arena, Block, Run
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 #: For each parameter (by ``id``): the names of its state, each with the value it starts from.
 Wanted = Mapping[int, Mapping[str, float]]

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit import ops
-from nnkit.observer import call
 from nnkit.optim.optimizer import Optimizer
 from nnkit.optim.schedules import LRScheduler
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 from nnkit.errors import DataError
 from nnkit.preprocessing.checks import checked_fraction, checked_seed
 from nnkit.preprocessing.frames import take_rows
-from nnkit.random import permutation
+from nnkit.tensors.random import permutation
 
 __all__ = ["train_test_split", "train_validation_test_split"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import nn, random
-from nnkit.compiled import enabled
+from nnkit import nn
 from nnkit.errors import DivergenceError
+from nnkit.recording.compiled import enabled
 from nnkit.sklearn.losses import PenalizedObjective
 from nnkit.sklearn.network import linears
 from nnkit.sklearn.optimizers import Rate, optimizer_of
@@ -17,6 +17,7 @@ from nnkit.sklearn.orders import source_of
 from nnkit.sklearn.parameters import ParameterError
 from nnkit.sklearn.stopping import Stopping
 from nnkit.sklearn.validation import Samples, is_own_metric, score_of
+from nnkit.tensors import random
 from nnkit.training import metrics as metric_table
 from nnkit.training.callbacks import Callback
 from nnkit.training.evaluation import Evaluation

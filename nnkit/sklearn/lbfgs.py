@@ -15,11 +15,11 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from nnkit import nn, optim
-from nnkit.compiled import enabled
-from nnkit.creation import as_tensor
+from nnkit.recording.compiled import enabled
 from nnkit.sklearn.descent import NOT_FINITE, NonFiniteWeights, objective_of
 from nnkit.sklearn.losses import PenalizedObjective
 from nnkit.sklearn.validation import Samples
+from nnkit.tensors.creation import as_tensor
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.modes import training
 from nnkit.training.replay import runner_of

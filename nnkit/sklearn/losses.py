@@ -15,7 +15,7 @@ import numpy as np
 
 from nnkit import nn, ops
 from nnkit.nn import losses
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.objective import BatchLoss, Objective
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from nnkit import nn
-from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.nn import activations, init
 from nnkit.sklearn.parameters import ParameterError
-from nnkit.tape import no_grad
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tape import no_grad
 
 __all__ = ["ACTIVATIONS", "activation_names", "build", "draw", "hidden_sizes", "linears", "load", "shown"]
 

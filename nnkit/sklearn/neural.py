@@ -14,12 +14,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nnkit import nn, optim, random, training
+from nnkit import nn, optim, training
 from nnkit.nn import losses
 from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.parameters import ParameterError, Rule, check_parameters, flag, integer, number
 from nnkit.sklearn.prefixed import Prefixed, accepts, options
 from nnkit.sklearn.validation import Samples, split
+from nnkit.tensors import random
 
 __all__ = ["Neural"]
 

@@ -12,7 +12,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from nnkit import nn
-from nnkit.creation import as_tensor
 from nnkit.errors import UnknownNameError
 from nnkit.sklearn.classifier import probabilities
 from nnkit.sklearn.losses import takes_labels
@@ -20,6 +19,7 @@ from nnkit.sklearn.multilayer import FLOATS
 from nnkit.sklearn.neural import Neural
 from nnkit.sklearn.parameters import ParameterError
 from nnkit.sklearn.validation import Samples
+from nnkit.tensors.creation import as_tensor
 from nnkit.training.door import home
 from nnkit.training.modes import evaluating
 

@@ -13,7 +13,7 @@ from nnkit import optim
 from nnkit.errors import UnknownNameError
 from nnkit.kernels import keras_updates, updates
 from nnkit.kernels.vocabulary import Formula
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Rate", "SOLVERS", "optimizer_of", "solver_names"]
 

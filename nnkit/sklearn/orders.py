@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Backend
-from nnkit.creation import as_tensor
-from nnkit.tensor import Tensor, resolve
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.checked import Checked
 from nnkit.training.door import HostData

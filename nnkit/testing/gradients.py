@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnkit.creation import tensor
-from nnkit.gradients import grad
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.gradients import grad
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 #: Relative to the size of the derivative; differences in float64 are exact to about 1e-9.
 TOLERANCE = 1e-6

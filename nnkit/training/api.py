@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from nnkit import optim
-from nnkit.compiled import enabled as recording_enabled
 from nnkit.nn import losses
 from nnkit.nn.module import Module
 from nnkit.optim import GradScaler, Optimizer
-from nnkit.random import Generator, using
+from nnkit.recording.compiled import enabled as recording_enabled
+from nnkit.tensors.random import Generator, using
 from nnkit.training import metrics as metric_table
 from nnkit.training.callbacks import Callback
 from nnkit.training.door import Door

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-from nnkit import dtypes
 from nnkit.backends.recording import recorder
-from nnkit.creation import zeros
 from nnkit.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from nnkit.nn.module import Module
-from nnkit.observer import call
 from nnkit.optim import swa_utils
 from nnkit.optim.swa_utils import Average, AverageAll, average_into, keep_first
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["AveragedModel", "update_bn"]
 

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nnkit import ops, random
-from nnkit.creation import as_tensor
+from nnkit import ops
 from nnkit.errors import DataError
-from nnkit.loading import Fit
-from nnkit.tensor import Tensor
+from nnkit.tensors import random
+from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.fingerprint import checksum, fingerprint
 from nnkit.training.several import each, named, parts_of
 

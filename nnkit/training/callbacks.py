@@ -16,8 +16,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from nnkit.errors import UnknownNameError, nearest_names
-from nnkit.loading import Fit
 from nnkit.nn.module import Module
+from nnkit.tensors.loading import Fit
 from nnkit.training.weights import WeightSnapshot
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnkit.backends import Backend
 from nnkit.backends.pieces import pieces
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Checked", "every"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnkit import io
-from nnkit.loading import Fit
+from nnkit.tensors.loading import Fit
 from nnkit.training.callbacks import Callback, Logs, Monitor
 from nnkit.training.inputs import positive_integer
 from nnkit.training.resume import save_run

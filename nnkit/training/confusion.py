@@ -9,7 +9,7 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.errors import ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics
 from nnkit.training.metrics import Decision, Metric, columns, labels_of, one_hot, ratio, weighted_sum, with_one
 

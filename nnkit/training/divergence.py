@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nnkit.nn.module import Module
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.objective import Objective
 from nnkit.training.weights import WeightSnapshot, first_not_finite, is_finite

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.creation import as_tensor, empty
-from nnkit.dtypes import int64
 from nnkit.errors import DataError, ShapeError
 from nnkit.nn import Dropout, Flatten, Identity, Linear, Sequential
 from nnkit.nn.module import Module
-from nnkit.tensor import Tensor, resolve
+from nnkit.tensors.creation import as_tensor, empty
+from nnkit.tensors.dtypes import int64
+from nnkit.tensors.tensor import Tensor, resolve
 from nnkit.training.batches import Batch, IterableSource
 from nnkit.training.checked import Checked
 from nnkit.training.inputs import check_lengths, features, refuse_unordered, sample_weights, variable

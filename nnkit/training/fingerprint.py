@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.loading import Fit
+from nnkit.tensors.loading import Fit
 
 __all__ = ["checksum", "compare", "fingerprint"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from nnkit.errors import UnknownNameError
 from nnkit.io.files import write_file
-from nnkit.loading import Fit
+from nnkit.tensors.loading import Fit
 
 __all__ = ["History"]
 

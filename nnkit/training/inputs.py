@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.dtypes import is_float
 from nnkit.errors import DataError, DtypeError, ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors.dtypes import is_float
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.checked import Checked, every
 from nnkit.training.frames import columns_of, numbers_of
 

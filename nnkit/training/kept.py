@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.creation import arange, zeros
-from nnkit.dtypes import int64
 from nnkit.errors import ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import arange, zeros
+from nnkit.tensors.dtypes import int64
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.metrics import Metric
 
 __all__ = ["KeptRows", "RowMetric"]

@@ -8,7 +8,7 @@ from typing import Any
 from nnkit.errors import ShapeError
 from nnkit.nn.module import Module
 from nnkit.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from nnkit.tape import no_grad
+from nnkit.tensors.tape import no_grad
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.modes import evaluating
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import arange, full, tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn import losses
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import arange, full, tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "Decision", "FunctionMetric", "Metric", "Precision", "Recall",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from nnkit.nn.modes import own_modes
 from nnkit.nn.module import Module
-from nnkit.tape import no_grad
+from nnkit.tensors.tape import no_grad
 
 __all__ = ["evaluating", "training"]
 

@@ -9,8 +9,8 @@ from nnkit.errors import DataError, ShapeError
 from nnkit.nn.loss_functions import weighted_mean
 from nnkit.nn.losses import CrossEntropyLoss, Loss, NLLLoss
 from nnkit.nn.module import Module
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.outputs import LossOfOutputs
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.kept import RowMetric
 from nnkit.training.metrics import Metric
 

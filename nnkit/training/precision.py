@@ -6,10 +6,10 @@ import contextlib
 from contextlib import AbstractContextManager
 from typing import Any
 
-from nnkit.observer import call
 from nnkit.optim import GradScaler, Optimizer
-from nnkit.precision import autocast, half_type
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.precision import autocast, half_type
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["FULL", "Precision", "precision_of"]
 

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit import compiled
 from nnkit.backends import Backend
 from nnkit.backends.program import Input, Program
 from nnkit.backends.recording import recording
 from nnkit.errors import ShapeError
-from nnkit.guards import Guards
 from nnkit.nn.module import Module
-from nnkit.observer.frames import observing
-from nnkit.tensor import Tensor
+from nnkit.recording import compiled
+from nnkit.recording.guards import Guards
+from nnkit.recording.observer.frames import observing
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.modes import evaluating
 from nnkit.training.moment import Moment
 from nnkit.training.plainly import say_plain

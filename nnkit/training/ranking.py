@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from nnkit import ops
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics
 from nnkit.training.kept import RowMetric
 from nnkit.training.metrics import columns, labels_of, one_hot, ones

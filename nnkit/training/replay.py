@@ -16,13 +16,13 @@ from nnkit import ops
 from nnkit.backends.program import Program
 from nnkit.backends.recording import Stale, recording
 from nnkit.backends.trace import Trace
-from nnkit.compiled import PATIENCE, enabled
-from nnkit.creation import arange, zeros
-from nnkit.dtypes import int64
-from nnkit.guards import Guards
-from nnkit.observer.frames import observing
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.compiled import PATIENCE, enabled
+from nnkit.recording.guards import Guards
+from nnkit.recording.observer.frames import observing
+from nnkit.tensors.creation import arange, zeros
+from nnkit.tensors.dtypes import int64
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook

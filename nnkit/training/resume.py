@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnkit import io, random
+from nnkit import io
 from nnkit.backends.advice import DISTRIBUTION
 from nnkit.errors import ModelFileError
 from nnkit.io.model import check_fit, layout_of
-from nnkit.loading import Fit
 from nnkit.optim import GradScaler
-from nnkit.tensor import Tensor
+from nnkit.tensors import random
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.door import home
 from nnkit.training.fingerprint import compare
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.errors import DataError
-from nnkit.tensor import Tensor, resolve
+from nnkit.tensors.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.door import Door, HostData, has_rows
 from nnkit.training.inputs import positive_integer, refuse_unordered

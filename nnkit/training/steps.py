@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnkit import ops
-from nnkit.creation import zeros
-from nnkit.loading import Fit
 from nnkit.nn.module import Module
-from nnkit.observer import call
 from nnkit.ops.in_place import add_loss
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.loading import Fit
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.kept import KeptRows, RowMetric
 from nnkit.training.metrics import Metric

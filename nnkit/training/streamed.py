@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends import Backend
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.checked import Checked
 from nnkit.training.door import HostData

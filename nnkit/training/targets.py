@@ -15,7 +15,7 @@ import numpy as np
 
 from nnkit.errors import DataError, DtypeError, LabelError, ShapeError, UnknownNameError
 from nnkit.nn import MultiLabelMarginLoss, MultiMarginLoss, losses
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.checked import Checked, every
 from nnkit.training.frames import fixed_for
 from nnkit.training.inputs import first_bad, floats, host_array, numbers, variable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from nnkit.nn.module import Module
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["WeightSnapshot"]
 

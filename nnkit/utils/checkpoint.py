@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnkit.observer import call
+from nnkit.recording.observer import call
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
 

@@ -13,12 +13,12 @@ import pytest
 from kernel_checks import ARCHITECTURES, results
 
 from nnkit.backends import get
-from nnkit.dtypes import as_dtype
 from nnkit.kernels.cuda import emulator, rows
 from nnkit.kernels.cuda.classification import cross_entropy_step, softmax_grad_step, softmax_step
 from nnkit.kernels.cuda.rows import frame
 from nnkit.kernels.cuda.texts import Step
 from nnkit.kernels.cuda.words import host_words
+from nnkit.tensors.dtypes import as_dtype
 from nnkit.testing.bench import TOLERANCES
 
 pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")

@@ -14,7 +14,7 @@ from nnkit import backends
 from nnkit.backends.base import keeps_input
 from nnkit.backends.recording import recording
 from nnkit.backends.windows import Window
-from nnkit.dtypes import as_dtype
+from nnkit.tensors.dtypes import as_dtype
 from nnkit.testing.images import LAYERS, Layer
 
 HALVES = {"float16": 5e-3, "bfloat16": 4e-2}

@@ -11,11 +11,11 @@ from kernel_checks import ARCHITECTURES, results
 
 from nnkit.backends import get
 from nnkit.backends.base import FORMULAS, keeps_input
-from nnkit.dtypes import as_dtype
 from nnkit.kernels.cuda import emulator, linear
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.linear import Gradients, linear_grad_plan, linear_step
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.tensors.dtypes import as_dtype
 from nnkit.testing.bench import TOLERANCES
 
 pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")

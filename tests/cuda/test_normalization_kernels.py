@@ -10,11 +10,11 @@ import pytest
 from kernel_checks import ARCHITECTURES, results
 
 from nnkit.backends import get
-from nnkit.dtypes import as_dtype
 from nnkit.kernels.cuda import normalization as kernels
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.cuda.normalization import Totals, Types
 from nnkit.kernels.cuda.texts import Step, computed
+from nnkit.tensors.dtypes import as_dtype
 
 pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
 

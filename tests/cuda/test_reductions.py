@@ -13,10 +13,10 @@ import pytest
 from kernel_checks import ARCHITECTURES, SIZES, results
 
 from nnkit.backends import get
-from nnkit.dtypes import as_dtype
 from nnkit.kernels.cuda import emulator, reductions
 from nnkit.kernels.cuda.reductions import KINDS, column_plan, position_step, reduce_plan
 from nnkit.kernels.cuda.texts import Plan
+from nnkit.tensors.dtypes import as_dtype
 
 pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")
 

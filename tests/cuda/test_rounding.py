@@ -17,7 +17,7 @@ from nnkit import backends, nn, ops, optim
 from nnkit.backends.recording import recording
 from nnkit.backends.trace import Trace
 from nnkit.kernels.cuda.compiler import CompilerMissing
-from nnkit.observer.places import Places
+from nnkit.recording.observer.places import Places
 from nnkit.training import second_look
 
 pytest.importorskip("ml_dtypes", reason="bfloat16 needs ml_dtypes (test-cuda)")

@@ -13,10 +13,10 @@ from kernel_checks import ARCHITECTURES, results
 from nnkit.backends import get
 from nnkit.backends.base import FORMULAS, keeps_input
 from nnkit.backends.windows import Sizes, Window
-from nnkit.dtypes import as_dtype
 from nnkit.kernels.cuda import convolution, windows
 from nnkit.kernels.cuda.compiler import Source
 from nnkit.kernels.formulas import ACTIVATIONS
+from nnkit.tensors.dtypes import as_dtype
 from nnkit.testing.bench import TOLERANCES
 
 pytest.importorskip("greenlet", reason="pip install nnkit[test-cuda]: the emulator needs greenlet")

@@ -6,12 +6,13 @@ import builtins
 from collections.abc import Callable
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import ones, zeros
-from nnkit.dtypes import is_float
+from nnkit import ops
 from nnkit.keras.ops.elementwise import as_tensors, named
 from nnkit.keras.ops.types import convert_to_tensor, floats, together
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import ones, zeros
+from nnkit.tensors.dtypes import is_float
+from nnkit.tensors.tensor import Tensor
 
 
 def _comparison(name: str, op: Callable[[Any, Any], Tensor], says: str) -> Callable[[Any, Any], Tensor]:

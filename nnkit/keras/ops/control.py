@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
+from nnkit import ops
 from nnkit.keras.ops.types import convert_to_tensor, of_type, standardize_dtype
-from nnkit.limits import finfo
-from nnkit.observer import call
-from nnkit.tensor import Tensor
+from nnkit.recording.observer import call
+from nnkit.tensors import dtypes
+from nnkit.tensors.limits import finfo
+from nnkit.tensors.tensor import Tensor
 
 
 def convert_to_numpy(x: Any) -> np.ndarray:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import creation, dtypes, ops
-from nnkit.dtypes import get_default_dtype, is_float
+from nnkit import ops
 from nnkit.keras.ops.types import convert_to_tensor, floats, of_type, to_list, together
-from nnkit.tensor import Tensor
+from nnkit.tensors import creation, dtypes
+from nnkit.tensors.dtypes import get_default_dtype, is_float
+from nnkit.tensors.tensor import Tensor
 
 
 def zeros(shape: Any, dtype: Any = None) -> Tensor:

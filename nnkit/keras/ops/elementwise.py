@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import zeros
-from nnkit.dtypes import get_default_dtype, is_float
+from nnkit import ops
 from nnkit.keras.ops.types import convert_to_tensor, floats, together
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.dtypes import get_default_dtype, is_float
+from nnkit.tensors.tensor import Tensor
 
 One = Callable[[Any], Tensor]
 Two = Callable[[Any, Any], Tensor]

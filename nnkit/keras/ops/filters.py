@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.keras.ops.images import Images
 from nnkit.keras.ops.types import convert_to_tensor, floats
 from nnkit.keras.places import window_over
 from nnkit.keras.warping import FILL_MODES, INTERPOLATIONS, sampled, warped
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 # ---- moved places ---------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.backends.windows import Window
-from nnkit.creation import tensor
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.keras.ops.shaping import pad
 from nnkit.keras.ops.types import convert_to_tensor, floats
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 Complex = tuple[Tensor, Tensor]
 

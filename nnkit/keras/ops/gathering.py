@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import creation, dtypes, ops
-from nnkit.dtypes import get_default_dtype, is_float
+from nnkit import ops
 from nnkit.keras.ops.elementwise import as_tensors
 from nnkit.keras.ops.shaping import ravel, reshape
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, of_type, to_list
-from nnkit.tensor import Tensor
+from nnkit.tensors import creation, dtypes
+from nnkit.tensors.dtypes import get_default_dtype, is_float
+from nnkit.tensors.tensor import Tensor
 
 
 def _indices(x: Any) -> Tensor:

@@ -12,12 +12,12 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.backends.windows import Window
-from nnkit.creation import tensor
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.keras.ops.types import convert_to_tensor, floats
 from nnkit.keras.places import known_format, known_padding, window_over
 from nnkit.nn.sizes import numbers
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 
 class Images:

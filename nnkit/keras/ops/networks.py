@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import creation, dtypes, ops
+from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, config
 from nnkit.keras.ops.comparing import truth
@@ -18,7 +18,8 @@ from nnkit.keras.ops.reducing import mean, sum
 from nnkit.keras.ops.shaping import expand_dims, reshape
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, result_type
 from nnkit.nn.ctc import ctc_loss as of_log_probabilities
-from nnkit.tensor import Tensor
+from nnkit.tensors import creation, dtypes
+from nnkit.tensors.tensor import Tensor
 
 # ---- activations ----------------------------------------------------------------------------------------------------
 

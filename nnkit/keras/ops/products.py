@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
+from nnkit import ops
 from nnkit.keras.ops.elementwise import as_tensors
 from nnkit.keras.ops.reducing import max as greatest
 from nnkit.keras.ops.reducing import min as least
 from nnkit.keras.ops.reducing import sum as total
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, together
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.tensor import Tensor
 
 
 def _numbers(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:

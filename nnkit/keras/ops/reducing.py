@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
-from nnkit.creation import full
-from nnkit.dtypes import get_default_dtype, is_float
+from nnkit import ops
 from nnkit.keras.ops.comparing import truth
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, of_type, together
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import full
+from nnkit.tensors.dtypes import get_default_dtype, is_float
+from nnkit.tensors.tensor import Tensor
 
 
 def _summed(dtype: np.dtype) -> np.dtype:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
+from nnkit import ops
 from nnkit.keras.ops.reducing import sum as total
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, of_type, to_list, together
 from nnkit.nn import functional
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.tensor import Tensor
 
 
 def reshape(x: Any, newshape: Any) -> Tensor:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import dtypes, ops
-from nnkit.creation import tensor
-from nnkit.dtypes import as_dtype, get_default_dtype, is_float, promote
+from nnkit import ops
 from nnkit.errors import DtypeError
 from nnkit.keras.masks import unmasked
-from nnkit.tensor import Tensor
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.dtypes import as_dtype, get_default_dtype, is_float, promote
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "axes_of",

@@ -9,7 +9,6 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.backends.windows import Window
-from nnkit.creation import tensor
 from nnkit.errors import ShapeError
 from nnkit.keras.more_convolutions import spread_of
 from nnkit.keras.ops.elementwise import as_tensors
@@ -17,7 +16,8 @@ from nnkit.keras.ops.types import convert_to_tensor, floats
 from nnkit.keras.places import known_format, known_padding, window_over
 from nnkit.nn.sizes import numbers
 from nnkit.nn.windowed_functions import counts
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 
 class _View:

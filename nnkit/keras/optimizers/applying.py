@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nnkit.keras.variable import parameter_of, put_gradient
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Applying"]
 

@@ -17,8 +17,8 @@ from nnkit.keras.naming import configured, snake_case
 from nnkit.keras.optimizers.applying import Applying
 from nnkit.keras.optimizers.schedules import LearningRateSchedule, deserialize
 from nnkit.keras.optimizers.stepping import Accumulated, MovingAverage, checked_options
-from nnkit.tape import enable_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import enable_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CommonOptions", "Optimizer", "OptimizerOptions", "Rate"]
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from nnkit import ops
-from nnkit.creation import zeros
 from nnkit.keras.optimizers.base import Optimizer, OptimizerOptions, Rate
 from nnkit.kernels import further_updates, keras_updates
 from nnkit.kernels.vocabulary import Formula
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import zeros
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Adadelta", "Adafactor", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam"]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnkit import dtypes, ops
-from nnkit.creation import zeros, zeros_like
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit import ops
+from nnkit.tensors import dtypes
+from nnkit.tensors.creation import zeros, zeros_like
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Accumulated", "MovingAverage"]
 

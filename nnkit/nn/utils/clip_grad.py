@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 from nnkit.optim.clipping import clip_grad_norm_, clip_grad_value_, get_total_norm
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from nnkit import ops
 from nnkit.errors import ShapeError
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from nnkit import ops
-from nnkit.creation import eye, randn
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn.module import Module
 from nnkit.nn.utils.parametrize import register_parametrization
 from nnkit.nn.utils.reparametrize import as_matrix, norm_over, unit_vector
-from nnkit.tape import no_grad
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import eye, randn
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 

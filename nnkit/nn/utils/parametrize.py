@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from nnkit.nn.containers import ModuleDict, ModuleList
 from nnkit.nn.module import Module
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = [
     "ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations",

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nnkit import ops
-from nnkit.creation import randn
 from nnkit.errors import ShapeError
 from nnkit.nn.module import Module
-from nnkit.tape import no_grad
-from nnkit.tensor import Parameter, Tensor
+from nnkit.tensors.creation import randn
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm"]
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.backends.recording import recorder
-from nnkit.creation import full, tensor
 from nnkit.errors import ShapeError
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import full, tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "PackedSequence", "invert_permutation", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence",

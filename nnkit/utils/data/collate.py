@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import tensor
 from nnkit.errors import DataError
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import tensor
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["default_collate", "default_convert"]
 

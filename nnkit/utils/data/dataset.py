@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from nnkit import ops
-from nnkit.creation import as_tensor, tensor
 from nnkit.errors import DataError
-from nnkit.tensor import Tensor
+from nnkit.tensors.creation import as_tensor, tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.utils.data.orders import permutation
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import random
-from nnkit.random import Generator
+from nnkit.tensors import random
+from nnkit.tensors.random import Generator
 
 __all__ = ["checked", "fine_uniform", "permutation"]
 

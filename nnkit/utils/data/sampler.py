@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.utils.data.orders import checked, fine_uniform, permutation
 
 __all__ = [

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit import random
 from nnkit.backends.threads import set_num_threads
-from nnkit.tensor import get_default_device, set_default_device
+from nnkit.tensors import random
+from nnkit.tensors.tensor import get_default_device, set_default_device
 
 __all__ = ["WorkerInfo", "Workers", "get_worker_info"]
 

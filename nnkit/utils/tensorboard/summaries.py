@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.tensor import Tensor
+from nnkit.tensors.tensor import Tensor
 from nnkit.utils.tensorboard.event_file import double, integer, message, number, packed_doubles, text
 from nnkit.utils.tensorboard.png import png, png_size
 
