@@ -13,6 +13,7 @@ from typing import Any
 COMMANDS = {
     "devices": "list the devices: which are usable, and why the others are not",
     "demo": "train a classifier of handwritten digits on the best device",
+    "doctor": "say what this machine has for nnkit, with measured rates, and what is unusual",
     "kernels": "compile CUDA kernels ahead, for a machine with a GPU",
 }
 
