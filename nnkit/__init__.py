@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
         "run Python from another folder, or install the folder itself: pip install -e ."
     ) from None
 
-from nnkit import accelerator, amp, cuda, errors, io, linalg, nn, ops, optim, training, utils, version
+from nnkit import accelerator, amp, cuda, errors, io, linalg, nn, ops, optim, random, training, utils, version
 from nnkit.backends import Device as device
 from nnkit.backends import DeviceRow, DeviceUnavailable, devices, set_device_fallback
 from nnkit.backends.threads import get_num_threads, set_num_threads
@@ -325,7 +325,7 @@ from nnkit.switches import (
     set_flush_denormal,
     use_deterministic_algorithms,
 )  # fmt: skip
-from nnkit.tensors import dtypes, random
+from nnkit.tensors import dtypes
 from nnkit.tensors.creation import (
     arange,
     as_tensor,

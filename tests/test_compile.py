@@ -20,6 +20,7 @@ from nnkit import nn, optim
 from nnkit.backends.recording import recorder
 from nnkit.errors import GraphError
 from nnkit.recording.compiled import MAXIMUM_PROGRAMS, MAXIMUM_RECORDINGS, MAXIMUM_VARIANTS
+from nnkit.tensors.random import host_uniform
 
 pytest.mark.usefixtures(replays.__name__)
 
@@ -230,7 +231,10 @@ REASONS: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "mask": (lambda x: x[x > 1.0], "reads a value on the host"),
     "move": (lambda x: x.to("numpy" if str(x.device) != "numpy" else "numba"), "reads a value on the host"),
-    "host random": (lambda x: x + nnkit.tensor(nnkit.random.host_uniform((6,))), "draws random numbers on the host"),
+    "host random": (
+        lambda x: x + nnkit.tensor(host_uniform((6,))),
+        "draws random numbers on the host",
+    ),
     "in place": (lambda x: x.add_(1.0), "changes an argument in place"),
     "in place, a part": (lambda x: x[1:3].zero_(), "changes an argument in place"),
     "learned": (lambda x: x.requires_grad_().sum().backward(), "sets requires_grad of an argument"),

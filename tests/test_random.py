@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import nnkit
-from nnkit import nn, random
+from nnkit import nn
 from nnkit.kernels.philox import PURPOSES, uniforms, words
+from nnkit.tensors import random
 
 DEVICES = ("numpy", "numba", "strict")
 SEEDS = (0, 1, -1, 2**32 + 5, 2**63 - 1, 2**64 - 1)
@@ -176,3 +177,19 @@ def test_the_gradient_of_dropout_passes_where_values_passed(device: str) -> None
     (y * 3.0).sum().backward()
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), 3.0 * y.detach().numpy(), rtol=1e-6)
+
+
+def test_the_module_is_imported_by_pytorchs_name() -> None:
+    from nnkit.random import fork_rng, manual_seed, seed
+
+    manual_seed(3)
+    expected = nnkit.rand(2).tolist()
+    manual_seed(3)
+    with fork_rng():
+        assert nnkit.rand(2).tolist() == expected
+    assert nnkit.rand(2).tolist() == expected
+    manual_seed(3)
+    with fork_rng(enabled=False):
+        nnkit.rand(2)
+    assert nnkit.rand(2).tolist() != expected
+    assert seed() == nnkit.initial_seed() != seed()
