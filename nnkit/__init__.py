@@ -1,6 +1,17 @@
 """nnkit: neural networks for one machine, written once, run on a laptop CPU or an NVIDIA GPU.
 
 ``import nnkit as torch`` speaks PyTorch's vocabulary; ``nnkit.keras`` Keras's; ``nnkit.sklearn`` scikit-learn's.
+
+A map:
+
+- tensors and what is computed with them: ``nnkit.tensor``, ``zeros``, ``rand``, ``matmul``, ``sum`` …; all of that in
+  ``nnkit.ops``; ``linalg``, ``random``, ``distributions``; gradients: ``backward``, ``grad``, ``autograd``, ``func``
+- networks: ``nn`` (layers, losses, ``nn.functional``, ``nn.init``), ``optim`` (optimizers, schedules, averaging)
+- training: every Module has ``fit``, ``evaluate``, ``predict``, ``save``; callbacks, metrics: ``training``
+- data: ``datasets``, ``preprocessing`` (tables, scaling, splitting), ``utils.data`` (loaders and samplers)
+- speed: ``compile`` records a step and replays it without Python, ``explain`` prints what was recorded
+- devices: ``devices()`` lists them; ``cuda``, ``amp``, ``set_num_threads``; a backend of your own: ``backends``
+- files: ``save``, ``load``, ``save_checkpoint``, ``io``; what is wrong with a machine: ``python -m nnkit doctor``
 """
 
 import builtins
@@ -407,9 +418,13 @@ strided = "strided"  # the one layout; a word of ``layout=``
 has_mps = has_cudnn = has_mkl = False
 
 
+#: Modules that are imported when first asked for.
+_LATER = ("autograd", "datasets", "distributions", "func", "keras", "preprocessing", "sklearn", "testing")
+
+
 def __getattr__(name: str) -> Any:
     """The vocabularies and data sets, imported when first asked for."""
-    if name in ("autograd", "datasets", "distributions", "func", "keras", "preprocessing", "sklearn", "testing"):
+    if name in _LATER:
         return importlib.import_module(f"nnkit.{name}")
     if name == "bfloat16":  # needs a package that may not be there
         return dtypes.bfloat16
@@ -420,9 +435,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'nnkit' has no attribute {name!r}")
 
 
+#: What lies in this module and is no word of nnkit's: rooms of the house, and what this file works with.
+_NO_WORDS = {"Any", "ModuleType", "builtins", "importlib", "kernels", "math", "recording", "spoken", "tensors"}
+_PUBLIC = {name for name in globals() if name[0] != "_"} - _NO_WORDS
 #: What ``from nnkit import *`` brings: all but modules, and but what would hide Python's own words (abs, sum, ...).
 __all__ = sorted(
-    name
-    for name, value in globals().items()
-    if name[0] != "_" and not isinstance(value, ModuleType) and value is not Any and not hasattr(builtins, name)
+    name for name in _PUBLIC if not isinstance(globals()[name], ModuleType) and not hasattr(builtins, name)
 ) + ["nn", "optim"]
+
+
+def __dir__() -> list[str]:
+    return sorted(_PUBLIC | {*_LATER, *_BUILTIN_NAMES, "bfloat16", "has_cuda", "__version__"})

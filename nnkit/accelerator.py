@@ -12,6 +12,11 @@ __all__ = [
     "is_available", "set_device_idx", "set_device_index", "synchronize",
 ]  # fmt: skip
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 is_available = cuda.is_available
 device_count = cuda.device_count
 current_device_index = current_device_idx = cuda.current_device

@@ -17,3 +17,7 @@ from nnkit.optim.grad_scaler import GradScaler
 from nnkit.tensors.precision import autocast
 
 __all__ = ["GradScaler", "autocast"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

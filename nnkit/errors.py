@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class NnkitError(Exception):
     """The base class of every error raised by nnkit."""
 

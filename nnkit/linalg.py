@@ -43,4 +43,10 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 
 _functions: dict[str, Any] = {name: spoken(globals()[name]) for name in __all__}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 globals().update(_functions)

@@ -25,6 +25,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def seed() -> int:
     """Start the stream anew with a seed from the system, and give it: ``torch.random.seed``.
 

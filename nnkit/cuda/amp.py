@@ -10,6 +10,10 @@ from nnkit.tensors import precision
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class GradScaler(grad_scaler.GradScaler):
     """``nnkit.GradScaler`` with the arguments in PyTorch's older order."""
 

@@ -11,3 +11,7 @@ from nnkit.datasets.digits import load_digits
 from nnkit.datasets.idx import read_idx, write_idx
 
 __all__ = ["digits", "fashion_mnist", "load_digits", "mnist", "read_idx", "write_idx"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -43,3 +43,7 @@ __all__ = [
     "kl_divergence", "multivariate_normal", "normal", "register_kl", "student_t", "uniform",
 ]
 # fmt: on
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

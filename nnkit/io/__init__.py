@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def _register_own() -> None:
     """nnkit's modules by their own names; its functions, which modules may be made with, by dotted ones."""
     for name in nn.__all__:

@@ -179,3 +179,7 @@ __all__ = [
     "functional", "init", "losses", "parallel", "parameter", "register_activation", "utils",
 ]
 # fmt: on
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -104,6 +104,12 @@ __all__ = [
     "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss",
     "triplet_margin_with_distance_loss", "unfold", "upsample",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 # fmt: on
 
 

@@ -29,6 +29,11 @@ __all__ = [
     "xavier_uniform_", "zeros_",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: Nonlinearity -> gain: by how much a layer before it must amplify to keep the variance.
 GAINS = {
     "linear": 1.0, "identity": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "sigmoid": 1.0,

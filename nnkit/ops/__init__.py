@@ -361,3 +361,7 @@ from nnkit.ops.sorting import (
 from nnkit.ops.whole_attention import attention_weights, whole_attention
 
 __all__ = [name for name in dir() if not name.startswith("_")]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,4 +21,10 @@ __all__ = [
     "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "clip_grad_norm_",
     "clip_grad_value_", "get", "lr_scheduler", "register", "swa_utils",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 # fmt: on

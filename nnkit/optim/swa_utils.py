@@ -22,6 +22,12 @@ __all__ = [
     "AveragedModel", "SWALR", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn",
     "update_bn",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 # fmt: on
 
 #: (average, present value, Tensor () of how many were averaged before) -> the next average.

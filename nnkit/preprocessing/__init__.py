@@ -29,3 +29,7 @@ __all__ = [
     "train_test_split",
     "train_validation_test_split",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -28,3 +28,7 @@ from nnkit.sklearn.regressor import MLPRegressor
 __all__ = [
     "LinearRegression", "MLPClassifier", "MLPRegressor", "NeuralClassifier", "NeuralRegressor", "NeuralTransformer",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,6 +14,11 @@ from nnkit.testing.gradients import check_gradient
 
 __all__ = ["CASES", "TOLERANCES", "Case", "check_backend", "check_gradient"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 #: Every case; between them they cover every name in ``nnkit.backends.PRIMITIVES``.
 CASES: tuple[Case, ...] = (
     *memory.CASES,

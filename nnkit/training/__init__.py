@@ -51,6 +51,11 @@ __all__ = [
     "update_bn",
 ]  # fmt: skip
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 Module.fit = fit
 Module.evaluate = evaluate
 Module.predict = predict

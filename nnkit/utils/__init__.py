@@ -13,6 +13,10 @@ from nnkit.utils import data
 __all__ = ["data"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name in ("benchmark", "checkpoint", "tensorboard"):
         return importlib.import_module(f"nnkit.utils.{name}")

@@ -14,6 +14,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name in ("parametrizations", "parametrize"):  # they are made of modules, which are made of what is here
         return importlib.import_module(f"nnkit.nn.utils.{name}")

@@ -24,6 +24,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class PackedSequence(NamedTuple):
     """The rows of all sequences, step after step, the longest sequence first in each.
 

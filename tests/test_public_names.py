@@ -1,0 +1,54 @@
+"""``dir()`` and ``__all__`` of every public module: what is public, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+
+import pytest
+
+import nnkit
+
+#: Modules whose names people use.
+PUBLIC = (
+    "nnkit.nn", "nnkit.nn.functional", "nnkit.nn.init", "nnkit.nn.utils", "nnkit.nn.utils.rnn", "nnkit.optim",
+    "nnkit.optim.lr_scheduler", "nnkit.optim.swa_utils", "nnkit.ops", "nnkit.linalg", "nnkit.autograd", "nnkit.func",
+    "nnkit.distributions", "nnkit.random", "nnkit.cuda", "nnkit.cuda.amp", "nnkit.amp", "nnkit.io", "nnkit.datasets",
+    "nnkit.preprocessing", "nnkit.training", "nnkit.sklearn", "nnkit.testing", "nnkit.utils", "nnkit.utils.data",
+    "nnkit.accelerator", "nnkit.errors", "nnkit.version",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_module_lists_its_public_names_and_has_each(name: str) -> None:
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(set(module.__all__)), "a name stands in __all__ twice, or dir() shows others"
+    for word in module.__all__:
+        getattr(module, word)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_public_name_is_python_s_or_numpy_s(name: str) -> None:
+    module = importlib.import_module(name)
+    for word in dir(module):
+        value = getattr(module, word)
+        if isinstance(value, types.ModuleType):
+            assert value.__name__.startswith("nnkit"), f"{name}.{word} is {value.__name__}"
+        elif inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__module__.startswith("nnkit"), f"{name}.{word} is {value.__module__}'s"
+
+
+def test_the_whole_shows_its_words_and_no_rooms() -> None:
+    shown = set(dir(nnkit))
+    assert set(nnkit.__all__) <= shown
+    assert {"nn", "optim", "keras", "sklearn", "tensor", "sum", "abs", "float32", "float", "bfloat16"} <= shown
+    assert not shown & {"tensors", "recording", "kernels", "importlib", "math", "Any", "builtins"}
+    for word in shown - {"bfloat16"}:
+        getattr(nnkit, word)
+
+
+def test_help_begins_with_a_map_of_the_whole() -> None:
+    assert nnkit.__doc__ is not None
+    for word in ("nn", "optim", "training", "datasets", "compile", "devices", "save", "doctor"):
+        assert word in nnkit.__doc__
