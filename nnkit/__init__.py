@@ -419,7 +419,7 @@ has_mps = has_cudnn = has_mkl = False
 
 
 #: Modules that are imported when first asked for.
-_LATER = ("autograd", "datasets", "distributions", "func", "keras", "preprocessing", "sklearn", "testing")
+_LATER = ("autograd", "datasets", "distributions", "func", "keras", "plot", "preprocessing", "sklearn", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -246,11 +246,11 @@ def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() ->
 HEAVY = {
     "numba", "llvmlite", "cupy", "scipy", "sklearn", "matplotlib", "pandas", "pooch", "tqdm", "safetensors", "torch",
     "pytest", "hypothesis", "array_api_strict", "ml_dtypes", "narwhals",
-    "polars", "h5py", "joblib", "PIL",
+    "polars", "h5py", "joblib", "PIL", "tensorboardX", "IPython",
 }  # fmt: skip
 LIGHT = [
     "nnkit", "nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.utils.data", "nnkit.io",
-    "nnkit.datasets", "nnkit.preprocessing", "nnkit.testing",
+    "nnkit.datasets", "nnkit.plot", "nnkit.preprocessing", "nnkit.testing",
 ]  # fmt: skip
 
 

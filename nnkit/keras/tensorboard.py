@@ -9,6 +9,7 @@ from typing import Any
 from nnkit.keras.callback_base import Callback
 from nnkit.training.callbacks import Logs
 from nnkit.utils.tensorboard import SummaryWriter
+from nnkit.utils.tensorboard.weights import add_weight
 
 __all__ = ["TensorBoard"]
 
@@ -95,12 +96,10 @@ class TensorBoard(Callback):
     def _write_weights(self, epoch: int) -> None:
         for layer in self.model.layers:
             for weight in layer.weights:
-                name, values = weight.path.replace(":", "_"), weight.numpy()
-                self._writer("train").add_histogram(f"{name}/histogram", values, epoch)
-                if self.write_images and values.ndim == 2:
-                    spread = float(values.max() - values.min()) or 1.0
-                    shown = (values - values.min()) / spread
-                    self._writer("train").add_image(f"{name}/image", shown, epoch, dataformats="HW")
+                add_weight(
+                    self._writer("train"), weight.path.replace(":", "_"), weight.numpy(), epoch,
+                    self.write_images and len(weight.shape) == 2,
+                )  # fmt: skip
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         for writer in self._writers.values():

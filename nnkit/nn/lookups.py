@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import getattr_static
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
 from nnkit.tensors.tensor import Parameter, Tensor
@@ -9,7 +12,29 @@ from nnkit.tensors.tensor import Parameter, Tensor
 if TYPE_CHECKING:
     from nnkit.nn.module import Module
 
-__all__ = ["Lookups"]
+__all__ = ["Lookups", "Yielding", "yields"]
+
+
+class Yielding:
+    """A method of modules that gives way to a part or parameter of its name: programs written for PyTorch, which has no
+    such method, may call a part so.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name, self.function = name, function
+
+    def __get__(self, module: Any, owner: Any = None) -> Any:
+        if module is None:
+            return self.function
+        for registry in ("_parameters", "_buffers", "_modules"):
+            if self.name in module.__dict__.get(registry, ()):
+                return module.__dict__[registry][self.name]
+        return MethodType(self.function, module)
+
+
+def yields(owner: type, name: str) -> bool:
+    """Whether the attribute ``name`` of a class gives way to a part of that name."""
+    return isinstance(getattr_static(owner, name), Yielding)
 
 
 class Lookups:

@@ -17,7 +17,7 @@ from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.nn import constraints
 from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
-from nnkit.nn.lookups import Lookups
+from nnkit.nn.lookups import Lookups, yields
 from nnkit.nn.modes import mode_of, set_mode
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
@@ -63,12 +63,14 @@ class Module(Lookups, Casts):
     _forward_pre_hooks: dict[int, ForwardHook]
     _backward_hooks: Mapping[int, BackwardHook] = {}  # until one is registered
 
-    # Attached when nnkit is imported: all but save by nnkit.training, save by nnkit.io.
+    # Attached when nnkit is imported: by nnkit.training, save by nnkit.io, the last two by nnkit.nn.summary.
     fit: Callable[..., Any]
     evaluate: Callable[..., Any]
     predict: Callable[..., Any]
     reads: Callable[..., Any]
     save: Callable[..., Any]
+    summary: Any
+    _repr_html_: Callable[..., Any]
 
     def __init__(self) -> None:
         if (at_work := recorder()) is not None:
@@ -226,7 +228,7 @@ class Module(Lookups, Casts):
             raise ValueError(f"the name of a {kind.__name__} must be text without dots, got {name!r}")
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"{name!r} must be a {kind.__name__} or None, got {type(value).__name__}")
-        if name not in registry and hasattr(type(self), name):
+        if name not in registry and hasattr(type(self), name) and not yields(type(self), name):
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}: choose another name")
         before = registry.get(name, MISSING)
         for other in (*registries, self.__dict__):

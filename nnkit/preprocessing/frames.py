@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from nnkit.backends.advice import install
 from nnkit.errors import DataError, DtypeError
 
-__all__ = ["Column", "columns_of", "is_table", "take_rows"]
+__all__ = ["Column", "columns_of", "frame_of", "is_table", "take_rows"]
 
 
 class Column(NamedTuple):
@@ -72,6 +73,14 @@ def take_rows(table: Any, rows: np.ndarray) -> Any:
         return table[rows]
     chosen = [table[row] for row in rows.tolist()]
     return tuple(chosen) if isinstance(table, tuple) else chosen
+
+
+def frame_of(columns: Mapping[str, Sequence[Any]]) -> Any:
+    """A frame of these columns: pandas's where that is installed, else polars's. Raises ImportError without either."""
+    for library in ("pandas", "polars"):
+        if importlib.util.find_spec(library) is not None:
+            return _narwhals().from_dict(dict(columns), backend=library).to_native()
+    raise ImportError("a frame is made by pandas or polars, and neither is installed: pip install pandas")
 
 
 def _narwhals() -> Any:

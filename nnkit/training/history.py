@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from typing import Any
 
-from nnkit.errors import UnknownNameError
 from nnkit.io.files import write_file
+from nnkit.plot.history import HistoryDisplay
+from nnkit.preprocessing.frames import frame_of
 from nnkit.tensors.loading import Fit
 
 __all__ = ["History"]
@@ -86,33 +89,48 @@ class History:
     def plot(self, names: Iterable[str] | None = None, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw each quantity over the epochs, its validation values beside it; returns matplotlib's Figure.
 
-        ``names``: what to draw (all but "lr" unless given); ``path``: also save the picture there.
-        Needs matplotlib. Raises UnknownNameError for a name that was not recorded.
+        ``names``: what to draw (all unless given, "lr" where it changes); ``path``: also save the picture there. It is
+        ``nnkit.plot.HistoryDisplay``'s. Raises UnknownNameError for a name that was not recorded.
         """
-        from matplotlib import pyplot
-
-        chosen = [n for n in self.history if not n.startswith("val_") and n != "lr"]
-        chosen = chosen if names is None else list(names)
-        for name in chosen:
-            if name not in self.history:
-                raise UnknownNameError("recorded quantity", name, self.history)
-        figure, axes = pyplot.subplots(1, max(1, len(chosen)), squeeze=False, layout="constrained")
-        for name, axis in zip(chosen, axes[0], strict=False):
-            for line in (name, f"val_{name}"):
-                if line in self.history:
-                    axis.plot(self.epoch, self.history[line], label=line)
-            axis.set_xlabel("epoch")
-            axis.set_title(name)
-            axis.legend()
+        figure = HistoryDisplay.from_history(self, names).figure_
         if path is not None:
             figure.savefig(path)
         return figure
 
+    def to_frame(self) -> Any:
+        """A frame with a row for each epoch and a column "epoch" and for each quantity: pandas's, else polars's.
+
+        NaN stands where a quantity has no number for an epoch. Raises ImportError where neither is there.
+
+        >>> record = History()
+        >>> record.add(0, {"loss": 0.5}); record.add(1, {"loss": 0.25})
+        >>> record.to_frame().shape  # doctest: +SKIP
+        (2, 2)
+        """
+        columns: dict[str, list[Any]] = {"epoch": list(self.epoch)}
+        for name, row in self.history.items():
+            columns[name] = [math.nan] * (len(self.epoch) - len(row)) + row
+        return frame_of(columns)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first, best and last number of each quantity."""
+        rows = []
+        for name, row in self.history.items():
+            finite = [value for value in row if math.isfinite(value)]
+            shown = [row[0], min(finite), max(finite), row[-1]] if finite else []
+            cells = "".join(f"<td>{value:.4g}</td>" for value in shown) or "<td colspan='4'>no finite number</td>"
+            rows.append(f"<tr><td style='text-align:left'>{html.escape(name)}</td>{cells}</tr>")
+        heads = "".join(f"<th>{head}</th>" for head in ("", "first", "least", "most", "last"))
+        return f"<table><tr>{heads}</tr>{''.join(rows)}</table><p>{html.escape(self._title())}</p>"
+
+    def _title(self) -> str:
+        stop = f", stopped by {self.stopped_by}" if self.stopped_by else ""
+        return f"{len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}{stop}"
+
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={row[-1]:.4g}" for name, row in self.history.items())
-        stop = f", stopped by {self.stopped_by}" if self.stopped_by else ""
-        count = len(self.epoch)
-        return f"History({count} epoch{'' if count == 1 else 's'}{': ' if last else ''}{last}{stop})"
+        title, stop, reason = self._title().partition(", stopped by ")
+        return f"History({title}{': ' if last else ''}{last}{stop}{reason})"
 
 
 def _json_number(value: float) -> float | None:

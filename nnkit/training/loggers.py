@@ -1,14 +1,17 @@
-"""What a training leaves on disk as it goes, beside the model: a table of its epochs."""
+"""What a training leaves on disk as it goes, beside the model: its epochs as a table, or as lines of JSON."""
 
 from __future__ import annotations
 
 import csv
+import json
+import math
 import os
+import time
 from typing import Any, TextIO
 
 from nnkit.training.callbacks import Callback, Logs
 
-__all__ = ["CSVLogger"]
+__all__ = ["CSVLogger", "JSONLines"]
 
 
 class CSVLogger(Callback):
@@ -51,3 +54,57 @@ class CSVLogger(Callback):
         assert self._file is not None
         csv.writer(self._file).writerow(row)
         self._file.flush()
+
+
+class JSONLines(Callback):
+    """Writes one JSON object per epoch, in a line of its own, to a file as the training goes.
+
+    Each has "epoch" (from 0), "time" (seconds since 1970) and the numbers of the logs; NaN and infinity, which JSON
+    lacks, are null. ``append=True`` goes on in a file that is there; so does a training that is resumed, whose
+    repeated epochs are replaced. Raises OSError where the file cannot be written.
+
+    >>> import json, tempfile, nnkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path, x = f"{folder}/log.jsonl", [[0.0], [1.0]]
+    ...     _ = nnkit.nn.Linear(1, 1).fit(x, x, loss="mse", epochs=2, callbacks=[JSONLines(path)], verbose=0)
+    ...     [sorted(json.loads(line)) for line in Path(path).read_text().splitlines()]
+    [['epoch', 'loss', 'lr', 'time'], ['epoch', 'loss', 'lr', 'time']]
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path, self.append = path, append
+        self._file: TextIO | None = None
+
+    def on_train_begin(self) -> None:
+        there = os.path.exists(self.path) and os.path.getsize(self.path) > 0
+        if there and self.trainer.first_epoch and not self.append:
+            self._cut(self.trainer.first_epoch)
+        continues = there and (self.append or self.trainer.first_epoch > 0)
+        self._file = open(self.path, "a" if continues else "w", encoding="utf-8")
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        assert self._file is not None
+        values = {name: number if abs(number := float(value)) < math.inf else None for name, value in logs.items()}
+        self._file.write(json.dumps({"epoch": epoch, "time": time.time(), **values}) + "\n")
+        self._file.flush()
+
+    def on_train_end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _cut(self, epoch: int) -> None:
+        """Keep the lines of epochs before ``epoch``."""
+        with open(self.path, encoding="utf-8") as file:
+            kept = [line for line in file if _epoch_of(line) < epoch]
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.writelines(kept)
+
+
+def _epoch_of(line: str) -> float:
+    """The number of the epoch in a line; infinity where there is none, as in a line that was cut short."""
+    try:
+        return int(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

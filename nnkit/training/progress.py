@@ -1,22 +1,25 @@
-"""What ``fit`` shows: a bar on a terminal, one plain line per epoch anywhere else."""
+"""What ``fit`` shows: a bar on a terminal and in a notebook, one plain line per epoch anywhere else."""
 
 from __future__ import annotations
 
 import sys
 import time
+import warnings
 from typing import Any
 
 from nnkit.errors import UnknownNameError
 from nnkit.kernels import compilation
 from nnkit.training.callbacks import Callback, Logs
 
-__all__ = ["ProgressBar", "line", "style_of"]
+__all__ = ["ProgressBar", "in_notebook", "line", "style_of"]
 
 _STYLES = ("auto", "bar", "lines")
 
 
 class ProgressBar(Callback):
-    """Shows the progress on standard output; ``style`` is "bar" (tqdm), "lines", or "auto": a bar on a terminal."""
+    """Shows the progress on standard output; ``style`` is "bar" (tqdm's, a notebook's where ipywidgets is there),
+    "lines", or "auto": a bar on a terminal and in a notebook.
+    """
 
     def __init__(self, style: str = "auto") -> None:
         if style not in _STYLES:
@@ -28,15 +31,13 @@ class ProgressBar(Callback):
 
     def on_train_begin(self) -> None:
         if self.style == "auto":
-            self.style = "bar" if sys.stdout.isatty() else "lines"
+            self.style = "bar" if sys.stdout.isatty() or in_notebook() else "lines"
 
     def on_epoch_begin(self, epoch: int) -> None:
         self._started = time.monotonic()
         self._compiled = compilation.seconds()
         if self.style == "bar":
-            from tqdm import tqdm
-
-            self._bar = tqdm(
+            self._bar = _bar_class()(
                 total=self.trainer.steps, desc=self._title(epoch), file=sys.stdout, leave=False, dynamic_ncols=True
             )
 
@@ -69,6 +70,19 @@ class ProgressBar(Callback):
 
     def _title(self, epoch: int) -> str:
         return f"epoch {epoch + 1}/{self.trainer.epochs}"
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook's kernel, which shows more than text."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _bar_class() -> Any:
+    with warnings.catch_warnings():  # where a notebook has no ipywidgets, tqdm says so and draws in text
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm
 
 
 def style_of(verbose: Any) -> str | None:
