@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, where a file that someone has open cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["PathLike", "open_at_once", "sha256", "write_file"]
+__all__ = ["PathLike", "open_at_once", "sha256", "sync_folder", "write_file"]
 
 PathLike = str | os.PathLike[str]
 
@@ -54,7 +54,7 @@ def write_file(path: PathLike, content: bytes) -> None:
         _replace_whole(target, content)
     except OSError as error:
         raise _explained(error, target, len(content)) from error
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def sha256(path: PathLike) -> str:
@@ -156,7 +156,7 @@ def _mode_of(target: Path) -> int | None:
         return None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Forces the new name itself to the disk, where the system can do that for folders."""
     if os.name == "nt":
         return

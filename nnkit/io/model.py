@@ -24,7 +24,10 @@ from nnkit.tensors.dtypes import as_dtype, is_float
 from nnkit.tensors.loading import Fit
 from nnkit.tensors.tensor import Tensor
 
-__all__ = ["build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model", "write_model"]
+__all__ = [
+    "HOW_TO_REGISTER", "build_model", "check_fit", "describe_model", "layout_of", "restore_model", "save_model",
+    "write_model",
+]  # fmt: skip
 
 # Room for tensors that a module makes and does not save, such as a mask.
 UNSAVED_ELEMENTS = 1 << 24

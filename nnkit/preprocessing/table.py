@@ -116,6 +116,11 @@ class Table:
     # ---- what comes out ------------------------------------------------------------------------------------
 
     @property
+    def encoders(self) -> list[Encoder]:
+        """The columns that are read, each with what was learned of it."""
+        return list(self._known())
+
+    @property
     def names(self) -> list[str]:
         """What each column of ``transform``'s array means."""
         return [name for encoder in self._known() for name in encoder.names]
