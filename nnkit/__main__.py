@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "train a classifier of handwritten digits on the best device",
     "doctor": "say what this machine has for nnkit, with measured rates, and what is unusual",
     "kernels": "compile CUDA kernels ahead, for a machine with a GPU",
+    "serve": "answer requests over HTTP with a model",
 }
 
 

@@ -246,7 +246,7 @@ def test_overrides_of_the_cuda_backend_have_the_signature_of_the_base_class() ->
 HEAVY = {
     "numba", "llvmlite", "cupy", "scipy", "sklearn", "matplotlib", "pandas", "pooch", "tqdm", "safetensors", "torch",
     "pytest", "hypothesis", "array_api_strict", "ml_dtypes", "narwhals",
-    "polars", "h5py", "joblib", "PIL", "tensorboardX", "IPython",
+    "polars", "h5py", "joblib", "PIL", "tensorboardX", "IPython", "fastapi", "uvicorn", "prometheus_client",
 }  # fmt: skip
 LIGHT = [
     "nnkit", "nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.utils.data", "nnkit.io",

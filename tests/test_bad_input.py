@@ -351,6 +351,14 @@ def test_evaluate_and_predict_refuse_alike(device: str) -> None:
         model.predict(X, batch_size=0)
 
 
+def test_a_recorded_prediction_looks_at_values_too(device: str) -> None:
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 2))
+    for _ in range(4):  # plainly, recorded, replayed
+        assert model.predict([[1, 2, 9]]).shape == (1, 2)
+        with pytest.raises(IndexError, match="index 10 is out of range for 10 rows"):
+            model.predict([[1, 2, 10]])
+
+
 @pytest.mark.parametrize("value", [np.nan, 1e300])
 def test_predict_lets_through_what_is_no_number_or_too_large(value: float, device: str) -> None:
     with warnings.catch_warnings():

@@ -106,6 +106,13 @@ def test_a_number_that_is_a_name_may_come_in_any_type(zip: Any) -> None:
     assert table.transform(row(zip=zip))[0, table.names.index("zip=10115")] == 1
 
 
+def test_a_row_alone_may_lack_its_date() -> None:
+    table = fitted()
+    absent = table.transform(row(since=None))[0]
+    columns = [number for number, name in enumerate(table.names) if "since" in name and "missing" not in name]
+    assert columns and not absent[columns].any()
+
+
 def test_dates_lie_in_circles() -> None:
     table = fitted()
     names = [name for name in table.names if name.endswith("since")]

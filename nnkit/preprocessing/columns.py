@@ -232,7 +232,7 @@ class Date(Encoder):
         return [self.name, *waves, *([f"{self.name} is missing"] if self.gaps else [])]
 
     def learn(self, column: Column) -> Self:
-        days = self._days(column)
+        days = self._days(self._dates(column))
         missing = np.isnan(days)
         if missing.all():
             raise DataError(f"column {self.name!r} has no value in any row; leave it out: ignore=[{self.name!r}]")
@@ -241,6 +241,7 @@ class Date(Encoder):
         return self
 
     def encode(self, column: Column) -> np.ndarray:
+        column = self._dates(column)
         days = self._days(column)
         missing = np.isnan(days)
         known = np.where(missing, self.center, days)
@@ -252,11 +253,16 @@ class Date(Encoder):
         numbers[missing] = 0.0
         return np.concatenate([numbers, _indicator(missing)], axis=1) if self.gaps else numbers
 
-    def _days(self, column: Column) -> np.ndarray:
+    def _dates(self, column: Column) -> Column:
         if column.kind == "text":
-            column = Column("date", _parsed(self.name, column.values))
+            return Column("date", _parsed(self.name, column.values))
+        if column.kind == "number" and np.isnan(column.values).all():  # missing in every row, and so without a type
+            return Column("date", np.full(len(column.values), "NaT", "datetime64[us]"))
         if column.kind != "date":
             raise self.wrong(column, "dates")
+        return column
+
+    def _days(self, column: Column) -> np.ndarray:
         days = column.values.astype("datetime64[us]").astype(np.int64) / 86_400e6
         return np.where(np.isnat(column.values), np.nan, days)
 

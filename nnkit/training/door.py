@@ -29,7 +29,7 @@ from nnkit.training.outputs import LossOfOutputs
 from nnkit.training.several import Several, each, named
 from nnkit.training.targets import Targets, check_outputs, class_weights
 
-__all__ = ["Door", "HostData", "home"]
+__all__ = ["Door", "HostData", "first_linear", "home"]
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def unpack(item: Any, where: str) -> tuple[Any, Any, Any]:
 
 def check_first_layer(model: Module, shape: tuple[int, ...], name: str) -> None:
     """Refuse inputs that the Linear at the front of the model cannot take; other models speak for themselves."""
-    first, flattened = _first_linear(model, False)
+    first, flattened = first_linear(model, False)
     if first is None:
         return
     wanted = first.in_features
@@ -228,7 +228,7 @@ def check_first_layer(model: Module, shape: tuple[int, ...], name: str) -> None:
     )
 
 
-def _first_linear(module: Module, flattened: bool) -> tuple[Linear | None, bool]:
+def first_linear(module: Module, flattened: bool) -> tuple[Linear | None, bool]:
     """The Linear that sees the model's input, and whether a Flatten stands before it; None where that is not plain."""
     if isinstance(module, Linear):
         return module, flattened
@@ -237,7 +237,7 @@ def _first_linear(module: Module, flattened: bool) -> tuple[Linear | None, bool]
             if isinstance(child, Flatten):
                 flattened = True
             elif not isinstance(child, (Dropout, Identity)):
-                return _first_linear(child, flattened)
+                return first_linear(child, flattened)
     return None, flattened
 
 

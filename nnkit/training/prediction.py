@@ -15,7 +15,7 @@ import numpy as np
 
 from nnkit.backends import Backend
 from nnkit.backends.program import Input, Program
-from nnkit.backends.recording import recording
+from nnkit.backends.recording import Stale, recording
 from nnkit.errors import ShapeError
 from nnkit.nn.module import Module
 from nnkit.recording import compiled
@@ -29,7 +29,7 @@ from nnkit.training.several import Several, each, parts_of
 
 __all__ = ["Predictor", "forward", "predictor_of", "recall"]
 
-MAXIMUM_PROGRAMS = 8  # per thread
+MAXIMUM_PROGRAMS = 8  # per thread, unless a Predictor is told another
 
 
 class Recorded(NamedTuple):
@@ -55,6 +55,7 @@ class Predictor:
     def __init__(self) -> None:
         self._programs = _Programs()
         self.moment = Moment()  # of the model's weights
+        self.maximum = MAXIMUM_PROGRAMS
         self._impossible = not compiled.enabled()
         self._restless = 0  # recordings in a row that left something otherwise than they found it
 
@@ -69,14 +70,18 @@ class Predictor:
         found = self._programs.by_shape.get((x.shape, x.dtype))
         if found is None or not found.guards.hold():
             return None
-        _, replay, guards, backend, static, y = found
+        program, replay, guards, backend, static, y = found
         moment = self.moment
         try:
             moment.begin()
             backend.upload(x, static)
+            for check in program.checks:
+                check()
             replay()
             guards.leave()
             return backend.download(y)
+        except Stale:  # these values want another program
+            return None
         finally:
             moment.end()
 
@@ -89,6 +94,11 @@ class Predictor:
         with self.moment.reading():
             for part, static in zip(x.parts, found.x, strict=True):
                 backend.upload(part, static)
+            try:
+                for check in found.program.checks:
+                    check()
+            except Stale:
+                return None
             found.replay()
             found.guards.leave()
             return each(found.y, backend.download)
@@ -116,7 +126,7 @@ class Predictor:
         if work.obstacles or restless:
             return outputs
         programs = self._programs.by_shape
-        if len(programs) >= MAXIMUM_PROGRAMS:
+        if len(programs) >= self.maximum:
             programs.pop(next(iter(programs)))
         guards = Guards(work, observer, but=("training",))
         program = work.finish()

@@ -1,0 +1,280 @@
+"""``python -m nnkit serve`` as a process: clients that are killed, slow or send too much, signals, and new versions."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from servers import Server, answer, head, until
+
+import nnkit
+from nnkit import nn
+
+for needed in ("fastapi", "uvicorn", "prometheus_client"):
+    pytest.importorskip(needed, reason="pip install fastapi uvicorn prometheus_client")
+
+MB = 1 << 20
+BODY = json.dumps({"rows": [[1.0, 2.0, 3.0]]}).encode()
+
+
+def saved(path: Path, value: float) -> Path:
+    """A model that answers ``value`` times the sum of a row."""
+    model = nn.Linear(3, 1, bias=False)
+    model.weight.data.fill_(value)
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    path = saved(tmp_path_factory.mktemp("served") / "sum.safetensors", 1.0)
+    with Server(path, "--megabytes", "2", "--seconds", "1.5") as started:
+        yield started
+
+
+def well(server: Server) -> bool:
+    """Whether it answers as ever."""
+    return server.predict({"rows": [[1, 2, 3]]})[1]["outputs"] == [[6.0]]
+
+
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def test_it_listens_on_this_machine_alone_and_says_where(server: Server) -> None:
+    assert server.said.startswith("nnkit serves sum, version ") and server.address.startswith("http://127.0.0.1:")
+    assert well(server)
+
+
+def test_a_port_that_is_taken(server: Server, tmp_path: Path) -> None:
+    path = saved(tmp_path / "sum.safetensors", 1.0)
+    command = [sys.executable, "-m", "nnkit", "serve", str(path), "--port", str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"port {server.port} of 127.0.0.1 is taken by another program: choose another with --port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["missing.safetensors"], "No such file"),
+        (["{file}", "--host", "no.such.host.invalid"], "cannot listen on 'no.such.host.invalid'"),
+        (["{file}", "--name", "digits"], "is one model and no registry"),
+        (["{file}", "--rows", "0"], "rows must be more than 0, got 0"),
+        (["{weights}"], "holds a dict, no model"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_served(arguments: list[str], words: str, tmp_path: Path) -> None:
+    file, weights = saved(tmp_path / "sum.safetensors", 1.0), tmp_path / "weights.safetensors"
+    nnkit.save({"weight": nnkit.ones(3)}, weights)
+    given = [text.format(file=file, weights=weights) for text in arguments]
+    done = subprocess.run(
+        [sys.executable, "-m", "nnkit", "serve", *given], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+# ---- clients that behave badly --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [b"POST /predict HT", head(100)[:-4], head(100), head(100) + BODY[:10]])
+def test_a_client_that_is_killed(start: bytes, server: Server) -> None:
+    connection = server.connect()
+    connection.sendall(start)
+    time.sleep(0.05)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as of a killed one
+    connection.close()
+    assert well(server)
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /predict HT", head(100), head(100) + BODY[:10]])
+def test_a_client_that_is_slow_is_let_go(start: bytes, server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(start)
+        begun = time.monotonic()
+        assert answer(connection) == b""
+        assert time.monotonic() - begun < 15
+    assert well(server)
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_let_go(server: Server) -> None:
+    """A byte a tenth of a second keeps no connection open."""
+    with server.connect() as connection, pytest.raises(OSError):
+        for _ in range(150):
+            connection.sendall(b"x")
+            time.sleep(0.1)
+    assert well(server)
+
+
+def test_a_head_without_an_end_is_not_kept(server: Server) -> None:
+    before = server.memory()
+    with server.connect() as connection, pytest.raises(OSError):
+        connection.sendall(b"POST /predict HTTP/1.1\r\nX: ")
+        for _ in range(100):
+            connection.sendall(b"x" * MB)
+    assert server.memory() - before < 8 * MB
+    assert well(server)
+
+
+def test_ten_million_rows_are_refused_before_they_are_read(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(10**7 * 20))
+        assert answer(connection).startswith(b"HTTP/1.1 413")
+    assert well(server)
+
+
+def test_ten_million_rows_without_a_length_are_refused_on_their_way(server: Server) -> None:
+    """The client reads its answer only when it can send no more, or is told to close."""
+    before, part = server.memory(), chunk(b"[1.0,2.0,3.0]," * 20_000)
+    sent = 0
+    with server.connect() as connection:
+        connection.sendall(head("chunked") + chunk(b'{"rows":['))
+        try:
+            for _ in range(500):
+                connection.sendall(part)
+                sent += len(part)
+        except OSError:
+            pass
+    assert sent < 40 * MB
+    assert server.memory() - before < 24 * MB
+    assert server.metric('nnkit_requests_total{status="413"}') >= 1
+    assert well(server)
+
+
+def test_the_answer_to_a_body_that_is_too_large_can_be_read(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(3 * MB))
+        connection.sendall(b"x" * 3 * MB)
+        told = answer(connection)
+    assert told.startswith(b"HTTP/1.1 413") and b"send the rows in several requests" in told
+    assert well(server)
+
+
+def test_curl_waits_for_leave_to_send_and_is_refused_without_sending(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(3 * MB, extra="Expect: 100-continue\r\n"))
+        assert answer(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_requests_one_behind_the_other(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(3 * (head(len(BODY)) + BODY))
+        found = b""
+        while found.count(b"[[6.0]]") < 3:
+            found += connection.recv(1 << 16)
+    assert found.count(b"HTTP/1.1 200") == 3
+
+
+def test_many_requests_and_killed_clients_leave_nothing_behind(server: Server) -> None:
+    def some(count: int) -> None:
+        for _ in range(count):
+            with server.connect() as killed:
+                killed.sendall(head(10_000) + b"x" * 5_000)
+                killed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with server.connect() as connection:
+                for _ in range(5):
+                    connection.sendall(head(len(BODY)) + BODY)
+                    assert b"[[6.0]]" in answer(connection)
+
+    some(50)
+    before = server.memory()
+    some(150)
+    assert server.memory() - before < 4 * MB
+
+
+# ---- its end --------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_lets_end_what_has_begun_and_refuses_the_rest(tmp_path: Path) -> None:
+    with (
+        Server(saved(tmp_path / "sum.safetensors", 1.0)) as server,
+        server.connect() as begun,
+        server.connect() as idle,
+    ):
+        begun.sendall(head(len(BODY)) + BODY[:10])
+        idle.sendall(head(len(BODY)) + BODY)
+        assert b"[[6.0]]" in answer(idle)
+        ended: list[Any] = []
+        thread = threading.Thread(target=lambda: ended.append(server.end()))
+        thread.start()
+        until(lambda: refuses(server))
+        assert idle.recv(10) == b""  # closed, in order
+        begun.sendall(BODY[10:])
+        assert b"[[6.0]]" in answer(begun)
+        thread.join(20)
+        assert ended == [(0, "")]
+
+
+def refuses(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_sigterm_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with Server(saved(tmp_path / "sum.safetensors", 1.0), "--grace", "1") as server, server.connect() as connection:
+        connection.sendall(head(100) + b"{")
+        begun = time.monotonic()
+        status, _ = server.end()
+        assert status == 0 and time.monotonic() - begun < 10
+
+
+# ---- other versions -------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_followed_and_a_bad_one_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    path = saved(tmp_path / "sum.safetensors", 1.0)
+    with Server(path) as server:
+        first = server.get("/health")["version"]
+        saved(path, 2.0)
+        until(lambda: server.get("/health")["version"] != first, 5)
+        _, told = server.predict({"rows": [[1, 2, 3]]})
+        assert told == {"outputs": [[12.0]], "version": server.get("/health")["version"]}
+        path.write_bytes(b"no model")
+        until(lambda: server.get("/health")["status"] == "degraded", 5)
+        assert "ModelFileError" in server.get("/health")["failure"]["error"]
+        assert server.metric("nnkit_load_failed") == 1 and server.metric('nnkit_loads_total{result="failed"}') >= 1
+        assert server.predict({"rows": [[1, 2, 3]]})[1]["outputs"] == [[12.0]]
+        saved(path, 3.0)
+        until(lambda: server.get("/health")["status"] == "ok", 5)
+        assert server.predict({"rows": [[1, 2, 3]]})[1]["outputs"] == [[18.0]]
+        assert server.metric("nnkit_load_failed") == 0
+        assert server.end() == (0, "")
+
+
+def test_every_request_is_answered_by_one_version_while_versions_change(tmp_path: Path) -> None:
+    path = saved(tmp_path / "sum.safetensors", 1.0)
+    found: list[tuple[int, Any]] = []
+    with Server(path) as server:
+        stop = threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                found.append(server.predict({"rows": [[1, 2, 3], [0, 0, 1]]}))
+
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for value in (2.0, 3.0, 4.0):
+            before = server.get("/health")["version"]
+            saved(path, value)
+            until(lambda before=before: server.get("/health")["version"] != before, 10)
+        stop.set()
+        for client in clients:
+            client.join()
+    assert {status for status, _ in found} == {200}
+    answers = {(told["version"], *np.ravel(told["outputs"])) for _, told in found}
+    assert len(answers) == len({version for version, *_ in answers}) >= 2
+    assert {(first, last) for _, first, last in answers} <= {(6.0 * k, 1.0 * k) for k in (1, 2, 3, 4)}
