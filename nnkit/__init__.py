@@ -419,7 +419,9 @@ has_mps = has_cudnn = has_mkl = False
 
 
 #: Modules that are imported when first asked for.
-_LATER = ("autograd", "datasets", "distributions", "func", "keras", "plot", "preprocessing", "sklearn", "testing")
+_LATER = (
+    "autograd", "datasets", "distributions", "func", "keras", "plot", "preprocessing", "serve", "sklearn", "testing",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from servers import Server, answer, head, until
 
 import nnkit
 from nnkit import nn
+from nnkit.registry import Registry
 
 for needed in ("fastapi", "uvicorn", "prometheus_client"):
     pytest.importorskip(needed, reason="pip install fastapi uvicorn prometheus_client")
@@ -27,11 +28,15 @@ MB = 1 << 20
 BODY = json.dumps({"rows": [[1.0, 2.0, 3.0]]}).encode()
 
 
-def saved(path: Path, value: float) -> Path:
-    """A model that answers ``value`` times the sum of a row."""
+def scaled(value: float) -> nn.Module:
     model = nn.Linear(3, 1, bias=False)
     model.weight.data.fill_(value)
-    model.save(path)
+    return model
+
+
+def saved(path: Path, value: float) -> Path:
+    """A model that answers ``value`` times the sum of a row."""
+    scaled(value).save(path)
     return path
 
 
@@ -71,13 +76,16 @@ def test_a_port_that_is_taken(server: Server, tmp_path: Path) -> None:
         (["{file}", "--host", "no.such.host.invalid"], "cannot listen on 'no.such.host.invalid'"),
         (["{file}", "--name", "digits"], "is one model and no registry"),
         (["{file}", "--rows", "0"], "rows must be more than 0, got 0"),
-        (["{weights}"], "holds a dict, no model"),
+        (["{weights}"], "holds a dict; expected a file of model.save"),
+        (["{folder}"], "has no models; publish one first"),
+        (["{folder}", "--name", "digits"], "unknown"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_served(arguments: list[str], words: str, tmp_path: Path) -> None:
     file, weights = saved(tmp_path / "sum.safetensors", 1.0), tmp_path / "weights.safetensors"
     nnkit.save({"weight": nnkit.ones(3)}, weights)
-    given = [text.format(file=file, weights=weights) for text in arguments]
+    (tmp_path / "empty").mkdir()
+    given = [text.format(file=file, weights=weights, folder=tmp_path / "empty") for text in arguments]
     done = subprocess.run(
         [sys.executable, "-m", "nnkit", "serve", *given], capture_output=True, text=True, cwd=tmp_path
     )
@@ -254,6 +262,50 @@ def test_a_file_is_followed_and_a_bad_one_leaves_the_old_one_serving(tmp_path: P
         assert server.end() == (0, "")
 
 
+def registered(folder: Path) -> Registry:
+    """Two versions, of which the first is the champion, and a third that cannot be loaded."""
+    registry = Registry(folder)
+    for value in (1.0, 2.0, 3.0):
+        version = registry.publish(scaled(value), "sum", metrics={"mse": value}, notes=f"times {value:.0f}")
+    version.path.chmod(0o644)
+    version.path.write_bytes(b"no model")
+    registry.promote("sum", 1)
+    return registry
+
+
+def answers(server: Server) -> tuple[str, float]:
+    told = server.predict({"rows": [[1, 2, 3]]})[1]
+    return told["version"], told["outputs"][0][0]
+
+
+def test_an_alias_is_followed(tmp_path: Path) -> None:
+    registry = registered(tmp_path / "registry")
+    with Server(tmp_path / "registry", "--name", "sum") as server:
+        assert "sum, version 1 at" in server.said and answers(server) == ("1", 6.0)
+        registry.promote("sum", 2)
+        until(lambda: answers(server) == ("2", 12.0), 10)
+        registry.promote("sum", 3)
+        until(lambda: server.get("/health")["status"] == "degraded", 10)
+        assert "publish it anew" in server.get("/health")["failure"]["error"]
+        assert answers(server) == ("2", 12.0) and server.metric("nnkit_load_failed") == 1
+        registry.rollback("sum")
+        until(lambda: server.get("/health")["status"] == "ok", 10)
+        assert answers(server) == ("2", 12.0) and server.metric("nnkit_load_failed") == 0
+        registry.rollback("sum")
+        until(lambda: answers(server) == ("1", 6.0), 10)
+        told = server.get("/models")
+        assert [row["number"] for row in told["versions"]] == [3, 2, 1] and told["aliases"] == {"champion": 1}
+        assert told["card"]["metrics"] == {"mse": 1.0} and told["versions"][1]["notes"] == "times 2"
+        assert server.end() == (0, "")
+
+
+def test_another_alias_and_the_only_name(tmp_path: Path) -> None:
+    registry = registered(tmp_path / "registry")
+    registry.promote("sum", 2, "candidate")
+    with Server(tmp_path / "registry", "--alias", "candidate") as server:
+        assert answers(server) == ("2", 12.0)
+
+
 def test_every_request_is_answered_by_one_version_while_versions_change(tmp_path: Path) -> None:
     path = saved(tmp_path / "sum.safetensors", 1.0)
     found: list[tuple[int, Any]] = []
@@ -275,6 +327,6 @@ def test_every_request_is_answered_by_one_version_while_versions_change(tmp_path
         for client in clients:
             client.join()
     assert {status for status, _ in found} == {200}
-    answers = {(told["version"], *np.ravel(told["outputs"])) for _, told in found}
-    assert len(answers) == len({version for version, *_ in answers}) >= 2
-    assert {(first, last) for _, first, last in answers} <= {(6.0 * k, 1.0 * k) for k in (1, 2, 3, 4)}
+    seen = {(told["version"], *np.ravel(told["outputs"])) for _, told in found}
+    assert len(seen) == len({version for version, *_ in seen}) >= 2
+    assert {(first, last) for _, first, last in seen} <= {(6.0 * k, 1.0 * k) for k in (1, 2, 3, 4)}

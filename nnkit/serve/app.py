@@ -63,11 +63,11 @@ class Application:
             """Whether all is well: "ok", or "degraded" where the version asked for could not be loaded."""
             return Response(dumps(self.health()), media_type=JSON)
 
-        async def models() -> Response:
+        def models() -> Response:
             """The model that answers, its card, and the versions there are."""
             return Response(dumps(self.follower.told()), media_type=JSON)
 
-        async def metrics() -> Response:
+        def metrics() -> Response:
             """Counters in Prometheus's format."""
             return Response(self.measures.text(), media_type=CONTENT_TYPE_LATEST)
 

@@ -102,7 +102,8 @@ class Follower:
 
     def told(self) -> dict[str, Any]:
         """Name, version, card and inputs of the model that answers, for the page."""
+        card = {key: value for key, value in self.loaded.card.items() if key != "reference"}
         return {
-            "name": self.source.name, "version": self.loaded.version, "since": self.since, "card": self.loaded.card,
+            "name": self.source.name, "version": self.loaded.version, "since": self.since, "card": card,
             "model": repr(self.loaded.model), "input": inputs_told(self.loaded.model), **self.source.told(),
         }  # fmt: skip

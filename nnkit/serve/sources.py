@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from nnkit.errors import ModelFileError
-from nnkit.io import load, sha256
+from nnkit.errors import DataError
+from nnkit.io import sha256
 from nnkit.nn.module import Module
+from nnkit.registry import Registry, Version
+from nnkit.registry.files import load_model
 
-__all__ = ["File", "Loaded", "Source", "source_of"]
+__all__ = ["File", "Loaded", "Published", "Source", "source_of"]
 
 
 class Loaded(NamedTuple):
@@ -61,20 +63,69 @@ class File:
 
     def load(self, device: Any) -> Loaded:
         """The model in the file."""
-        version, model = self.wanted(), load(self.path, device=device)
-        if not isinstance(model, Module):
-            raise ModelFileError(f"{str(self.path)!r} holds a {type(model).__name__}, no model; save one: model.save()")
-        return Loaded(model, version, {"file": self.path.name})
+        version = self.wanted()
+        return Loaded(load_model(self.path, device), version, {"file": self.path.name})
 
     def told(self) -> dict[str, Any]:
         """A file has no versions."""
         return {"versions": [], "aliases": {}}
 
 
+class Published:
+    """What an alias of a name is in a registry.
+
+    Raises UnknownNameError where there is no such name, version or alias.
+    """
+
+    def __init__(self, registry: Registry, name: str, alias: str) -> None:
+        self.registry, self.name, self.alias = registry, name, alias
+        self._version()
+
+    def _version(self) -> Version:
+        return self.registry.get(self.name, self.alias)
+
+    def stamp(self) -> Any:
+        """Another one when a version or the move of an alias is added."""
+        return self.registry.stamp(self.name)
+
+    def wanted(self) -> str:
+        """The number that the alias has."""
+        return str(self._version().number)
+
+    def load(self, device: Any) -> Loaded:
+        """The version that the alias means."""
+        version = self._version()
+        return Loaded(version.load(device), str(version.number), version.card)
+
+    def told(self) -> dict[str, Any]:
+        """All versions, the newest first, and where aliases point."""
+        versions = [_told(version) for version in reversed(self.registry.versions(self.name))]
+        return {"versions": versions, "aliases": self.registry.aliases(self.name)}
+
+
+def _told(version: Version) -> dict[str, Any]:
+    """What of a card stands in the list of versions."""
+    try:
+        card = version.card
+    except (ValueError, OSError) as error:
+        return {"number": version.number, "notes": f"its card cannot be read: {error}"}
+    return {"number": version.number, **{key: card.get(key) for key in ("created", "metrics", "notes")}}
+
+
 def source_of(path: str | os.PathLike[str], name: str | None = None, alias: str = "champion") -> Source:
-    """A model file, or what ``alias`` of ``name`` is in the registry that is a folder."""
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{os.fspath(path)!r} is a folder; expected a model file")
-    if name is not None:
-        raise ValueError(f"name={name!r} was given, and {os.fspath(path)!r} is one model and no registry; leave it out")
-    return File(path)
+    """A model file, or what ``alias`` of ``name`` is in the registry that is a folder; of its only name unless given.
+
+    Raises what File and Published raise, and ValueError where the name is lacking or one too many.
+    """
+    if not Path(path).is_dir():
+        if name is not None:
+            raise ValueError(f"name={name!r} was given, and {os.fspath(path)!r} is one model and no registry")
+        return File(path)
+    registry = Registry(path)
+    names = [name] if name is not None else registry.names()
+    if len(names) != 1:
+        raise DataError(
+            f"the registry {os.fspath(path)!r} has {f'the models {names}' if names else 'no models'}; "
+            f"{'say which: name=...' if names else 'publish one first'}"
+        )
+    return Published(registry, names[0], alias)
