@@ -11,6 +11,7 @@ A map:
 - data: ``datasets``, ``preprocessing`` (tables, scaling, splitting), ``utils.data`` (loaders and samplers)
 - speed: ``compile`` records a step and replays it without Python, ``explain`` prints what was recorded
 - devices: ``devices()`` lists them; ``cuda``, ``amp``, ``set_num_threads``; a backend of your own: ``backends``
+- models in use: ``registry`` (published versions), ``serve`` (``python -m nnkit serve``: answers over HTTP)
 - files: ``save``, ``load``, ``save_checkpoint``, ``io``; what is wrong with a machine: ``python -m nnkit doctor``
 """
 
