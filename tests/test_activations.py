@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import nnkit
-from nnkit import nn
+from nnkit import keras, nn
 from nnkit.errors import LabelError, UnknownNameError
+from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.nn import activations
 
 
@@ -28,6 +29,16 @@ def test_every_formula_has_a_name_and_a_function(device: str) -> None:
     for name, formula in activations.FORMULAS.items():
         expected = nnkit.ops.activation(x, formula)
         assert activations.get(name)(x).tolist() == expected.tolist(), name
+
+
+def test_every_formula_reaches_keras_s_names_by_itself(device: str) -> None:
+    x = features(device)
+    for name, formula in ACTIVATIONS.items():
+        if name not in keras.activations.__all__:  # there Keras's own defaults hold
+            expected = nnkit.ops.activation(x, name).tolist()
+            function = keras.activations.get(name)
+            assert function(x).tolist() == expected, name
+            assert keras.activations.get(keras.activations.serialize(function))(x).tolist() == expected, formula
 
 
 @pytest.mark.parametrize("name", nn.functional.__all__)

@@ -14,36 +14,31 @@ from typing import TypeAlias
 from nnkit import nn, ops
 from nnkit.errors import UnknownNameError
 from nnkit.keras import objects
+from nnkit.keras.further_activations import (
+    celu,
+    glu,
+    hard_shrink,
+    hard_tanh,
+    log_sigmoid,
+    soft_shrink,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh_shrink,
+    threshold,
+)
+from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import registered
 from nnkit.tensors.tensor import Tensor
 
 __all__ = [
-    "ActivationFunction",
-    "core_form",
-    "deserialize",
-    "elu",
-    "exponential",
-    "gelu",
-    "get",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_swish",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "serialize",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "swish",
-    "tanh",
-]
+    "ActivationFunction", "celu", "core_form", "deserialize", "elu", "exponential", "gelu", "get", "glu",
+    "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid",
+    "log_softmax", "mish", "relu", "relu6", "selu", "serialize", "sigmoid", "silu", "soft_shrink", "softmax",
+    "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh",
+    "tanh_shrink", "threshold",
+]  # fmt: skip
 
 ActivationFunction: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -178,6 +173,18 @@ _BY_NAME: dict[str, ActivationFunction] = {
     "exponential": exponential,
     "softmax": softmax,
     "log_softmax": log_softmax,
+    "celu": celu,
+    "glu": glu,
+    "hard_shrink": hard_shrink,
+    "hard_tanh": hard_tanh,
+    "log_sigmoid": log_sigmoid,
+    "soft_shrink": soft_shrink,
+    "sparse_plus": sparse_plus,
+    "sparse_sigmoid": sparse_sigmoid,
+    "sparsemax": sparsemax,
+    "squareplus": squareplus,
+    "tanh_shrink": tanh_shrink,
+    "threshold": threshold,
 }
 
 #: Function -> what ``nn.Linear`` knows it by, where the two have one formula.
@@ -197,6 +204,12 @@ _CORE: dict[ActivationFunction, str | nn.Module] = {
     tanh: "tanh",
     softplus: "softplus",
     softsign: "softsign",
+    celu: "celu",
+    hard_shrink: "hardshrink",
+    hard_tanh: "hardtanh",
+    log_sigmoid: "log_sigmoid",
+    soft_shrink: "softshrink",
+    tanh_shrink: "tanhshrink",
 }
 
 
@@ -218,7 +231,7 @@ def get(identifier: str | ActivationFunction | None) -> ActivationFunction:
         return _BY_NAME[identifier.lower()]
     if callable(identifier):
         return identifier
-    if isinstance(identifier, str) and registered(identifier):
+    if isinstance(identifier, str) and _is_formula(identifier):
         return functools.partial(ops.activation, name=identifier)
     raise UnknownNameError("activation", identifier, _BY_NAME)
 
@@ -228,18 +241,23 @@ deserialize = get
 
 def serialize(activation: ActivationFunction) -> str | None:
     """The name of one of the functions above, or None for a function of the user's own."""
-    if registered(_registered_name(activation)):
-        return _registered_name(activation)
+    if _is_formula(_formula_name(activation)):
+        return _formula_name(activation)
     known = next((name for name, function in _BY_NAME.items() if function is activation), None)
     return known or objects.registered_name(activation)
 
 
-def _registered_name(activation: ActivationFunction) -> str:
-    """The name in what ``get`` makes of a registered name."""
+def _is_formula(name: str) -> bool:
+    """Whether this is an activation of the core's that has no name of Keras's: a formula, or a registered one."""
+    return name in ACTIVATIONS or bool(registered(name))
+
+
+def _formula_name(activation: ActivationFunction) -> str:
+    """The name in what ``get`` makes of such a name."""
     is_such = isinstance(activation, functools.partial) and activation.func is ops.activation
     return str(activation.keywords.get("name", "")) if is_such else ""  # type: ignore[attr-defined]
 
 
 def core_form(activation: ActivationFunction) -> str | nn.Module | ActivationFunction:
     """What to give ``nn.Linear`` so that it runs ``activation`` fused with its product where it can."""
-    return _registered_name(activation) or _CORE.get(activation, activation)
+    return _formula_name(activation) or _CORE.get(activation, activation)

@@ -64,7 +64,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 
 def celu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where it is above 0, else ``alpha (exp(x / alpha) - 1)``."""
-    return ops.activation(floats(x), "celu", alpha=alpha)
+    return activations.celu(floats(x), alpha)
 
 
 def gelu(x: Any, approximate: bool = True) -> Tensor:
@@ -74,59 +74,52 @@ def gelu(x: Any, approximate: bool = True) -> Tensor:
 
 def glu(x: Any, axis: int = -1) -> Tensor:
     """The first half along an axis times the sigmoid of the second."""
-    x = floats(x)
-    if x.shape[axis] % 2:
-        raise ShapeError(f"glu: axis {axis} must have an even size; x has shape {tuple(x.shape)}")
-    first, second = ops.split(x, x.shape[axis] // 2, axis)
-    return first * ops.sigmoid(second)
+    return activations.glu(floats(x), axis)
 
 
 def log_sigmoid(x: Any) -> Tensor:
     """log(sigmoid(x))."""
-    return ops.activation(floats(x), "log_sigmoid")
+    return activations.log_sigmoid(floats(x))
 
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """x where it is farther than the threshold from 0, else 0."""
-    return ops.activation(floats(x), "hardshrink", lambd=threshold)
+    return activations.hard_shrink(floats(x), threshold)
 
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """x moved towards 0 by the threshold, but not beyond."""
-    return ops.activation(floats(x), "softshrink", lambd=threshold)
+    return activations.soft_shrink(floats(x), threshold)
 
 
 def hard_tanh(x: Any) -> Tensor:
     """x, not below -1 and not above 1."""
-    return ops.clamp(floats(x), -1.0, 1.0)
+    return activations.hard_tanh(floats(x))
 
 
 def tanh_shrink(x: Any) -> Tensor:
     """x - tanh(x)."""
-    return ops.activation(floats(x), "tanhshrink")
+    return activations.tanh_shrink(floats(x))
 
 
 def threshold(x: Any, threshold: float, default_value: float) -> Tensor:
     """x where it is above the threshold, else ``default_value``."""
-    return ops.activation(floats(x), "threshold", threshold=threshold, value=default_value)
+    return activations.threshold(floats(x), threshold, default_value)
 
 
 def squareplus(x: Any, b: float = 4) -> Tensor:
     """(x + sqrt(x² + b)) / 2."""
-    x = floats(x)
-    return 0.5 * (x + ops.sqrt(x * x + b))
+    return activations.squareplus(floats(x), b)
 
 
 def sparse_plus(x: Any) -> Tensor:
     """0 below -1, x above 1, and (x + 1)² / 4 between."""
-    x = floats(x)
-    between = (x + 1.0) * (x + 1.0) * 0.25
-    return ops.where(x <= -1.0, 0.0, ops.where(x >= 1.0, x, between))
+    return activations.sparse_plus(floats(x))
 
 
 def sparse_sigmoid(x: Any) -> Tensor:
     """0 below -1, 1 above 1, and (x + 1) / 2 between."""
-    return ops.clamp(0.5 * (floats(x) + 1.0), 0.0, 1.0)
+    return activations.sparse_sigmoid(floats(x))
 
 
 def _over_axes(x: Any, axis: Any, op: Any) -> Tensor:
@@ -153,15 +146,7 @@ def log_softmax(x: Any, axis: Any = -1) -> Tensor:
 
 def sparsemax(x: Any, axis: int = -1) -> Tensor:
     """The nearest shares that add up to 1, many of them 0. Martins and Astudillo, From Softmax to Sparsemax, 2016."""
-    x = ops.movedim(floats(x), axis, -1)
-    ordered = ops.sort(x.detach(), -1, True)[0]
-    counted = creation.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
-    inside = ordered * counted > ops.cumsum(ordered, -1) - 1.0
-    size = ops.sum(ops.to(inside, dtype=x.dtype), -1, True)
-    # The smallest element inside: those of x that are not below it make up the threshold, on the tape.
-    least = ops.gather(ordered, -1, ops.to(size, dtype=dtypes.int64) - 1)
-    kept = ops.sum(ops.where(x >= least, x, 0.0), -1, True)
-    return ops.movedim(ops.clamp(x - (kept - 1.0) / size, min=0.0), -1, axis)
+    return activations.sparsemax(floats(x), axis)
 
 
 # ---- normalizations -------------------------------------------------------------------------------------------------
