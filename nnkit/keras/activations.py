@@ -152,7 +152,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 swish = silu
 hard_swish = hard_silu
 
-_BY_NAME: dict[str, ActivationFunction] = {
+_BY_NAME: dict[str, Callable[..., Tensor]] = {
     "linear": linear,
     "relu": relu,
     "leaky_relu": leaky_relu,
