@@ -43,7 +43,7 @@ class ShapeError(NnkitError, ValueError):
     """An array has the wrong rank or size."""
 
 
-class DtypeError(NnkitError, TypeError):
+class DtypeError(NnkitError, TypeError, ValueError):
     """An array has an element type that cannot be used here."""
 
 

@@ -89,7 +89,7 @@ def test_reduce_lr_on_plateau(capsys: pytest.CaptureFixture[str]) -> None:
     reduce = callbacks.ReduceLROnPlateau(factor=0.5, patience=1, cooldown=1, min_lr=0.003, verbose=1)
     _, record = run([1.0, 1.0, 1.0, 1.0, 1.0, 1.0], reduce)
     assert record.history["learning_rate"] == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.003, 0.003], abs=0.0021)
-    assert "Epoch 2: learning rate reduced to 0.005" in capsys.readouterr().out
+    assert "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.005." in capsys.readouterr().out
 
 
 def test_learning_rate_scheduler(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_learning_rate_scheduler(capsys: pytest.CaptureFixture[str]) -> None:
         X, Y, epochs=3, verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda epoch: 0.5**epoch, verbose=1)]
     )
     assert record.history["learning_rate"] == [1.0, 0.5, 0.25]
-    assert capsys.readouterr().out.splitlines()[0] == "Epoch 1: learning rate 1"
+    assert capsys.readouterr().out.splitlines()[1] == "Epoch 1: LearningRateScheduler setting learning rate to 1.0."
     halve = callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     assert model.fit(X, Y, epochs=2, verbose=0, callbacks=halve).history["learning_rate"] == [0.125, 0.0625]
 
@@ -119,7 +119,9 @@ def test_model_checkpoint(weights_only: bool, tmp_path: Path, capsys: pytest.Cap
     )
     model, _ = run([3.0, 2.0, 2.5, 1.0], checkpoint)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["02-2.0.keras", "04-1.0.keras"]
-    assert capsys.readouterr().out.count("saved the model to") == 2
+    told = capsys.readouterr().out.split("\n\n")
+    assert told[0] == "\nEpoch 1: val_loss did not improve from 2.50000"
+    assert told[1].startswith("Epoch 2: val_loss improved from 2.50000 to 2.00000, saving model to ") and len(told) == 4
     last = tmp_path / "04-1.0.keras"
     if weights_only:
         again = line()

@@ -256,8 +256,8 @@ def test_data_in_every_form_train_alike(device: str) -> None:
         found.append((record.history, model.evaluate(x, y, verbose=0), model.predict(x, verbose=0)[0].tobytes()))
     assert all(one == found[0] for one in found)
     assert list(found[0][0]) == [
-        "loss", "sum_loss", "kind_loss", "kind_accuracy",
-        "val_loss", "val_sum_loss", "val_kind_loss", "val_kind_accuracy",
+        "kind_accuracy", "kind_loss", "loss", "sum_loss",
+        "val_kind_accuracy", "val_kind_loss", "val_loss", "val_sum_loss",
     ]  # fmt: skip
 
 

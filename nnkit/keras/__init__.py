@@ -22,6 +22,7 @@ from nnkit.keras import (
     saving,
     utils,
 )
+from nnkit.keras.dtype_policies import DTypePolicy
 from nnkit.keras.gradient_tape import GradientTape
 from nnkit.keras.layers import Input, Layer
 from nnkit.keras.models import Model, Sequential
@@ -32,9 +33,10 @@ from nnkit.keras.variable import Variable
 #: The version of Keras whose words these are: programs ask for it.
 __version__ = "3.15.1"
 #: Parts that are imported when first asked for.
-_PARTS = ("backend", "config", "mixed_precision", "ops", "preprocessing", "random")
+_PARTS = ("backend", "config", "dtype_policies", "mixed_precision", "ops", "preprocessing", "random")
 
 __all__ = [
+    "DTypePolicy",
     "GradientTape",
     "Input",
     "InputSpec",

@@ -35,7 +35,7 @@ class WithBatches(WithSettings):
         weight = class_weighted(y, sample_weight, class_weight)
         with self.handing_mask_on():
             results = numbers(self._step("train_step")(self._batches().item(pack(x, y, weight))))
-        return results if return_dict else self._in_order(results)
+        return dict(sorted(results.items())) if return_dict else self._in_order(results)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """The loss and metrics of one batch, as ``evaluate`` returns them."""
@@ -43,7 +43,7 @@ class WithBatches(WithSettings):
         self.reset_metrics()
         with no_grad(), self.handing_mask_on():
             results = numbers(self._step("test_step")(self._batches().item(pack(x, y, sample_weight))))
-        return results if return_dict else self._in_order(results)
+        return dict(sorted(results.items())) if return_dict else self._in_order(results)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""

@@ -70,6 +70,8 @@ class EarlyStopping(Hooks, training.EarlyStopping, Callback):
         super().on_train_end()
         if self.verbose and self.stopped_epoch is not None:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.verbose and self.restore_best_weights and self.best_epoch is not None:
+            print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
 
 
 class ReduceLROnPlateau(Hooks, training.ReduceLROnPlateau, Callback):
@@ -111,7 +113,8 @@ class ReduceLROnPlateau(Hooks, training.ReduceLROnPlateau, Callback):
         before = self.trainer.learning_rate
         super().on_epoch_end(epoch, logs)
         if self.verbose and self.trainer.learning_rate != before:
-            print(f"Epoch {epoch + 1}: learning rate reduced to {self.trainer.learning_rate:g}")
+            rate = self.trainer.learning_rate
+            print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {rate}.")
 
 
 class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  # type: ignore[misc]
@@ -138,7 +141,8 @@ class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  #
             function: Any = self._function
             optimizer.learning_rate = function(epoch, optimizer.learning_rate)
         if self.verbose:
-            print(f"Epoch {epoch + 1}: learning rate {self.trainer.learning_rate:g}")
+            rate = self.trainer.learning_rate
+            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         _note_rate(self, logs)
@@ -268,5 +272,5 @@ def _rates(optimizer: Any) -> bool:
 
 def _note_rate(callback: Any, logs: Any) -> None:
     """Write the learning rate of an epoch into its logs, as Keras's callbacks that set it do."""
-    if isinstance(logs, dict) and "lr" not in logs:
+    if isinstance(logs, dict):
         logs["learning_rate"] = callback.trainer.learning_rate

@@ -46,6 +46,8 @@ class InputLayer(SameShape):
             raise ValueError("Input needs the shape of one sample: Input(shape=(784,))")
         if isinstance(shape, int) or not all(size is None or isinstance(size, (int, np.integer)) for size in shape):
             raise ValueError(f"Input: shape must be a tuple of sizes and None, like (784,); got {shape!r}")
+        if any(size is not None and size < 0 for size in shape):
+            raise ValueError(f"Input: shape {tuple(shape)} has negative sizes; write None for a size that is not known")
         super().__init__(name=name, input_shape=shape)
         self.batch_shape: Shape = (batch_size, *shape)
         self._input_dtype = str(get_default_dtype()) if dtype is None else _dtype_name(dtype)

@@ -10,17 +10,18 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 
 import numpy as np
 
 from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import paused, recorder
-from nnkit.errors import ShapeError
-from nnkit.keras import regularizers
+from nnkit.errors import ShapeError, nearest_names
+from nnkit.keras import config, regularizers
 from nnkit.keras.adding import WithLosses
 from nnkit.keras.calling import as_input, as_inputs, calls, masks_of, shapes_of, within_call
+from nnkit.keras.dtype_policies import DTypePolicy
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import automatic_name, configured
 from nnkit.keras.readable import readable
@@ -120,8 +121,11 @@ class Layer(WithLosses, Connectable):
         dtype: Any = None,
         autocast: bool = True,
         batch_input_shape: Sequence[int | None] | None = None,
+        **unknown: Any,
     ) -> None:
         super().__init__()
+        if unknown:
+            raise _unknown_arguments(type(self), unknown)
         if batch_input_shape is not None:
             input_shape = tuple(batch_input_shape)[1:]
         if input_dim is not None:
@@ -169,13 +173,14 @@ class Layer(WithLosses, Connectable):
     @property
     def compute_dtype(self) -> str:
         """The type of what is computed, by name; of "mixed_bfloat16" that of products."""
-        given = self._given_dtype
-        return self.variable_dtype if given is None else given.removeprefix("mixed_")
+        return self.dtype_policy.compute_dtype
 
     @property
-    def dtype_policy(self) -> str:
-        """The dtype that the layer was given, by name."""
-        return self._given_dtype or self.variable_dtype
+    def dtype_policy(self) -> DTypePolicy:
+        """The types of the layer: those that it was given, else those of the policy of the process."""
+        half = config.half_type()
+        by_default = self.variable_dtype if half is None else f"mixed_{half}"
+        return DTypePolicy(self._given_dtype or by_default)
 
     def _cast(self, inputs: Any) -> Any:
         """Inputs of another float type in that of the layer, where it was given one."""
@@ -446,3 +451,14 @@ def taken(cls: type, config: dict[str, Any]) -> dict[str, Any]:
         return config
     names = {parameter.name for parameter in parameters}
     return {name: value for name, value in config.items() if name in names}
+
+
+def _unknown_arguments(layer: type, names: Iterable[str]) -> ValueError:
+    """What to say of keyword arguments that a layer does not take."""
+    own = list(inspect.signature(layer.__init__).parameters)  # type: ignore[misc]
+    known = [name for name in (*own, *LayerOptions.__annotations__) if name not in ("self", "options", "kwargs")]
+    told = []
+    for name in names:
+        near = nearest_names(name, known)
+        told.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return ValueError(f"{layer.__name__}: unrecognized keyword arguments: {', '.join(told)}")

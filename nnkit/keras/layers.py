@@ -258,7 +258,7 @@ class Dropout(SameShape):
     """While training, sets a ``rate`` of the elements to 0 and divides the others by ``1 - rate``.
 
     Args:
-        rate: the share to drop, from 0 to less than 1.
+        rate: the share to drop, from 0 to 1.
         noise_shape: not supported; anything but None is refused.
         seed: accepted; the masks come from nnkit's random stream, which ``keras.utils.set_random_seed`` starts.
     """
@@ -270,8 +270,8 @@ class Dropout(SameShape):
     ) -> None:
         super().__init__(**options)
         refuse("Dropout", noise_shape=noise_shape)
-        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise ValueError(f"Dropout: rate must be a number from 0 to less than 1; got {rate!r}")
+        if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+            raise ValueError(f"Dropout: rate must be a number from 0 to 1; got {rate!r}")
         self.rate, self.seed = rate, seed
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

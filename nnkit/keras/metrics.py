@@ -60,11 +60,26 @@ from nnkit.keras.masks import by_step
 from nnkit.keras.means import Mean, MeanMetricWrapper, Sum
 from nnkit.keras.metric import Metric
 from nnkit.keras.naming import resolve
+from nnkit.keras.scores import (
+    BinaryIoU,
+    F1Score,
+    FBetaScore,
+    IoU,
+    MeanIoU,
+    OneHotIoU,
+    OneHotMeanIoU,
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
 from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics as core
 
 # fmt: off
 __all__ = [
+    "BinaryIoU", "F1Score", "FBetaScore", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU", "PrecisionAtRecall",
+    "RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity",
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy", "CategoricalCrossentropy",
     "CategoricalHinge", "CosineSimilarity", "FalseNegatives", "FalsePositives", "Hinge", "KLD", "KLDivergence",
     "LogCoshError", "MAE", "MAPE", "MSE", "MSLE", "Mean", "MeanAbsoluteError", "MeanAbsolutePercentageError",
@@ -275,6 +290,17 @@ _CLASSES: dict[str, type[Metric]] = {
     "categorical_crossentropy": CategoricalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "kl_divergence": KLDivergence,
+    "binary_io_u": BinaryIoU,
+    "f1_score": F1Score,
+    "fbeta_score": FBetaScore,
+    "io_u": IoU,
+    "mean_io_u": MeanIoU,
+    "one_hot_io_u": OneHotIoU,
+    "one_hot_mean_io_u": OneHotMeanIoU,
+    "precision_at_recall": PrecisionAtRecall,
+    "recall_at_precision": RecallAtPrecision,
+    "sensitivity_at_specificity": SensitivityAtSpecificity,
+    "specificity_at_sensitivity": SpecificityAtSensitivity,
 }
 _BY_NAME: dict[str, type[Metric]] = {
     "acc": Accuracy,

@@ -7,6 +7,8 @@ Definitions: ``keras.Model``, ``keras.Sequential``.
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +31,9 @@ from nnkit.tensors.tape import no_grad
 from nnkit.training.inputs import host_array
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model"]
+
+#: How a model without an input shape gets one.
+TO_BUILD = "state it (Input, or build(input_shape)), or call the model on data first"
 
 
 class Model(Functional):
@@ -61,6 +66,13 @@ class Model(Functional):
             f"model {self.name!r} has no layer {name if index is None else index!r}; "
             f"its layers are {[layer.name for layer in self.layers]}"
         )
+
+    def to_json(self, **options: Any) -> str:
+        """The model's layers as JSON text, without weights; ``options`` go to ``json.dumps``.
+
+        ``models.model_from_json`` makes a model of it.
+        """
+        return json.dumps(objects.described(self), **options)
 
     def summary(
         self, line_length: int | None = None, positions: None = None, print_fn: Callable[[str], Any] | None = None,
@@ -201,13 +213,13 @@ class Sequential(Model):
         """Put a layer at the end; builds it if the model's input shape is known.
 
         Raises:
-            TypeError: ``layer`` is no layer. ValueError: its name is taken, or it is a second input layer.
+            ValueError: ``layer`` is no layer, its name is taken, or it is a second input layer.
         """
         if isinstance(layer, KerasTensor) and layer.node is not None:
             layer = layer.node.operation
         if not isinstance(layer, Layer):
             hint = f"; make an instance: {layer.__name__}(...)" if isinstance(layer, type) else ""
-            raise TypeError(f"Sequential.add expects a layer of nnkit.keras.layers, got {layer!r}{hint}")
+            raise ValueError(f"Sequential.add expects a layer of nnkit.keras.layers, got {layer!r}{hint}")
         if isinstance(layer, InputLayer):
             self._set_input(layer)
             return
@@ -316,24 +328,51 @@ class Sequential(Model):
         self.build((None, *host_array(x, "x").shape[1:]))
 
     def call(self, inputs: Any, training: bool | None = False, mask: Any = None) -> Any:
-        x = inputs if self._input_shape is None else matched(inputs, self._input_shape)
+        if isinstance(inputs, (list, tuple, dict)):
+            raise ValueError(
+                f"Sequential model {self.name!r} takes one array; got a {type(inputs).__name__} of {len(inputs)}: "
+                "several inputs go to a model made of symbolic tensors, Model(inputs=[a, b], outputs=c)"
+            )
+        x = inputs
+        if self._input_shape is not None:
+            x = matched(inputs, self._input_shape)
+            self._refuse_other_shape(x)
         for layer in self._layers:
             x = layer(x, training=training)
         return x
 
     # ---- shapes -------------------------------------------------------------------------------------------
 
+    def _refuse_other_shape(self, x: Any) -> None:
+        known = self._input_shape
+        assert known is not None
+        if x.ndim == len(known) and self._layers and getattr(self._layers[0], "reads_whole_numbers", False):
+            return  # a sequence of another length
+        sizes = zip(known[1:], x.shape[1:], strict=False)
+        if x.ndim != len(known) or any(one is not None and one != other for one, other in sizes):
+            raise ShapeError(
+                f"model {self.name!r} takes inputs of shape {known}, batch size first; got an array of shape "
+                f"{tuple(x.shape)}"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("input_shape", "output_shape"):
+            told = name.replace("_", " ")
+            raise AttributeError(f"Sequential model {self.name!r} has no defined {told} yet: {TO_BUILD}")
+        return super().__getattr__(name)
+
     @property
     def input_shape(self) -> Shape:
-        """The shape of the input, batch size first."""
-        self.require_built()
-        assert self._input_shape is not None
+        """The shape of the input, batch size first; AttributeError where it is not known yet."""
+        if self._input_shape is None:
+            raise AttributeError("input_shape")  # and __getattr__ tells
         return self._input_shape
 
     @property
     def output_shape(self) -> Shape:
-        """The shape of the output, batch size first."""
-        self.require_built()
+        """The shape of the output, batch size first; AttributeError where it is not known yet."""
+        if not self._output_shapes:
+            raise AttributeError("output_shape")
         return self._output_shapes[-1]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -434,3 +473,10 @@ def clone_model(model: Model, input_tensors: Any = None, clone_function: Any = N
     given = None if input_tensors is None else list(leaves(input_tensors))
     inputs, outputs = with_operations(model._graph, changed, given)
     return type(model)(inputs, outputs, name=model.name)
+
+
+def __getattr__(name: str) -> Any:
+    """What stands in ``saving``, which is made of models, under Keras's second name."""
+    if name in ("model_from_json", "save_model"):
+        return getattr(importlib.import_module("nnkit.keras.saving"), name)
+    raise AttributeError(f"module 'nnkit.keras.models' has no attribute {name!r}")

@@ -75,6 +75,11 @@ class Pairing:
                     f"shape {(len(array), *self.output_shape[1:])}: write y = utils.to_categorical(y), or use "
                     "sparse_categorical_crossentropy"
                 )
+            if self.target_kind == "one-hot" and values.shape[1:] != self.output_shape[1:]:
+                raise ShapeError(
+                    f"y has shape {tuple(array.shape)}, but the model puts out {self.output_shape[-1]} scores per "
+                    f"sample: categorical_crossentropy wants one-hot rows {(len(array), *self.output_shape[1:])}"
+                )
             return values
         labels = as_labels(array, self.output_shape)
         if labels.ndim == len(self.output_shape):

@@ -35,7 +35,8 @@ class Progbar:
         self.stateful_metrics = set(stateful_metrics or ())
         self._sums: dict[str, tuple[float, float]] = {}
         self._began = self._shown = time.perf_counter()
-        self._done = 0
+        self._after_first: float | None = None
+        self._done = self._width = 0
 
     def update(
         self, current: int, values: Sequence[tuple[str, Any]] | None = None, finalize: bool | None = None
@@ -51,9 +52,15 @@ class Progbar:
         if finalize is None:
             finalize = self.target is not None and current >= self.target
         now = time.perf_counter()
+        if current == 1:
+            self._after_first = now
         if self.verbose == 1 and (finalize or now - self._shown >= self.interval or current <= 1):
             self._shown = now
-            sys.stdout.write("\r" + self._bar(current) + self._rest(now, current, finalize) + "\n" * finalize)
+            text = self._bar(current) + self._rest(now, current, finalize)
+            sys.stdout.write(
+                "\r" * (self._width > 0 or sys.stdout.isatty()) + text.ljust(self._width) + "\n" * finalize
+            )
+            self._width = len(text)
             sys.stdout.flush()
         elif self.verbose == 2 and finalize:
             sys.stdout.write(f"{current}/{self._target_text(current)}{self._rest(now, current, finalize)}\n")
@@ -70,14 +77,38 @@ class Progbar:
         if not self.target:
             return f"{current:>7}/Unknown"
         filled = int(self.width * min(current / self.target, 1.0))
-        return f"{current:>{len(str(self.target))}}/{self.target} {'━' * filled}{' ' * (self.width - filled)}"
+        return f"{current:>{len(str(self.target))}}/{self.target} {'━' * filled}{'─' * (self.width - filled)}"
 
     def _rest(self, now: float, current: int, finalize: bool) -> str:
-        passed, each = now - self._began, (now - self._began) / max(current, 1)
-        shown = f"{passed:.0f}s {each * 1e3:.0f}ms/{self.unit_name}"
-        if not finalize and self.target:
-            shown = f"{each * (self.target - current):.0f}s {each * 1e3:.0f}ms/{self.unit_name}"
+        each = self._each(now, current)
+        passed = now - self._began if finalize or not self.target else each * (self.target - current)
+        shown = f"{_clock(passed)} {_duration(each)}/{self.unit_name}"
+        if self.verbose == 2:
+            shown = shown.replace(" ", " - ", 1)
         for name, (total, count) in self._sums.items():
             value = total / count
             shown += f" - {name}: {value:.4f}" if abs(value) > 1e-3 else f" - {name}: {value:.4e}"
-        return f" - {shown}"
+        return f" - {shown}" if self.verbose == 2 else f" {shown}"
+
+    def _each(self, now: float, current: int) -> float:
+        """Seconds per step, without the first, which prepares."""
+        if current <= 1 or self._after_first is None:
+            return (now - self._began) / max(current, 1)
+        return (now - self._after_first) / (current - 1)
+
+
+def _clock(seconds: float) -> str:
+    if seconds > 3600:
+        return f"{seconds // 3600:.0f}:{seconds % 3600 // 60:02.0f}:{seconds % 60:02.0f}"
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}" if seconds > 60 else f"{seconds:.0f}s"
+
+
+def _duration(seconds: float) -> str:
+    """A duration in the unit that suits it.
+
+    >>> _duration(2.4), _duration(0.0123), _duration(4e-5)
+    ('2s', '12ms', '40us')
+    """
+    if seconds >= 1 or seconds == 0:
+        return f"{seconds:.0f}s"
+    return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"

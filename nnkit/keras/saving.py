@@ -6,11 +6,12 @@ A layer of your own is registered by ``@register_keras_serializable()`` or ``@nn
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from nnkit.errors import UnknownNameError
+from nnkit.errors import ModelFileError, UnknownNameError
 from nnkit.io import register_module, registry
 from nnkit.keras import (
     activations,
@@ -36,8 +37,8 @@ from nnkit.keras.objects import (
 
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
-    "get_registered_name", "get_registered_object", "load_model", "load_weights", "register_keras_serializable",
-    "save_model", "save_weights", "serialize_keras_object",
+    "get_registered_name", "get_registered_object", "load_model", "load_weights", "model_from_json",
+    "register_keras_serializable", "save_model", "save_weights", "serialize_keras_object",
 ]  # fmt: skip
 
 FAMILIES = (layers, losses, metrics, optimizers, initializers, regularizers, constraints, activations)
@@ -79,6 +80,22 @@ def deserialize_keras_object(
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """``model.save(filepath)``."""
     model.save(filepath, overwrite)
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that :meth:`Model.to_json` described, with weights newly drawn.
+
+    Raises:
+        UnknownNameError: a class that is not known. ModelFileError: JSON of something else.
+
+    >>> from nnkit.keras.layers import Dense, Input
+    >>> model_from_json(Sequential([Input((2,)), Dense(3)]).to_json()).output_shape
+    (None, 3)
+    """
+    found = deserialize_keras_object(json.loads(json_string), custom_objects)
+    if not isinstance(found, Model):
+        raise ModelFileError(f"model_from_json: the text describes a {type(found).__name__}, no model")
+    return found
 
 
 def save_weights(model: Model, filepath: str | os.PathLike[str]) -> None:

@@ -46,6 +46,7 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
         self.verbose, self.save_weights_only, self.save_freq = verbose, save_weights_only, save_freq
         self.initial_value_threshold = initial_value_threshold
         self._epoch, self._batches = 0, 0
+        self._improved = ""
 
     @property
     def wants_batches(self) -> bool:
@@ -70,8 +71,13 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
             self._save(logs or {}, None)
 
     def _save(self, logs: Logs, batch: int | None) -> None:
-        if self.save_best_only and not (is_there(self, logs) and self.monitor.improved(logs)):
-            return
+        if self.save_best_only:
+            best = self.monitor.best
+            if not (is_there(self, logs) and self.monitor.improved(logs)):
+                self._tell(f"{self.monitor.name} did not improve from {_number(best)}")
+                return
+            name, value = self.monitor.name, self.monitor.best
+            self._improved = f"{name} improved from {_number(best)} to {_number(value)}, "
         fields = {**logs, "epoch": self._epoch + 1, "batch": batch}
         try:
             self.keep(self.path.format(**fields))
@@ -83,8 +89,15 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
             self.model.save_weights(path)
         else:
             super().write(path)
+        self._tell(f"{self._improved}saving model to {path}")
+
+    def _tell(self, text: str) -> None:
         if self.verbose:
-            print(f"saved the model to {path}")
+            print(f"\nEpoch {self._epoch + 1}: {text}")
+
+
+def _number(value: float | None) -> str:
+    return "None" if value is None else f"{value:.5f}"
 
 
 class BackupAndRestore(Callback):
@@ -201,9 +214,9 @@ class CSVLogger(Callback):
         self._file = open(self.filename, mode, newline="", encoding="utf-8")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        shown = {("learning_rate" if name == "lr" else name): value for name, value in (logs or {}).items()}
+        shown = {name: value for name, value in (logs or {}).items() if name != "lr"}
         if self._columns is None:
-            self._columns = list(shown)
+            self._columns = sorted(shown)
             self._write(["epoch", *self._columns])
         self._write([epoch, *(shown.get(name, "NA") for name in self._columns)])
 

@@ -201,7 +201,7 @@ def _count(weights: Sequence[Tensor]) -> tuple[int, int]:
 
 def _can_print(text: str) -> bool:
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

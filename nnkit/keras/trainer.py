@@ -23,6 +23,8 @@ from nnkit.keras.hooks import KeepLogs, hooked
 from nnkit.keras.loop import Loop, evaluated, predicted
 from nnkit.keras.outputs import PairingOfOutputs
 from nnkit.keras.pairing import Pairing, first_inputs
+from nnkit.keras.progbar import Progbar
+from nnkit.keras.progress import in_keras_order, print_run, with_progress
 from nnkit.keras.routes import is_flat_data, is_simple_data, is_simple_model
 from nnkit.keras.settings import listed
 from nnkit.keras.sides import inputs_side
@@ -31,7 +33,7 @@ from nnkit.tensors.precision import autocast
 from nnkit.tensors.tape import no_grad
 from nnkit.training.inputs import host_array, positive_integer
 from nnkit.training.prediction import recall
-from nnkit.training.progress import ProgressBar, line, style_of
+from nnkit.training.progress import style_of
 from nnkit.training.several import Several
 from nnkit.training.sources import yields_batches
 from nnkit.utils.data import Dataset
@@ -44,7 +46,8 @@ DEFAULT_BATCH_SIZE = 32
 class _Watch(training.Callback):
     """Tells the model which training is under way, so that it can be stopped, and drives learning-rate schedules."""
 
-    def __init__(self, optimizer: optim.Optimizer | None) -> None:
+    def __init__(self, optimizer: optim.Optimizer | None, verbose: Any) -> None:
+        self.verbose = verbose
         self.scheduled = isinstance(optimizer, optimizers.Optimizer) and optimizer.follows_schedule
         self.optimizer: Any = optimizer
 
@@ -54,6 +57,9 @@ class _Watch(training.Callback):
 
     def on_train_begin(self) -> None:
         self.model.running = self.trainer
+        self.trainer.history.params = {
+            "verbose": self.verbose, "epochs": self.trainer.epochs, "steps": self.trainer.steps,
+        }  # fmt: skip
         if self.scheduled:
             self.optimizer.drive(True)
 
@@ -120,7 +126,7 @@ class Trainer(WithBatches):
                 "its own: leave batch_size out"
             )
         keep = KeepLogs()
-        watched = [_Watch(self.optimizer), keep.before, *chosen, keep]
+        watched = [_Watch(self.optimizer, verbose), keep.before, *chosen, keep]
         plain = validation_steps is None and validation_freq == 1 and epochs_run
         sided = inputs_side(self, x)
         if plain and is_simple_model(self, chosen) and self._takes(sided, y, sample_weight):
@@ -143,13 +149,14 @@ class Trainer(WithBatches):
         if validation_data is not None:
             validate = self._validation(validation_data, validation_batch_size or size, validation_steps, chosen)
         running = Loop(
-            self, feed, epochs_run, _with_progress(watched, verbose), self._step("train_step"), validate,
+            self, feed, epochs_run, with_progress(watched, verbose), self._step("train_step"), validate,
             _after(validation_freq),
         )  # fmt: skip
         self.history = running.history
         half = config.half_type()
         with nullcontext() if half is None else autocast(half), self.handing_mask_on():
             running.run()
+        self._put_in_order(self.history)
         return self.history
 
     def _fit_plainly(
@@ -176,7 +183,7 @@ class Trainer(WithBatches):
                 validation_data=pairing.validation(validation_data, size),
                 validation_split=validation_split,
                 metrics=self._simple_metrics or [],
-                callbacks=callbacks,
+                callbacks=with_progress(callbacks, verbose),
                 sample_weight=sample_weight,
                 class_weight=class_weight,
                 shuffle=bool(shuffle),
@@ -186,7 +193,8 @@ class Trainer(WithBatches):
                 compile=not self.run_eagerly,
                 precision=config.half_type(),
             )
-        _rename_rate(self.history, callbacks)
+        self.history.history.pop("lr", None)
+        self._put_in_order(self.history)
         return self.history
 
     def evaluate(
@@ -211,6 +219,8 @@ class Trainer(WithBatches):
             return_dict: whether to return names with the numbers.
         """
         self._require_compiled("evaluate")
+        style_of(verbose)
+        progress = Progbar(None)
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
         chosen = self._told(callbacks)
         sided = inputs_side(self, x)
@@ -226,16 +236,16 @@ class Trainer(WithBatches):
             with self.handing_mask_on():
                 results: dict[str, Any] = training.evaluate(
                     self, x, y, loss=core, metrics=self._simple_metrics or [], batch_size=size,
-                    sample_weight=sample_weight, verbose=verbose,
+                    sample_weight=sample_weight,
                 )  # fmt: skip
+            ran = _batches_in(x, y, size)
         else:
-            style = style_of(verbose)
             feed = self._feed(x, y, sample_weight, size, False, steps, None)
             with self.handing_mask_on():
                 results = evaluated(self, feed, self._step("test_step"), chosen)
-            if style is not None:
-                print(line("evaluation", 0.0, results), flush=True)
-        return results if return_dict else self._in_order(results)
+            ran = feed.steps
+        print_run(verbose, progress, ran, results)
+        return {name: results[name] for name in in_keras_order(results)} if return_dict else self._in_order(results)
 
     def predict(
         self,
@@ -247,22 +257,38 @@ class Trainer(WithBatches):
     ) -> Any:
         """The outputs for all samples of ``x`` as NumPy arrays; needs no ``compile``.
 
-        ``steps``: after how many batches to stop. ``callbacks``: their ``on_predict_…`` hooks are called.
+        Args:
+            x: as for ``fit``.
+            batch_size: 32 by default; it changes no result.
+            verbose: 1 and 2 print a line; "auto" and 0 nothing.
+            steps: after how many batches to stop.
+            callbacks: one or a list; their ``on_predict_…`` hooks are called.
         """
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
+        if verbose in ("auto", 0):
+            return self._predicted(x, size, steps, callbacks)[0]
+        style_of(verbose)
+        progress = Progbar(None)
+        found, ran = self._predicted(x, size, steps, callbacks)
+        print_run(verbose, progress, ran, {})
+        return found
+
+    def _predicted(self, x: Any, size: int, steps: int | None, callbacks: Any) -> tuple[Any, int | None]:
+        """The outputs, and after how many batches."""
         if steps is None and callbacks is None:
             known = recall(self, x if type(x) is np.ndarray else inputs_side(self, x))
             if known is not None:  # the like of x came before, in nnkit's own way
-                return self._structured(known)
+                return self._structured(known), _batches_in(inputs_side(self, x), None, size)
         chosen = self._told(callbacks)
         sided = inputs_side(self, x)
         if steps is None and not chosen and not self.overrides("predict_step") and self._takes(sided):
             first, sided = first_inputs(sided, None)
             if self._is_simple(first):
-                return self._structured(training.predict(self, self._beside(sided), batch_size=size))
+                found = training.predict(self, self._beside(sided), batch_size=size)
+                return self._structured(found), _batches_in(sided, None, size)
             x = sided if is_simple_data(x) else x
         feed = self._feed(x, None, None, size, False, steps, None)
-        return predicted(self, feed, self._step("predict_step"), chosen)
+        return predicted(self, feed, self._step("predict_step"), chosen), feed.steps
 
     # ---- what the methods share ---------------------------------------------------------------------------
 
@@ -332,6 +358,10 @@ class Trainer(WithBatches):
                 callback.set_model(self)
         return chosen
 
+    def _put_in_order(self, record: training.History) -> None:
+        """The columns of the history in Keras's order."""
+        record.history = {name: record.history[name] for name in in_keras_order(record.history)}
+
     def _resumed(self, callbacks: Any, initial_epoch: int) -> int:
         """The epoch to begin with: where a BackupAndRestore finds a training that was cut off, its next."""
         for callback in listed(callbacks):
@@ -357,12 +387,11 @@ def _flat(weight: Any) -> Any:
     return weight.reshape(-1) if len(shape) == 2 and shape[1] == 1 else weight
 
 
-def _with_progress(callbacks: list[Any], verbose: Any) -> list[Any]:
-    """The callbacks, and the progress that ``verbose`` asks for."""
-    style = style_of(verbose)
-    if style is None or any(isinstance(callback, ProgressBar) for callback in callbacks):
-        return callbacks
-    return [*callbacks, ProgressBar(style)]
+def _batches_in(x: Any, y: Any, size: int) -> int | None:
+    """How many batches data have, where they know it."""
+    if not hasattr(x, "__len__"):
+        return None
+    return len(x) if not isinstance(x, Several) and yields_batches(x, y) else -(-len(x) // size)
 
 
 def _after(frequency: Any) -> Callable[[int], bool]:
@@ -373,12 +402,3 @@ def _after(frequency: Any) -> Callable[[int], bool]:
         return lambda epoch: (epoch + 1) % frequency == 0
     known = set(frequency)
     return lambda epoch: epoch + 1 in known
-
-
-def _rename_rate(record: training.History, callbacks: list[Any]) -> None:
-    """Keras's history has the learning rate only where a callback changed it, and under its long name."""
-    rates = record.history.pop("lr", None)
-    setters = (keras_callbacks.ReduceLROnPlateau, keras_callbacks.LearningRateScheduler)
-    inner = [getattr(callback, "callback", callback) for callback in callbacks]
-    if rates is not None and any(isinstance(callback, setters) for callback in inner):
-        record.history["learning_rate"] = rates

@@ -42,9 +42,12 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     given = np.asarray(x)
-    labels = given.astype(np.int64)
-    if given.dtype.kind not in "biuf" or not np.array_equal(labels, given):
-        raise LabelError(f"to_categorical expects whole numbers; got {given.dtype} values that are none")
+    labels = given.astype(np.int64) if given.dtype.kind in "biuf" else None
+    if labels is None or not np.array_equal(labels, given):
+        raise LabelError(
+            f"to_categorical expects whole numbers; got {given.dtype} values that are none: "
+            "numpy.unique(x, return_inverse=True)[1] numbers them"
+        )
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if num_classes is None:

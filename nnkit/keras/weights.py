@@ -20,7 +20,18 @@ __all__ = ["WithWeights", "assign_weights"]
 
 #: Attributes of every layer that hold no parts.
 INTERNAL = frozenset(
-    ("_modules", "_parameters", "_buffers", "_made_with", "_views", "_losses", "_settings", "_steps", "_simple_metrics")
+    (
+        "_modules",
+        "_parameters",
+        "_buffers",
+        "_made_with",
+        "_views",
+        "_losses",
+        "_settings",
+        "_steps",
+        "_simple_metrics",
+        "_lists_after",
+    )
 )
 #: How a weight that was given no name is filed until it is an attribute.
 UNNAMED = "weight_"
@@ -44,15 +55,24 @@ class WithWeights(nn.Module):
     # ---- parts --------------------------------------------------------------------------------------------
 
     def _parts_by_name(self) -> Mapping[str, nn.Module | None]:
-        """The parts that are attributes, and those in lists, tuples and dicts that are."""
-        parts: dict[str, nn.Module | None] = dict(self._modules)
-        known = {id(module) for module in parts.values()}
+        """The parts that are attributes, and those in lists, tuples and dicts that are, in the order they were set."""
+        known = {id(module) for module in self._modules.values()}
+        listed: dict[int, dict[str, nn.Module]] = {}
+        after = vars(self).get("_lists_after", {})
         for name, value in vars(self).items():
             if type(value) in (list, tuple, dict) and value and name not in INTERNAL:
                 for place, module in _modules_in(name, value):
                     if id(module) not in known:
                         known.add(id(module))
-                        parts[place] = module
+                        listed.setdefault(after.get(name, len(self._modules)), {})[place] = module
+        if not listed:
+            return dict(self._modules)
+        parts: dict[str, nn.Module | None] = {}
+        for number, (name, module) in enumerate(self._modules.items()):
+            parts |= listed.pop(number, {})
+            parts[name] = module
+        for rest in listed.values():
+            parts |= rest
         return parts
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -63,6 +83,8 @@ class WithWeights(nn.Module):
                 return
             if key != name:
                 self._rename(key, name)
+        elif type(value) in (list, tuple, dict) and "_modules" in vars(self) and name not in INTERNAL:
+            vars(self).setdefault("_lists_after", {}).setdefault(name, len(self._modules))
         super().__setattr__(name, value)
 
     def _rename(self, key: str, name: str) -> None:

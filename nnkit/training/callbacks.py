@@ -126,6 +126,14 @@ def checked_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def checked_rate(value: Any) -> float:
+    """A learning rate that a schedule returned, as a float. Raises ValueError where it is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"the schedule of LearningRateScheduler must return a number; got {value!r}") from None
+
+
 class Monitor:
     """Follows one number of the logs and says whether it got better than ever by more than ``min_delta``.
 
@@ -349,7 +357,7 @@ class LearningRateScheduler(Callback):
     def _set(self, number: int) -> None:
         if self._function is not None:
             for group in self.trainer.optimizer.param_groups:
-                group["lr"] = float(self._function(number, group["lr"]))
+                group["lr"] = checked_rate(self._function(number, group["lr"]))
 
     def _step(self, logs: Logs) -> None:
         if self._function is None:

@@ -33,6 +33,13 @@ class LazyLogs(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._known())
 
+    def copy(self) -> dict[str, Any]:
+        """The results as a dict."""
+        return dict(self._known())
+
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
 
 class Conductor:
     """The callbacks of one training, its history, and whether it is to stop."""

@@ -27,6 +27,7 @@ class History:
     - ``interrupted``: whether Ctrl-C ended the training
     - ``stopped_by``: what ended it before its time: the class name of a callback, "KeyboardInterrupt",
       "DivergenceError", "end of data"; None where all epochs ran
+    - ``params``: "verbose", "epochs" and "steps", where ``nnkit.keras`` trained
 
     >>> record = History()
     >>> record.add(0, {"loss": 0.5, "lr": 0.1})
@@ -39,6 +40,7 @@ class History:
         self.epoch: list[int] = []
         self.interrupted = False
         self.stopped_by: str | None = None
+        self.params: dict[str, Any] = {}
 
     def add(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Append the results of one epoch."""
