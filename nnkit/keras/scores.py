@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class FBetaScore(Metric):
     0.5
     """
 
-    config_names: tuple[str, ...] = ("average", "beta", "threshold")
+    config_names: ClassVar[tuple[str, ...]] = ("average", "beta", "threshold")
 
     def __init__(
         self, average: str | None = None, beta: float = 1.0, threshold: float | None = None,
@@ -90,7 +90,7 @@ class FBetaScore(Metric):
 class F1Score(FBetaScore):
     """:class:`FBetaScore` with ``beta=1``: the harmonic mean of precision and recall."""
 
-    config_names = ("average", "threshold")
+    config_names: ClassVar[tuple[str, ...]] = ("average", "threshold")
 
     def __init__(
         self, average: str | None = None, threshold: float | None = None, name: str | None = "f1_score",
@@ -116,7 +116,7 @@ class IoU(Metric):
     0.3333
     """
 
-    config_names: tuple[str, ...] = (
+    config_names: ClassVar[tuple[str, ...]] = (
         "num_classes", "target_class_ids", "ignore_class", "sparse_y_true", "sparse_y_pred", "axis",
     )  # fmt: skip
 
@@ -174,7 +174,7 @@ class IoU(Metric):
 class MeanIoU(IoU):
     """:class:`IoU` of all classes."""
 
-    config_names = ("num_classes", "ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
+    config_names: ClassVar[tuple[str, ...]] = ("num_classes", "ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
 
     def __init__(
         self, num_classes: int, name: str | None = None, dtype: Any = None, ignore_class: int | None = None,
@@ -187,7 +187,13 @@ class MeanIoU(IoU):
 class OneHotIoU(IoU):
     """:class:`IoU` of one-hot targets and a score for each class."""
 
-    config_names = ("num_classes", "target_class_ids", "ignore_class", "sparse_y_pred", "axis")
+    config_names: ClassVar[tuple[str, ...]] = (
+        "num_classes",
+        "target_class_ids",
+        "ignore_class",
+        "sparse_y_pred",
+        "axis",
+    )
 
     def __init__(
         self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None, dtype: Any = None,
@@ -199,7 +205,7 @@ class OneHotIoU(IoU):
 class OneHotMeanIoU(MeanIoU):
     """:class:`MeanIoU` of one-hot targets and a score for each class."""
 
-    config_names = ("num_classes", "ignore_class", "sparse_y_pred", "axis")
+    config_names: ClassVar[tuple[str, ...]] = ("num_classes", "ignore_class", "sparse_y_pred", "axis")
 
     def __init__(
         self, num_classes: int, name: str | None = None, dtype: Any = None, ignore_class: int | None = None,
@@ -211,7 +217,7 @@ class OneHotMeanIoU(MeanIoU):
 class BinaryIoU(IoU):
     """:class:`IoU` of two classes; predictions of ``threshold`` and more are class 1."""
 
-    config_names = ("target_class_ids", "threshold")
+    config_names: ClassVar[tuple[str, ...]] = ("target_class_ids", "threshold")
 
     def __init__(
         self, target_class_ids: Sequence[int] = (0, 1), threshold: float = 0.5, name: str | None = None,

@@ -68,9 +68,9 @@ class WithWeights(nn.Module):
         if not listed:
             return dict(self._modules)
         parts: dict[str, nn.Module | None] = {}
-        for number, (name, module) in enumerate(self._modules.items()):
+        for number, (name, part) in enumerate(self._modules.items()):
             parts |= listed.pop(number, {})
-            parts[name] = module
+            parts[name] = part
         for rest in listed.values():
             parts |= rest
         return parts
