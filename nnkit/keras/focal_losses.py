@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from nnkit import ops
-from nnkit.tensors.creation import as_tensor
 from nnkit.keras.loss import Loss
 from nnkit.nn import functional
+from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.tensor import Tensor
 
 __all__ = [

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnkit import ops
-from nnkit.tensors.creation import arange, as_tensor
 from nnkit.errors import ShapeError
 from nnkit.keras.counts import _Counts, _ratio
 from nnkit.keras.metric import Metric
+from nnkit.tensors.creation import arange, as_tensor
 from nnkit.tensors.tensor import Tensor
 
 __all__ = [
