@@ -168,6 +168,13 @@ class Pool:
         memory = self._memory[place]
         return self._bare(array, memory, _address(shadow(array)) - _address(shadow(memory)))
 
+    def pieces(self) -> list[np.ndarray]:
+        """The bytes that it gives blocks of, piece by piece; of the host's memory."""
+        return [
+            np.ndarray(end - start, np.uint8, memory, start - _address(memory))
+            for memory, (start, end) in zip(self._memory, self._ranges, strict=True)
+        ]
+
     def contents(self) -> list[Array]:
         """The pool's memory, piece by piece."""
         return [memory for memory in self._memory if isinstance(memory, self.kind)]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from nnkit.backends.aliasing import Changing
 from nnkit.backends.pool import Pool, overlap
-from nnkit.backends.recording import MISSING, Array, Instruction, Stale, paused, same
+from nnkit.backends.recording import MISSING, Array, CannotCopy, Instruction, Stale, paused, same
 from nnkit.backends.trace import Trace
 
 Check = Callable[[], None]
@@ -174,6 +174,11 @@ class ProgramRecorder:
             if (id(owner), "array") in self.before or not self.owns(array):
                 self.before.setdefault((id(owner), name), (owner, before))
 
+    def outside(self) -> list[Array]:
+        """The memory outside of its pool that the step writes in tensors."""
+        begun = [constant for constant in self._constants if id(constant) in self._begun]
+        return [*(tensor.array for tensor in self.written.values()), *begun]
+
     def changing(self) -> Changing:
         """The memory outside of the program that it writes: tensors, gradients, and what optimizers keep."""
         arrays = [tensor.array for tensor in self.written.values()]
@@ -268,6 +273,13 @@ class Step(NamedTuple):
     idle: Callable[[], object]
 
 
+class Copied(Protocol):
+    """A program over the memory of several."""
+
+    def run(self, which: Sequence[int], times: int = 1) -> None:
+        """Run the copies with these numbers, each ``times`` times over."""
+
+
 class Program:
     """Recorded instructions as a list of calls."""
 
@@ -294,6 +306,12 @@ class Program:
     def once(self) -> Callable[[], object]:
         """What to call to replay once, with nothing left to decide."""
         return self.replay
+
+    def copies(
+        self, own: Sequence[Array], others: Sequence[Sequence[Array]], numbers: Mapping[float, Sequence[float]]
+    ) -> Copied:
+        """The program over the memory of others, which is laid out as ``own``; see ``backends.cpu.copies``."""
+        raise CannotCopy("programs of this device are not copied")
 
     def steps(self) -> list[Step]:
         """The instructions one by one, for measuring."""

@@ -47,6 +47,10 @@ class Stale(Exception):
     """A recorded program does not fit these values; the step has to be recorded anew."""
 
 
+class CannotCopy(Exception):
+    """A recorded program cannot be run over other memory than that it was recorded on; says why."""
+
+
 class Recorder(Protocol):
     """What a backend's recorder can do, and what it is told about the world outside."""
 

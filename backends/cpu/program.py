@@ -6,8 +6,9 @@ between two tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+from nnkit.backends.cpu.copies import Copies
 from nnkit.backends.cpu.table import Addresses, Table
 from nnkit.backends.pool import Pool
 from nnkit.backends.program import Program, Step, nothing
@@ -47,6 +48,11 @@ class KernelProgram(Program):
 
     def once(self) -> Callable[[], object]:
         return self.replay if self._whole is None else self._whole.once()
+
+    def copies(
+        self, own: Sequence[Array], others: Sequence[Sequence[Array]], numbers: Mapping[float, Sequence[float]]
+    ) -> Copies:
+        return Copies(self.instructions, self.pool, self.kept, own, others, numbers)
 
     def steps(self) -> list[Step]:
         return [_step(instruction) for instruction in self.instructions]

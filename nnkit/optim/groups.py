@@ -24,6 +24,10 @@ from nnkit.tensors.tensor import Tensor
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("least_step", "most_step")}
 
 
+#: Formulas, with names of options, that fit together.
+_checked: set[tuple[Any, ...]] = set()
+
+
 class Rates:
     """The numbers of one group in one float64 vector on its device: step, the update's scalars, the options.
 
@@ -44,7 +48,9 @@ class Rates:
     ) -> None:
         self.backend, self.formulas = backend, (rates, update)
         self.rates, self.update = adopt(rates), adopt(update)
-        check_pair(rates, update, options)
+        if (rates, update, *options) not in _checked:
+            check_pair(rates, update, options)
+            _checked.add((rates, update, *options))
         self.options = {name: options[name] for name in scalar_names(rates)}
         derived = len(scalar_names(update))
         self.vector = backend.asarray([step, *[0.0] * derived, *self.options.values()], "float64")

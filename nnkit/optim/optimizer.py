@@ -308,6 +308,11 @@ class Optimizer(Watched):
         """Every array that a step writes."""
         return [*(block.values for block in self.arena.blocks()), *self._state.buffers.values()]
 
+    def everything(self) -> list[Array]:
+        """All memory of an optimizer made of formulas: values, gradients, state, and each lane's numbers."""
+        rates = [lane.rates.vector for group in self.param_groups for lane in group.lanes]
+        return [*self.memory(), *(block.gradients for block in self.arena.blocks()), *rates]
+
     def _state_tensors(self, parameter: Tensor) -> dict[str, Tensor]:
         arrays = self._state.of(parameter)
         return {name: Tensor(array, parameter.backend) for name, array in arrays.items()}

@@ -15,7 +15,7 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,12 +94,17 @@ class Generator:
         """Where the stream of a device begins: seed and draw number."""
         return np.array(self._awaited.get(str(backend.device), [self._seed, 0]), np.int64)
 
-    def next_key(self, backend: Backend) -> Any:
-        """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
+    def state_on(self, backend: Backend) -> Any:
+        """Where the stream stands on a device: int64 (2,), in its memory, which every draw there moves on."""
         state = self._states.get(backend)
         if state is None:
             with paused():
                 state = self._states.setdefault(backend, backend.asarray(self._start(backend)))
+        return state
+
+    def next_key(self, backend: Backend) -> Any:
+        """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
+        state = self.state_on(backend)
         at_work = recorder()
         if at_work is not None:
             at_work.stream = self
@@ -195,6 +200,10 @@ def _host_key(seed: int | None = None, draw: int | None = None) -> np.ndarray:
     return key
 
 
+#: Where the upper 24 bits of both words are, in an int64 of ``random_bits``.
+_UPPER_BITS = np.array([39, 8])
+
+
 def _host_words(count: int, purpose: str) -> np.ndarray:
     key = _host_key()
     return philox.words(np, count, philox.PURPOSES[purpose], key[:1], key[1:])
@@ -202,7 +211,9 @@ def _host_words(count: int, purpose: str) -> np.ndarray:
 
 def host_uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Float64 numbers in [low, high) on the host, of 24 random bits each: the source of initial weights."""
-    u = philox.uniforms(np, _host_words(math.prod(shape), "initialize"), np.float64)
+    count = math.prod(shape)
+    words = _bits((count + 1) // 2, "initialize", _host_key()).reshape(-1, 1) >> _UPPER_BITS
+    u = (words & 0xFFFFFF).reshape(-1)[:count] * 2.0**-24
     return (low + (high - low) * u).reshape(shape)
 
 
@@ -232,9 +243,32 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     With ``draw`` (an epoch's number, say) it is a function of (seed, draw) alone, so that a resumed run needs no state.
     Each number stands in the low bits of a random key; sorting the keys, which are all different, shuffles it.
     """
+    return _ordered(_bits(count, "shuffle", _host_key(seed, draw)))
+
+
+def permutations(count: int, seeds: Sequence[int], draw: int) -> np.ndarray:
+    """``permutation(count, seed, draw)`` for each seed: int64 (seeds, count).
+
+    >>> bool((permutations(5, [1, 2], 3)[1] == permutation(5, 2, 3)).all())
+    True
+    """
+    keys: np.ndarray = backends.get("cpu").empty((len(seeds), count), np.int64)
+    for row, seed in zip(keys, seeds, strict=True):
+        row[...] = _bits(count, "shuffle", _host_key(seed, draw))
+    return _ordered(keys)
+
+
+def _bits(count: int, purpose: str, key: np.ndarray) -> np.ndarray:
+    """63 random bits in each int64, of two words side by side."""
     backend = backends.get("cpu")
-    keys = backend.empty((count,), np.int64)
-    backend.random_bits(_host_key(seed, draw), philox.PURPOSES["shuffle"], keys)
+    bits: np.ndarray = backend.empty((count,), np.int64)
+    backend.random_bits(key, philox.PURPOSES[purpose], bits)
+    return bits
+
+
+def _ordered(keys: np.ndarray) -> np.ndarray:
+    """The places of the keys (..., n) in order of their size, which changes them."""
+    count = keys.shape[-1]
     low = (1 << max(count - 1, 1).bit_length()) - 1
     keys &= ~low
     keys |= _numbers(count)

@@ -35,7 +35,7 @@ from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 from nnkit.training.tables import inputs_of, pair_of, samples_of
 from nnkit.training.trainer import Trainer
 
-__all__ = ["evaluate", "fit", "last_history", "predict"]
+__all__ = ["evaluate", "fit", "last_fit", "last_history", "metrics_of", "predict"]
 
 
 class _LastFit:
@@ -128,7 +128,7 @@ def fit(
         raise ValueError(f"initial_epoch={run.start} and resume were both given; the file says where to go on")
     shown = _with_progress(callbacks, verbose)
     objective = Objective(model, losses.get(loss))
-    measured = _metrics(metrics, objective.loss)
+    measured = metrics_of(metrics, objective.loss)
     x, y, sample_weight = samples_of(model, objective.loss, x, y, sample_weight)
     plan = dataclasses.replace(plan, validation_data=pair_of(model, objective.loss, validation_data))
     with using(None if seed is None else Generator(seed)):
@@ -136,7 +136,7 @@ def fit(
         refuse_lone_rows(model, source)
         chosen = _optimizer(model, optimizer)
         recorded = compile and recording_enabled()
-        last = _last_fit(model)
+        last = last_fit(model)
         computed = precision_of(precision, last.scaler if optimizer is None else None)
         step = TrainingStep(model, objective, chosen, Totals(measured, objective), clip_norm, clip_value, computed)
         validate = None
@@ -174,9 +174,9 @@ def evaluate(
     {'loss': 2.0, 'mae': 1.0}
     """
     style = style_of(verbose)
-    last = _last_fit(model)
+    last = last_fit(model)
     chosen = last.loss if loss is None else losses.get(loss)
-    measured = last.metrics if metrics is None else _metrics(metrics, chosen)
+    measured = last.metrics if metrics is None else metrics_of(metrics, chosen)
     if chosen is None and not measured:
         raise ValueError("evaluate needs a loss or metrics: the model has had no fit that named them")
     started = time.monotonic()
@@ -215,10 +215,11 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
 
 def last_history(model: Module) -> History | None:
     """The History of the model's last ``fit``, also where that ended with an exception; None before any."""
-    return _last_fit(model).history
+    return last_fit(model).history
 
 
-def _last_fit(model: Module) -> _LastFit:
+def last_fit(model: Module) -> _LastFit:
+    """What is remembered of the model's last ``fit``."""
     found = model.__dict__.get("_last_fit")
     if found is None:
         found = model.__dict__["_last_fit"] = _LastFit()
@@ -228,7 +229,7 @@ def _last_fit(model: Module) -> _LastFit:
 def _optimizer(model: Module, optimizer: str | Optimizer | None) -> Optimizer:
     """The optimizer by name, by object, or of the last fit."""
     if optimizer is None:
-        last = _last_fit(model)
+        last = last_fit(model)
         diverged = last.history is not None and last.history.stopped_by in ("DivergenceError", "TerminateOnNaN")
         if last.optimizer is None or diverged:
             raise ValueError(
@@ -253,7 +254,7 @@ def _optimizer(model: Module, optimizer: str | Optimizer | None) -> Optimizer:
     return optim.get(optimizer, model.parameters())
 
 
-def _metrics(metrics: Iterable[Any], loss: Callable[..., Any] | None) -> list[Metric]:
+def metrics_of(metrics: Iterable[Any], loss: Callable[..., Any] | None) -> list[Metric]:
     """The metrics, each with a name of its own."""
     if isinstance(metrics, str):
         raise TypeError(f"metrics must be a list: write metrics=[{metrics!r}]")

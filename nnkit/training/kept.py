@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.backends.base import Array
 from nnkit.errors import ShapeError
 from nnkit.tensors.creation import arange, zeros
 from nnkit.tensors.dtypes import int64
@@ -45,6 +46,15 @@ class KeptRows:
     def _make(self, capacity: int, device: Any) -> None:
         self._memory = zeros((capacity, self.width), dtype="float64", device=device)
         self._places = arange(capacity, dtype=int64, device=device)
+
+    @property
+    def capacity(self) -> int:
+        """How many rows there is room for."""
+        return len(self._places)
+
+    def memory(self) -> list[Array]:
+        """Every array that ``add`` writes."""
+        return [self._memory.array, self._cursor.array]
 
     def add(self, rows: Tensor) -> None:
         """Keep the rows (B, k) of one batch; on the device only."""

@@ -6,6 +6,7 @@ Nothing here looks at a value on the host: a step reads its batch, changes weigh
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnkit import ops
+from nnkit.backends.base import Array
 from nnkit.nn.module import Module
 from nnkit.ops.in_place import add_loss
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
@@ -88,6 +90,20 @@ class Totals:
         self._parts = [part.reshape(size) for part, size in zip(slices, sizes, strict=True)]
         keeping = zip(self._keeping, widths, strict=True)
         self._kept = [KeptRows(metric.name, width, 1, device) for metric, width in keeping]
+
+    def like(self, device: Any) -> Totals:
+        """Others of the same metrics, with memory of their own that is laid out as this one."""
+        made = copy.copy(self)
+        made.samples = 0
+        made._lay_out([part.shape for part in self._parts], [kept.width for kept in self._kept], device)
+        for own, kept in zip(made._kept, self._kept, strict=True):
+            own.make_room(kept.capacity)
+        return made
+
+    def memory(self) -> list[Array]:
+        """Every array that a step writes."""
+        assert self._memory is not None
+        return [self._memory.array, *(array for kept in self._kept for array in kept.memory())]
 
     def reset(self) -> None:
         """Begin anew, in the same memory."""
