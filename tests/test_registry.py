@@ -255,7 +255,7 @@ CARDLESS: dict[str, tuple[dict[str, Any], str]] = {
     "long notes": ({"notes": "x" * 10_001}, "notes must be a text of at most 10,000"),
     "data": ({"data": 3}, "data must be arrays or a table"),
     "a reference": ({"reference": [1]}, "reference must be what nnkit.monitor.reference"),
-    "a huge reference": ({"reference": {"x": "x" * (4 << 20)}}, "has room for 4,194,304"),
+    "too much": ({"metrics": {f"{n:05000}": n for n in range(1000)}}, "has room for 4,194,304"),
 }
 
 
@@ -275,6 +275,18 @@ def test_the_same_data_have_the_same_checksum(registry: Registry) -> None:
     different = [registry.publish(line(), "line", data=data).card["data"]["sha256"] for data in others]
     assert len(found) == 1 and len({*found, *different}) == 1 + len(different)
     assert registry.publish(line(), "line", data="s3://rows/2026").card["data"] == {"source": "s3://rows/2026"}
+
+
+def test_data_bring_a_reference_to_tell_drift_by(registry: Registry) -> None:
+    drift = pytest.importorskip("nnkit.monitor").Drift
+    x = np.random.default_rng(0).normal(size=(1000, 3))
+    made = registry.publish(line(), "line", data=(x, x[:, 0])).card["reference"]
+    assert drift(made).update(x + 1).report()["drifted"] == ["x[0]", "x[1]", "x[2]"]
+    frame = {"age": [20, 40, None], "zip": [1, 2, 1], "key": ["a", "b", "c"], "left": ["no", "no", "yes"]}
+    table = Table(categories=["zip"], ignore=["key"]).fit(frame, "left")
+    made = registry.publish(nn.Linear(table.width, 1).reads(table), "churn", data=frame).card["reference"]
+    assert [(one["name"], "values" in one) for one in made["features"]] == [("age", False), ("zip", True)]
+    assert registry.publish(line(), "line", data="rows of May").card["reference"] is None
 
 
 # ---- damage ----------------------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ import numpy as np
 from nnkit import nn, version
 from nnkit.errors import DataError, ModelFileError
 from nnkit.io.weights import parse_object
+from nnkit.monitor.references import checked_reference
 from nnkit.preprocessing.table import ATTRIBUTE, Table
-from nnkit.registry.data import described_data, features_of, inputs_of
+from nnkit.registry.data import described_data, features_of, inputs_of, reference_of
 from nnkit.registry.moves import now
 
 __all__ = ["CARD", "card_of", "dumped", "read_card"]
@@ -37,8 +38,9 @@ def card_of(
     table: Table | None = model.__dict__.get(ATTRIBUTE)
     if not isinstance(notes, str) or len(notes) > LONGEST_NOTES:
         raise DataError(f"notes must be a text of at most {LONGEST_NOTES:,} characters")
-    if not (reference is None or isinstance(reference, Mapping)):
-        raise DataError(f"reference must be what nnkit.monitor.reference(x) gives, got {type(reference).__name__}")
+    if reference is not None:
+        checked_reference(reference)
+    x = None if data is None else features_of(data)
     parameters = list(model.parameters())
     return {
         "format": FORMAT,
@@ -49,12 +51,12 @@ def card_of(
         "class": type(model).__qualname__,
         "parameters": sum(parameter.numel() for parameter in parameters),
         "device": str(parameters[0].device) if parameters else None,
-        "inputs": inputs_of(model, None if data is None else features_of(data)),
+        "inputs": inputs_of(model, x),
         "classes": None if table is None else table.classes,
         "metrics": _metrics(metrics or {}),
         "data": None if data is None else described_data(data),
         "code": code_version(),
-        "reference": None if reference is None else dict(reference),
+        "reference": reference_of(model, x) if reference is None else dict(reference),
         "notes": notes,
     }
 
@@ -62,9 +64,10 @@ def card_of(
 def dumped(card: Mapping[str, Any]) -> bytes:
     """A card as JSON. Raises ``DataError`` where it holds what is no JSON, or is too long."""
     try:
-        content = json.dumps(card, allow_nan=False, ensure_ascii=False, indent=1).encode()
+        lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in card.items()]
     except (TypeError, ValueError) as error:
         raise DataError(f"the card cannot be written as JSON: {error}") from None
+    content = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
     if len(content) > MOST_BYTES:
         raise DataError(f"the card takes {len(content):,} bytes, and has room for {MOST_BYTES:,}")
     return content

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from nnkit import nn
-from nnkit.errors import DataError
+from nnkit.errors import DataError, ShapeError
+from nnkit.monitor.references import reference
 from nnkit.preprocessing.columns import Encoder
 from nnkit.preprocessing.frames import columns_of, is_table
 from nnkit.preprocessing.table import ATTRIBUTE, Table
 
-__all__ = ["columns_read", "described_data", "features_of", "inputs_of"]
+__all__ = ["columns_read", "described_data", "features_of", "inputs_of", "reference_of"]
 
 LONGEST_TEXT = 1000
 
@@ -97,6 +98,20 @@ def inputs_of(model: nn.Module, x: Any = None) -> list[dict[str, Any]] | None:
         return [{"name": "x", "shape": [int(size) for size in np.shape(x)[1:]], "dtype": kind}]
     shape = _stated(model)
     return None if shape is None else [{"name": "x", "shape": shape, "dtype": dtype}]
+
+
+def reference_of(model: nn.Module, x: Any) -> dict[str, Any] | None:
+    """What drift of the model's inputs is told by; None where x is none, or no numbers and no table that is read."""
+    encoders = columns_read(model)
+    if encoders and is_table(x):
+        names = [one.name for one in encoders if TYPES[one.kind] == "text"]
+        return reference(x, columns=[one.name for one in encoders], categories=names)
+    if x is None or is_table(x) or np.size(x) == 0:
+        return None
+    try:
+        return reference(x)
+    except ShapeError:
+        return None
 
 
 def _stated(model: nn.Module) -> list[int | None] | None:

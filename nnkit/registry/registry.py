@@ -69,8 +69,9 @@ class Registry:
         Args:
             model: a Module or a Keras model, of classes that a file can name.
             metrics: numbers by name, such as ``model.evaluate(...)`` gives.
-            data: what it was trained on, for a checksum and the shape of a row: x, a table, (x, y), or a text.
-            reference: what ``nnkit.monitor.reference(x)`` gives, to tell drift by.
+            data: what it was trained on, for a checksum, the shape of a row, and the reference: x, a table, (x, y); or
+                a text that names it.
+            reference: what ``nnkit.monitor.reference(x)`` gave, to tell drift by; made of ``data`` by default.
             alias: is moved to the new version.
 
         Raises ``DataError`` for names that cannot be, ``TypeError`` for what is no Module, ``ModelFileError`` for a
