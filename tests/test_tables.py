@@ -8,6 +8,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import nnkit
 from nnkit import nn
 from nnkit.errors import DataError, DtypeError, LabelError, ModelFileError
 from nnkit.preprocessing import Table
+from nnkit.preprocessing import train_test_split as split
 
 ROWS = 60
 random = np.random.default_rng(0)
@@ -306,6 +308,20 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: nn.Linear(2, 1).reads(fitted(embed=["zip"], categories=[])), DataError, r"nn.TableInput\("),
     (lambda: nn.Linear(2, 1).reads(Table()), DataError, "call table.fit"),
     (lambda: reader().fit(FRAME, sample_weight="city", loss="mse"), DataError, "'city' holds texts; expected numbers"),
+    (lambda: Table().fit({"x": [1, 2, "a"]}), DtypeError, "'x' mixes int and str, such as 'a' in row 2"),
+    (lambda: Table().fit({"x": [b"a", b"b"]}), DtypeError, "'x' holds objects of the type bytes"),
+    (lambda: Table().fit({"x": [str(n / 3) for n in range(ROWS)]}), DataError, "'x' holds numbers as texts"),
+    (lambda: Table(dates=["x"]).fit({"x": ["20261128"]}), DataError, "'x' has '20261128' in row 0, which is no date"),
+    (lambda: Table(dates=["x"]).fit({"x": ["today"]}), DataError, "'x' has 'today' in row 0, which is no date"),
+    (lambda: Table(categories=["x"], embed=["x"]), DataError, "'x' is in categories and in embed"),
+    (lambda: Table(embed={"x": 0}), DataError, "embed={'x': 0}: the length of a vector"),
+    (lambda: Table(ignore=["left"]).fit(FRAME, "left"), DataError, "'left', the target, is in ignore"),
+    (lambda: Table().fit(pandas(FRAME)[:0], "left"), DataError, "has no rows"),
+    (lambda: Table().fit(pandas(FRAME).set_axis(range(len(FRAME)), axis=1)), DataError, "called 0, and names are"),
+    (lambda: Table().fit(pandas(FRAME).set_axis(["a"] * len(FRAME), axis=1)), DataError, r"columns called 'a': rename"),
+    (lambda: Table().fit(polars(FRAME).lazy()), DataError, r"frame.collect\(\)"),
+    (lambda: Table().fit(np.zeros(3)), DataError, "x is a ndarray; tables are"),
+    (lambda: split(pandas(FRAME), stratify="left"), DataError, r"the labels themselves, frame\['left'\]"),
     (lambda: nn.TableInput(1, [(3, 2)])(nnkit.ones(2, 3)), ValueError, r"shape \(rows, 2\)"),
 ]  # fmt: skip
 
@@ -323,3 +339,36 @@ def test_frames_stay_frames_when_they_are_divided() -> None:
         train, test = nnkit.preprocessing.train_test_split(frame, test_size=10, random_state=0)
         assert type(train) is type(test) is type(frame) and (len(train), len(test)) == (50, 10)
         assert list(train.columns) == list(frame.columns)
+
+
+def test_a_row_of_pandas_is_a_row() -> None:
+    frame, model = pandas(FRAME), reader()
+    one = frame.iloc[3]
+    np.testing.assert_array_equal(model.predict(one), model.predict(frame)[3:4])
+
+
+def test_numbers_as_texts_are_told() -> None:
+    with pytest.warns(UserWarning, match=r"'zip' holds numbers as texts, such as '10'.*categories=\['zip'\]"):
+        table = Table().fit({"zip": ["10", "20", "n/a", "10"]})
+    assert table.names == ["zip=10", "zip=20", "zip=n/a"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Table(categories=["zip"]).fit({"zip": ["10", "20"]})
+        Table().fit({"zip": ["00501", "00544"]})  # names, by their zeros
+        assert Table().fit(pandas({"zip": [1, 2]}).astype("category")).names == ["zip=1", "zip=2"]
+
+
+def test_dates_that_name_a_zone_are_read_at_its_clock() -> None:
+    plain = Table(dates=["at"]).fit({"at": ["2026-01-05T10:00", "2026-03-01T22:30"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for zone in ("Z", "+02:00", "-0530"):
+            zoned = plain.transform({"at": [f"2026-01-05T10:00:00{zone}", ""]})
+            np.testing.assert_array_equal(zoned, plain.transform({"at": ["2026-01-05 10:00", None]}))
+
+
+def test_more_classes_than_a_binary_loss_tells_apart() -> None:
+    frame = {"x": [1.0, 2.0, 3.0], "y": ["a", "b", "c"]}
+    model = nn.Linear(1, 1).reads(Table().fit(frame, "y"))
+    with pytest.raises(LabelError, match=r"column 'y', the target, has 3 classes.*end the model with 3 scores"):
+        model.fit(frame, "y", loss="bce_with_logits", verbose=0)

@@ -5,7 +5,9 @@ A column's ``width`` numbers a row are float32; ``names`` says what they mean. I
 
 from __future__ import annotations
 
+import datetime
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -273,13 +275,24 @@ def _parsed(name: str, texts: np.ndarray) -> np.ndarray:
     for number, text in enumerate(texts.tolist()):
         if text is not None:
             try:
-                moments[number] = np.datetime64(text, "us")
+                moments[number] = _moment(text)
             except ValueError:
                 raise DataError(
                     f"column {name!r} has {text!r} in row {number}, which is no date; write it as 2026-11-28 or "
                     "2026-11-28T10:00, or parse the column first"
                 ) from None
     return moments
+
+
+def _moment(text: str) -> np.datetime64:
+    """A date by its text, at the clock's time where it names a zone; raises ValueError where it is none."""
+    if not text.strip():
+        return np.datetime64("NaT", "us")
+    if not re.match(r"\d{4}(-\d\d(-\d\d([T ]|$)|$)|$)", text):  # NumPy takes "now" too, and 20261128 for a year
+        raise ValueError(text)
+    if re.search(r":.*(Z|[+-]\d\d:?\d\d)$", text):
+        return np.datetime64(datetime.datetime.fromisoformat(text).replace(tzinfo=None), "us")
+    return np.datetime64(text, "us")
 
 
 def texts_of(column: Column) -> list[str | None]:

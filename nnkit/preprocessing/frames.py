@@ -21,6 +21,7 @@ class Column(NamedTuple):
     kind: str
     values: np.ndarray
     truth: bool = False  # whether the numbers were truth values
+    declared: bool = False  # whether the frame says that the texts are categories
 
 
 def is_table(value: Any) -> bool:
@@ -29,7 +30,13 @@ def is_table(value: Any) -> bool:
         return all(isinstance(name, str) for name in value) and bool(value)
     if isinstance(value, list):
         return bool(value) and all(isinstance(row, Mapping) for row in value)
-    return hasattr(value, "columns") and not isinstance(value, np.ndarray)
+    return (hasattr(value, "columns") and not isinstance(value, np.ndarray)) or _is_row(value)
+
+
+def _is_row(value: Any) -> bool:
+    """Whether this is a row of pandas's, ``frame.iloc[0]``: single values called by texts."""
+    named = hasattr(value, "iloc") and not hasattr(value, "columns") and len(value) > 0
+    return named and all(isinstance(name, str) for name in value.index)
 
 
 def columns_of(
@@ -43,16 +50,42 @@ def columns_of(
     """
     if isinstance(table, list):
         table = _from_rows(table, name)
+    elif _is_row(table):
+        table = table.to_dict()
     if isinstance(table, Mapping):
         single = not any(_is_column(value) for value in table.values())
         read = {key: _from_values([table[key]] if single else table[key], key) for key in _chosen(table, wanted, but)}
     else:
-        frame = _narwhals().from_native(table, eager_only=True)
+        frame = _frame(table, name)
         read = {key: _from_series(frame[key], key) for key in _chosen(frame.columns, wanted, but)}
     lengths = {key: len(column.values) for key, column in read.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{name} has columns of unequal length: {lengths}")
     return read
+
+
+def _frame(table: Any, name: str) -> Any:
+    """The frame through narwhals; raises ``DataError`` where its columns cannot be told apart by a text each."""
+    if hasattr(table, "collect") and not hasattr(table, "iloc"):
+        raise DataError(f"{name} is a {type(table).__name__}, which has no rows yet: write frame.collect()")
+    names = list(getattr(table, "columns", ()))
+    for column in names:
+        if not isinstance(column, str):
+            raise DataError(
+                f"{name} has a column called {column!r}, and names are texts: "
+                "frame.columns = [str(name) for name in frame.columns]"
+            )
+        if names.count(column) > 1:
+            raise DataError(
+                f"{name} has {names.count(column)} columns called {column!r}: rename them, or leave all but one out, "
+                "frame.loc[:, ~frame.columns.duplicated()]"
+            )
+    try:
+        return _narwhals().from_native(table, eager_only=True)
+    except TypeError as error:
+        raise DataError(
+            f"{name} is a {type(table).__name__}; tables are frames (pandas, polars), dicts of columns, lists of dicts"
+        ) from error
 
 
 def _chosen(names: Collection[str], wanted: Collection[str] | None, but: Collection[str]) -> list[str]:
@@ -117,7 +150,8 @@ def _from_series(series: Any, name: str) -> Column:
         return Column("date", np.asarray(plain.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[us]"))
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         texts = series.cast(nw.String).to_list()
-        return Column("text", _objects([None if _is_missing(text) else text for text in texts]))
+        values = _objects([None if _is_missing(text) else text for text in texts])
+        return Column("text", values, declared=dtype != nw.String)
     if dtype in (nw.Object, nw.Unknown):
         return _from_values(series.to_list(), name)
     raise DtypeError(f"column {name!r} is of the type {dtype}, which is no number, text or date; leave it out")
@@ -161,8 +195,17 @@ def _from_objects(array: np.ndarray, name: str) -> Column:
         array = array.copy()
         array[missing] = None
         return Column("text", array)
-    kinds = sorted({type(value).__name__ for value in present})
-    raise DtypeError(f"column {name!r} mixes {' and '.join(kinds)}; make it all numbers, all texts or all dates")
+    raise DtypeError(f"column {name!r} {_mixture(array, missing)}; make it all numbers, all texts or all dates")
+
+
+def _mixture(array: np.ndarray, missing: np.ndarray) -> str:
+    """What kinds of values a column has, and the first of the rarest kind."""
+    kinds = [type(value).__name__ for value in array]
+    counts = {kind: kinds.count(kind) for kind, gap in zip(kinds, missing, strict=True) if not gap}
+    if len(counts) == 1:
+        return f"holds objects of the type {next(iter(counts))}"
+    row = kinds.index(min(counts, key=lambda kind: counts[kind]))
+    return f"mixes {' and '.join(sorted(counts))}, such as {array[row]!r} in row {row}"
 
 
 def _without_zone(value: Any) -> Any:

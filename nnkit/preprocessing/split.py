@@ -175,6 +175,7 @@ def _per_sample(values: Any, count: int, name: str) -> np.ndarray:
     if array.shape != (count,) or array.dtype.kind == "f":
         raise DataError(
             f"{name} needs one label per sample, shape {(count,)}, got {array.dtype} of shape {array.shape}"
+            + (f": the labels themselves, frame[{values!r}]" if isinstance(values, str) else "")
         )
     return array.astype(str) if array.dtype == object else array
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -61,9 +63,19 @@ class Table:
                 raise DataError(f"{name} must be a list of names: write {name}=[{value!r}]")
         self.categories, self.dates, self.ignore = tuple(categories), tuple(dates), tuple(ignore)
         self.embed: dict[str, int | None] = dict(embed) if isinstance(embed, Mapping) else dict.fromkeys(embed)
+        self._refuse_two_roles()
         self.target: str | None = None
         self.labels: Labels | None = None
         self._encoders: list[Encoder] = []
+
+    def _refuse_two_roles(self) -> None:
+        roles = {name: set(getattr(self, name)) for name in ("categories", "dates", "embed", "ignore")}
+        for one, other in itertools.combinations(roles, 2):
+            if both := sorted(roles[one] & roles[other]):
+                raise DataError(f"column {both[0]!r} is in {one} and in {other}; one of them can hold")
+        for name, length in self.embed.items():
+            if length is not None and (type(length) is not int or length < 1):
+                raise DataError(f"embed={{{name!r}: {length!r}}}: the length of a vector is a whole number from 1 on")
 
     @staticmethod
     def of(model: Any) -> Table:
@@ -81,7 +93,11 @@ class Table:
         A target of texts or truth values is made into class numbers. Raises ``DataError`` and ``DtypeError`` that name
         the column.
         """
+        if target is not None and target in self.ignore:
+            raise DataError(f"column {target!r}, the target, is in ignore: leave it out there")
         columns = columns_of(table, but=self.ignore)
+        if not any(len(column.values) for column in columns.values()):
+            raise DataError("the table has no rows; expected at least one")
         named = [*self.categories, *self.dates, *self.embed, *([target] if target else [])]
         for name in named:
             _find(columns, name)
@@ -105,6 +121,8 @@ class Table:
             return Number(name)
         present = [value for value in column.values.tolist() if value is not None]
         different = len(set(present))
+        if not column.declared and sum(map(_is_number, set(present))) > different / 2:
+            _tell_numbers(name, present[0], different)
         if different > PROSE and different > SHARE * len(present):
             raise DataError(
                 f"column {name!r} looks like prose or a key: {different} different texts in {len(present)} rows. Leave "
@@ -154,7 +172,10 @@ class Table:
             raise DataError("this Table knows of no target: write table.fit(frame, target='...')")
         column = columns_of(table, wanted=[self.target])[self.target]
         if self.labels is not None:
-            return self.labels.transform(_label_texts(self.target, column))
+            try:
+                return self.labels.transform(_label_texts(self.target, column))
+            except LabelError as error:
+                raise LabelError(str(error).replace("labels has", f"column {self.target!r}, the target, has")) from None
         if column.kind != "number":
             raise DataError(f"column {self.target!r}, the target, must hold numbers, as in the training data")
         missing = np.isnan(column.values)
@@ -245,6 +266,30 @@ def _find(columns: Mapping[str, Column], name: str) -> Column:
     if name not in columns:
         raise DataError(f"there is no column {name!r}; the columns are {list(columns)[:20]}")
     return columns[name]
+
+
+def _tell_numbers(name: str, example: str, different: int) -> None:
+    """Refuse texts that are numbers, or warn where they are few enough to be categories."""
+    told, fix = f"column {name!r} holds numbers as texts, such as {example!r}", f"pandas.to_numeric(frame[{name!r}]"
+    if different > PROSE:
+        raise DataError(
+            f"{told}, {different} different ones: make them numbers, {fix}, errors='coerce'); names that come again, "
+            f"embed=[{name!r}]"
+        )
+    warnings.warn(
+        f"{told}: each is taken for a category. Sizes: {fix}, errors='coerce'); names: categories=[{name!r}]",
+        stacklevel=6,
+    )
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number, and no name such as 007."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    digits = text.strip().lstrip("+-")
+    return not (digits[:1] == "0" and digits[1:2].isdigit())
 
 
 def _labels(target: str, column: Column) -> Labels | None:

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nnkit.errors import DataError
+from nnkit.errors import DataError, LabelError
 from nnkit.nn.module import Module
 from nnkit.nn.table import TableInput
 from nnkit.preprocessing.frames import columns_of, is_table
 from nnkit.preprocessing.table import ATTRIBUTE, Table
-from nnkit.training.targets import LABEL_LOSSES
+from nnkit.training.targets import BINARY, LABEL_LOSSES
 
 __all__ = ["inputs_of", "pair_of", "reads", "samples_of"]
 
@@ -106,7 +106,13 @@ def _shaped(loss: Callable[..., Any] | None, y: np.ndarray, table: Table) -> np.
     """A target column as losses take it: (rows,) where it holds labels for a loss of class scores, else (rows, 1)."""
     if y.ndim != 1:
         return y
-    if isinstance(loss, LABEL_LOSSES) or len(table.classes or ()) > 2:
+    classes = table.classes or []
+    if len(classes) > 2 and isinstance(loss, BINARY):
+        raise LabelError(
+            f"column {table.target!r}, the target, has {len(classes)} classes, {classes[:5]}, and "
+            f"{type(loss).__name__} tells two apart: end the model with {len(classes)} scores, and loss='cross_entropy'"
+        )
+    if isinstance(loss, LABEL_LOSSES) or len(classes) > 2:
         whole = y.dtype.kind == "f" and bool((y == np.rint(y)).all())
         return y.astype(np.int64) if whole else y
     return y.astype(np.float32)[:, None]

@@ -20,10 +20,10 @@ from nnkit.training.checked import Checked, every
 from nnkit.training.frames import fixed_for
 from nnkit.training.inputs import first_bad, floats, host_array, numbers, variable
 
-__all__ = ["LABEL_LOSSES", "Targets", "check_outputs", "class_weights"]
+__all__ = ["BINARY", "LABEL_LOSSES", "Targets", "check_outputs", "class_weights"]
 
 LABEL_LOSSES = (losses.CrossEntropyLoss, losses.NLLLoss, MultiMarginLoss)
-_BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
+BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
 LABELS = np.dtype(np.int64)
 
 
@@ -58,7 +58,7 @@ class Targets:
         self._refuse_other_shape(array, name)
         if isinstance(self.loss, MultiLabelMarginLoss) and array.dtype.kind in "iu":
             return Checked(array, LABELS)  # rows of labels, which the loss itself looks at
-        if isinstance(self.loss, _BINARY):
+        if isinstance(self.loss, BINARY):
             _check_range(array, name, self.loss)
         return floats(array, name, self.dtype)
 
