@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,7 @@ def modules_with_examples() -> list[str]:
 def test_examples_in_docstrings(name: str) -> None:
     nnkit.manual_seed(0)
     results = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
     assert results.attempted > 0
     assert results.failed == 0

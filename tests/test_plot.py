@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
+from pictures import apart, drawn, inside_of
 
 import nnkit
 from nnkit import nn, plot
 from nnkit.errors import UnknownNameError
+from nnkit.plot.display import labels
 
 matplotlib = pytest.importorskip("matplotlib", reason="pip install matplotlib")
 matplotlib.use("Agg")
@@ -23,26 +25,6 @@ def no_figures_left() -> Iterator[None]:
     """Every figure is closed after its test."""
     yield
     pyplot.close("all")
-
-
-def inside_of(axes: Any) -> bool:
-    """Whether nothing that is written overlaps, and all of it lies in the figure: measured after layout."""
-    axes.figure.canvas.draw()
-    whole = axes.figure.bbox.padded(1.0)
-    box = axes.get_tightbbox()
-    return box is None or (box.x0 >= whole.x0 and box.y0 >= whole.y0 and box.x1 <= whole.x1 and box.y1 <= whole.y1)
-
-
-def drawn(axes: Any) -> dict[str, list[float]]:
-    """Label -> the y of each line."""
-    return {line.get_label(): list(line.get_ydata()) for line in axes.lines}
-
-
-def apart(texts: Any) -> bool:
-    """Whether texts that stand side by side do not touch one another."""
-    shown = [text for text in texts if text.get_visible() and text.get_text()]
-    boxes = [text.get_window_extent() for text in shown]
-    return not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
 
 
 # ---- the protocol ---------------------------------------------------------------------------------------------------
@@ -72,7 +54,7 @@ def test_a_history() -> None:
     assert list(loss.lines[0].get_xdata()) == [1, 2, 3] and loss.get_xlabel() == "epoch"
     assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "validation"]
     assert accuracy.get_title() == "accuracy" and accuracy.get_legend() is None
-    assert all(map(inside_of, display.axes_))
+    assert inside_of(*display.axes_)
 
 
 def test_the_learning_rate_is_drawn_where_it_changes() -> None:
@@ -98,7 +80,7 @@ def test_a_history_into_axes_that_are_there() -> None:
 def test_histories_of_other_sizes(epochs: int, count: int) -> None:
     names = [f"a_metric_with_a_rather_long_name_{number}" for number in range(count)]
     display = plot.HistoryDisplay.from_history({name: [1.0] * epochs for name in names})
-    assert len(display.axes_) == count and all(map(inside_of, display.axes_))
+    assert len(display.axes_) == count and inside_of(*display.axes_)
     assert apart([axes.title for axes in display.axes_])
 
 
@@ -118,3 +100,31 @@ def test_who_has_a_history() -> None:
         plot.HistoryDisplay.from_history(history, ["los"])
     with pytest.raises(ValueError, match="nothing was recorded"):
         plot.HistoryDisplay.from_history({})
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["loss"], ["loss"]),
+        ([], []),
+        (["a" * 40], ["a" * 14 + "…" + "a" * 13]),
+        ([f"encoder.layers.{n}.attention.weight" for n in range(2)], ["…0…", "…1…"]),
+        (
+            ["b" * 20 + str(n) + "c" * 20 for n in range(2)],
+            ["0 bbbbbbbbbbbb…ccccccccccc", "1 bbbbbbbbbbbb…ccccccccccc"],
+        ),
+        (["block.conv." + "x" * 20, "block.norm." + "y" * 20], ["…conv." + "x" * 20, "…norm." + "y" * 20]),
+    ],
+)
+def test_names_are_shortened_and_stay_different(names: list[str], shown: list[str]) -> None:
+    assert labels(names) == shown
+    assert len(set(labels(names))) == len(set(names))
+
+
+def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"drawn by matplotlib: pip install .*plot"):
+        plot.HistoryDisplay.from_history(HISTORY)

@@ -13,12 +13,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnkit.plot.attention import AttentionDisplay
+    from nnkit.plot.boundary import DecisionBoundaryDisplay
+    from nnkit.plot.gradients import GradientFlowDisplay
+    from nnkit.plot.histograms import ActivationDisplay, WeightDisplay
     from nnkit.plot.history import HistoryDisplay
+    from nnkit.plot.images import FeatureMapDisplay, FilterDisplay
+    from nnkit.plot.rates import LearningRateDisplay
+    from nnkit.plot.scores import (
+        ConfusionMatrixDisplay,
+        PrecisionRecallDisplay,
+        PredictionErrorDisplay,
+        RocCurveDisplay,
+    )
 
 #: Display -> its module.
-_PLACES = {"HistoryDisplay": "history"}
+_PLACES = {
+    "ActivationDisplay": "histograms", "AttentionDisplay": "attention", "ConfusionMatrixDisplay": "scores",
+    "DecisionBoundaryDisplay": "boundary", "FeatureMapDisplay": "images", "FilterDisplay": "images",
+    "GradientFlowDisplay": "gradients", "HistoryDisplay": "history", "LearningRateDisplay": "rates",
+    "PrecisionRecallDisplay": "scores", "PredictionErrorDisplay": "scores", "RocCurveDisplay": "scores",
+    "WeightDisplay": "histograms",
+}  # fmt: skip
 
-__all__ = ["HistoryDisplay"]
+__all__ = [
+    "ActivationDisplay", "AttentionDisplay", "ConfusionMatrixDisplay", "DecisionBoundaryDisplay", "FeatureMapDisplay",
+    "FilterDisplay", "GradientFlowDisplay", "HistoryDisplay", "LearningRateDisplay", "PrecisionRecallDisplay",
+    "PredictionErrorDisplay", "RocCurveDisplay", "WeightDisplay",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from nnkit.backends.advice import install
 
 __all__ = [
-    "COLOURS", "Display", "colours", "grid", "marked", "over_epochs", "panels", "pyplot", "say", "shorten",
+    "COLOURS", "Display", "colours", "grid", "labels", "marked", "over_epochs", "panels", "pyplot", "say", "shorten",
     "spread_ticks",
 ]  # fmt: skip
 
@@ -53,9 +54,10 @@ def panels(ax: Any, count: int, columns: int = 1, size: tuple[float, float] = (6
     columns = min(columns, count)
     rows = math.ceil(count / columns)
     if ax is None:
-        _, places = pyplot().subplots(
+        figure, places = pyplot().subplots(
             rows, columns, squeeze=False, layout="constrained", figsize=(size[0] * columns, size[1] * rows)
         )
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # inches
         return _used(list(places.flat), count)
     if isinstance(ax, (list, tuple, np.ndarray)):
         given = list(np.ravel(np.asarray(ax, dtype=object)))
@@ -97,6 +99,33 @@ def shorten(name: Any, longest: int = LONGEST) -> str:
     text = str(name)
     half = (longest - 1) // 2
     return text if len(text) <= longest else f"{text[: longest - 1 - half]}…{text[-half:]}"
+
+
+def labels(names: Sequence[Any], longest: int = LONGEST) -> list[str]:
+    """Names short enough to stand in a picture, and still different: what all have in common goes first.
+
+    >>> labels(["encoder.layers.0.attention.weight", "encoder.layers.1.attention.weight"])
+    ['…0…', '…1…']
+    >>> labels(["0", "a.long.name"])
+    ['0', 'a.long.name']
+    """
+    texts = [str(name) for name in names]
+    if len(texts) > 1 and max(map(len, texts)) > longest:
+        first = _shared(texts)
+        texts = ["…" + text[first:] if first else text for text in texts]
+        last = _shared([text[::-1] for text in texts])
+        texts = [text[: len(text) - last] + "…" if last else text for text in texts]
+    short = [shorten(text, longest) for text in texts]
+    if len(set(short)) < len(set(texts)):
+        short = [f"{number} {shorten(text, longest - 4)}" for number, text in enumerate(texts)]
+    return short
+
+
+def _shared(texts: Sequence[str]) -> int:
+    """How many letters all begin with, up to the last that parts words."""
+    letters = itertools.takewhile(lambda same: len(set(same)) == 1, zip(*(text[:-1] for text in texts), strict=False))
+    common = "".join(one for one, *_ in letters)
+    return max(common.rfind("."), common.rfind("_"), common.rfind("/"), common.rfind(" ")) + 1
 
 
 def spread_ticks(count: int, most: int) -> list[int]:

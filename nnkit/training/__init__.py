@@ -21,6 +21,7 @@ from nnkit.training.callbacks import (
 )
 from nnkit.training.checkpoints import ModelCheckpoint, RunCheckpoint
 from nnkit.training.confusion import BalancedAccuracy, ConfusionMatrix, LogLoss, Matthews
+from nnkit.training.gradient_flow import GradientFlow
 from nnkit.training.history import History
 from nnkit.training.kept import RowMetric
 from nnkit.training.loggers import CSVLogger, JSONLines
@@ -39,16 +40,18 @@ from nnkit.training.metrics import (
 )
 from nnkit.training.progress import ProgressBar
 from nnkit.training.ranking import AUC, AveragePrecision
+from nnkit.training.rate_finder import LearningRates, LRFinder, lr_finder
 from nnkit.training.tables import reads
 from nnkit.training.tensorboard import TensorBoard
 from nnkit.training.trainer import Trainer
 
 __all__ = [
     "AUC", "F1", "MAE", "MSE", "R2", "RMSE", "Accuracy", "AveragedModel", "AveragePrecision", "BalancedAccuracy",
-    "CSVLogger", "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "History", "JSONLines",
-    "LambdaCallback", "LearningRateScheduler", "LogLoss", "Matthews", "Metric", "ModelCheckpoint", "Precision",
-    "ProgressBar", "Recall", "ReduceLROnPlateau", "RowMetric", "RunCheckpoint", "TensorBoard", "TerminateOnNaN",
-    "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit", "last_history", "predict", "update_bn",
+    "CSVLogger", "Callback", "ConfusionMatrix", "EarlyStopping", "FunctionMetric", "GradientFlow", "History",
+    "JSONLines", "LRFinder", "LambdaCallback", "LearningRateScheduler", "LearningRates", "LogLoss", "Matthews",
+    "Metric", "ModelCheckpoint", "Precision", "ProgressBar", "Recall", "ReduceLROnPlateau", "RowMetric",
+    "RunCheckpoint", "TensorBoard", "TerminateOnNaN", "TimeBudget", "TopKAccuracy", "Trainer", "evaluate", "fit",
+    "last_history", "lr_finder", "predict", "update_bn",
 ]  # fmt: skip
 
 
