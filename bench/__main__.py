@@ -1,6 +1,7 @@
 """``python -m bench report``: all measurements; ``python -m bench render FILE``: the page again, from the numbers.
 
 ``python -m bench gpu``: whether the GPU is right, and how fast; needs no network and writes its own page.
+``python -m bench serving``: requests a second over HTTP, beside the same server with other libraries' predictions.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     rendering.add_argument("file", type=Path)
     on_a_gpu = commands.add_parser("gpu", help="check and measure device='cuda'; goes on where it was stopped")
     command.add_arguments(on_a_gpu)
+    over_http = commands.add_parser("serving", help="requests a second over HTTP, beside other libraries")
+    if arguments[:1] == ["serving"]:
+        importlib.import_module("bench.serving.command").add_arguments(over_http)
     return parser.parse_args(arguments)
 
 
@@ -71,6 +75,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(arguments)
     if chosen.command == "gpu":
         return command.run(chosen)
+    if chosen.command == "serving":
+        status: int = importlib.import_module("bench.serving.command").run(chosen)
+        return status
     if chosen.command == "render":
         print(processors().write(chosen.file))
         return 0

@@ -353,6 +353,10 @@ class Watched(Served):
         return super().predict(parts)
 
 
+def body(rows: Any) -> bytes:
+    return json.dumps({"rows": rows}).encode()
+
+
 def worked(served: Served, ask: Callable[[Worker], Coroutine[Any, Any, Any]]) -> Any:
     async def main() -> Any:
         worker = Worker(served, "1", Measures(), asyncio.get_running_loop())
@@ -372,10 +376,10 @@ def test_what_waits_is_answered_together_and_a_bad_request_spoils_only_its_own()
 
     async def ask(worker: Worker) -> Any:
         rows = [[[1, 2, 3]], [[4, 5, 6]], [[1, 2, 99]], [[7, 8, 9]]]
-        tasks = [asyncio.create_task(worker.ask([[0, 0, 0]], ""))]
+        tasks = [asyncio.create_task(worker.ask(body([[0, 0, 0]]), "", ""))]
         while not served.together:
             await asyncio.sleep(0.01)
-        tasks += [asyncio.create_task(worker.ask(row, "")) for row in rows]
+        tasks += [asyncio.create_task(worker.ask(body(row), "", "")) for row in rows]
         await asyncio.sleep(0.05)
         gate.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -383,19 +387,19 @@ def test_what_waits_is_answered_together_and_a_bad_request_spoils_only_its_own()
     first, one, two, bad, three = worked(served, ask)
     assert served.together[:2] == [1, 4]
     assert isinstance(bad, Refused) and bad.status == 422 and "99" in bad.message
-    for body, row in ((first, [[0, 0, 0]]), (one, [[1, 2, 3]]), (two, [[4, 5, 6]]), (three, [[7, 8, 9]])):
-        np.testing.assert_allclose(json.loads(body)["outputs"], words().predict(row), rtol=1e-5, atol=1e-6)
+    for answer, row in ((first, [[0, 0, 0]]), (one, [[1, 2, 3]]), (two, [[4, 5, 6]]), (three, [[7, 8, 9]])):
+        np.testing.assert_allclose(json.loads(answer)["outputs"], words().predict(row), rtol=1e-5, atol=1e-6)
 
 
 def test_a_worker_that_is_closed_answers_what_it_was_asked() -> None:
     async def ask(worker: Worker) -> Any:
-        tasks = [asyncio.create_task(worker.ask([[1.0, 2.0, float(k)]], "")) for k in range(20)]
+        tasks = [asyncio.create_task(worker.ask(body([[1.0, 2.0, float(k)]]), "", "")) for k in range(20)]
         await asyncio.sleep(0)
         worker.close()
         return await asyncio.gather(*tasks)
 
     found = worked(Served(small()), ask)
-    outputs = np.array([json.loads(body)["outputs"][0] for body in found])
+    outputs = np.array([json.loads(answer)["outputs"][0] for answer in found])
     np.testing.assert_allclose(
         outputs, small().predict([[1.0, 2.0, float(k)] for k in range(20)]), rtol=1e-5, atol=1e-6
     )
@@ -407,7 +411,7 @@ def test_a_fault_of_the_model_is_the_servers() -> None:
             raise RuntimeError("no memory")
 
     async def ask(worker: Worker) -> Any:
-        return await asyncio.gather(worker.ask([[1.0, 2.0, 3.0]], ""), return_exceptions=True)
+        return await asyncio.gather(worker.ask(body([[1.0, 2.0, 3.0]]), "", ""), return_exceptions=True)
 
     (error,) = worked(Broken(small()), ask)
     assert error.status == 500 and error.message == "the prediction failed: RuntimeError: no memory"

@@ -16,13 +16,15 @@ orjson: Any = None  # the standard library's JSON takes ten times longer, and sa
 with contextlib.suppress(ImportError):
     orjson = importlib.import_module("orjson")
 
-__all__ = ["JSON", "NPY", "RAW", "dumps", "encoded", "rows_in"]
+__all__ = ["JSON", "JSONS", "NPY", "RAW", "dumps", "encoded", "rows_in"]
 
 JSON, NPY, RAW = "application/json", "application/x-npy", "application/octet-stream"
+#: What counts as JSON: curl says the last, unless told.
+JSONS = (JSON, "", "application/x-www-form-urlencoded")
 MAGIC = b"\x93NUMPY"
 
 
-def rows_in(body: bytes | bytearray, kind: str, columns: int | None) -> Any:
+def rows_in(body: bytes, kind: str, columns: int | None) -> Any:
     """The rows in a body of this content type: what JSON had, or an array of ``columns`` numbers a row.
 
     Raises Refused: 400 for what is not JSON, 422 for what has no rows.
@@ -31,7 +33,7 @@ def rows_in(body: bytes | bytearray, kind: str, columns: int | None) -> Any:
         return _npy(body)
     if kind == RAW:
         return _raw(body, columns)
-    if kind not in (JSON, "", "application/x-www-form-urlencoded"):  # the last is what curl says unless told
+    if kind not in JSONS:
         raise Refused(415, f"content-type {kind[:50]!r}; expected {JSON}, {NPY} or {RAW}")
     asked = _loads(body)
     names = [name for name in ("rows", "columns") if isinstance(asked, dict) and name in asked]
@@ -40,7 +42,7 @@ def rows_in(body: bytes | bytearray, kind: str, columns: int | None) -> Any:
     return asked[names[0]]
 
 
-def _loads(body: bytes | bytearray) -> Any:
+def _loads(body: bytes) -> Any:
     if orjson is not None:
         try:
             return orjson.loads(body)
@@ -52,7 +54,7 @@ def _loads(body: bytes | bytearray) -> Any:
         raise Refused(400, f"the body is no JSON: {error}") from None
 
 
-def _npy(body: bytes | bytearray) -> np.ndarray:
+def _npy(body: bytes) -> np.ndarray:
     """An array over the body itself; what its head promises has to be there."""
     file = io.BytesIO(body)
     try:
@@ -66,7 +68,7 @@ def _npy(body: bytes | bytearray) -> np.ndarray:
         raise Refused(400, f"the body is no NumPy file: {error}") from None
 
 
-def _raw(body: bytes | bytearray, columns: int | None) -> np.ndarray:
+def _raw(body: bytes, columns: int | None) -> np.ndarray:
     if columns is None:
         raise Refused(422, f"this model does not say how many numbers a row has; send {NPY}, which does")
     if not body or len(body) % (4 * columns):

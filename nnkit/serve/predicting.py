@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from nnkit.serve.answers import JSON, NPY, RAW, dumps, rows_in
+from nnkit.serve.answers import JSON, NPY, RAW, dumps
 from nnkit.serve.following import Follower
 from nnkit.serve.limits import Limits
 from nnkit.serve.measures import Measures
@@ -75,10 +75,9 @@ class Predicting:
             body = await self._read(request)
         finally:
             self.arriving -= 1
-        worker = self._follower.current
-        return await worker.ask(rows_in(body, request.kind, worker.served.columns), request.accept)
+        return await self._follower.current.ask(body, request.kind, request.accept)
 
-    async def _read(self, request: _Request) -> bytes | bytearray:
+    async def _read(self, request: _Request) -> bytes:
         """The body; refused as soon as it is known to be too large."""
         if request.length is not None:
             self._refuse_large(request.length)
@@ -100,7 +99,7 @@ class Predicting:
             self._refuse_large(len(body))
             self._hold(request, len(body))
         request.unread = False
-        return body
+        return bytes(body)
 
     def _refuse_large(self, size: int) -> None:
         if size > self._limits.size:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.backends.cpu.texts import ready
 from nnkit.errors import DataError, NnkitError
 from nnkit.nn.module import Module
 from nnkit.preprocessing.frames import is_table
@@ -36,9 +37,11 @@ class Served:
     def __init__(self, model: Module, told: Callable[[int, int], None] = lambda size, rows: None) -> None:
         self.model = model
         self.table: Table | None = model.__dict__.get(ATTRIBUTE)
-        self.columns = columns_of_rows(model)
-        self._told = told
         self._door = Door(model, None)
+        self.columns = columns_of_rows(model)
+        # Whether rows of numbers need no other check than that they are finite, and as many as there are columns.
+        self.plain = self.columns is not None and self._door.dtype == np.float32
+        self._told = told
         self._targets: dict[Key, np.dtype[Any]] = {}  # rows as they come -> the element type the model wants
         self._ladders: dict[Key, Ladder | None] = {}
         self._seen: dict[Key, int] = {}
@@ -97,7 +100,8 @@ class Served:
         return None if self.table is None or self.table.labels is None else self.table.decode(outputs).tolist()
 
     def warm(self, row: np.ndarray | None = None) -> None:
-        """Record and measure ahead what the first requests would else wait for; where one row's shape is known."""
+        """Compile, record and measure ahead what the first requests would wait for, where a row's shape is known."""
+        self.plain = self.plain and ready()
         row = self._example() if row is None else row
         if row is not None:
             self._learn(_key(row), row)
@@ -115,10 +119,14 @@ class Served:
 
     def _once(self, rows: np.ndarray, count: int | None = None) -> np.ndarray:
         self._told(len(rows), len(rows) if count is None else count)
-        outputs = self.model.predict(rows, batch_size=len(rows))
-        if not isinstance(outputs, np.ndarray):
+        return self.outputs(rows)[:count]
+
+    def outputs(self, rows: np.ndarray) -> np.ndarray:
+        """Of one batch."""
+        found: Any = self.model.predict(rows, batch_size=len(rows))
+        if not isinstance(found, np.ndarray):
             raise DataError(f"{type(self.model).__name__} has several outputs; a served model has one")
-        return outputs[:count]
+        return found
 
     # ---- what was learned of a shape ------------------------------------------------------------------------
 
@@ -136,11 +144,7 @@ class Served:
         return self._learn(key, x[:1])
 
     def _learn(self, key: Key, row: np.ndarray) -> Ladder | None:
-        def predict(batch: np.ndarray) -> np.ndarray:
-            found: np.ndarray = self.model.predict(batch, batch_size=len(batch))
-            return found
-
-        ladder = self._ladders[key] = climb(predict, np.ascontiguousarray(row))
+        ladder = self._ladders[key] = climb(self.outputs, np.ascontiguousarray(row))
         return ladder
 
     def _example(self) -> np.ndarray | None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from nnkit.serve.answers import encoded
+from nnkit.backends.cpu.texts import read_rows
+from nnkit.serve.answers import JSONS, encoded, rows_in
 from nnkit.serve.measures import Measures
 from nnkit.serve.refused import Refused
 from nnkit.serve.served import CLIENTS, Served
@@ -26,14 +27,14 @@ MOST_WAITING = 4096  # requests taken at once
 
 
 class Asked:
-    """A request on its way through the thread: rows in, the body of its answer or an error out."""
+    """A request on its way through the thread: a body in, the body of its answer or an error out."""
 
-    __slots__ = ("accept", "body", "error", "future", "value", "x")
+    __slots__ = ("accept", "answer", "body", "error", "future", "kind", "x")
 
-    def __init__(self, value: Any, accept: str, future: asyncio.Future[bytes]) -> None:
-        self.value, self.accept, self.future = value, accept, future
+    def __init__(self, body: bytes, kind: str, accept: str, future: asyncio.Future[bytes]) -> None:
+        self.body, self.kind, self.accept, self.future = body, kind, accept, future
         self.x: np.ndarray | None = None
-        self.body = b""
+        self.answer = b""
         self.error: BaseException | None = None
 
 
@@ -63,9 +64,9 @@ class Worker:
             raise failure
         return self
 
-    async def ask(self, value: Any, accept: str) -> bytes:
-        """The body of the answer for these rows; raises Refused."""
-        asked = Asked(value, accept, self._loop.create_future())
+    async def ask(self, body: bytes, kind: str, accept: str) -> bytes:
+        """The body of the answer to a body of this content type; raises Refused."""
+        asked = Asked(body, kind, accept, self._loop.create_future())
         self._waiting.put(asked)
         return await asked.future
 
@@ -129,17 +130,26 @@ class Worker:
         groups: dict[Any, list[Asked]] = {}
         for one in asked:
             try:
-                self._refuse_many(one.value)
-                x = self.served.prepared(one.value)
-                self._refuse_many(x)
+                one.x = x = self._rows(one)
             except BaseException as error:
                 one.error = _refusal(error)
             else:
-                one.x, one.value = x, None
                 groups.setdefault((x.shape[1:], x.dtype), []).append(one)
         for group in groups.values():
             self._predict(group)
         self._loop.call_soon_threadsafe(_settle, asked)
+
+    def _rows(self, one: Asked) -> np.ndarray:
+        """The rows of a request as the model takes them; raises Refused, or in the words of Python."""
+        columns = self.served.columns
+        x = read_rows(one.body, columns) if one.kind in JSONS and self.served.plain and columns else None
+        if x is None:
+            value = rows_in(one.body, one.kind, columns)
+            self._refuse_many(value)
+            x = self.served.prepared(value)
+        self._refuse_many(x)
+        one.body = b""
+        return x
 
     def _refuse_many(self, rows: Any) -> None:
         if isinstance(rows, (list, np.ndarray)) and len(rows) > self._most_rows:
@@ -159,7 +169,7 @@ class Worker:
         self._measures.predicted(outputs)
         for one, output in zip(group, outputs, strict=True):
             try:
-                one.body = encoded(output, self.served.labels(output), self.version, one.accept)
+                one.answer = encoded(output, self.served.labels(output), self.version, one.accept)
             except BaseException as error:
                 one.error = _refusal(error)
 
@@ -171,7 +181,7 @@ def _settle(asked: Sequence[Asked]) -> None:
         if one.error is not None:
             one.future.set_exception(one.error)
         else:
-            one.future.set_result(one.body)
+            one.future.set_result(one.answer)
 
 
 def _refusal(error: BaseException) -> BaseException:
