@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> list[tuple[str, float]]:
 
     registry = Registry(options.registry)
     versions = []
-    for width, epochs in ((8, 2), (128, options.epochs)):
+    for width, epochs in ((8, options.epochs // 2), (128, options.epochs)):
         model = trained(width, epochs, x, y)
         result = model.evaluate(x_test, y_test, loss="cross_entropy", metrics=["accuracy"], verbose=0)
         notes = f"{width} hidden units, {epochs} epochs"

@@ -101,7 +101,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 def test_every_example_is_tested() -> None:
     names = ["adversarial", "autoencoder", "churn", "deep_q", "forecast", "heat_equation", "house_prices", "images"]
-    names = [f"{name}.py" for name in [*names, "language_model", "policy_gradient"]]
+    names = [f"{name}.py" for name in [*names, "language_model", "policy_gradient", "serve_digits"]]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
@@ -122,6 +122,15 @@ def test_autoencoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     last = re.findall(r"([\d.]+) \+ ([\d.]+) held out", capsys.readouterr().out)[-1]
     assert bound < 26 and sum(map(float, last)) == pytest.approx(bound, abs=2e-3)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_serve_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for needed in ("fastapi", "uvicorn", "prometheus_client"):
+        pytest.importorskip(needed, reason="pip install fastapi uvicorn prometheus_client")
+    main = runpy.run_path(str(EXAMPLES / "serve_digits.py"))["main"]
+    (first, small), (second, better), (again, same) = main(["--epochs", "10", "--registry", str(tmp_path / "registry")])
+    assert (first, second, again) == ("1", "2", "1") and small == same < better and better > 0.9
+    assert "3 requests" in (output := capsys.readouterr().out) and "status 0" in output
 
 
 def test_churn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,15 +75,16 @@ def test_what_is_no_plain_number_is_left_to_others(inside: str) -> None:
     assert read_rows(f'{{"rows":[[{inside}]]}}'.encode(), 1) is None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "{", '{"rows"', '{"rows":', '{"rows":[', '{"rows":[[', '{"rows":[[1', '{"rows":[[1,', '{"rows":[[1,2', '{"rows":[[1,2]',
-        '{"rows":[[1,2]]', '{"rows":[[1,2]]}}', '{"rows":[[1,2]],"x":1}', '{"x":1,"rows":[[1,2]]}', '{"rows":[]}', '{"rows":[[]]}',
-        '{"rows":[[1,2],]}', '{"rows":[[1,2],[3]]}', '{"rows":[[1,2,3]]}', '{"rows":[1,2]}', '{"rows":[[1,2]]}x', '{"rows":[[1,2] [1,2]]}',
-        '{"rows":[[1,2]]}\0', '{"rows":[[1,\0002]]}', "[[1,2]]", '{"rows":[[[1,2]]]}',
-    ],
-)  # fmt: skip
+NO_ROWS = [
+    "", "{", '{"rows"', '{"rows":', '{"rows":[', '{"rows":[[', '{"rows":[[1', '{"rows":[[1,', '{"rows":[[1,2',
+    '{"rows":[[1,2]', '{"rows":[[1,2]]', '{"rows":[[1,2]]}}', '{"rows":[[1,2]],"x":1}', '{"x":1,"rows":[[1,2]]}',
+    '{"rows":[]}', '{"rows":[[]]}', '{"rows":[[1,2],]}', '{"rows":[[1,2],[3]]}', '{"rows":[[1,2,3]]}', '{"rows":[1,2]}',
+    '{"rows":[[1,2]]}x', '{"rows":[[1,2] [1,2]]}', '{"rows":[[1,2]]}\0', '{"rows":[[1,\0002]]}', "[[1,2]]",
+    '{"rows":[[[1,2]]]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_ROWS)
 def test_what_is_no_rows_is_left_to_others(text: str) -> None:
     assert read_rows(text.encode(), 2) is None
 

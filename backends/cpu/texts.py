@@ -48,7 +48,7 @@ def read_rows(text: bytes, columns: int) -> np.ndarray | None:
         return None
     # A number takes two bytes at least, with what divides it from the next.
     out = np.empty((len(text) // (2 * columns) + 1, columns), np.float32)
-    begin = ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value
+    begin = ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value or 0
     block = _Block(begin, head.end(), out.ctypes.data, out.size, columns, _powers, -1, 0)
     kernel.call(ctypes.addressof(block))
     rows, end = block[6], block[7]

@@ -1,9 +1,9 @@
-"""Rows of numbers out of a text in JSON, as float32: a tenth of the time of making Python's objects of them first.
+"""Rows of numbers out of a text in JSON, as float32, without Python's objects in between and without its lock.
 
-A decimal number is whole digits times a power of ten. Both as float64, and their product or quotient, are off by at most
-four units of float64's last place (Clinger 1990, How to read floating point numbers accurately, without its slow part).
-Where all float64 within that distance round to one float32, it is the one that the exact number rounds to by way of
-float64; elsewhere, and for anything but plain rows, the kernel gives up and leaves the text to a whole parser.
+A decimal number is whole digits times a power of ten. Both as float64, and their product or quotient, are off by four
+units of float64's last place at most (Clinger 1990, How to read floating point numbers accurately, but for its slow
+part). Where all float64 within that distance round to one float32, it is the one that the exact number rounds to by way
+of float64; elsewhere, and for anything but plain rows, the kernel gives up and leaves the text to a whole parser.
 """
 
 from __future__ import annotations
