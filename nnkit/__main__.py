@@ -15,6 +15,8 @@ COMMANDS = {
     "demo": "train a classifier of handwritten digits on the best device",
     "doctor": "say what this machine has for nnkit, with measured rates, and what is unusual",
     "kernels": "compile CUDA kernels ahead, for a machine with a GPU",
+    "models": "look at, publish, promote and roll back the versions in a registry",
+    "predict": "write a model's outputs for rows of comma-separated text",
     "serve": "answer requests over HTTP with a model",
 }
 

@@ -171,7 +171,8 @@ def _feature(given: Any, width: int | None, rows: Any) -> Feature | None:
     """A feature out of JSON; None where it cannot be one."""
     if not isinstance(given, Mapping) or not set(given) <= set(Feature._fields):
         return None
-    name, place, edges, values, counts = (given.get(field) for field in Feature._fields)
+    fields: list[Any] = [given.get(field) for field in Feature._fields]
+    name, place, edges, values, counts = fields
     bins = values if edges is None else edges
     if (edges is None) == (values is None) or not isinstance(bins, list) or len(bins) > MOST_BINS:
         return None

@@ -97,6 +97,8 @@ def _commit() -> str | None:
     """The commit that the running script's folder is at, with ``-dirty`` where files were changed since."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folder = Path(script).resolve().parent if script else Path.cwd()
+    if folder == Path(version.__file__).resolve().parent:  # python -m nnkit, whose own commit is not the program's
+        folder = Path.cwd()
     command = ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5)

@@ -97,6 +97,8 @@ def inputs_of(model: nn.Module, x: Any = None) -> list[dict[str, Any]] | None:
         kind = np.dtype(given).name if np.dtype(given).kind in "biu" else dtype
         return [{"name": "x", "shape": [int(size) for size in np.shape(x)[1:]], "dtype": kind}]
     shape = _stated(model)
+    if shape is None and isinstance(_first(model), nn.Embedding):
+        return [{"name": "x", "shape": [None], "dtype": "int64"}]
     return None if shape is None else [{"name": "x", "shape": shape, "dtype": dtype}]
 
 
@@ -119,7 +121,13 @@ def _stated(model: nn.Module) -> list[int | None] | None:
     stated = getattr(model, "input_shape", None)
     if isinstance(stated, tuple) and all(size is None or isinstance(size, int) for size in stated):
         return list(stated[1:])
+    first = _first(model)
+    return [first.in_features] if isinstance(first, nn.Linear) else None
+
+
+def _first(model: nn.Module) -> Any:
+    """The layer that a Sequential begins with."""
     first: Any = model
     while isinstance(first, nn.Sequential) and len(first):
         first = first[0]
-    return [first.in_features] if isinstance(first, nn.Linear) else None
+    return first
