@@ -1,6 +1,6 @@
 """Automatic mixed precision under PyTorch's name, ``torch.amp``: products in half types, and loss scaling for float16.
 
-What they do is said where they are defined, in ``nnkit.tensors.precision`` and ``nnkit.optim.grad_scaler``. One step:
+What they do is said where they are defined, in ``nnkit.tensors.precision`` and ``nnkit.optim.grad_scaler``. One step::
 
     with nnkit.amp.autocast("float16"):
         loss = criterion(model(x), y)
