@@ -39,10 +39,13 @@ GROUPS: dict[str, list[str]] = {
 
 
 def public_names(module: types.ModuleType) -> list[str]:
-    """What a module offers: its ``__all__``, else all names of nnkit's that do not begin with an underscore."""
-    listed = getattr(module, "__all__", None)
+    """What a module offers: its ``__all__``, else all names of nnkit's that do not begin with an underscore.
+
+    nnkit's own ``__all__`` leaves out what would hide Python's words (``abs``, ``sum``), so its ``dir()`` is taken.
+    """
+    listed = dir(module) if module.__name__ == "nnkit" else getattr(module, "__all__", None)
     if listed is not None:
-        return list(dict.fromkeys(listed))
+        return [name for name in dict.fromkeys(listed) if name[0] != "_"]
     return [
         name
         for name, value in vars(module).items()
@@ -67,14 +70,21 @@ def described(module: types.ModuleType, homes: dict[int, str]) -> tuple[list[str
     own: list[str] = []
     elsewhere: dict[str, str] = {}
     plain: dict[str, Any] = {}
-    for public in sorted(public_names(module), key=str.lower):
+    names = sorted(public_names(module), key=str.lower)
+    for public in names:  # of several names, the one that the object itself bears
+        value = inspect.unwrap(getattr(module, public))
+        if getattr(value, "__name__", "") == public:
+            homes.setdefault(id(value), f"{module.__name__}.{public}")
+    for public in names:
         value, full = getattr(module, public), f"{module.__name__}.{public}"
         if kind(value) == "autodata":
             plain[public] = value
-        elif kind(value) and homes.setdefault(id(value), full) == full:
-            own.append(public)
         elif kind(value):
-            elsewhere[public] = homes[id(value)]
+            home = homes.setdefault(id(inspect.unwrap(value)), full)
+            if home == full:
+                own.append(public)
+            else:
+                elsewhere[public] = home
     return own, elsewhere, plain
 
 

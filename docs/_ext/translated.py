@@ -1,11 +1,20 @@
-"""The course's pages in Chinese show what the English chapters' code, which they share, printed and drew."""
+"""Pages that share: the course in Chinese shows what the English chapters' code printed and drew; links to a chapter's
+program, as GitHub wants them, lead to the page that the gallery made of it.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import chapters
+from docutils import nodes
+from sphinx import addnodes
+
+#: Where the gallery puts the pages of each folder of programs.
+GALLERIES = {"learn": "course", "how/steps": "how/followed"}
+PROGRAM = re.compile(r"(?:^|/)(learn|steps)/(\d\d_\w+)\.py$")
 
 
 def weave(app: Any, name: str, source: list[str]) -> None:
@@ -15,6 +24,24 @@ def weave(app: Any, name: str, source: list[str]) -> None:
         source[0] = chapters.woven(source[0], built.read_text(encoding="utf-8"))
 
 
+def relink(app: Any, doctree: nodes.document) -> None:
+    for link in list(doctree.findall(addnodes.download_reference)):
+        found = PROGRAM.search(link["reftarget"])
+        if (
+            found is None
+            or "sphx-glr" in " ".join(link.get("classes", []))
+            or app.env.docname.startswith(tuple(GALLERIES.values()))
+        ):
+            continue
+        page = f"/{GALLERIES['learn'] if found[1] == 'learn' else GALLERIES['how/steps']}/{found[2]}"
+        reference = addnodes.pending_xref(
+            "", *link.children, refdomain="std", reftype="doc", reftarget=page, refexplicit=True, refwarn=True,
+            refdoc=app.env.docname,
+        )  # fmt: skip
+        link.replace_self(reference)
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.connect("source-read", weave)
+    app.connect("doctree-read", relink, priority=100)  # before the files to download are collected
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,7 +2,8 @@ r"""
 1. A neuron
 ===========
 
-*Key terms: neuron* 神经元, *weight* 权重, *bias* 偏置, *activation function* 激活函数, *layer* 层, *hidden layer* 隐藏层
+*Key terms: neuron* 神经元, *weight* 权重, *bias* 偏置, *activation function* 激活函数, *layer* 层,
+*hidden layer* 隐藏层
 
 A neuron takes some numbers, multiplies each by a **weight**, adds them up with a **bias**, and bends the sum by an
 **activation function**:
@@ -45,7 +46,8 @@ wanted = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "exclusive or": [0, 1, 1, 0]}
 
 def trained(model, labels):
     target = np.array(labels, np.float32)[:, None]
-    model.fit(corners, target, loss="bce", optimizer=nnkit.optim.Adam(model.parameters(), lr=0.05), epochs=500, verbose=0)
+    optimizer = nnkit.optim.Adam(model.parameters(), lr=0.05)
+    model.fit(corners, target, loss="bce", optimizer=optimizer, epochs=500, verbose=0)
     return model
 
 

@@ -2,8 +2,8 @@ r"""
 2. Linear regression
 ====================
 
-*Key terms: linear regression* 线性回归, *loss function* 损失函数, *mean squared error* 均方误差, *gradient descent* 梯度下降,
-*learning rate* 学习率, *epoch* 轮次
+*Key terms: linear regression* 线性回归, *loss function* 损失函数, *mean squared error* 均方误差,
+*gradient descent* 梯度下降, *learning rate* 学习率, *epoch* 轮次
 
 A neuron without an activation function is a straight line (with more inputs: a plane), and fitting it to data is
 **linear regression**. The data here are made up: the prices of flats by their size and age.

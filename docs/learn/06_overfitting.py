@@ -2,8 +2,8 @@ r"""
 6. Overfitting, and what helps
 ==============================
 
-*Key terms: overfitting* 过拟合, *regularization* 正则化, *validation set* 验证集, *early stopping* 早停, *dropout* 随机失活,
-*weight decay* 权重衰减, *hyperparameter* 超参数
+*Key terms: overfitting* 过拟合, *regularization* 正则化, *validation set* 验证集, *early stopping* 早停,
+*dropout* 随机失活, *weight decay* 权重衰减, *hyperparameter* 超参数
 
 A network with many weights can learn a few samples by heart, noise and all, and then be wrong about all others. That
 is **overfitting**. One sees it only on data that were kept aside: the **validation set**.

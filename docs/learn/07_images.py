@@ -53,9 +53,9 @@ for name, build in (("dense", dense), ("convolutional", convolutional)):
     print(f"{name:14} {weights} weights, accuracy {straight:.3f}; with all digits moved by a pixel {moved:.3f}")
 
 # %%
-# The convolutional network makes fewer errors. Digits that stand one pixel further right confuse both, since neither has
-# seen any there, but the convolutional one less. Showing moved digits in training is the cure: *data augmentation*
-# (``python examples/images.py --shifts``).
+# The convolutional network makes fewer errors. Digits that stand one pixel further right confuse both, since neither
+# has seen any there, but the convolutional one less. Showing moved digits in training is the cure: *data
+# augmentation* (``python examples/images.py --shifts``).
 #
 # What it got wrong
 # -----------------

@@ -2,8 +2,8 @@ r"""
 8. Sequences
 ============
 
-*Key terms: sequence* 序列, *recurrent neural network* 循环神经网络, *hidden state* 隐藏状态, *gated recurrent unit* 门控循环单元,
-*attention* 注意力, *forecast* 预测
+*Key terms: sequence* 序列, *recurrent neural network* 循环神经网络, *hidden state* 隐藏状态,
+*gated recurrent unit* 门控循环单元, *attention* 注意力, *forecast* 预测
 
 Words, notes and temperatures come one after another, and what a value means depends on those before. A **recurrent**
 network reads one value at a time and keeps a **hidden state**, its memory of what it has read:

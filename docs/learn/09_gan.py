@@ -39,8 +39,8 @@ BATCH = 128
 yes, no = nnkit.ones(BATCH, 1), nnkit.zeros(BATCH, 1)
 
 # %%
-# One step trains each once. ``detach()`` keeps the discriminator's loss from reaching the generator. A step of one's own
-# is recorded with ``nnkit.compile``: from its third call on it is replayed without Python.
+# One step trains each once. ``detach()`` keeps the discriminator's loss from reaching the generator. A step of one's
+# own is recorded with ``nnkit.compile``: from its third call on it is replayed without Python.
 
 
 @nnkit.compile

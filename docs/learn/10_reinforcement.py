@@ -2,8 +2,8 @@ r"""
 10. Reinforcement
 =================
 
-*Key terms: reinforcement learning* 强化学习, *state* 状态, *action* 动作, *policy* 策略, *reward* 奖励, *return* 回报,
-*baseline* 基线
+*Key terms: reinforcement learning* 强化学习, *state* 状态, *action* 动作, *policy* 策略, *reward* 奖励,
+*return* 回报, *baseline* 基线
 
 No right answers this time, only a **reward** at the end. The game: throw a die as often as you like. What it shows adds
 up, but a 1 loses everything and ends the game. At which number of points should one stop?
