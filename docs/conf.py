@@ -53,6 +53,8 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autosummary_generate = False
+# A name in an annotation may be that of several classes, such as nnkit.training's and Keras's Callback.
+suppress_warnings = ["ref.python"]
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 

@@ -11,7 +11,10 @@ from typing import Any
 
 #: The pages, in the order of the list: title -> modules.
 GROUPS: dict[str, list[str]] = {
-    "Tensors": ["nnkit", "nnkit.linalg", "nnkit.autograd", "nnkit.autograd.functional", "nnkit.func", "nnkit.amp"],
+    "Tensors": [
+        "nnkit", "nnkit.random", "nnkit.linalg", "nnkit.autograd", "nnkit.autograd.functional", "nnkit.func",
+        "nnkit.amp",
+    ],
     "Layers": [
         "nnkit.nn", "nnkit.nn.functional", "nnkit.nn.init", "nnkit.nn.utils", "nnkit.nn.utils.rnn",
         "nnkit.nn.utils.parametrize", "nnkit.nn.utils.parametrizations", "nnkit.nn.parallel",
@@ -22,6 +25,7 @@ GROUPS: dict[str, list[str]] = {
     "Data and files": [
         "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils.data", "nnkit.io", "nnkit.utils.tensorboard",
     ],
+    "Models in use": ["nnkit.registry", "nnkit.serve", "nnkit.monitor", "nnkit.plot", "nnkit.tune"],
     "Devices and tools": [
         "nnkit.cuda", "nnkit.accelerator", "nnkit.backends", "nnkit.testing", "nnkit.errors",
         "nnkit.utils.benchmark", "nnkit.utils.checkpoint",
@@ -36,6 +40,19 @@ GROUPS: dict[str, list[str]] = {
         "nnkit.keras.backend",
     ],
 }  # fmt: skip
+
+
+#: Packages whose names are for nnkit itself, or stand on another page: ``nnkit.ops`` on nnkit's.
+INTERNAL = {"commands", "observer", "ops", "recording", "tensors", "utils"}
+
+
+def groups() -> dict[str, list[str]]:
+    """``GROUPS``, and what has no place there yet."""
+    listed = {name for names in GROUPS.values() for name in names}
+    folder = Path(str(importlib.import_module("nnkit").__file__)).parent
+    packages = sorted(path.parent.name for path in folder.glob("*/__init__.py"))
+    further = [f"nnkit.{name}" for name in packages if name not in INTERNAL and f"nnkit.{name}" not in listed]
+    return GROUPS | ({"Further": further} if further else {})
 
 
 def public_names(module: types.ModuleType) -> list[str]:
@@ -129,10 +146,10 @@ def write(app: Any) -> None:
     folder = Path(app.srcdir) / "reference" / "made"
     folder.mkdir(exist_ok=True)
     homes: dict[int, str] = {}
-    for name in (name for names in GROUPS.values() for name in names):
+    for name in (name for names in groups().values() for name in names):
         put(folder / f"{name}.rst", page(name, homes))
     index = ["Reference", "=========", "", "Every public name, by module.", ""]
-    for title, names in GROUPS.items():
+    for title, names in groups().items():
         index += [f".. toctree::\n   :caption: {title}\n   :maxdepth: 1\n", *(f"   made/{name}" for name in names), ""]
     put(folder.parent / "index.rst", "\n".join(index))
 

@@ -1,5 +1,7 @@
-"""Pages that share: the course in Chinese shows what the English chapters' code printed and drew; links to a chapter's
-program, as GitHub wants them, lead to the page that the gallery made of it.
+"""What pages share, and links that GitHub wants otherwise.
+
+The course in Chinese shows what the English chapters' code printed and drew. A link to a chapter's program leads to the
+page that the gallery made of it; one to Markdown outside of docs/ is text.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ from docutils import nodes
 from sphinx import addnodes
 
 #: Where the gallery puts the pages of each folder of programs.
-GALLERIES = {"learn": "course", "how/steps": "how/followed"}
+GALLERIES = {"learn": "course", "steps": "how/followed"}
 PROGRAM = re.compile(r"(?:^|/)(learn|steps)/(\d\d_\w+)\.py$")
 
 
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+[A-Z]+\.md[^)]*\)")
+
+
 def weave(app: Any, name: str, source: list[str]) -> None:
+    source[0] = OUTSIDE.sub(r"\1", source[0])
     built = Path(app.srcdir) / "course" / f"{Path(name).name}.rst"
     if name.startswith("zh/learn/") and built.exists():
         app.env.note_dependency(str(built))
@@ -27,13 +33,9 @@ def weave(app: Any, name: str, source: list[str]) -> None:
 def relink(app: Any, doctree: nodes.document) -> None:
     for link in list(doctree.findall(addnodes.download_reference)):
         found = PROGRAM.search(link["reftarget"])
-        if (
-            found is None
-            or "sphx-glr" in " ".join(link.get("classes", []))
-            or app.env.docname.startswith(tuple(GALLERIES.values()))
-        ):
+        if found is None or app.env.docname.startswith(tuple(GALLERIES.values())):
             continue
-        page = f"/{GALLERIES['learn'] if found[1] == 'learn' else GALLERIES['how/steps']}/{found[2]}"
+        page = f"/{GALLERIES[found[1]]}/{found[2]}"
         reference = addnodes.pending_xref(
             "", *link.children, refdomain="std", reftype="doc", reftarget=page, refexplicit=True, refwarn=True,
             refdoc=app.env.docname,
