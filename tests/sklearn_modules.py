@@ -45,3 +45,20 @@ class Words(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scores(self.vectors(x).mean(dim=1))
+
+
+class Layers(nn.Module):
+    """As many layers as there are activations."""
+
+    def __init__(
+        self, in_features: int, out_features: int, width: int = 4, activations: tuple[str, ...] = ("relu",),
+        dropout: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        hidden = [
+            nn.Linear(width if place else in_features, width, activation=name) for place, name in enumerate(activations)
+        ]
+        self.layers = nn.Sequential(*hidden, nn.Dropout(dropout), nn.Linear(width, out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)

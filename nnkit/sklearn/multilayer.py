@@ -23,6 +23,7 @@ from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.optimizers import solver_names
 from nnkit.sklearn.orders import dense_chunks
 from nnkit.sklearn.parameters import Rule, check_parameters, each, flag, integer, known, name_or, number
+from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
 
 __all__ = ["FLOATS", "SPARSE", "Perceptron", "stochastic"]
@@ -126,10 +127,11 @@ class Perceptron(BaseEstimator):
         else:
             self._synchronize()
         samples = self._of_module(Samples(X, targets, weight, given))
-        if self.solver == "lbfgs":
-            minimize_loss(self, samples)
-        else:
-            self._descend(samples, held, generator, incremental)
+        with taking_turns(self.module_[-1].weight.device):
+            if self.solver == "lbfgs":
+                minimize_loss(self, samples)
+            else:
+                self._descend(samples, held, generator, incremental)
         self._link()
         return self
 

@@ -18,9 +18,11 @@ from nnkit import nn, optim, training
 from nnkit.nn import losses
 from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.parameters import ParameterError, Rule, check_parameters, flag, integer, number
-from nnkit.sklearn.prefixed import Prefixed, accepts, options
+from nnkit.sklearn.prefixed import Prefixed, accepts, options, refuse_strange
+from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
 from nnkit.tensors import random
+from nnkit.training.door import home
 
 __all__ = ["Neural"]
 
@@ -85,22 +87,23 @@ class Neural(Prefixed):
                 held = self._shaped(self._weighed(self._encoded(own[0], own[1], False), own[2]))
             elif self.train_split is not None:
                 samples, held = self._split(samples)
-            self.history_ = training.fit(
-                self.module_,
-                samples.X,
-                samples.y,
-                loss=self.criterion_,
-                optimizer=self.optimizer_,
-                epochs=epochs,
-                batch_size=min(self.batch_size, len(samples.X)),
-                validation_data=None if held is None else _parts(held),
-                metrics=list(self.metrics or ()),
-                callbacks=list(self.callbacks or ()),
-                sample_weight=samples.weight,
-                shuffle=self.shuffle,
-                verbose=self.verbose,
-                precision=self.precision,
-            )
+            with taking_turns(home(self.module_)[0]):
+                self.history_ = training.fit(
+                    self.module_,
+                    samples.X,
+                    samples.y,
+                    loss=self.criterion_,
+                    optimizer=self.optimizer_,
+                    epochs=epochs,
+                    batch_size=min(self.batch_size, len(samples.X)),
+                    validation_data=None if held is None else _parts(held),
+                    metrics=list(self.metrics or ()),
+                    callbacks=list(self.callbacks or ()),
+                    sample_weight=samples.weight,
+                    shuffle=self.shuffle,
+                    verbose=self.verbose,
+                    precision=self.precision,
+                )
         for callback in self.callbacks or ():  # what is kept of them should not hold the data
             vars(callback).pop("trainer", None)
             vars(callback).pop("model", None)
@@ -145,6 +148,7 @@ class Neural(Prefixed):
                 f"The 'module' parameter of {type(self).__name__} must be a Module, a class, or a function that makes "
                 f"one. Got {self.module!r} instead."
             )
+        refuse_strange(self.module, given, "module", ("in_features", "out_features"))
         for name, value in (("in_features", X.shape[-1]), ("out_features", self._out_features())):
             if value is not None and accepts(self.module, name):
                 given.setdefault(name, value)

@@ -6,14 +6,14 @@ They are parameters like any: ``get_params``, ``set_params``, ``clone`` and grid
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
 from nnkit.errors import nearest_names
 
-__all__ = ["Prefixed", "accepts", "options"]
+__all__ = ["Prefixed", "accepts", "options", "refuse_strange"]
 
 PREFIXES = ("module__", "optimizer__", "criterion__")
 
@@ -52,6 +52,22 @@ def options(estimator: Any, part: str) -> dict[str, Any]:
     """The parameters of ``part``: "module" has those that begin with "module__"."""
     prefix = f"{part}__"
     return {name.removeprefix(prefix): value for name, value in vars(estimator).items() if name.startswith(prefix)}
+
+
+def refuse_strange(function: Callable[..., Any], given: Mapping[str, Any], part: str, but: Sequence[str] = ()) -> None:
+    """Raise TypeError for a name that a class or function has no parameter for; ``but`` are set by other means."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in given:
+        if name not in parameters:
+            near = nearest_names(name, [known for known in parameters if known not in but])
+            hint = f": did you mean {part}__{near[0]}?" if near else f", whose parameters are {', '.join(parameters)}"
+            owner = getattr(function, "__name__", type(function).__name__)
+            raise TypeError(f"{part}__{name} is for a parameter {name!r}, which {owner} lacks{hint}")
 
 
 def accepts(function: Callable[..., Any], name: str) -> bool:

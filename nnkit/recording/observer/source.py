@@ -45,17 +45,24 @@ def source_of(function: FunctionType) -> Source:
     """The source of a Python function. Raises CannotRead."""
     code = function.__code__
     rewritten = type(function.__globals__.get("__loader__")).__name__ == "AssertionRewritingHook"
-    for candidate in _candidates(code):
+    for candidate in _candidates(code, _file_of(function)):
         found = compiled(bare(candidate), code, ())
         if alike(found, code) or (rewritten and _resembles(found, code)):
             return bare(candidate)
     raise CannotRead("its source is not at hand: put it into a file, and start anew where that was edited")
 
 
-def _candidates(code: CodeType) -> list[Source]:
+def _file_of(function: FunctionType) -> str:
+    """Where a function was written. cloudpickle, by which joblib's processes get what a script defines, leaves that to
+    the globals."""
+    name = function.__code__.co_filename
+    return str(function.__globals__.get("__file__") or name) if name == "<dynamic-code>" else name
+
+
+def _candidates(code: CodeType, file: str) -> list[Source]:
     """The functions that start where this one does."""
-    lines = linecache.getlines(code.co_filename) or _command_line(code.co_filename)
-    known = _files.get(code.co_filename)
+    lines = linecache.getlines(file) or _command_line(file)
+    known = _files.get(file)
     if known is None or known[0] is not lines:
         try:
             tree = ast.parse("".join(lines))
@@ -63,7 +70,7 @@ def _candidates(code: CodeType) -> list[Source]:
             tree = ast.Module([], [])
         index: dict[int, list[Source]] = {}
         _index(tree, index)
-        known = _files[code.co_filename] = lines, index
+        known = _files[file] = lines, index
     return known[1].get(code.co_firstlineno, [])
 
 
