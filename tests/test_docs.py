@@ -55,6 +55,9 @@ def test_links_lead_to_files_that_are_there(path: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text))
     local = [link.partition("#")[0] for link in links if not re.match(r"[a-z]+:", link) and link[0] != "#"]
     assert [link for link in local if not (path.parent / link).exists()] == []
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    assert {link for link in links if link[0] == "#"} <= anchors
 
 
 def test_the_course_has_ten_chapters_and_each_a_picture() -> None:

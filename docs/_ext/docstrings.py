@@ -40,7 +40,10 @@ def parameters(lines: list[str]) -> list[str]:
 
 
 def escaped(lines: list[str]) -> list[str]:
-    """Stars, bars and trailing underscores outside of literals and examples mean nothing but themselves."""
+    """Stars, bars and trailing underscores outside of literals and examples mean nothing but themselves.
+
+    A star between spaces does so anyway, and an escaped one would be lost in the table of names.
+    """
     result, example = [], False
     for line in lines:
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
@@ -48,7 +51,9 @@ def escaped(lines: list[str]) -> list[str]:
             result.append(line)
             continue
         parts = LITERAL.split(line)
-        parts[::2] = [re.sub(r"([*|])", r"\\\1", re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", part)) for part in parts[::2]]
+        parts[::2] = [
+            re.sub(r"(\*(?! )|^ *\*|\|)", r"\\\1", re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", part)) for part in parts[::2]
+        ]
         result.append("".join(parts))
     return result
 
