@@ -11,8 +11,9 @@ from jinja2 import FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 from numpydoc import docscrape_sphinx
 
-#: Stars and bars that are meant as such: ``*args``, ``|x|``, ``x * y`` outside of literals and examples.
 LITERAL = re.compile(r"(``.*?``|`[^`]+`)")
+#: The places before a star that begins a word or a line, before a bar, and before an underscore that ends a word.
+MEANT = re.compile(r"(^ *(?=\*)|(?=\*(?! ))|(?=\|)|(?<=\w)(?=_(?:\W|$)))")
 ENTRY = re.compile(r"^((?:\\\*){0,2}[\w.]+(?:, (?:\\\*){0,2}[\w.]+)*): (.*)$")
 
 
@@ -51,9 +52,7 @@ def escaped(lines: list[str]) -> list[str]:
             result.append(line)
             continue
         parts = LITERAL.split(line)
-        parts[::2] = [
-            re.sub(r"(\*(?! )|^ *\*|\|)", r"\\\1", re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", part)) for part in parts[::2]
-        ]
+        parts[::2] = [MEANT.sub(r"\1\\", part) for part in parts[::2]]
         result.append("".join(parts))
     return result
 
