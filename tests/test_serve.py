@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import nnkit
+import nnkit.monitor
 from nnkit import nn
 from nnkit.preprocessing import Table
+from nnkit.registry import Registry
 
 httpx = pytest.importorskip("httpx", reason="pip install httpx")
 for needed in ("fastapi", "uvicorn", "prometheus_client"):
@@ -30,6 +32,7 @@ Ladder, climb, Measures, Served, Worker = (
     ladder.Ladder, ladder.climb, measures.Measures, served.Served, worker.Worker
 )  # fmt: skip
 Refused = importlib.import_module("nnkit.serve.refused").Refused
+Watch = importlib.import_module("nnkit.serve.watching").Watch
 
 NPY, RAW = "application/x-npy", "application/octet-stream"
 
@@ -415,3 +418,79 @@ def test_a_fault_of_the_model_is_the_servers() -> None:
 
     (error,) = worked(Broken(small()), ask)
     assert error.status == 500 and error.message == "the prediction failed: RuntimeError: no memory"
+
+
+# ---- drift ----------------------------------------------------------------------------------------------------------
+
+
+def published(folder: Path, reference: Any, model: nn.Module) -> Any:
+    """An application that serves the one version of a registry."""
+    Registry(folder).publish(model, "sum", reference=reference)
+    return Application(source_of(folder))
+
+
+REFERENCES: dict[str, tuple[Callable[[], nn.Module], Any, Any, Any]] = {
+    "an array": (
+        small,
+        np.random.default_rng(0).standard_normal((2000, 3)),
+        lambda r: r.standard_normal((100, 3)).tolist(),
+        lambda r: (r.standard_normal((100, 3)) + [0, 3, 0]).tolist(),
+    ),
+    "a table": (
+        tabled,
+        {"age": np.random.default_rng(0).normal(30, 5, 2000).tolist(), "city": ["Rome", "Oslo"] * 1000},
+        lambda r: [{"age": age, "city": "Rome" if r.random() < 0.5 else "Oslo"} for age in r.normal(30, 5, 100)],
+        lambda r: [{"age": age, "city": "Rome" if r.random() < 0.5 else "Oslo"} for age in r.normal(50, 5, 100)],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_inputs_that_drift_are_told(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="pip install scipy")
+    make, reference, usual, shifted = REFERENCES[kind]
+    random = np.random.default_rng(1)
+
+    async def main() -> Any:
+        application = published(tmp_path, nnkit.monitor.reference(reference), make())
+        application.follower.start(asyncio.get_running_loop())
+        told = []
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://here") as client:
+            for rows in (usual, shifted):
+                for _ in range(10):
+                    answer = await client.post("/predict", json={"rows": rows(random)})
+                    assert answer.status_code == 200
+                    application.follower.current.watch.look()
+                told.append((await client.get("/health")).json()["drift"])
+            text = (await client.get("/metrics")).text
+        application.follower.stop(5.0)
+        return told, text
+
+    (before, after), text = asyncio.run(main())
+    drifting = {"an array": "x[1]", "a table": "age"}[kind]
+    assert before["rows"] == 1000 and before["drifted"] == []
+    assert after["drifted"] == [drifting] and after["features"][0]["name"] == drifting
+    assert "nnkit_drifted_inputs 1.0" in text and f'nnkit_drift_psi{{input="{drifting}"}}' in text
+
+
+@pytest.mark.parametrize("reference", ["none", {"kind": "unknown"}])
+def test_a_reference_that_is_none_is_said(reference: Any) -> None:
+    watch = Watch(reference)
+    watch.seen(np.zeros((1, 3)), 1)
+    watch.look()
+    assert "nnkit.monitor.reference" in watch.told()["error"]
+
+
+def test_a_reference_of_other_rows_is_said() -> None:
+    watch = Watch(nnkit.monitor.reference(np.random.default_rng(0).random((100, 2))))
+    watch.seen(np.zeros((1, 3)), 1)
+    watch.look()
+    assert "rows must have 2 numbers each" in watch.told()["error"]
+
+
+def test_only_so_many_rows_are_laid_aside() -> None:
+    watch = Watch(nnkit.monitor.reference(np.random.default_rng(0).random((100, 2))))
+    for _ in range(10_000):
+        watch.seen(np.zeros((1, 2)), 1)
+    watch.look()
+    assert watch.told()["rows"] == 250

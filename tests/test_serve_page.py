@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import Browser, missing
 from servers import Server
 
 import nnkit
+import nnkit.monitor
 from nnkit import nn
 from nnkit.preprocessing import Table
+from nnkit.registry import Registry
 
 for needed in ("fastapi", "uvicorn", "prometheus_client"):
     pytest.importorskip(needed, reason="pip install fastapi uvicorn prometheus_client")
@@ -74,6 +78,31 @@ def test_a_table_is_asked_by_a_form_and_no_text_of_it_becomes_markup(tmp_path: P
         assert browser.run("return window.hit") is None
         assert browser.run("return document.querySelectorAll('main img').length") == 0
         assert browser.complaints() == []
+
+
+def test_versions_the_card_and_drift_are_shown(tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="pip install scipy")
+    random = np.random.default_rng(0)
+    reference = nnkit.monitor.reference(random.random((2000, 2)), names=["height", HOSTILE])
+    registry = Registry(tmp_path / "registry")
+    for note in ("the first", HOSTILE):
+        registry.publish(nn.Linear(2, 1), "sum", metrics={"mse": 0.25}, reference=reference, notes=note)
+    registry.promote("sum", 1)
+    with Server(tmp_path / "registry", "--name", "sum") as server, Browser(tmp_path) as browser:
+        browser.open(server.address)
+        shown = browser.until("#versions", HOSTILE)
+        assert "champion" in shown and "mse 0.25" in shown
+        assert "Linear" in browser.text("#card") and browser.text("#version") == "1"
+        for _ in range(5):
+            rows = random.random((100, 2)) + [2.0, 0.0]
+            assert server.predict({"rows": rows.tolist()})[0] == 200
+            time.sleep(0.5)
+        assert "height" in browser.until("#drift", "drifts")
+        assert server.metric("nnkit_drifted_inputs") == 1
+        registry.promote("sum", 2)
+        browser.until("#version", "2")
+        browser.until("#versions tr.current", HOSTILE)
+        assert browser.run("return window.hit") is None and browser.complaints() == []
 
 
 def test_it_can_be_read_on_a_narrow_screen(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ SERVERS = {
     "PyTorch": ("pytorch", "torch"),
     "ONNX Runtime": ("onnx_runtime", "onnxruntime"),
 }
+OWN = "nnkit"
 TARGET = "5,000 requests a second at 32 connections, p99 below 20 ms, and more than the peers"
 PIXELS = 0.19  # the share of a digit's pixels that are not 0
 JSON, RAW = "application/json", "application/octet-stream"
@@ -37,15 +37,17 @@ JSON, RAW = "application/json", "application/octet-stream"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each server (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="of each server (default: %(default)s)")
+    parser.add_argument("--only", choices=SERVERS, help="one of them")
     parser.add_argument("--output", type=Path, help="a JSON file to write the numbers to")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a table."""
     machine.pin()
-    known = {name: module for name, (module, needed) in SERVERS.items() if importlib.util.find_spec(needed)}
+    wanted = SERVERS if options.only is None else {options.only: SERVERS[options.only]}
+    known = {name: module for name, (module, needed) in wanted.items() if importlib.util.find_spec(needed)}
     before = machine.load()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "digits.safetensors"
@@ -61,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         options.output.write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+Rounds = list[tuple[Answers, float]]  # and what each request took of the server's processor, in seconds
 
 
 class Server:
@@ -80,13 +85,12 @@ def served(module: str, path: Path) -> Iterator[Server]:
     """A server with this library's predictions, until the block ends."""
     command = [sys.executable, "-m", "bench.serving.predictors", module, str(path)]
     environment = machine.worker_environment()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=machine.ROOT)
-    try:
-        assert process.stdout is not None
-        yield Server(process, int(process.stdout.readline().rpartition(":")[2]))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=machine.ROOT) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(process, int(process.stdout.readline().rpartition(":")[2]))
+        finally:
+            process.terminate()
 
 
 def bodies() -> dict[str, list[bytes]]:
@@ -101,7 +105,7 @@ def bodies() -> dict[str, list[bytes]]:
 def measured(servers: dict[str, Server], connections: int, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """A row for each server and kind of body: medians of rounds."""
     requests = bodies()
-    found: dict[tuple[str, str], list[tuple[Answers, float]]] = {}
+    found: dict[tuple[str, str], Rounds] = {}
     for number in range(rounds + 1):  # the first only warms
         for kind, texts in requests.items():
             for name, server in servers.items():
@@ -110,14 +114,16 @@ def measured(servers: dict[str, Server], connections: int, seconds: float, round
                 if number:
                     used = (server.processor_seconds() - before) / len(answers.seconds)
                     found.setdefault((name, kind), []).append((answers, used))
-    return [_row(name, kind, rounds) for (name, kind), rounds in found.items()]
+    return [_row(name, kind, rounds, found.get((OWN, kind), rounds)) for (name, kind), rounds in found.items()]
 
 
-def _row(name: str, kind: str, rounds: list[tuple[Answers, float]]) -> dict[str, Any]:
+def _row(name: str, kind: str, rounds: Rounds, own: Rounds) -> dict[str, Any]:
     def median(read: Any) -> float:
         return statistics.median(map(read, rounds))
 
+    pairs = zip(own, rounds, strict=True)
     return {
+        "ahead": statistics.median(ours[0].rate / theirs[0].rate for ours, theirs in pairs),
         "name": name, "kind": kind, "rate": median(lambda r: r[0].rate), "rates": [r[0].rate for r in rounds],
         "p50": median(lambda r: r[0].percentile(50)), "p99": median(lambda r: r[0].percentile(99)),
         "processor": 1e6 * median(lambda r: r[1]), "wrong": sum(r[0].wrong for r in rounds),
@@ -130,14 +136,15 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"One row through 784-128-10 a request, {report['connections']} connections, servers and clients on"
     yield f"{machine.THREADS} cores of {processor['name']} {processor['family']}"
     yield f"Load of the machine before and after: {report['load']}; commit {report['commit']}."
-    yield f"Target: {report['target']}."
+    yield f"Target: {report['target']}. Medians of rounds; nnkit's rate is divided by another's of the same round;"
+    yield "µs/request are of the server's processor, and not so much changed by what else the machine does."
     yield ""
-    yield "| predictions by | body | requests/s | rounds | p50 ms | p99 ms | server's µs/request | not 200 |"
-    yield "|---|---|---:|---|---:|---:|---:|---:|"
+    yield "| predictions by | body | requests/s | rounds | nnkit's beside it | p50 ms | p99 ms | µs/request | not 200 |"
+    yield "|---|---|---:|---|---:|---:|---:|---:|---:|"
     for row in report["servers"]:
         kind = "JSON" if row["kind"] == JSON else "float32"
         rates = ", ".join(f"{rate:,.0f}" for rate in row["rates"])
         yield (
-            f"| {row['name']} | {kind} | {row['rate']:,.0f} | {rates} | {row['p50']:.2f} | {row['p99']:.2f} "
-            f"| {row['processor']:.0f} | {row['wrong']} |"
+            f"| {row['name']} | {kind} | {row['rate']:,.0f} | {rates} | {row['ahead']:.2f} | {row['p50']:.2f} "
+            f"| {row['p99']:.2f} | {row['processor']:.0f} | {row['wrong']} |"
         )

@@ -17,6 +17,8 @@ from nnkit.serve.sources import Source
 
 __all__ = ["Application"]
 
+MOST_DRIFTING = 100  # inputs whose drift is among the measures
+
 #: The page loads nothing from elsewhere, runs no script but its own, and stands in no other page's frame.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -54,6 +56,7 @@ class Application:
             "status": "ok" if follower.failure is None else "degraded", "name": follower.source.name,
             "version": follower.current.version, "since": follower.since, "failure": follower.failure,
             "requests": self.measures.requests, "latency": self.measures.latency(),
+            "drift": follower.current.watch.told(),
         }  # fmt: skip
 
     def _routes(self) -> FastAPI:
@@ -69,6 +72,7 @@ class Application:
 
         def metrics() -> Response:
             """Counters in Prometheus's format."""
+            self.measures.drift(self.follower.current.watch.told(MOST_DRIFTING))
             return Response(self.measures.text(), media_type=CONTENT_TYPE_LATEST)
 
         async def predict(request: Request) -> Response:

@@ -61,6 +61,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stop.wait(EVERY):
             self.look()
+            self.current.watch.look()
 
     def look(self) -> None:
         """Load what the source asks for, if that is another version than the one that answers."""
@@ -85,7 +86,8 @@ class Follower:
         loaded = self.source.load(self._device)
         served = Served(loaded.model, self.measures.batch)
         worker = Worker(
-            served, loaded.version, self.measures, self._loop, lambda: self.arriving(), self._limits.rows
+            served, loaded.version, self.measures, self._loop, lambda: self.arriving(), self._limits.rows,
+            loaded.card.get("reference"),
         )  # fmt: skip
         worker.start()
         self._newest = loaded.version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class Measures:
         self._version = Gauge("nnkit_version_info", "The version that answers", ["version"], registry=own)
         self._loads = Counter("nnkit_loads", "Versions loaded, and those that could not be", ["result"], registry=own)
         self._failed = Gauge("nnkit_load_failed", "1 while the version asked for could not be loaded", registry=own)
+        self._drifted = Gauge("nnkit_drifted_inputs", "Inputs that have drifted in the last window", registry=own)
+        self._moved = {
+            name: Gauge(f"nnkit_drift_{name}", f"{words}, of the inputs that moved most", ["input"], registry=own)
+            for name, words in (("psi", "Population stability index"), ("ks", "Kolmogorov-Smirnov distance"))
+        }
         self._statuses: dict[int, Any] = {}
         self._recent: deque[float] = deque(maxlen=RECENT)
         self.requests = 0
@@ -84,6 +89,16 @@ class Measures:
         self._failed.set(failed)
         if failed:
             self._loads.labels("failed").inc()
+
+    def drift(self, report: Mapping[str, Any] | None) -> None:
+        """What is known of drift; see ``nnkit.monitor.Drift.report``."""
+        features = (report or {}).get("features", [])
+        self._drifted.set(len((report or {}).get("drifted", ())))
+        for name, gauge in self._moved.items():
+            gauge.clear()
+            for feature in features:
+                if feature[name] is not None:
+                    gauge.labels(feature["name"]).set(feature[name])
 
     # ---- asked ----------------------------------------------------------------------------------------------
 

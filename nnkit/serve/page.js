@@ -156,7 +156,7 @@ function showAnswer(told, milliseconds) {
   const names = input.classes && input.classes.length === outputs.length ? input.classes : [...outputs.keys()];
   if (told.labels) parts.push(make("p", `label: ${told.labels[0]}`));
   const rows = outputs.slice(0, 200).map((value, place) => {
-    const bar = make("span", null, "bar");
+    const bar = make("span", null, value < 0 ? "bar negative" : "bar");
     bar.style.width = `${(100 * Math.abs(value ?? 0)) / largest}%`;
     return [names[place], value === null ? "not finite" : Number(value.toPrecision(5)), bar];
   });
@@ -215,17 +215,19 @@ function showLatency(health) {
 }
 
 function showDrift(drift) {
-  if (!drift) {
-    $("drift").replaceChildren(make("p", "No reference is known for this version."));
-    return;
+  const parts = [];
+  if (!drift) parts.push(make("p", "No reference is known for this version."));
+  else if (drift.error) parts.push(make("p", drift.error, "failure"));
+  if (drift && drift.features) {
+    const limit = (value, most) => `${number(value, 3)}${most === null ? "" : ` (${number(most, 3)})`}`;
+    const rows = drift.features.map((one) => [one.name, limit(one.psi, one.psi_limit), limit(one.ks, one.ks_limit),
+      make("span", one.drifted ? "drifts" : "", "drifts")]);
+    const state = drift.windows ? `${drift.windows} windows of ${drift.window} rows, the last:` :
+      `${drift.rows} of the ${drift.window} rows that tell`;
+    parts.push(make("p", state, "legend"),
+      table(["input", "stability index (limit)", "distance (limit)", ""], rows));
   }
-  const rows = drift.features.map((one) => [
-    one.name, one.stability === null ? "–" : Number(one.stability.toPrecision(3)),
-    one.distance === null ? "–" : Number(one.distance.toPrecision(3)),
-    make("span", one.drifted ? "drifts" : "", one.drifted ? "drifts" : ""),
-  ]);
-  $("drift").replaceChildren(
-    make("p", `${drift.rows} rows looked at`, "legend"), table(["input", "stability index", "distance", ""], rows));
+  $("drift").replaceChildren(...parts);
 }
 
 $("try").addEventListener("submit", predict);

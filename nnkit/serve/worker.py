@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends.cpu.texts import read_rows
+from nnkit.preprocessing.frames import is_table
 from nnkit.serve.answers import JSONS, encoded, rows_in
 from nnkit.serve.measures import Measures
 from nnkit.serve.refused import Refused
 from nnkit.serve.served import CLIENTS, Served
+from nnkit.serve.watching import Watch
 
 __all__ = ["Asked", "Worker"]
 
@@ -46,9 +48,9 @@ class Worker:
 
     def __init__(
         self, served: Served, version: str, measures: Measures, loop: asyncio.AbstractEventLoop,
-        arriving: Callable[[], int] = lambda: 0, most_rows: int = 1 << 30,
+        arriving: Callable[[], int] = lambda: 0, most_rows: int = 1 << 30, reference: Any = None,
     ) -> None:  # fmt: skip
-        self.served, self.version = served, version
+        self.served, self.version, self.watch = served, version, Watch(reference)
         self._measures, self._loop, self._arriving, self._most_rows = measures, loop, arriving, most_rows
         self._waiting: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
@@ -142,12 +144,16 @@ class Worker:
     def _rows(self, one: Asked) -> np.ndarray:
         """The rows of a request as the model takes them; raises Refused, or in the words of Python."""
         columns = self.served.columns
-        x = read_rows(one.body, columns) if one.kind in JSONS and self.served.plain and columns else None
-        if x is None:
+        value: Any = read_rows(one.body, columns) if one.kind in JSONS and self.served.plain and columns else None
+        if value is None:
             value = rows_in(one.body, one.kind, columns)
             self._refuse_many(value)
             x = self.served.prepared(value)
+            value = value if is_table(value) else x
+        else:
+            x = value
         self._refuse_many(x)
+        self.watch.seen(value, len(x))
         one.body = b""
         return x
 
