@@ -11,8 +11,12 @@ from typing import Any
 
 #: Name -> the module that has it, imported when the name is first asked for.
 _HOMES = {
+    "Pruning": "objectives",
     "Run": "results",
     "Runs": "results",
+    "StudyDisplay": "display",
+    "objective": "objectives",
+    "plot_study": "display",
     "train_many": "many",
     "train_one": "many",
 }
