@@ -23,7 +23,11 @@ listeners: list[Callable[[], None]] = []
 
 
 def get_matmul_precision() -> str:
-    """The setting: "highest" unless changed."""
+    """The setting: "highest" unless changed.
+
+    >>> get_matmul_precision()
+    'highest'
+    """
     return _setting["matmul"]
 
 

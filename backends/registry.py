@@ -132,7 +132,11 @@ def fallback_allowed() -> bool:
 
 
 def set_device_fallback(allowed: bool) -> None:
-    """Allow (the default) or forbid that the CPU runs where ``device="cuda"`` cannot be used."""
+    """Allow (the default) or forbid that the CPU runs where ``device="cuda"`` cannot be used.
+
+    >>> set_device_fallback(False); set_device_fallback(True)
+    >>> set_device_fallback(False); set_device_fallback(True)
+    """
     global _fallback_allowed
     _fallback_allowed = allowed
 
@@ -239,7 +243,11 @@ def _missing_module(error: ImportError) -> str:
 
 
 def devices() -> list[DeviceRow]:
-    """Every known device, whether it is usable here, and its versions or the reason why not."""
+    """Every known device, whether it is usable here, and its versions or the reason why not.
+
+    >>> [row.name for row in devices() if row.usable][0]
+    'numpy'
+    """
     from importlib.metadata import entry_points
 
     plugins = {entry.name for entry in entry_points(group="nnkit.backends")} | _registered.keys()

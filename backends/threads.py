@@ -8,7 +8,11 @@ _settings: dict[str, int | None] = {"count": None}
 
 
 def get_num_threads() -> int:
-    """How many threads large kernels use: NNKIT_NUM_THREADS, else the processors this process may run on."""
+    """How many threads large kernels use: NNKIT_NUM_THREADS, else the processors this process may run on.
+
+    >>> get_num_threads() >= 1
+    True
+    """
     count = _settings["count"]
     if count is None:
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -17,7 +21,14 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(count: int) -> None:
-    """Use so many threads for large kernels from now on; programs that are recorded already keep their pieces."""
+    """Use so many threads for large kernels from now on; programs that are recorded already keep their pieces.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(1); get_num_threads()
+    >>> set_num_threads(1); get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
     if count < 1:
         raise ValueError(f"count: expected at least 1 thread, got {count}")
     _settings["count"] = int(count)

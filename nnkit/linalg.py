@@ -6,6 +6,7 @@ from typing import Any
 
 from nnkit.ops import contracting, rearranging
 from nnkit.ops.contracting import multi_dot
+from nnkit.ops.examples import show_examples
 from nnkit.ops.linear_algebra import (
     cholesky,
     det,
@@ -42,6 +43,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return rearranging.diagonal(A, offset, dim1, dim2)
 
 
+show_examples(globals(), "nnkit", prefix="linalg.")
 _functions: dict[str, Any] = {name: spoken(globals()[name]) for name in __all__}
 
 

@@ -13,7 +13,10 @@ __all__ = [
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Nothing: algorithms here are deterministic, also after ``False``."""
+    """Nothing: algorithms here are deterministic, also after ``False``.
+
+    >>> use_deterministic_algorithms(True)
+    """
 
 
 def are_deterministic_algorithms_enabled() -> bool:
@@ -26,19 +29,34 @@ def are_deterministic_algorithms_enabled() -> bool:
 
 
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
-    """False."""
+    """False.
+
+    >>> is_deterministic_algorithms_warn_only_enabled()
+    False
+    """
     return False
 
 
 def set_deterministic_debug_mode(debug_mode: int | str) -> None:
-    """Nothing: algorithms here are deterministic."""
+    """Nothing: algorithms here are deterministic.
+
+    >>> set_deterministic_debug_mode("error")
+    """
 
 
 def get_deterministic_debug_mode() -> int:
-    """2: what is not deterministic would be an error."""
+    """2: what is not deterministic would be an error.
+
+    >>> get_deterministic_debug_mode()
+    2
+    """
     return 2
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """False: numbers near 0 are kept as they are, which is the answer of a processor that cannot do otherwise."""
+    """False: numbers near 0 are kept as they are, which is the answer of a processor that cannot do otherwise.
+
+    >>> set_flush_denormal(False)
+    False
+    """
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import inspect
 import types
@@ -52,3 +53,38 @@ def test_help_begins_with_a_map_of_the_whole() -> None:
     assert nnkit.__doc__ is not None
     for word in ("nn", "optim", "training", "datasets", "compile", "devices", "save", "doctor"):
         assert word in nnkit.__doc__
+
+
+#: Modules of which every public function and class has an example; exceptions and aliases of types are left out.
+WITH_EXAMPLES = ("nnkit", "nnkit.linalg", "nnkit.nn.init", "nnkit.optim")
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_every_function_has_an_example(name: str) -> None:
+    """The examples run in test_doctests; here it is counted that they are there."""
+    module = importlib.import_module(name)
+    lacking = [
+        word
+        for word in module.__all__
+        if (inspect.isfunction(value := getattr(module, word)) or _is_plain_class(value))
+        and ">>>" not in (inspect.getdoc(value) or "")
+    ]
+    assert not lacking
+
+
+def _is_plain_class(value: object) -> bool:
+    return inspect.isclass(value) and not issubclass(value, (Exception, tuple))
+
+
+@pytest.mark.parametrize("name", ["nnkit.ops", "nnkit.linalg"])
+def test_examples_of_a_table_run(name: str) -> None:
+    """Those that are part of a docstring only once their module is imported: doctest finds them by their function."""
+    module = importlib.import_module(name)
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(verbose=False)
+    tried = 0
+    for word in module.__all__:
+        function = inspect.unwrap(getattr(module, word))
+        if inspect.isfunction(function):
+            for examples in finder.find(function, word, globs=dict(function.__globals__)):
+                tried += runner.run(examples).attempted
+    assert tried > 20 and runner.summarize(verbose=False).failed == 0

@@ -99,6 +99,12 @@ def load(
     Raises ``ModelFileError`` for a file that is damaged, of another kind, made for classes that are not registered, or
     at odds with itself, and where a file of PyTorch's holds more than tensors and plain values; ``OSError`` where it
     cannot be read.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(nn.Linear(2, 1), f"{folder}/model.safetensors")
+    ...     load(f"{folder}/model.safetensors")
+    Linear(in_features=2, out_features=1, bias=True)
     """
     target = map_location if device is None else device
     if hasattr(f, "read"):
@@ -142,6 +148,12 @@ def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
 
     Takes files of PyTorch's, of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of
     its model) and of other programs. Raises ``ModelFileError`` for other states, as ``load`` does.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save({"w": nn.Linear(2, 1).weight}, f"{folder}/w.safetensors")
+    ...     list(load_state_dict(f"{folder}/w.safetensors"))
+    ['w']
     """
     state = _of_torch(path, device)
     if state is NOT_TORCH:
@@ -160,6 +172,13 @@ def save_checkpoint(path: PathLike, model: nn.Module, optimizer: HasState | None
     """Writes a model, the state of its optimizer, and ``extra`` (as for ``save``) into one file, at once.
 
     The model may have unregistered parts; it must then be given to ``load_checkpoint``.
+
+    >>> import tempfile
+    >>> model = nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/last.safetensors", model, extra={"epoch": 3})
+    ...     load_checkpoint(f"{folder}/last.safetensors", model).extra
+    {'epoch': 3}
     """
     _refuse_swapped("save_checkpoint(path, model)", model, path)
     state = {
@@ -180,6 +199,13 @@ def load_checkpoint(
     the optimizer's state (to be given to an optimizer made for that model), and ``extra``.
 
     Raises ``ModelFileError`` that lists every mismatch, and as ``load`` does.
+
+    >>> import tempfile
+    >>> model = nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/last.safetensors", model)
+    ...     type(load_checkpoint(f"{folder}/last.safetensors").model).__name__
+    'Linear'
     """
     if optimizer is not None and model is None:
         raise TypeError("optimizer needs the model whose parameters it has; pass model too, or leave optimizer out")

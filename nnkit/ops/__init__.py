@@ -185,6 +185,7 @@ from nnkit.ops.elementwise import (
     tanh,
 )  # fmt: skip
 from nnkit.ops.embedding import embedding
+from nnkit.ops.examples import show_examples as _show_examples
 from nnkit.ops.gathering import (
     gather,
     index_add,
@@ -361,6 +362,8 @@ from nnkit.ops.sorting import (
 from nnkit.ops.whole_attention import attention_weights, whole_attention
 
 __all__ = [name for name in dir() if not name.startswith("_")]
+
+_show_examples(globals(), "nnkit")
 
 
 def __dir__() -> list[str]:

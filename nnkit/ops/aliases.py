@@ -103,16 +103,32 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
-    """U, S and V (not its transpose) with input = U diag(S) V^T: see ``nnkit.linalg.svd``."""
+    """U, S and V (not its transpose) with input = U diag(S) V^T: see ``nnkit.linalg.svd``.
+
+    >>> import nnkit
+    >>> svd(nnkit.tensor([[3.0]]))[1]
+    tensor([3.])
+    """
     u, s, vh = linear_algebra.svd(input, not some)
     return u, s, vh.mT
 
 
 def qr(input: Tensor, some: bool = True) -> linear_algebra.Orthogonal:
-    """``nnkit.linalg.qr``: reduced where ``some``, else complete."""
+    """``nnkit.linalg.qr``: reduced where ``some``, else complete.
+
+    >>> import nnkit
+    >>> qr(nnkit.tensor([[2.0]]))[1].abs()
+    tensor([[2.]])
+    """
     return linear_algebra.qr(input, "reduced" if some else "complete")
 
 
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
-    """``nnkit.linalg.cholesky``."""
+    """``nnkit.linalg.cholesky``.
+
+    >>> import nnkit
+    >>> cholesky(nnkit.tensor([[4.0, 2.0], [2.0, 5.0]]))
+    tensor([[2., 0.],
+            [1., 2.]])
+    """
     return linear_algebra.cholesky(input, upper=upper)

@@ -59,12 +59,20 @@ def host_values(data: Any, name: str) -> np.ndarray:
 
 
 def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A number as a tensor without axes, of the default float type unless ``dtype`` is given."""
+    """A number as a tensor without axes, of the default float type unless ``dtype`` is given.
+
+    >>> scalar_tensor(2.0)
+    tensor(2.)
+    """
     return tensor(s, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` itself when it is a tensor of that type and device, else a new tensor."""
+    """``data`` itself when it is a tensor of that type and device, else a new tensor.
+
+    >>> as_tensor([1, 2])
+    tensor([1, 2])
+    """
     return data.to(device=device, dtype=dtype) if isinstance(data, Tensor) else tensor(data, dtype, device)
 
 
@@ -96,12 +104,20 @@ def of_data_or_sizes(given: tuple[Any, ...], dtype: Any = None, device: Any = No
 
 
 def from_numpy(array: np.ndarray, device: Any = None) -> Tensor:
-    """A tensor with a copy of a numpy array (PyTorch shares the memory; nnkit never writes to a user's array)."""
+    """A tensor with a copy of a numpy array (PyTorch shares the memory; nnkit never writes to a user's array).
+
+    >>> from_numpy(np.ones(2, np.float32))
+    tensor([1., 1.])
+    """
     return tensor(array, device=device)
 
 
 def from_dlpack(source: Any, device: Any = None) -> Tensor:
-    """A tensor over the memory of another library's array, without a copy where the backend allows it."""
+    """A tensor over the memory of another library's array, without a copy where the backend allows it.
+
+    >>> from_dlpack(np.ones(2, np.float32))
+    tensor([1., 1.])
+    """
     backend = resolve(device)
     return Tensor(backend.xp.from_dlpack(source), backend)
 
@@ -160,14 +176,23 @@ def empty(
     *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """A tensor whose values are not set."""
+    """A tensor whose values are not set.
+
+    >>> empty(2, 3).shape
+    (2, 3)
+    """
     return _make(_shape(sizes, size), dtype, device).requires_grad_(requires_grad)
 
 
 def full(
     size: Sequence[int], fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Every element is ``fill_value``; its type is that of the value unless ``dtype`` is given."""
+    """Every element is ``fill_value``; its type is that of the value unless ``dtype`` is given.
+
+    >>> full((2, 2), 7.0)
+    tensor([[7., 7.],
+            [7., 7.]])
+    """
     if dtype is None:
         dtype = dtypes.bool_ if isinstance(fill_value, bool) else None
         dtype = dtypes.int64 if isinstance(fill_value, int) and dtype is None else dtype
@@ -186,7 +211,12 @@ def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, 
 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones."""
+    """Ones.
+
+    >>> ones(2, 2)
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
     return full(_shape(sizes, size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
@@ -198,24 +228,40 @@ def new(kind: str, sizes: tuple[Any, ...], named: Any, options: dict[str, Any]) 
 
 
 def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape, type and device of ``x``."""
+    """Zeros of the shape, type and device of ``x``.
+
+    >>> zeros_like(tensor([1, 2]))
+    tensor([0, 0])
+    """
     return full(x.shape, 0, dtype or x.dtype, device or x.device, requires_grad)
 
 
 def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the shape, type and device of ``x``."""
+    """Ones of the shape, type and device of ``x``.
+
+    >>> ones_like(tensor([1, 2]))
+    tensor([1, 1])
+    """
     return full(x.shape, 1, dtype or x.dtype, device or x.device, requires_grad)
 
 
 def full_like(
     x: Tensor, fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """``fill_value`` in the shape, type and device of ``x``."""
+    """``fill_value`` in the shape, type and device of ``x``.
+
+    >>> full_like(tensor([1, 2]), 7)
+    tensor([7, 7])
+    """
     return full(x.shape, fill_value, dtype or x.dtype, device or x.device, requires_grad)
 
 
 def empty_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Values not set, in the shape, type and device of ``x``."""
+    """Values not set, in the shape, type and device of ``x``.
+
+    >>> empty_like(ones(2, 3)).shape
+    (2, 3)
+    """
     return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
 
 
@@ -240,7 +286,11 @@ def arange(
 def linspace(
     start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """``steps`` numbers from start to end, both included."""
+    """``steps`` numbers from start to end, both included.
+
+    >>> linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     ends = (float(start), float(end))
     return tensor(np.linspace(*ends, int(steps)), dtype or dtypes.get_default_dtype(), device, requires_grad)
 
@@ -249,13 +299,22 @@ def logspace(
     start: float, end: float, steps: int, base: float = 10.0, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """base to the power of ``steps`` numbers from start to end, both included."""
+    """base to the power of ``steps`` numbers from start to end, both included.
+
+    >>> logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
     numbers = float(base) ** np.linspace(float(start), float(end), int(steps))
     return tensor(numbers, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
+    """Ones on the diagonal of an (n, m) matrix, zeros elsewhere.
+
+    >>> eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     return tensor(np.eye(n, m), dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
@@ -266,7 +325,11 @@ def rand(
     *sizes: Any, size: Any = None, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Uniform numbers in [0, 1), drawn on the device from ``generator``; equal to the bit on every device."""
+    """Uniform numbers in [0, 1), drawn on the device from ``generator``; equal to the bit on every device.
+
+    >>> rand(2, 3).shape
+    (2, 3)
+    """
     out = _make(_shape(sizes, size), dtype, device)
     with random.using(generator):
         out.backend.uniform(random.next_key(out.backend), PURPOSES["sample"], out.array)
@@ -277,7 +340,11 @@ def randn(
     *sizes: Any, size: Any = None, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Standard normal numbers, drawn on the device by the Box-Muller transform of two uniforms."""
+    """Standard normal numbers, drawn on the device by the Box-Muller transform of two uniforms.
+
+    >>> randn(2, 3).shape
+    (2, 3)
+    """
     out = _make(_shape(sizes, size), dtype, device)
     u, v = (rand(out.shape, generator=generator, dtype=out.dtype, device=out.device) for _ in range(2))
     out.backend.map("box_muller", (u.array, v.array), (out.array,))
@@ -288,7 +355,11 @@ def rand_like(
     x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
     generator: random.Generator | None = None,
 ) -> Tensor:  # fmt: skip
-    """Uniform numbers in the shape, type and device of ``x``."""
+    """Uniform numbers in the shape, type and device of ``x``.
+
+    >>> rand_like(ones(2, 3)).shape
+    (2, 3)
+    """
     return rand(
         x.shape, generator=generator, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
     )
@@ -298,7 +369,11 @@ def randn_like(
     x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
     generator: random.Generator | None = None,
 ) -> Tensor:  # fmt: skip
-    """Standard normal numbers in the shape, type and device of ``x``."""
+    """Standard normal numbers in the shape, type and device of ``x``.
+
+    >>> randn_like(ones(2, 3)).shape
+    (2, 3)
+    """
     return randn(
         x.shape, generator=generator, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
     )
@@ -335,7 +410,11 @@ def randperm(
     n: int, *, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """0 … n - 1 in random order, int64: the places of random numbers in order, drawn on the device."""
+    """0 … n - 1 in random order, int64: the places of random numbers in order, drawn on the device.
+
+    >>> randperm(4).shape
+    (4,)
+    """
     bits = _bits((int(n),), device, generator)
     backend = bits.backend
     values, places = backend.empty(bits.shape, bits.dtype), backend.empty(bits.shape, dtypes.int64)

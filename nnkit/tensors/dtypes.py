@@ -61,12 +61,22 @@ def as_dtype(dtype: Any) -> np.dtype:
 
 
 def get_default_dtype() -> np.dtype:
-    """The type of tensors made from Python floats: float32 unless set otherwise."""
+    """The type of tensors made from Python floats: float32 unless set otherwise.
+
+    >>> get_default_dtype().name
+    'float32'
+    """
     return _default[0]
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Make new float tensors float32 or float64. Raises TypeError for a type that is no float type."""
+    """Make new float tensors float32 or float64. Raises TypeError for a type that is no float type.
+
+    >>> set_default_dtype(float64); get_default_dtype().name
+    >>> set_default_dtype(float64); get_default_dtype().name
+    'float64'
+    >>> set_default_dtype(float32)
+    """
     dtype = as_dtype(dtype)
     if not is_float(dtype):
         raise TypeError(f"dtype: expected a float type for the default, got {dtype}")

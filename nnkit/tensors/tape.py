@@ -172,7 +172,11 @@ _enabled = Present(True)
 
 
 def is_grad_enabled() -> bool:
-    """Whether ops are put on the tape in this thread."""
+    """Whether ops are put on the tape in this thread.
+
+    >>> is_grad_enabled()
+    True
+    """
     scope = _enabled.scope
     return scope.value if scope.outer is None else _enabled.value
 
@@ -223,7 +227,13 @@ class set_grad_enabled(_Block):
 
 
 class no_grad(_Block):
-    """Nothing inside is put on the tape: ``with nnkit.no_grad():``, ``@nnkit.no_grad()`` or ``@nnkit.no_grad``."""
+    """Nothing inside is put on the tape: ``with nnkit.no_grad():``, ``@nnkit.no_grad()`` or ``@nnkit.no_grad``.
+
+    >>> import nnkit
+    >>> with no_grad():
+    ...     nnkit.ones(1, requires_grad=True).sum().requires_grad
+    False
+    """
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         block = super().__new__(cls)
@@ -237,7 +247,13 @@ class no_grad(_Block):
 
 
 class enable_grad(_Block):
-    """Ops inside are put on the tape, also within ``no_grad``; as a decorator with or without parentheses."""
+    """Ops inside are put on the tape, also within ``no_grad``; as a decorator with or without parentheses.
+
+    >>> import nnkit
+    >>> with no_grad(), enable_grad():
+    ...     nnkit.ones(1, requires_grad=True).sum().requires_grad
+    True
+    """
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         block = super().__new__(cls)
@@ -254,6 +270,11 @@ class inference_mode(_Block):
     """``no_grad`` under PyTorch's other name, in all its forms; ``inference_mode(False)`` puts ops on the tape.
 
     Tensors made inside may be used on the tape later, which PyTorch refuses.
+
+    >>> import nnkit
+    >>> with inference_mode():
+    ...     nnkit.ones(1, requires_grad=True).sum().requires_grad
+    False
     """
 
     def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:

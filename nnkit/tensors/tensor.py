@@ -32,14 +32,26 @@ _default_device = ["cpu"]
 
 
 def set_default_device(device: str | Device) -> None:
-    """The device of tensors made without ``device=``. Raises ValueError for an unknown name."""
+    """The device of tensors made without ``device=``. Raises ValueError for an unknown name.
+
+    >>> before = get_default_device()
+    >>> set_default_device("numpy"); str(get_default_device())
+    >>> set_default_device("numpy"); str(get_default_device())
+    'numpy'
+    >>> set_default_device(before)
+    """
     backends.get(device)
     _default_device[0] = str(device)
     changed()
 
 
 def get_default_device() -> Device:
-    """The device of tensors made without ``device=``: the best CPU backend unless set otherwise."""
+    """The device of tensors made without ``device=``: the best CPU backend unless set otherwise.
+
+    >>> import nnkit
+    >>> get_default_device() == nnkit.ones(1).device
+    True
+    """
     return backends.get(_default_device[0]).device
 
 

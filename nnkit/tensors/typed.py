@@ -40,6 +40,8 @@ def _maker(name: str, dtype: np.dtype, place: str = "cpu") -> TypedMaker:
     module = "nnkit" if place == "cpu" else f"nnkit.{place}"
     where = "" if place == "cpu" else " on a GPU"
     text = f"A {dtype} tensor{where} of data, or of sizes with values that are not set: PyTorch's old name."
+    if place == "cpu":
+        text += f"\n\n    >>> import nnkit\n    >>> nnkit.{name}(2, 3).shape\n    (2, 3)"
     return TypedMaker(name, (), {"dtype": dtype, "place": place, "__doc__": text, "__module__": module})
 
 
