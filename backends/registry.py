@@ -135,7 +135,6 @@ def set_device_fallback(allowed: bool) -> None:
     """Allow (the default) or forbid that the CPU runs where ``device="cuda"`` cannot be used.
 
     >>> set_device_fallback(False); set_device_fallback(True)
-    >>> set_device_fallback(False); set_device_fallback(True)
     """
     global _fallback_allowed
     _fallback_allowed = allowed

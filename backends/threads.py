@@ -25,7 +25,6 @@ def set_num_threads(count: int) -> None:
 
     >>> before = get_num_threads()
     >>> set_num_threads(1); get_num_threads()
-    >>> set_num_threads(1); get_num_threads()
     1
     >>> set_num_threads(before)
     """

@@ -73,7 +73,6 @@ def set_default_dtype(dtype: Any) -> None:
     """Make new float tensors float32 or float64. Raises TypeError for a type that is no float type.
 
     >>> set_default_dtype(float64); get_default_dtype().name
-    >>> set_default_dtype(float64); get_default_dtype().name
     'float64'
     >>> set_default_dtype(float32)
     """

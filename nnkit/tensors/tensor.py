@@ -36,7 +36,6 @@ def set_default_device(device: str | Device) -> None:
 
     >>> before = get_default_device()
     >>> set_default_device("numpy"); str(get_default_device())
-    >>> set_default_device("numpy"); str(get_default_device())
     'numpy'
     >>> set_default_device(before)
     """
