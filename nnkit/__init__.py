@@ -421,8 +421,8 @@ has_mps = has_cudnn = has_mkl = False
 
 #: Modules that are imported when first asked for.
 _LATER = (
-    "autograd", "datasets", "distributions", "func", "keras", "plot", "preprocessing", "serve", "sklearn", "testing",
-    "tune",
+    "autograd", "datasets", "distributions", "func", "keras", "onnx", "plot", "preprocessing", "serve", "sklearn",
+    "testing", "tune",
 )  # fmt: skip
 
 

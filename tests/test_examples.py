@@ -101,7 +101,8 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 def test_every_example_is_tested() -> None:
     names = ["adversarial", "autoencoder", "churn", "deep_q", "forecast", "heat_equation", "house_prices", "images"]
-    names = [f"{name}.py" for name in [*names, "language_model", "policy_gradient", "serve_digits"]]
+    names = [*names, "language_model", "policy_gradient", "serve_digits", "export_onnx"]
+    names = [f"{name}.py" for name in names]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
 
@@ -170,6 +171,14 @@ def test_heat_equation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     error = main(["--steps", "300", "--output", str(picture)])
     assert error < 0.4 and f"relative error {error:.5f}" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_export_onnx(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime", reason="pip install onnx onnxruntime")
+    main = runpy.run_path(str(EXAMPLES / "export_onnx.py"))["main"]
+    difference, accuracy, labels, loss = main(["--epochs", "4", "--folder", str(tmp_path)])
+    assert difference < 1e-4 and accuracy > 0.85 and set(labels) <= {"no", "yes"} and loss < 0.5
+    assert f"accuracy {accuracy:.3f}" in capsys.readouterr().out and (tmp_path / "credit.onnx").exists()
 
 
 def test_language_model(capsys: pytest.CaptureFixture[str]) -> None:

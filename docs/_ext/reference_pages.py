@@ -25,7 +25,7 @@ GROUPS: dict[str, list[str]] = {
     "Data and files": [
         "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils.data", "nnkit.io", "nnkit.utils.tensorboard",
     ],
-    "Models in use": ["nnkit.registry", "nnkit.serve", "nnkit.monitor", "nnkit.plot", "nnkit.tune"],
+    "Models in use": ["nnkit.registry", "nnkit.serve", "nnkit.monitor", "nnkit.onnx", "nnkit.plot", "nnkit.tune"],
     "Devices and tools": [
         "nnkit.cuda", "nnkit.accelerator", "nnkit.backends", "nnkit.testing", "nnkit.errors",
         "nnkit.utils.benchmark", "nnkit.utils.checkpoint",

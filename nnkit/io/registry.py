@@ -8,6 +8,7 @@ made, so that classes need no code of their own for it.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -23,6 +24,8 @@ Registered = TypeVar("Registered", bound=Callable[..., Any])
 _by_name: dict[str, Callable[..., Any]] = {}
 _names: dict[Callable[..., Any], str] = {}
 
+#: nnkit's own that are registered when a file first asks for them: name -> module.
+LATER = {"onnx.Network": "nnkit.onnx.network"}
 #: Who else knows classes by name, and names of classes: other vocabularies, for what their users register there.
 finders: list[Callable[[str], Any]] = []
 namers: list[Callable[[Any], str | None]] = []
@@ -84,6 +87,9 @@ def lookup(name: object) -> Callable[..., Any]:
             known: Callable[..., Any] | None = find(name)
             if known is not None:
                 return known
+    if isinstance(name, str) and name in LATER:
+        importlib.import_module(LATER[name])
+        return _by_name[name]
     shown = repr(name)[:100]
     if isinstance(name, str) and name.startswith("keras."):
         raise ModelFileError(
