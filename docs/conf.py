@@ -27,7 +27,7 @@ extensions = [
 ]
 root_doc = "index"
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-exclude_patterns = ["_build", "learn", "how/steps", "README.md"]
+exclude_patterns = ["_build", "learn", "how/steps", "do/pictures", "README.md"]
 
 # ---- look: nothing is fetched, neither in building nor in reading
 html_theme = "furo"
@@ -60,8 +60,8 @@ numpydoc_xref_param_type = False
 
 # ---- the chapters: run, their prints and pictures kept
 sphinx_gallery_conf = {
-    "examples_dirs": [str(HERE / "learn"), str(HERE / "how" / "steps")],
-    "gallery_dirs": ["course", "how/followed"],
+    "examples_dirs": [str(HERE / "learn"), str(HERE / "how" / "steps"), str(HERE / "do" / "pictures")],
+    "gallery_dirs": ["course", "how/followed", "do/drawn"],
     "filename_pattern": r"[/\\]\d\d_",
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib",),

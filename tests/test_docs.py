@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import nnkit
 from nnkit.backends import registry
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,20 @@ def test_links_lead_to_files_that_are_there(path: Path) -> None:
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     anchors = {"#" + re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
     assert {link for link in links if link[0] == "#"} <= anchors
+
+
+def test_what_a_page_calls_absent_is_absent() -> None:
+    page = (DOCS / "from" / "pytorch.md").read_text(encoding="utf-8")
+    table = page.partition("## Absent")[2].partition("## What differs")[0]
+    names = re.findall(r"`([\w.]+)`", "\n".join(line for line in table.splitlines() if line[:1] == "|"))
+    assert len(names) > 20 and [name for name in names if is_there(name)] == []
+
+
+def is_there(name: str) -> bool:
+    value: Any = nnkit
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value is not None
 
 
 def test_the_course_has_ten_chapters_and_each_a_picture() -> None:

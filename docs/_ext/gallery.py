@@ -15,7 +15,9 @@ def fresh(conf: dict[str, Any], name: str) -> None:
     from matplotlib import pyplot
 
     import nnkit
+    from nnkit.kernels import compilation
 
+    compilation._say = lambda text: None  # what is compiled now is no part of what a chapter prints
     matplotlib.use("Agg")
     pyplot.close("all")
     matplotlib.rcdefaults()

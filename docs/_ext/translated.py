@@ -15,8 +15,8 @@ from docutils import nodes
 from sphinx import addnodes
 
 #: Where the gallery puts the pages of each folder of programs.
-GALLERIES = {"learn": "course", "steps": "how/followed"}
-PROGRAM = re.compile(r"(?:^|/)(learn|steps)/(\d\d_\w+)\.py$")
+GALLERIES = {"learn": "course", "steps": "how/followed", "pictures": "do/drawn"}
+PROGRAM = re.compile(r"(?:^|/)(learn|steps|pictures)/(\d\d_\w+)\.py$")
 
 
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+[A-Z]+\.md[^)]*\)")
