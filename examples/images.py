@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import nnkit
-from nnkit import nn
+from nnkit import nn, plot
 from nnkit.datasets import digits
 
 SEED = 0
@@ -44,32 +44,15 @@ def more(x: np.ndarray, y: np.ndarray, shifts: bool, flips: bool) -> tuple[np.nd
     return np.concatenate(made), np.tile(y, len(made))
 
 
-def draw(model: nn.Sequential, x: np.ndarray, y: np.ndarray, path: str) -> None:
+def draw(model: nn.Module, x: np.ndarray, y: np.ndarray, path: str) -> None:
     """Sixteen digits that the model got wrong, with what it said and what was right, and its first filters."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    said = model.predict(x).argmax(axis=1)
-    wrong = np.flatnonzero(said != y)[:16]
-    figure = pyplot.figure(figsize=(10, 5), layout="constrained")
-    left, right = figure.subfigures(1, 2)
-    left.suptitle(f"wrong: {np.count_nonzero(said != y)} of {len(y)} (said / right)")
-    for place, axes in enumerate(left.subplots(4, 4).flat):
-        axes.axis("off")
-        if place < len(wrong):
-            number = wrong[place]
-            axes.imshow(x[number, 0], cmap="gray_r", vmin=0.0, vmax=1.0)
-            axes.set_title(f"{said[number]} / {y[number]}", fontsize=9)
-    right.suptitle("the first layer's filters (blue: less, red: more)")
-    filters = model[0].weight.detach().numpy()[:, 0]
-    most = float(np.abs(filters).max())
-    for values, axes in zip(filters, right.subplots(4, 8).flat, strict=False):
-        axes.axis("off")
-        axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most)
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot.MistakesDisplay.from_model(model, x, y, ax=left)
+    plot.FilterDisplay.from_model(model, ax=right)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
 
 
 def main(arguments: Sequence[str] | None = None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 from nnkit import commands
 from nnkit.__main__ import COMMANDS, main
+from nnkit.commands import demo
+from nnkit.datasets import digits
 
 
 def test_each_module_is_a_command_and_each_command_a_module() -> None:
@@ -66,3 +69,18 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
     command.stdout.close()
     assert command.stderr.read() == b"" and command.wait() == 1
     command.stderr.close()
+
+
+def test_the_demonstration_ends_in_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss, and digits that it got wrong; without matplotlib it says what to install."""
+    (x, y), _ = digits.load_data()
+    model = demo.build("numpy")
+    history = demo.train(model, x / 16, y, 1, 0)
+    path = tmp_path / "digits.png"
+    if importlib.util.find_spec("matplotlib") is not None:
+        said = demo.draw(history, model, x / 16, y, path)
+        assert str(path) in said and path.read_bytes().startswith(b"\x89PNG")
+        path.unlink()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    said = demo.draw(history, model, x / 16, y, path)
+    assert "pip install" in said and "plot]" in said and not path.exists()

@@ -101,7 +101,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 def test_every_example_is_tested() -> None:
     names = ["adversarial", "autoencoder", "churn", "deep_q", "forecast", "heat_equation", "house_prices", "images"]
-    names = [*names, "language_model", "policy_gradient", "serve_digits", "export_onnx"]
+    names = [*names, "language_model", "pictures", "policy_gradient", "serve_digits", "export_onnx"]
     names = [f"{name}.py" for name in names]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
@@ -112,6 +112,17 @@ def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accuracy = main(["--epochs", "3", "--shifts", "--output", str(picture)])
     assert accuracy > 0.9 and f"held-out digits: {accuracy:.4f}" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn", reason="pip install scikit-learn matplotlib")
+    pytest.importorskip("matplotlib", reason="pip install scikit-learn matplotlib")
+    main = runpy.run_path(str(EXAMPLES / "pictures.py"))["main"]
+    accuracy = main(["--epochs", "4", "--output", str(tmp_path)])
+    assert accuracy > 0.9 and f"held-out digits: {accuracy:.4f}" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("*.png"))) == 10 and len((tmp_path / "epochs.jsonl").read_text().splitlines()) == 4
+    assert "6,090 parameters" in (tmp_path / "model.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("error")

@@ -320,6 +320,41 @@ def test_filters_and_maps_of_a_keras_model() -> None:
     assert np.allclose(display.images, expected, atol=1e-6) and display.ax_.get_title() == "first"
 
 
+# ---- mistakes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(3, 3), (40, 16)])
+def test_mistakes(rows: int, shown: int) -> None:
+    """All that is taken for 1 and is 0 or 2, the surest first."""
+    given = np.zeros((rows, 3), np.float32)
+    given[:, 1] = (np.arange(rows) + 1.0) / rows
+    images = np.arange(rows * 10).reshape(rows, 1, 2, 5)
+    truth = np.array([0, 2])[np.arange(rows) % 2]
+    names = ["zero", "one", "a two with a long name"]
+    display = plot.MistakesDisplay.from_model(AS_IS, given, truth, images=images, class_names=names)
+    assert display.count == display.total == rows and len(display.axes_) == shown
+    assert display.ax_.get_title() == ("one / zero" if rows == 3 else "one\n/ a two w…ng name")
+    if rows == 3:
+        assert np.array_equal(display.ax_.images[0].get_array(), images[2, 0])
+    assert display.figure_.get_suptitle() == f"wrong: {rows} of {rows} (said / right)" and inside_of(*display.axes_)
+    assert apart([axes.title for axes in display.axes_])
+
+
+def test_mistakes_within_axes_and_none_at_all() -> None:
+    _, (left, right) = pyplot.subplots(1, 2, layout="constrained")
+    images, given = np.zeros((4, 2, 2)), np.eye(2)[[0, 1, 0, 1]]
+    display = plot.MistakesDisplay.from_model(AS_IS, given, [1, 0, 1, 0], images=images, ax=left)
+    texts = [text for axes in display.figure_.axes for text in [*axes.texts, axes.title] if text.get_text()]
+    display.figure_.canvas.draw()
+    assert len(texts) == 5 and apart(texts)
+    nothing = plot.MistakesDisplay.from_model(AS_IS, given, [0, 1, 0, 1], images=images, ax=right)
+    assert nothing.ax_ is right and nothing.ax_.texts[0].get_text() == "nothing wrong in 4"
+    with pytest.raises(ValueError, match="images: expected"):
+        plot.MistakesDisplay.from_model(AS_IS, given, [0, 1, 0, 1])
+    coloured = plot.MistakesDisplay.from_model(AS_IS, given, [1, 1, 0, 1], images=np.zeros((4, 3, 5, 5)))
+    assert coloured.images.shape == (1, 5, 5, 3)
+
+
 # ---- attention ------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import nnkit
-from nnkit import backends, nn
+from nnkit import backends, nn, plot
+from nnkit.backends.advice import install
 from nnkit.datasets import digits
 
 EPOCHS, COMPARED_EPOCHS, BATCH_SIZE, SEED = 30, 3, 32, 0
@@ -22,7 +23,11 @@ TOLERANCE = 1e-3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--device", default="auto", help="a device of 'python -m nnkit devices' (default: the best)")
-    parser.add_argument("--output", default="digits.safetensors", help="where to save the model (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        default="digits.safetensors",
+        help="where to save the model, and beside it a picture (default: %(default)s)",
+    )
 
 
 def build(device: str) -> nn.Sequential:
@@ -55,12 +60,27 @@ def run(options: argparse.Namespace) -> None:
     x, x_test = x / 16, x_test / 16
     print(f"Learning {len(x)} handwritten digits of 8x8 pixels (UCI), {len(x_test)} held out.", flush=True)
     model = build(chosen)
-    train(model, x, y, EPOCHS, "auto")
+    history = train(model, x, y, EPOCHS, "auto")
     result = model.evaluate(x_test, y_test, loss="cross_entropy", metrics=["accuracy"], verbose=0)
     print(f"\nAccuracy on the held-out digits: {result['accuracy']:.4f}")
     model.save(output)
     print(f"Saved to {Path(output).resolve()}; load it with nnkit.load({output!r}).")
     compare(x, y)
+    print(draw(history, model, x_test, y_test, Path(output).resolve().with_suffix(".png")))
+
+
+def draw(history: nnkit.training.History, model: nn.Module, x: np.ndarray, y: np.ndarray, path: Path) -> str:
+    """A picture of the loss, and of sixteen digits that the model got wrong; what to say of it."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return f"For a picture of the loss, and of digits that it got wrong: {install('plot')}"
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot.HistoryDisplay.from_history(history, ["loss"], ax=left)
+    plot.MistakesDisplay.from_model(model, x, y, ax=right)
+    figure.savefig(path, dpi=120)
+    return f"The loss, and digits that it got wrong: {path}"
 
 
 def check_output(path: Path) -> None:

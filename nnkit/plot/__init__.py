@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nnkit.plot.histograms import ActivationDisplay, WeightDisplay
     from nnkit.plot.history import HistoryDisplay
     from nnkit.plot.images import FeatureMapDisplay, FilterDisplay
+    from nnkit.plot.mistakes import MistakesDisplay
     from nnkit.plot.rates import LearningRateDisplay
     from nnkit.plot.scores import (
         ConfusionMatrixDisplay,
@@ -32,14 +33,14 @@ _PLACES = {
     "ActivationDisplay": "histograms", "AttentionDisplay": "attention", "ConfusionMatrixDisplay": "scores",
     "DecisionBoundaryDisplay": "boundary", "FeatureMapDisplay": "images", "FilterDisplay": "images",
     "GradientFlowDisplay": "gradients", "HistoryDisplay": "history", "LearningRateDisplay": "rates",
-    "PrecisionRecallDisplay": "scores", "PredictionErrorDisplay": "scores", "RocCurveDisplay": "scores",
-    "WeightDisplay": "histograms",
+    "MistakesDisplay": "mistakes", "PrecisionRecallDisplay": "scores", "PredictionErrorDisplay": "scores",
+    "RocCurveDisplay": "scores", "WeightDisplay": "histograms",
 }  # fmt: skip
 
 __all__ = [
     "ActivationDisplay", "AttentionDisplay", "ConfusionMatrixDisplay", "DecisionBoundaryDisplay", "FeatureMapDisplay",
-    "FilterDisplay", "GradientFlowDisplay", "HistoryDisplay", "LearningRateDisplay", "PrecisionRecallDisplay",
-    "PredictionErrorDisplay", "RocCurveDisplay", "WeightDisplay",
+    "FilterDisplay", "GradientFlowDisplay", "HistoryDisplay", "LearningRateDisplay", "MistakesDisplay",
+    "PrecisionRecallDisplay", "PredictionErrorDisplay", "RocCurveDisplay", "WeightDisplay",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from nnkit.plot.display import Display, colours, labels, panels, pyplot, spread_ticks
+from nnkit.plot.labelled import probabilities
 from nnkit.plot.models import array_of, predictions
 
 __all__ = ["DecisionBoundaryDisplay"]
@@ -58,7 +59,7 @@ class DecisionBoundaryDisplay(Display):
         said = predictions(model, _like(x, places))
         classes: list[Any] | None = None
         if truth.dtype.kind != "f":
-            response = _classes_of(said)
+            response = probabilities(said).argmax(1)
             classes = list(getattr(model, "classes_", range(max(int(response.max()), int(_most(truth))) + 1)))
             known = {value: place for place, value in enumerate(np.asarray(classes).tolist())}
             truth = np.array([known[value] for value in truth.tolist()])
@@ -128,17 +129,6 @@ def _around(column: np.ndarray, resolution: int) -> np.ndarray:
 def _like(x: Any, places: np.ndarray) -> Any:
     """The places as what the samples came in: a frame where that was one."""
     return type(x)(places, columns=x.columns) if hasattr(x, "iloc") else places
-
-
-def _classes_of(said: np.ndarray) -> np.ndarray:
-    """The class of each row of scores; of one score, a probability or a logit, which of two."""
-    said = said[:, 0] if said.ndim == 2 and said.shape[1] == 1 else said
-    if said.ndim == 2:
-        best: np.ndarray = said.argmax(1)
-        return best
-    middle = 0.5 if said.min() >= 0.0 and said.max() <= 1.0 else 0.0
-    above: np.ndarray = (said > middle).astype(np.int64)
-    return above
 
 
 def _most(truth: np.ndarray) -> int:

@@ -1,18 +1,16 @@
-"""How good predictions are: scikit-learn's own Displays, made from a model and data in one call.
-
-Labels are whole numbers, texts, or one-hot rows; a model's outputs are scores for each class, or one for two classes.
-"""
+"""How good predictions are: scikit-learn's own Displays, made from a model and data in one call."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from nnkit.backends.advice import install
 from nnkit.plot.display import COLOURS, Display, colours, grid, labels, panels, pyplot, spread_ticks
+from nnkit.plot.labelled import class_labels, labelled
 from nnkit.plot.models import array_of, predictions
 
 __all__ = ["ConfusionMatrixDisplay", "PrecisionRecallDisplay", "PredictionErrorDisplay", "RocCurveDisplay"]
@@ -23,47 +21,11 @@ LINES = 8  # classes with a line of their own in a legend
 PANELS = 12  # outputs of a regression that are drawn
 
 
-class _Scored(NamedTuple):
-    """True labels as places in ``classes``, and a score for each class (n, classes)."""
-
-    truth: np.ndarray
-    scores: np.ndarray
-    classes: list[Any]
-
-
 def _metrics() -> Any:
     try:
         return importlib.import_module("sklearn.metrics")
     except ImportError as error:
         raise ImportError(f"this picture is scikit-learn's: {install('plot')}") from error
-
-
-def _scored(model: Any, x: Any, y: Any) -> _Scored:
-    truth, scores = array_of(y), predictions(model, x)
-    if scores.ndim == 2 and scores.shape[1] == 1:
-        scores = scores[:, 0]
-    if truth.ndim == 2:
-        truth = truth.argmax(1) if truth.shape[1] > 1 else truth[:, 0]
-    if scores.ndim > 2 or len(truth) != len(scores):
-        raise ValueError(f"y: {len(truth)} labels for outputs of shape {scores.shape}: one label for each row is drawn")
-    if scores.ndim == 1:  # one score for two classes: a probability, or a logit
-        chances = scores if scores.min() >= 0.0 and scores.max() <= 1.0 else 1.0 / (1.0 + np.exp(-scores))
-        scores = np.stack([1.0 - chances, chances], 1)
-    elif not (scores.min() >= 0.0 and np.allclose(scores.sum(1), 1.0, atol=1e-3)):
-        powers = np.exp(scores - scores.max(1, keepdims=True))
-        scores = powers / powers.sum(1, keepdims=True)
-    classes = list(getattr(model, "classes_", range(scores.shape[1])))
-    places = {value: place for place, value in enumerate(np.asarray(classes).tolist())}
-    unknown = sorted({value for value in truth.tolist() if value not in places}, key=str)
-    if unknown:
-        raise ValueError(f"y: the model has {len(classes)} classes, {classes[0]} to {classes[-1]}, got {unknown[:5]}")
-    return _Scored(np.array([places[value] for value in truth.tolist()], np.int64), scores, classes)
-
-
-def _named(classes: Sequence[Any], names: Sequence[str] | None) -> list[str]:
-    if names is not None and len(names) != len(classes):
-        raise ValueError(f"class_names: got {len(names)} for {len(classes)} classes")
-    return labels(classes if names is None else names, 24)
 
 
 class ConfusionMatrixDisplay(Display):
@@ -81,7 +43,7 @@ class ConfusionMatrixDisplay(Display):
 
     def __init__(self, confusion_matrix: Any, class_names: Sequence[str] | None = None) -> None:
         self.confusion_matrix = np.asarray(confusion_matrix)
-        self.class_names = _named(range(len(self.confusion_matrix)), class_names)
+        self.class_names = class_labels(range(len(self.confusion_matrix)), class_names)
         self.display_: Any = None
 
     @classmethod
@@ -92,11 +54,11 @@ class ConfusionMatrixDisplay(Display):
         """Predict ``x`` and draw; ``normalize`` is "true", "pred" or "all", scikit-learn's. Raises ValueError where
         labels do not fit the model's outputs.
         """
-        found = _scored(model, x, y)
+        found = labelled(model, x, y)
         places = range(len(found.classes))
-        said = np.minimum(found.scores.argmax(1), len(found.classes) - 1)
+        said = found.chances.argmax(1)
         counts = _metrics().confusion_matrix(found.truth, said, labels=places, normalize=normalize)
-        return cls(counts, _named(found.classes, class_names)).plot(ax=ax)
+        return cls(counts, class_labels(found.classes, class_names)).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
         """Draw into a new figure, or into ``ax``."""
@@ -131,12 +93,12 @@ class _Curves(Display):
         cls, model: Any, x: Any, y: Any, *, class_names: Sequence[str] | None = None, ax: Any = None
     ) -> Self:
         """Predict ``x`` and draw. Raises ValueError where fewer than two classes are in ``y``."""
-        found = _scored(model, x, y)
-        names, there = _named(found.classes, class_names), np.unique(found.truth)
+        found = labelled(model, x, y)
+        names, there = class_labels(found.classes, class_names), np.unique(found.truth)
         if len(there) < 2:
             raise ValueError(f"y: a {cls.kind} needs labels of two classes or more, got only {names[int(there[0])]}")
         chosen = [1] if len(names) == 2 else [int(place) for place in there]
-        return cls({names[k]: cls._curve(found.truth == k, found.scores[:, k]) for k in chosen}).plot(ax=ax)
+        return cls({names[k]: cls._curve(found.truth == k, found.chances[:, k]) for k in chosen}).plot(ax=ax)
 
     @classmethod
     def _curve(cls, truth: np.ndarray, scores: np.ndarray) -> Any:
