@@ -94,7 +94,9 @@ FORBIDDEN = {
     "nnkit.keras": {"nnkit.sklearn"},
     "nnkit.sklearn": {"nnkit.keras", "nnkit.tune"},
     "nnkit.tune": {"nnkit.keras"},
-    "nnkit.io": {"nnkit.training", "nnkit.keras", "nnkit.sklearn"},
+    "nnkit.io": {"nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.registry"},
+    "nnkit.monitor": {*CORE, *TRAINED, "nnkit.registry"},
+    "nnkit.registry": {"nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.commands"},
     "nnkit.datasets": {*CORE, *TRAINED},
     "nnkit.preprocessing": {*CORE - {"nnkit.tensors.random"}, *TRAINED},
     "nnkit.errors": {*CORE, *TRAINED, "nnkit.datasets"},
@@ -251,7 +253,7 @@ HEAVY = {
 }  # fmt: skip
 LIGHT = [
     "nnkit", "nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.utils.data", "nnkit.io",
-    "nnkit.datasets", "nnkit.plot", "nnkit.preprocessing", "nnkit.testing",
+    "nnkit.datasets", "nnkit.monitor", "nnkit.plot", "nnkit.preprocessing", "nnkit.registry", "nnkit.testing",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import pytest
 import nnkit
 from nnkit.datasets import load_digits, write_idx
 from nnkit.keras.models import Sequential
+from nnkit.registry import Registry
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 EPOCHS = 20
@@ -227,6 +228,19 @@ def test_policy_gradient(capsys: pytest.CaptureFixture[str]) -> None:
     reached, best = main(["--updates", "100"])
     assert 7.0 < reached < best < 8.1418  # what stopping at 20 wins when there is no end to the throws
     assert f"return reached {reached:.4f}, the most that can be {best:.4f}" in capsys.readouterr().out
+
+
+def test_update_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The champion is overtaken twice; what learned from mixed-up labels is not published."""
+    pytest.importorskip("scipy", reason="pip install scipy")
+    main = runpy.run_path(str(EXAMPLES / "update_model.py"))["main"]
+    assert main(["--registry", str(tmp_path / "registry")]) == [1, 2, 3, 3]
+    output = capsys.readouterr().out
+    assert output.count("  no drift\n") == 1 and output.count("  drift in 64 of 64 pixels\n") == 2
+    assert "the candidate is not better: version 3 stays" in output
+    registry = Registry(tmp_path / "registry")
+    assert registry.aliases("digits") == {"champion": 2} and registry.check() == []
+    assert all(version.card["metrics"]["accuracy"] > 0.85 for version in registry.versions("digits"))
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -206,8 +206,8 @@ def test_a_reference_is_bounded_json() -> None:
     wide = reference(np.random.default_rng(0).normal(size=(300, 40, 50)))
     assert len(wide["features"]) == 1000 and wide["width"] == 2000
     assert len(json.dumps(wide, allow_nan=False)) < 2 << 20
-    long = reference(np.random.default_rng(0).normal(size=(150_000, 1)))
-    assert long["rows"] == 100_000
+    long = reference(np.random.default_rng(0).normal(size=(30_000, 1)))
+    assert long["rows"] == 20_000
     assert Drift(json.loads(json.dumps(wide))).update(np.zeros((1, 40, 50))).report()["rows"] == 1
 
 

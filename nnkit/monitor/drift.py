@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,25 @@ __all__ = ["Drift"]
 
 GROUPS = 10  # bins of the index, of the finer ones of the distance
 LEAST = 50  # rows for which a limit is told
+
+
+class Compared(NamedTuple):
+    """What is known of each feature, (features,); NaN where there is no such number."""
+
+    psi: np.ndarray
+    psi_limit: np.ndarray
+    ks: np.ndarray
+    ks_limit: np.ndarray
+    missing: np.ndarray
+    drifted: np.ndarray
+
+    def told(self, features: list[Feature]) -> dict[str, Any]:
+        """As plain values."""
+        told = [
+            {"name": feature.name} | {key: _or_none(value) for key, value in zip(self._fields, values, strict=True)}
+            for feature, *values in zip(features, *(part.tolist() for part in self), strict=True)
+        ]
+        return {"drifted": [feature["name"] for feature in told if feature["drifted"]], "features": told}
 
 
 class Drift:
@@ -65,9 +84,13 @@ class Drift:
         self._rows = self._windows = 0
         self._now = np.zeros_like(self._before)
         self._alarms = np.zeros(len(self.features), np.int64)
-        self._last: dict[str, Any] | None = None
-        # Single rows wait here: counting many at once costs each a small part.
-        self._waiting = np.empty((min(window, 256), len(self._columns)))
+        self._last: Compared | None = None
+        # Single rows wait here: counting many at once costs each a small part, and up to 255 are counted in bytes.
+        self._waiting = np.empty((min(window, 255), len(self._columns)))
+        self._above = np.empty(self._waiting.shape, np.bool_)
+        self._places = np.array(
+            [place for place, feature in enumerate(self.features) if feature.edges is not None], int
+        )
         self._count = 0
 
     def update(self, rows: Any) -> Drift:
@@ -96,7 +119,7 @@ class Drift:
             last = self._last or self._compared(verdict=False)
             alarms = {f.name: int(n) for f, n in zip(self.features, self._alarms, strict=True) if n}
             facts = {"window": self.window, "alpha": self.alpha, "alarms": alarms}
-            return {"rows": self._rows, "windows": self._windows, **facts, **last}
+            return {"rows": self._rows, "windows": self._windows, **facts, **last.told(self.features)}
 
     # ---- rows into bins ------------------------------------------------------------------------------------------
 
@@ -141,29 +164,35 @@ class Drift:
         if full:
             self._windows += 1
             self._last = self._compared(verdict=True)
-            self._alarms += [feature["drifted"] for feature in self._last["features"]]
+            self._alarms += self._last.drifted
             self._now[:] = 0
         return len(some)
 
     def _flush(self) -> None:
         """Count the rows that wait."""
-        values, self._count = self._waiting[: self._count], 0
+        values, above = self._waiting[: self._count], self._above[: self._count]
+        rows, self._count = self._count, 0
         if not values.size:
             return
-        bins = np.zeros(values.shape, np.uint8)
-        for edges in self._edges:
-            bins += values > edges
-        missing = np.isnan(values)
-        width = self._now.shape[1]
-        bins = np.where(missing, width - 1, bins)
-        flat = np.arange(values.shape[1]) * width + bins
-        counts = np.bincount(flat.reshape(-1), minlength=values.shape[1] * width).reshape(-1, width)
-        self._now[[place for place, feature in enumerate(self.features) if feature.edges is not None]] += counts
+
+        def told() -> np.ndarray:
+            return np.add.reduce(above.view(np.uint8), axis=0, dtype=np.uint8)
+
+        np.isnan(values, out=above)
+        missing = told().astype(np.int64)
+        greater = np.zeros((self._now.shape[1], values.shape[1]), np.int64)  # than the edge below each bin
+        greater[0] = rows - missing
+        for bin_, edges in enumerate(self._edges, start=1):
+            np.greater(values, edges, out=above)
+            greater[bin_] = told()
+        counts = greater - np.concatenate([greater[1:], np.zeros_like(greater[:1])])
+        counts[-1] = missing
+        self._now[self._places] += counts.T
 
     # ---- comparing -----------------------------------------------------------------------------------------------
 
-    def _compared(self, verdict: bool) -> dict[str, Any]:
-        """The report of a window."""
+    def _compared(self, verdict: bool) -> Compared:
+        """The rows of the window so far beside the reference."""
         before, now = self._before, self._now
         grouped = [_summed(part, self._groups) for part in (before, now)]
         rows = int(now[0].sum())
@@ -172,30 +201,18 @@ class Drift:
         ks = kolmogorov_smirnov(before[:, :-1], now[:, :-1])
         ordered = np.array([feature.edges is not None for feature in self.features]) & (present[0] > 0)
         told = ordered & (present[1] > 0)
+        ks[~told] = np.nan
         limits = np.full((2, len(psi)), np.nan)
         if rows >= LEAST:
             chance = level(self.alpha, 2 * len(psi), max(self._windows, 1))
             limits[0] = psi_limit(grouped[0], grouped[1], chance)
             limits[1] = np.where(told & (present[1] >= LEAST), ks_limit(present[0], present[1], chance), np.nan)
-        drifted = verdict & ((psi > limits[0]) | (told & (ks > limits[1])))
-        missing = now[:, -1] / max(rows, 1)
-        features = [
-            {
-                "name": feature.name,
-                "psi": float(psi[i]),
-                "psi_limit": _or_none(limits[0, i]),
-                "ks": float(ks[i]) if told[i] else None,
-                "ks_limit": _or_none(limits[1, i]),
-                "missing": float(missing[i]),
-                "drifted": bool(drifted[i]),
-            }
-            for i, feature in enumerate(self.features)
-        ]
-        return {"drifted": [feature["name"] for feature in features if feature["drifted"]], "features": features}
+        drifted = verdict & ((psi > limits[0]) | (ks > limits[1]))
+        return Compared(psi, limits[0], ks, limits[1], now[:, -1] / max(rows, 1), drifted)
 
 
 def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if value != value else value
 
 
 def _padded(rows: list[Any], fill: float, last: bool = False) -> np.ndarray:

@@ -16,7 +16,7 @@ from nnkit.preprocessing.frames import Column, columns_of, is_table
 __all__ = ["Feature", "checked_reference", "matrix_of", "numbers_of", "reference"]
 
 BINS = 20
-MOST_FEATURES, MOST_ROWS = 1000, 100_000
+MOST_FEATURES, MOST_ROWS = 1000, 20_000
 MOST_VALUES = 50  # of a category by name
 RARE = 0.02  # a value with a smaller share counts among the others
 LONGEST_TEXT = 200
@@ -54,7 +54,7 @@ def reference(
 
     Bins of numbers hold a twentieth of the rows each, and a value that has so many rows is a bin of its own; texts are
     counted by value, rare ones together; dates are numbers of days. Of more than 1,000 features as many are chosen
-    evenly, of more than 100,000 rows as many by chance. Raises ``DataError`` for no rows and for more names than
+    evenly, of more than 20,000 rows as many by chance. Raises ``DataError`` for no rows and for more names than
     features, and as ``Drift.update`` does.
 
     >>> made = reference({"age": [20, 30, 40, None], "city": ["Rome", "Oslo", "Rome", "Rome"]})
@@ -68,13 +68,16 @@ def reference(
         places = _spread(len(named))
         found = [_of_column(*named[p], p, chosen, named[p][0] in categories) for p in places]
     else:
-        matrix = matrix_of(x)
+        matrix = _matrix(x)
         width = matrix.shape[1]
         chosen, places = _chosen_rows(len(matrix)), _spread(matrix.shape[1])
         if names is not None and len(names) != matrix.shape[1]:
             raise DataError(f"names has {len(names)} entries, and a row {matrix.shape[1]} features")
         called = [f"x[{p}]" if names is None else str(names[p]) for p in places]
-        found = [_of_numbers(n, p, matrix[chosen, p]) for n, p in zip(called, places, strict=True)]
+        taken = (
+            (name, place, matrix[chosen, place].astype(np.float64)) for name, place in zip(called, places, strict=True)
+        )
+        found = [_of_numbers(*each) for each in taken]
     if not found:
         raise DataError("x has no feature")
     kept = [{key: value for key, value in feature._asdict().items() if value is not None} for feature in found]
@@ -82,11 +85,16 @@ def reference(
 
 
 def matrix_of(x: Any) -> np.ndarray:
-    """(rows, features) float64 of an array with any number of places a row; raises ``ShapeError`` for no rows' axis."""
+    """(rows, features) float64 of an array with any number of places a row; raises ``ShapeError`` for no such array."""
+    return _matrix(x).astype(np.float64)
+
+
+def _matrix(x: Any) -> np.ndarray:
+    """(rows, features), of the type they came in."""
     array = np.asarray(x.numpy() if hasattr(x, "numpy") else x)
     if array.ndim == 0 or array.dtype.kind not in "biuf" + "V" * (array.dtype.name == "bfloat16"):
         raise ShapeError(f"x must be rows of numbers or a table, got {array.dtype} of shape {array.shape}")
-    return array.reshape(len(array), math.prod(array.shape[1:])).astype(np.float64)
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def numbers_of(column: Column) -> np.ndarray:
@@ -141,8 +149,9 @@ def _edges(present: np.ndarray) -> np.ndarray:
     if not len(finite):
         return np.zeros(0)
     places = np.sort(finite)
-    at = places[np.minimum(np.arange(1, BINS) * len(places) // BINS, len(places) - 1)]
-    values, counts = np.unique(places, return_counts=True)
+    at = places[np.arange(1, BINS) * len(places) // BINS]
+    first = np.concatenate([[0], np.flatnonzero(np.diff(places)) + 1])
+    values, counts = places[first], np.diff([*first, len(places)])
     heavy = values[(counts * BINS >= len(places)) | (len(values) <= BINS)]
     return np.unique(np.concatenate([at, heavy, np.nextafter(heavy, -np.inf)]))
 

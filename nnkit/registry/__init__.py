@@ -1,9 +1,9 @@
 """A registry of versions: a folder of published models, each with a card, and aliases that say which is used.
 
 ``Registry(folder).publish(model, "digits")`` keeps a model as the next version of "digits"; ``promote`` and
-``rollback`` move an alias such as ``champion`` forward and back; ``get("digits").load()`` is the champion. No server
-and no database is needed: several programs may use the folder at once, and the end of any of them at any moment leaves
-it usable.
+``rollback`` move an alias such as ``champion`` forward and back; ``get("digits").load()`` is the champion; and
+``python -m nnkit models`` does the same from a shell. No server and no database is needed: several programs may use the
+folder at once, and the end of any of them at any moment leaves it usable.
 
 What is in the folder::
 
@@ -15,15 +15,7 @@ A version or a move appears by one renaming of a folder, which fails where anoth
 locked, and a reader sees all or nothing. To delete a version, remove its folder; the newest one's number is free then.
 Opening a registry runs no code from it, as with any of nnkit's files; cards are checked when they are read.
 
-With MLflow
------------
-nnkit has no flavour of its own there, for none is needed. To keep a model in MLflow's registry, let a small
-``mlflow.pyfunc.PythonModel`` load the file: its ``load_context`` says ``self.model = nnkit.load(context.artifacts
-["model"])`` and its ``predict(context, model_input)`` returns ``self.model.predict(model_input)``; log it by
-``mlflow.pyfunc.log_model(..., python_model=..., artifacts={"model": str(version.path)})``, and the card's metrics by
-``mlflow.log_metrics(version.card["metrics"])``. MLflow pickles that small class and not the model; a program that loads
-it from MLflow trusts MLflow's store as it does for every flavour. Aliases mean the same in both, and "champion" is
-MLflow's word; its stages were given up for aliases in MLflow 2.9. We have not run this with MLflow.
+``docs/do/versions.md`` tells of it at length, and of MLflow beside it.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Registry:
             verify(path)
             card["file"] = {"name": MODEL, "sha256": sha256(path), "bytes": path.stat().st_size}
             write_file(made / CARD, dumped(card))
-            for file in (path, made / CARD):
+            for file in (path, made / CARD) if os.name != "nt" else ():  # where what is read-only cannot be swept
                 file.chmod(file.stat().st_mode & ~0o222)
             number = max(folders.numbers(versions), default=0) + 1
             while not folders.take(made, versions, number):
