@@ -37,7 +37,7 @@ JSON, RAW = "application/json", "application/octet-stream"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a round (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of each server (default: %(default)s)")
     parser.add_argument("--only", choices=SERVERS, help="one of them")
     parser.add_argument("--output", type=Path, help="a JSON file to write the numbers to")
@@ -84,7 +84,9 @@ class Server:
 def served(module: str, path: Path) -> Iterator[Server]:
     """A server with this library's predictions, until the block ends."""
     command = [sys.executable, "-m", "bench.serving.predictors", module, str(path)]
-    environment = machine.worker_environment()
+    # As many threads as nnkit's server takes; PyTorch's OpenMP has a number for each thread that calls it.
+    threads = dict.fromkeys(machine.THREAD_VARIABLES, str(max(1, machine.THREADS // 2)))
+    environment = {**machine.worker_environment(), **threads}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=machine.ROOT) as process:
         try:
             assert process.stdout is not None
@@ -136,8 +138,9 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"One row through 784-128-10 a request, {report['connections']} connections, servers and clients on"
     yield f"{machine.THREADS} cores of {processor['name']} {processor['family']}"
     yield f"Load of the machine before and after: {report['load']}; commit {report['commit']}."
-    yield f"Target: {report['target']}. Medians of rounds; nnkit's rate is divided by another's of the same round;"
-    yield "µs/request are of the server's processor, and not so much changed by what else the machine does."
+    yield f"Target: {report['target']}."
+    yield "Medians of rounds; nnkit's rate is divided by the other's of the same round; µs/request are of the server's"
+    yield "processor, and less changed by what else the machine does."
     yield ""
     yield "| predictions by | body | requests/s | rounds | nnkit's beside it | p50 ms | p99 ms | µs/request | not 200 |"
     yield "|---|---|---:|---|---:|---:|---:|---:|---:|"
