@@ -42,6 +42,14 @@ def small() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
 
 
+def halved() -> nn.Module:
+    return small().half()
+
+
+def coarse() -> nn.Module:
+    return small().bfloat16()
+
+
 def images() -> nn.Module:
     nnkit.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 6 * 6, 4))
@@ -110,6 +118,8 @@ ROWS: list[tuple[Callable[[], nn.Module], Any]] = [
     (small, [[1.0, 2.0, 3.0]]),
     (small, [[1, 2, 3], [4, 5, 6.5]]),
     (small, np.random.default_rng(0).random((70, 3)).tolist()),
+    (halved, [[1.0, 2.0, 3.0]]),
+    (coarse, [[1.0, 2.0, 3.0]]),
     (images, np.random.default_rng(0).random((2, 1, 8, 8)).tolist()),
     (words, [[1, 2, 9], [0, 0, 0]]),
     (tabled, [{"age": 33.0, "city": "Rome"}, {"age": None, "city": "Bonn"}]),
@@ -122,7 +132,8 @@ def test_answers_are_those_of_predict(make: Callable[[], nn.Module], rows: Any, 
     expected = make().predict(rows)
     for status, told in posted(make(), tmp_path, *[{"rows": rows}] * 5):
         assert status == 200
-        np.testing.assert_allclose(np.array(told["outputs"], np.float32), expected, rtol=1e-5, atol=1e-6)
+        outputs = np.array(told["outputs"], np.float32)
+        np.testing.assert_allclose(outputs, expected.astype(np.float32), rtol=1e-5, atol=1e-6)
         assert len(told["version"]) == 12
 
 
@@ -172,6 +183,9 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], Any]] = {
     "nan": (small, [[1.0, float("nan"), 3.0]]),
     "infinity": (small, [[1.0, 2.0, float("-inf")]]),
     "too large for the type": (small, [[1.0, 2.0, 1e300]]),
+    "nan in float16": (halved, [[1.0, float("nan"), 3.0]]),
+    "too large for float16": (halved, [[1.0, 2.0, 1e6]]),
+    "nan in bfloat16": (coarse, [[1.0, float("nan"), 3.0]]),
     "columns": (small, [[1.0, 2.0]]),
     "one row without its brackets": (small, [1.0, 2.0, 3.0]),
     "unequal": (small, [[1.0, 2.0, 3.0], [1.0]]),
@@ -198,9 +212,7 @@ def words_of(model: nn.Module, rows: Any) -> str:
 @pytest.mark.parametrize("what", WRONG)
 def test_what_cannot_be_right_is_refused_in_the_words_of_python(what: str, tmp_path: Path) -> None:
     make, rows = WRONG[what]
-    good = {small: [[1.0, 2, 3]], images: np.zeros((1, 1, 8, 8)).tolist(), words: [[1, 2, 3]], tabled: [FRAME_ROW]}[
-        make
-    ]
+    good = {images: np.zeros((1, 1, 8, 8)).tolist(), words: [[1, 2, 3]], tabled: [FRAME_ROW]}.get(make, [[1.0, 2, 3]])
     bodies = [{"rows": rows}, *[{"rows": good}] * 4, {"rows": rows}]  # before and after the good shape is known
     first, *between, last = posted(make(), tmp_path, *bodies)
     assert first == last == (422, {"error": words_of(make(), rows)})
@@ -360,7 +372,7 @@ def body(rows: Any) -> bytes:
     return json.dumps({"rows": rows}).encode()
 
 
-def worked(served: Served, ask: Callable[[Worker], Coroutine[Any, Any, Any]]) -> Any:
+def worked(served: Any, ask: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     async def main() -> Any:
         worker = Worker(served, "1", Measures(), asyncio.get_running_loop())
         worker.start()
@@ -392,6 +404,33 @@ def test_what_waits_is_answered_together_and_a_bad_request_spoils_only_its_own()
     assert isinstance(bad, Refused) and bad.status == 422 and "99" in bad.message
     for answer, row in ((first, [[0, 0, 0]]), (one, [[1, 2, 3]]), (two, [[4, 5, 6]]), (three, [[7, 8, 9]])):
         np.testing.assert_allclose(json.loads(answer)["outputs"], words().predict(row), rtol=1e-5, atol=1e-6)
+
+
+class Patient(Watched):
+    """Would wait for others as long as the test lasts."""
+
+    patience, largest = 60.0, 3
+
+
+def test_a_request_waits_for_as_many_as_came_together_before() -> None:
+    gate = threading.Event()
+    served, rows = Patient(small(), gate), body([[1.0, 2.0, 3.0]])
+
+    async def ask(worker: Worker) -> None:
+        first = asyncio.create_task(worker.ask(rows, "", ""))  # alone: at once
+        while not served.together:
+            await asyncio.sleep(0.01)
+        two = [asyncio.create_task(worker.ask(rows, "", "")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        gate.set()
+        await asyncio.gather(first, *two)
+        waiting = asyncio.create_task(worker.ask(rows, "", ""))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        await asyncio.gather(waiting, worker.ask(rows, "", ""))
+
+    worked(served, ask)
+    assert served.together == [1, 2, 2]
 
 
 def test_a_worker_that_is_closed_answers_what_it_was_asked() -> None:

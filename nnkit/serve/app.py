@@ -39,7 +39,6 @@ class Application:
         self.measures = Measures()
         self.follower = Follower(source, device, self.limits, self.measures)
         self.predicting = Predicting(self.follower, self.limits, self.measures)
-        self.follower.arriving = lambda: self.predicting.arriving
         self._other = self._routes()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

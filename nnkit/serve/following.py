@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from nnkit.serve.limits import Limits
@@ -28,7 +27,6 @@ class Follower:
     def __init__(self, source: Source, device: Any, limits: Limits, measures: Measures) -> None:
         self.source, self.measures = source, measures
         self._device, self._limits = device, limits
-        self.arriving: Callable[[], int] = lambda: 0
         self.failure: dict[str, Any] | None = None
         self.current: Worker
         self.loaded: Loaded
@@ -86,8 +84,7 @@ class Follower:
         loaded = self.source.load(self._device)
         served = Served(loaded.model, self.measures.batch)
         worker = Worker(
-            served, loaded.version, self.measures, self._loop, lambda: self.arriving(), self._limits.rows,
-            loaded.card.get("reference"),
+            served, loaded.version, self.measures, self._loop, self._limits.rows, loaded.card.get("reference"),
         )  # fmt: skip
         worker.start()
         self._newest = loaded.version

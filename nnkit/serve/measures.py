@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from nnkit.tensors.dtypes import is_float
+
 __all__ = ["Measures"]
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -73,7 +75,7 @@ class Measures:
     def predicted(self, outputs: Sequence[np.ndarray]) -> None:
         """The outputs of some requests."""
         for part in outputs:
-            if part.dtype.kind == "f" and not np.isfinite(part).all():
+            if is_float(part.dtype) and not np.isfinite(part).all():
                 bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
                 self._nan.inc(int(bad.sum()))
 

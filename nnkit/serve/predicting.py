@@ -31,11 +31,10 @@ class Gone(Exception):
 
 
 class Predicting:
-    """An ASGI application for one path. ``arriving`` are the requests whose bodies are being read."""
+    """An ASGI application for one path."""
 
     def __init__(self, follower: Follower, limits: Limits, measures: Measures) -> None:
         self._follower, self._limits, self._measures = follower, limits, measures
-        self.arriving = 0
         self.held = 0  # bytes of the bodies of all requests that have begun
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -70,11 +69,7 @@ class Predicting:
     async def _answer(self, request: _Request) -> bytes:
         if request.method != "POST":
             raise Refused(405, "POST rows to /predict")
-        self.arriving += 1
-        try:
-            body = await self._read(request)
-        finally:
-            self.arriving -= 1
+        body = await self._read(request)
         return await self._follower.current.ask(body, request.kind, request.accept)
 
     async def _read(self, request: _Request) -> bytes:

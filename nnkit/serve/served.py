@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends.cpu.texts import ready
-from nnkit.errors import DataError, NnkitError
+from nnkit.errors import DataError, NnkitError, ShapeError
 from nnkit.nn.module import Module
 from nnkit.preprocessing.frames import is_table
 from nnkit.preprocessing.table import ATTRIBUTE, Table
 from nnkit.serve.ladder import Ladder, climb
+from nnkit.tensors.dtypes import is_float
 from nnkit.training.door import Door, first_linear
 from nnkit.training.prediction import predictor_of
 from nnkit.training.tables import inputs_of
@@ -69,7 +70,7 @@ class Served:
         if target is not None:
             with np.errstate(over="ignore"):
                 x = np.asarray(array, target, order="C")
-            if target.kind != "f" or np.isfinite(x).all():
+            if not is_float(target) or np.isfinite(x).all():
                 return x
         checked: np.ndarray = self._door.inputs(value).converted()
         if array is not None and len(self._targets) < MOST_SHAPES * 4:
@@ -97,7 +98,12 @@ class Served:
 
     def labels(self, outputs: np.ndarray) -> list[Any] | None:
         """The names of the classes, where the model reads a Table whose target has names."""
-        return None if self.table is None or self.table.labels is None else self.table.decode(outputs).tolist()
+        if self.table is None or self.table.labels is None:
+            return None
+        try:
+            return list(self.table.decode(outputs).tolist())
+        except ShapeError:  # the outputs are no scores of the classes
+            return None
 
     def warm(self, row: np.ndarray | None = None) -> None:
         """Compile, record and measure ahead what the first requests would wait for, where a row's shape is known."""

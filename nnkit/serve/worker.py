@@ -1,7 +1,7 @@
 """The thread that predicts: it takes all requests that wait at once, and answers them in batches.
 
-A request that is alone is answered at once. Where a batch takes less time than its rows one by one, and requests came
-together before, it waits for those that are on their way: no longer than one row takes, and 1 ms at most.
+A request that is alone is answered at once. Where a batch takes less time than its rows one by one, and several
+requests were answered together before, it waits for as many: no longer than one row takes, and 1 ms at most.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,15 @@ class Asked:
 class Worker:
     """One version of a model, and the thread that predicts with it until it is closed and has answered all.
 
-    ``loop`` is the event loop whose futures it settles; ``arriving`` tells how many requests are being read.
+    ``loop`` is the event loop whose futures it settles.
     """
 
     def __init__(
         self, served: Served, version: str, measures: Measures, loop: asyncio.AbstractEventLoop,
-        arriving: Callable[[], int] = lambda: 0, most_rows: int = 1 << 30, reference: Any = None,
+        most_rows: int = 1 << 30, reference: Any = None,
     ) -> None:  # fmt: skip
         self.served, self.version, self.watch = served, version, Watch(reference)
-        self._measures, self._loop, self._arriving, self._most_rows = measures, loop, arriving, most_rows
+        self._measures, self._loop, self._most_rows = measures, loop, most_rows
         self._waiting: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._together = 1  # requests that the last batch had
@@ -102,9 +102,8 @@ class Worker:
         self._drain(found)
         patience = self.served.patience
         if patience and self._open:
-            expected = max(self._together, len(found) + self._arriving())
             until = time.perf_counter() + patience
-            while self._open and len(found) < min(expected, self.served.largest):
+            while self._open and len(found) < min(self._together, self.served.largest):
                 left = until - time.perf_counter()
                 if left <= 0 or not self._take(found, timeout=left):
                     break
