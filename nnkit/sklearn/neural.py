@@ -5,10 +5,8 @@ Words are skorch's where it has one: ``module``, ``module__width``, ``criterion`
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -19,12 +17,13 @@ from nnkit.nn import losses
 from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.parameters import ParameterError, Rule, check_parameters, flag, integer, number
 from nnkit.sklearn.prefixed import Prefixed, accepts, options, refuse_strange
+from nnkit.sklearn.prepared import picked_up
 from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
 from nnkit.tensors import random
 from nnkit.training.door import home
 
-__all__ = ["Neural"]
+__all__ = ["Job", "Neural"]
 
 RULES: dict[str, Rule] = {
     "lr": number(0.0, open_left=True),
@@ -33,6 +32,16 @@ RULES: dict[str, Rule] = {
     "shuffle": flag(),
     "warm_start": flag(),
 }
+
+
+class Job(NamedTuple):
+    """A training that is about to begin."""
+
+    samples: Samples
+    held: Samples | None
+    stream: random.Generator | None
+    epochs: int
+    batch_size: int
 
 
 class Neural(Prefixed):
@@ -74,11 +83,42 @@ class Neural(Prefixed):
         self, X: Any, y: Any, sample_weight: Any, own: tuple[Any, Any, Any] | None, epochs: int, reset: bool
     ) -> Self:
         """Train for ``epochs``; ``own`` is the caller's validation data; ``reset`` builds the module anew."""
+        if reset and sample_weight is None and own is None and picked_up(self, X, y):
+            return self
+        job = self._prepare(X, y, sample_weight, own, epochs, reset)
+        with random.using(job.stream), taking_turns(home(self.module_)[0]):
+            self.history_ = training.fit(
+                self.module_,
+                job.samples.X,
+                job.samples.y,
+                loss=self.criterion_,
+                optimizer=self.optimizer_,
+                epochs=job.epochs,
+                batch_size=job.batch_size,
+                validation_data=None if job.held is None else _parts(job.held),
+                metrics=list(self.metrics or ()),
+                callbacks=list(self.callbacks or ()),
+                sample_weight=job.samples.weight,
+                shuffle=self.shuffle,
+                verbose=self.verbose,
+                precision=self.precision,
+            )
+        for callback in self.callbacks or ():  # what is kept of them should not hold the data
+            vars(callback).pop("trainer", None)
+            vars(callback).pop("model", None)
+        self.n_iter_ = len(self.history_.epoch)
+        return self
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, own: tuple[Any, Any, Any] | None, epochs: int, reset: bool
+    ) -> Job:
+        """All that comes before the training: data checked, the module built."""
         self._refuse_unknown()
         check_parameters(self, RULES)
         first = reset or not hasattr(self, "module_")
         samples = self._weighed(self._encoded(X, y, first), sample_weight, by_class=True)
-        with self._stream():
+        stream = self._stream()
+        with random.using(stream):
             if first:
                 self._build(samples.X)
             samples = self._shaped(samples)
@@ -87,37 +127,13 @@ class Neural(Prefixed):
                 held = self._shaped(self._weighed(self._encoded(own[0], own[1], False), own[2]))
             elif self.train_split is not None:
                 samples, held = self._split(samples)
-            with taking_turns(home(self.module_)[0]):
-                self.history_ = training.fit(
-                    self.module_,
-                    samples.X,
-                    samples.y,
-                    loss=self.criterion_,
-                    optimizer=self.optimizer_,
-                    epochs=epochs,
-                    batch_size=min(self.batch_size, len(samples.X)),
-                    validation_data=None if held is None else _parts(held),
-                    metrics=list(self.metrics or ()),
-                    callbacks=list(self.callbacks or ()),
-                    sample_weight=samples.weight,
-                    shuffle=self.shuffle,
-                    verbose=self.verbose,
-                    precision=self.precision,
-                )
-        for callback in self.callbacks or ():  # what is kept of them should not hold the data
-            vars(callback).pop("trainer", None)
-            vars(callback).pop("model", None)
-        self.n_iter_ = len(self.history_.epoch)
-        return self
+        return Job(samples, held, stream, epochs, min(self.batch_size, len(samples.X)))
 
-    @contextlib.contextmanager
-    def _stream(self) -> Iterator[None]:
-        """Draw from ``random_state``, where there is one; else from nnkit's stream."""
+    def _stream(self) -> random.Generator | None:
+        """What is drawn from: a stream of ``random_state``, where there is one; else None, for nnkit's."""
         if self.random_state is None:
-            yield
-            return
-        with random.using(random.Generator(int(check_random_state(self.random_state).randint(2**31)))):
-            yield
+            return None
+        return random.Generator(int(check_random_state(self.random_state).randint(2**31)))
 
     def _build(self, X: np.ndarray) -> None:
         """Make the module, its loss and its optimizer."""

@@ -260,14 +260,14 @@ def permutation(count: int, seed: int | None = None, draw: int | None = None) ->
     return _ordered(_bits(count, "shuffle", _host_key(seed, draw)))
 
 
-def permutations(count: int, seeds: Sequence[int], draw: int) -> np.ndarray:
-    """``permutation(count, seed, draw)`` for each seed: int64 (seeds, count).
+def permutations(count: int, draws: Sequence[tuple[int, int]]) -> np.ndarray:
+    """``permutation(count, seed, draw)`` for each (seed, draw): int64 (draws, count).
 
-    >>> bool((permutations(5, [1, 2], 3)[1] == permutation(5, 2, 3)).all())
+    >>> bool((permutations(5, [(1, 3), (2, 3)])[1] == permutation(5, 2, 3)).all())
     True
     """
-    keys: np.ndarray = backends.get("cpu").empty((len(seeds), count), np.int64)
-    for row, seed in zip(keys, seeds, strict=True):
+    keys: np.ndarray = backends.get("cpu").empty((len(draws), count), np.int64)
+    for row, (seed, draw) in zip(keys, draws, strict=True):
         row[...] = _bits(count, "shuffle", _host_key(seed, draw))
     return _ordered(keys)
 

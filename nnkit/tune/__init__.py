@@ -11,7 +11,9 @@ from typing import Any
 
 #: Name -> the module that has it, imported when the name is first asked for.
 _HOMES = {
+    "GridSearchCV": "searches",
     "Pruning": "objectives",
+    "RandomizedSearchCV": "searches",
     "Run": "results",
     "Runs": "results",
     "StudyDisplay": "display",

@@ -66,7 +66,7 @@ class Member(Conductor):
     ) -> None:
         super().__init__(callbacks)
         self.network, self.epochs, self.rows, self.passes = network, epochs, rows, passes
-        self.stream = random.Generator(network.seed)
+        self.stream = network.stream or random.Generator(network.seed)
         self.error: str | None = None
         self._backend: Backend = passes[0].source.data.x.backend
         self._weights = self._own_weights()

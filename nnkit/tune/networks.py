@@ -15,21 +15,30 @@ from nnkit.optim import Optimizer
 from nnkit.optim.optimizers import OPTIMIZERS
 from nnkit.tensors.random import Generator, using
 
-__all__ = ["Design", "Network", "shape_of"]
+__all__ = ["Design", "Network", "plain_settings", "shape_of", "varying"]
 
 PREFIX = "optimizer__"
 #: Attributes of a module that say nothing about what it computes, or are looked at by themselves.
-OTHERWISE = {"_training", "_parameters", "_buffers", "_modules", "_transient_buffers", "_constructor_arguments"}
+OTHERWISE = {
+    "_training", "_parameters", "_buffers", "_modules", "_transient_buffers", "_constructor_arguments", "_predictor",
+    "_last_fit",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model, its optimizer, and the seed of all that is drawn for it."""
+    """A model, its optimizer, and the seed of all that is drawn for it.
+
+    ``first_draw``: of the draws with that seed, the one that the first epoch's order comes from; ``stream``: what the
+    steps draw from, where that is no new stream of the seed.
+    """
 
     setting: Mapping[str, Any]
     model: Module
     optimizer: Optimizer
     seed: int
+    first_draw: int = 0
+    stream: Generator | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +141,18 @@ def shape_of(network: Network) -> Hashable:
     parts: list[Hashable] = []
     drawing = {id(part) for part in varying(network.model)}
     for name, part in network.model.named_modules():
-        own = {key: value for key, value in vars(part).items() if key not in OTHERWISE}
-        if id(part) in drawing:
-            own["p"] = "varies"
+        own = plain_settings(part, **({"p": "varies"} if id(part) in drawing else {}))
         tensors = [(n, t.shape, str(t.dtype), t.requires_grad) for n, t in _tensors(part)]
-        parts.append((name, type(part), tuple((k, _plain(v)) for k, v in own.items()), tuple(tensors)))
+        parts.append((name, type(part), own, tuple(tensors)))
     optimizer = network.optimizer
     formulas = tuple(optimizer.formulas(g.options) if optimizer.has_formulas else id(g) for g in optimizer.param_groups)
     return tuple(parts), type(optimizer), formulas
+
+
+def plain_settings(part: Any, **instead: Any) -> Hashable:
+    """What a module keeps besides weights and parts, ``instead`` in place of some: equal where it does the same."""
+    own = {name: value for name, value in vars(part).items() if name not in OTHERWISE}
+    return tuple((name, _plain(value)) for name, value in (own | instead).items())
 
 
 def _tensors(part: Module) -> list[tuple[str, Any]]:

@@ -138,7 +138,7 @@ class Together:
         which = [k for k, member in enumerate(self._members) if not member.stop_training]
         orders = self._orders(which, epoch)
         for k in which:
-            self._members[k].begin_epoch(epoch, orders.get(self._members[k].network.seed))
+            self._members[k].begin_epoch(epoch, orders.get(_key(self._members[k], epoch)))
         which = [k for k in which if not self._members[k].stop_training]
         self._walks[0].run(which)
         which = [k for k in which if self._members[k].learned(epoch)]
@@ -150,13 +150,17 @@ class Together:
             self._members[k].end_epoch(epoch)
         return bool(which)
 
-    def _orders(self, which: Sequence[int], epoch: int) -> dict[int, np.ndarray]:
-        """Seed -> the order of an epoch, which follows from the seed and the epoch's number."""
+    def _orders(self, which: Sequence[int], epoch: int) -> dict[tuple[int, int], np.ndarray]:
+        """The order of an epoch by what it is drawn from: it follows from the seed and the epoch's number."""
         if not self._common.shuffle:
             return {}
-        seeds = list({self._members[k].network.seed: None for k in which})
-        count = self._members[0].passes[0].source.rows
-        return dict(zip(seeds, random.permutations(count, seeds, epoch), strict=True))
+        keys = list({_key(self._members[k], epoch): None for k in which})
+        return dict(zip(keys, random.permutations(self._members[0].passes[0].source.rows, keys), strict=True))
+
+
+def _key(member: Member, epoch: int) -> tuple[int, int]:
+    """Seed and draw number of the order of an epoch."""
+    return member.network.seed, member.network.first_draw + epoch
 
 
 def _recorded(first: Member, one: Pass, step: Any) -> dict[int, Program]:
