@@ -152,6 +152,62 @@ def weights_of_parts_in_lists(keras: Any) -> Any:
     return [list(weight.shape) for weight in model.weights]
 
 
+WORDS = np.random.default_rng(2).integers(1, 9, (6, 5))
+WORDS[::2, 3:] = 0
+
+
+@held
+def weights_of_positions(keras: Any) -> Any:
+    layers = keras.layers
+    model = filled(keras.Sequential([
+        keras.Input((5,)), layers.Embedding(9, 4), layers.LSTM(4, return_sequences=True),
+        layers.Dense(3, activation="softmax"),
+    ]))  # fmt: skip
+    model.compile("sgd", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    weight = (WORDS != 0).astype("float32") * np.arange(1, 7, dtype="float32")[:, None]
+    options: Any = {"epochs": 2, "batch_size": 4, "verbose": 0, "shuffle": False}
+    record = model.fit(WORDS, WORDS % 3, sample_weight=weight, validation_data=(WORDS, WORDS % 3, weight), **options)
+    return [record.history, numbers(model.evaluate(WORDS, WORDS % 3, sample_weight=weight, verbose=0))]
+
+
+@held
+def attention_follows_the_masks_of_its_inputs(keras: Any) -> Any:
+    layers = keras.layers
+    found = {}
+    parts = {
+        "attention": lambda x: layers.Attention()([x, x]),
+        "concat": lambda x: layers.Attention(score_mode="concat")([x, layers.Dense(6)(x), x]),
+        "additive": lambda x: layers.AdditiveAttention()([x, x]),
+        "heads": lambda x: layers.MultiHeadAttention(2, 4)(x, x),
+        "causal": lambda x: layers.MultiHeadAttention(2, 4)(x, layers.Dense(6)(x), use_causal_mask=True),
+        "lost": lambda x: layers.MultiHeadAttention(2, 4)(layers.Lambda(lambda y: y, output_shape=(5, 6))(x), x),
+    }
+    for name, part in parts.items():
+        words = keras.Input((5,), dtype="int32")
+        y = layers.GlobalAveragePooling1D()(part(layers.Embedding(9, 6, mask_zero=True)(words)))
+        found[name] = numbers(filled(keras.Model(words, y)).predict(WORDS, verbose=0))
+    return found
+
+
+@held
+def rates_and_histories_as_objects(keras: Any) -> Any:
+    model = line(keras)
+    model.compile(keras.optimizers.SGD(0.125), "mse")
+    optimizer, record = model.optimizer, keras.callbacks.History()
+    before = float(
+        np.asarray(optimizer.learning_rate.numpy() if "nnkit" in keras.__name__ else optimizer.learning_rate)
+    )
+    optimizer.learning_rate.assign(0.0625)
+    returned = model.fit(X, Y, epochs=2, verbose=0, shuffle=False, callbacks=[record])
+    return [before, float(optimizer.learning_rate), record.history, record.epoch, returned.history]
+
+
+@held
+def numbers_of_numpy(keras: Any) -> Any:
+    ops, half = keras.ops, np.float64(0.5)
+    return [float(x) for x in (ops.convert_to_tensor(half), ops.exp(half), ops.add(half, half), ops.mean([half, half]))]
+
+
 LOSSES = {
     "MeanSquaredError": {}, "MeanAbsoluteError": {}, "BinaryCrossentropy": {}, "CategoricalCrossentropy": {},
     "Huber": {}, "LogCosh": {}, "Poisson": {}, "KLDivergence": {}, "Hinge": {}, "CosineSimilarity": {},

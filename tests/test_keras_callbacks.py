@@ -143,6 +143,7 @@ def test_terminate_on_nan() -> None:
     with pytest.warns(UserWarning, match="the loss turned"):
         record = model.fit(X, Y, epochs=50, verbose=0, callbacks=callbacks.TerminateOnNaN())
     assert record.stopped_by == "TerminateOnNaN"
+    assert np.isnan(record.history["loss"][-1]) and len(record.history["loss"]) == len(record.epoch)
     assert np.isfinite(model.get_weights()[0]).all()
 
 

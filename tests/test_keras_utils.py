@@ -370,3 +370,34 @@ def test_draws_in_recorded_steps(device: str) -> None:
     found = [[part.tolist() for part in compiled(nnkit.zeros(2))] for _ in range(4)]
     assert all(one[0] == found[0][0] for one in found)
     assert len({tuple(one[1]) for one in found}) == 4
+
+
+def test_progress_lines_can_be_switched_off(capsys: pytest.CaptureFixture[str]) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 2), np.float32)
+    keras.config.disable_interactive_logging()
+    try:
+        for verbose in ("auto", 1, 2):
+            model.fit(x, x[:, :1], verbose=verbose)
+            model.evaluate(x, x[:, :1], verbose=verbose)
+            model.predict(x, verbose=verbose)
+        assert capsys.readouterr().out == ""
+    finally:
+        keras.config.enable_interactive_logging()
+    model.fit(x, x[:, :1], verbose=2)
+    assert capsys.readouterr().out.startswith("1/1 - ")
+
+
+def test_statistics_of_frames() -> None:
+    frame = pytest.importorskip("pandas").DataFrame({"a": [1.0, 3.0], "b": [2.0, 6.0]})
+    layer = keras.layers.Normalization()
+    layer.adapt(frame)
+    assert layer.mean.numpy().tolist() == [2.0, 4.0]
+
+
+def test_base_classes_are_in_the_package() -> None:
+    for name in ("Loss", "Metric", "Optimizer", "Regularizer", "Initializer", "DTypePolicy"):
+        assert isinstance(getattr(keras, name), type)
+    policy = keras.layers.Dense(1, dtype="mixed_bfloat16").dtype_policy
+    assert (policy.name, policy.compute_dtype, policy.variable_dtype) == ("mixed_bfloat16", "bfloat16", "float32")

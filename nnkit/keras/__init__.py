@@ -24,8 +24,13 @@ from nnkit.keras import (
 )
 from nnkit.keras.dtype_policies import DTypePolicy
 from nnkit.keras.gradient_tape import GradientTape
+from nnkit.keras.initializers import Initializer
 from nnkit.keras.layers import Input, Layer
+from nnkit.keras.losses import Loss
+from nnkit.keras.metrics import Metric
 from nnkit.keras.models import Model, Sequential
+from nnkit.keras.optimizers import Optimizer
+from nnkit.keras.regularizers import Regularizer
 from nnkit.keras.shape_trees import InputSpec
 from nnkit.keras.symbolic import KerasTensor
 from nnkit.keras.variable import Variable
@@ -38,11 +43,16 @@ _PARTS = ("backend", "config", "dtype_policies", "mixed_precision", "ops", "prep
 __all__ = [
     "DTypePolicy",
     "GradientTape",
+    "Initializer",
     "Input",
     "InputSpec",
     "Layer",
     "KerasTensor",
+    "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
     "Variable",
     "activations",

@@ -9,6 +9,7 @@ from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import constraints, initializers, regularizers
 from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input, in_layout, positive, refuse
+from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import configured
 from nnkit.recording.observer import call
 from nnkit.tensors import dtypes
@@ -137,10 +138,14 @@ class MultiHeadAttention(Layer):
         """The output, and the weights (B, num_heads, T, S) where ``return_attention_scores``.
 
         Masks are True where something is to be seen: ``query_mask`` (B, T), ``value_mask`` and ``key_mask`` (B, S),
-        ``attention_mask`` (B, T, S) or (B, num_heads, T, S).
+        ``attention_mask`` (B, T, S) or (B, num_heads, T, S). By default the first three are those that the
+        inputs carry; that of the query goes on to the output.
         """
         q, v = as_input(query), as_input(value)
         k = v if key is None else as_input(key)
+        query_mask = mask_of(q) if query_mask is None else as_input(query_mask).bool()
+        value_mask = mask_of(v) if value_mask is None else value_mask
+        key_mask = mask_of(k) if key_mask is None and key is not None else key_mask
         if not self.built:
             self.build((None, *q.shape[1:]), (None, *v.shape[1:]), (None, *k.shape[1:]))
             self.to(device=q.device)
@@ -150,7 +155,11 @@ class MultiHeadAttention(Layer):
                 raise ShapeError(f"MultiHeadAttention layer {self.name!r}: {name_and_shape}")
         mask = _joined(q, attention_mask, query_mask, value_mask, key_mask)
         p = self.dropout if self.is_training(training) else 0.0
-        return call(self.call, q, k, v, mask, use_causal_mask, p, return_attention_scores)
+        found = call(self.call, q, k, v, mask, use_causal_mask, p, return_attention_scores)
+        if query_mask is None:
+            return found
+        y, *scores = found if return_attention_scores else (found,)
+        return (with_mask(y, query_mask), *scores) if return_attention_scores else with_mask(y, query_mask)
 
     def call(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, p: float, scored: bool) -> Any:
         projected = zip((self.query, self.key, self.value), (q, k, v), strict=True)
@@ -189,7 +198,7 @@ class Attention(Layer):
 
     Scores are products of queries and keys (Luong et al., 2015), or, with ``score_mode="concat"``, a weight times the
     sum of tanh(query + key); ``use_scale`` makes a scale that is learned. ``mask`` is [query_mask, value_mask], each
-    True where something is to be seen, or None.
+    True where something is to be seen, or None: by default the masks that query and value carry.
 
     Args:
         use_scale: whether scores are multiplied by a learned number.
@@ -233,12 +242,13 @@ class Attention(Layer):
         if not self.built:
             self.build([(None, *x.shape[1:]) for x in (q, v, k)])
             self.to(device=q.device)
-        query_mask, value_mask = (mask[0], mask[1]) if mask else (None, None)
+        query_mask, value_mask = (mask[0], mask[1]) if mask else (mask_of(q), mask_of(v))
         p = self.dropout if self.is_training(training) else 0.0
         seen = _joined(q, None, None, value_mask, None)
         y, weights = call(self.call, q, k, v, seen, use_causal_mask, p, return_attention_scores)
         if query_mask is not None:
             y = ops.where(as_input(query_mask).bool().unsqueeze(-1), y, 0.0)
+            y = with_mask(y, as_input(query_mask).bool())
         return (y, weights) if return_attention_scores else y
 
     def call(

@@ -6,6 +6,7 @@ A callback of your own derives from :class:`Callback` and overrides Keras's meth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable as Function
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from nnkit.keras.callback_base import Callback, Hooks, is_there
 from nnkit.keras.optimizers import Optimizer
 from nnkit.keras.saving_callbacks import BackupAndRestore, CSVLogger, ModelCheckpoint
 from nnkit.keras.tensorboard import TensorBoard
-from nnkit.training import History, TerminateOnNaN
+from nnkit.training import History
 from nnkit.training.callbacks import Logs
 
 __all__ = [
@@ -147,6 +148,23 @@ class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  #
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         _note_rate(self, logs)
         super().on_epoch_end(epoch, logs)
+
+
+class TerminateOnNaN(training.TerminateOnNaN):
+    """Ends the training in peace, with a warning, when the loss turns NaN or infinite; the history ends with that loss.
+
+    The weights are the last finite ones.
+    """
+
+    def __init__(self) -> None:
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def on_divergence(self, message: str) -> bool:
+        self.trainer.history.add(self._epoch, {"loss": math.nan})
+        return super().on_divergence(message)
 
 
 class CallbackList:

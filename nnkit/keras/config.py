@@ -102,7 +102,7 @@ def enable_interactive_logging() -> None:
 
 
 def disable_interactive_logging() -> None:
-    """Print no progress lines where ``verbose="auto"``."""
+    """Print no progress lines, whatever ``verbose`` says."""
     _settings["logging"] = False
 
 

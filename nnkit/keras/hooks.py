@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from nnkit import training
 from nnkit.keras.callback_base import Callback
+from nnkit.keras.progress import in_keras_order
 from nnkit.training.callbacks import Logs
 
 __all__ = ["Hooked", "KeepLogs", "hooked", "wants"]
@@ -17,6 +20,8 @@ RUNS = ("test", "predict")
 
 def hooked(callback: Any) -> training.Callback:
     """A callback as the loops call it: nnkit's own as it is, one of the user's with Keras's hooks around it."""
+    if isinstance(callback, training.History):
+        return _Filled(callback)
     if isinstance(callback, type) or not hasattr(callback, "set_model" if hasattr(callback, "on_train_begin") else "_"):
         if not isinstance(callback, training.Callback):
             name = callback.__name__ if isinstance(callback, type) else type(callback).__name__
@@ -122,6 +127,23 @@ class Hooked(training.Callback):
         if name.startswith(("on_test_", "on_predict_")):
             return getattr(self.callback, name)
         raise AttributeError(name)
+
+
+class _Filled(training.Callback):
+    """Fills a History of the user's, who passed it as a callback."""
+
+    def __init__(self, record: training.History) -> None:
+        self.record = record
+
+    def on_train_begin(self) -> None:
+        self.record.history, self.record.epoch = {}, []
+        self.record.params = self.trainer.history.params
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self.record.add(epoch, {name: value for name, value in logs.items() if name != "lr" and np.ndim(value) == 0})
+
+    def on_train_end(self) -> None:
+        self.record.history = {name: self.record.history[name] for name in in_keras_order(self.record.history)}
 
 
 class KeepLogs(training.Callback):

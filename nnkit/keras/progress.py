@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnkit import training
+from nnkit.keras import config
 from nnkit.keras.progbar import Progbar
 from nnkit.training.callbacks import Callback, Logs
 from nnkit.training.progress import style_of
@@ -62,7 +63,7 @@ def with_progress(callbacks: list[Any], verbose: Any) -> list[Callback]:
 
     Raises ValueError where ``verbose`` is none of "auto", 0, 1 and 2.
     """
-    style = style_of(verbose)
+    style = style_of(verbose) if config.is_interactive_logging_enabled() else None
     if style is None or any(isinstance(callback, training.ProgressBar) for callback in callbacks):
         return callbacks
     return [*callbacks, EpochLines(style)]
@@ -71,7 +72,7 @@ def with_progress(callbacks: list[Any], verbose: Any) -> list[Callback]:
 def print_run(verbose: Any, progress: Progbar, steps: int | None, logs: Logs) -> None:
     """The line of an evaluation or a prediction that began when ``progress`` was made."""
     style = style_of(verbose)
-    if style is not None:
+    if style is not None and config.is_interactive_logging_enabled():
         progress.verbose = VERBOSE[style]
         _finish(progress, steps, logs)
 

@@ -22,7 +22,15 @@ from nnkit.keras.stepping import WithSteps
 from nnkit.recording.structures import leaves
 from nnkit.tensors.tensor import Tensor
 
-__all__ = ["class_weighted", "is_flat_data", "is_simple_data", "is_simple_model", "plain_loss", "plain_metrics"]
+__all__ = [
+    "class_weighted",
+    "is_by_sample",
+    "is_flat_data",
+    "is_simple_data",
+    "is_simple_model",
+    "plain_loss",
+    "plain_metrics",
+]
 
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "metrics", "get_metrics_result")
 
@@ -80,6 +88,12 @@ def is_flat_data(*parts: Any) -> bool:
         else is_simple_data(part)
         for part in parts
     )
+
+
+def is_by_sample(*weights: Any) -> bool:
+    """Whether each of these is one weight for each sample, and not for each position of its output."""
+    shapes: list[Any] = [getattr(leaf, "shape", ()) for weight in weights for leaf in leaves(weight)]
+    return all(len(shape) < 2 or set(shape[1:]) == {1} for shape in shapes)
 
 
 def _is_one(part: Any) -> bool:

@@ -122,6 +122,8 @@ class Normalization(SameShape):
 
 def _batches(data: Any) -> Iterable[Any]:
     """An array as one batch; of an iterable of batches its items, or their first parts where they are pairs."""
+    if hasattr(data, "to_numpy"):  # a frame, or a column of one
+        data = data.to_numpy()
     if isinstance(data, (np.ndarray, Tensor)):
         return [data.detach().cpu().numpy() if isinstance(data, Tensor) else data]
     if isinstance(data, list) and data and not isinstance(data[0], (np.ndarray, Tensor, tuple)):

@@ -25,7 +25,7 @@ from nnkit.keras.outputs import PairingOfOutputs
 from nnkit.keras.pairing import Pairing, first_inputs
 from nnkit.keras.progbar import Progbar
 from nnkit.keras.progress import in_keras_order, print_run, with_progress
-from nnkit.keras.routes import is_flat_data, is_simple_data, is_simple_model
+from nnkit.keras.routes import is_by_sample, is_flat_data, is_simple_data, is_simple_model
 from nnkit.keras.settings import listed
 from nnkit.keras.sides import inputs_side
 from nnkit.recording.structures import rebuilt
@@ -187,7 +187,7 @@ class Trainer(WithBatches):
                 sample_weight=sample_weight,
                 class_weight=class_weight,
                 shuffle=bool(shuffle),
-                verbose=verbose,
+                verbose=0,  # the progress is one of the callbacks
                 initial_epoch=epochs.start,
                 steps_per_epoch=steps_per_epoch,
                 compile=not self.run_eagerly,
@@ -320,7 +320,8 @@ class Trainer(WithBatches):
         """Whether these inputs (or those ``given``), targets and weights are arrays, in no deep structure."""
         inputs = [sided, *(inputs_side(self, part) for part in given)]
         outputs = is_flat_data if self.output_keys is not None else is_simple_data
-        return all(isinstance(part, Several) or is_simple_data(part) for part in inputs) and outputs(y, weight)
+        simple = all(isinstance(part, Several) or is_simple_data(part) for part in inputs) and outputs(y, weight)
+        return simple and is_by_sample(weight)
 
     def _beside(self, x: Any) -> Any:
         """Inputs, side by side where the outputs are to be."""

@@ -1,6 +1,6 @@
 """Keeps what Keras on JAX prints, names, averages and raises for the programs of ``tests/keras_held.py``.
 
-KERAS_BACKEND=jax python tests/reference/make_keras_values_held.py
+KERAS_BACKEND=jax python tests/reference/make_keras_values_held.py [names of programs]
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def raised(act: Any) -> str:
 
 
 if __name__ == "__main__":
-    values = {}
-    for name, program in HELD.items():
-        keras.utils.clear_session()
-        values[name] = program(keras)
-        print(name, flush=True)
-    errors = {name: raised(act) for name, (act, _) in REFUSALS.items()}
     path = Path(__file__).with_name("keras_held_values.json")
+    values = json.loads(path.read_text())["values"] if path.exists() else {}
+    for name, program in HELD.items():
+        if not sys.argv[1:] or name in sys.argv[1:]:
+            keras.utils.clear_session()
+            values[name] = program(keras)
+            print(name, flush=True)
+    errors = {name: raised(act) for name, (act, _) in REFUSALS.items()}
     path.write_text(json.dumps({"keras": keras.__version__, "values": values, "errors": errors}, indent=1) + "\n")
     print(f"{len(values)} programs and {len(errors)} refusals with Keras {keras.__version__}")

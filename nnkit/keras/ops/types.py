@@ -113,8 +113,8 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
 
 
 def _of_data(x: Any) -> Tensor:
-    if isinstance(x, (bool, int, float)):
-        return tensor(x, dtype=_common((type(x),)) if not isinstance(x, bool) else dtypes.bool_)
+    if isinstance(x, (bool, int, float)) and not isinstance(x, np.generic):  # NumPy's float64 is a float, with a type
+        return tensor(x, dtype=dtypes.bool_ if isinstance(x, bool) else _common((_leaf_type(x),)))
     if isinstance(x, (list, tuple)) and any(isinstance(part, Tensor) for part in _leaves(x)):
         parts = [convert_to_tensor(part) for part in x]
         kind = _common(tuple(part.dtype for part in parts))

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypedDict
 from nnkit import optim
 from nnkit.errors import nearest_names
 from nnkit.keras.naming import configured, snake_case
+from nnkit.keras.optimizers import readings
 from nnkit.keras.optimizers.applying import Applying
 from nnkit.keras.optimizers.schedules import LearningRateSchedule, deserialize
 from nnkit.keras.optimizers.stepping import Accumulated, MovingAverage, checked_options
@@ -158,7 +159,7 @@ class Optimizer(Applying, optim.Optimizer):
     @property
     def iterations(self) -> int:
         """The number of updates made so far; read from the device."""
-        return self.param_groups[0].step if self.built else 0
+        return readings.Count(self.param_groups[0].step if self.built else 0)
 
     @property
     def follows_schedule(self) -> bool:
@@ -185,10 +186,10 @@ class Optimizer(Applying, optim.Optimizer):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next update. It can be set, unless it follows a schedule."""
+        """The rate of the next update. It can be set, ``assign``ed too, unless it follows a schedule."""
         if self.follows_schedule:
-            return self._scheduled(self.iterations * (self.gradient_accumulation_steps or 1))
-        return self._base_rate() / (1 + self.decay * self.iterations)
+            return readings.Rate.of(self, self._scheduled(self.iterations * (self.gradient_accumulation_steps or 1)))
+        return readings.Rate.of(self, self._base_rate() / (1 + self.decay * self.iterations))
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
