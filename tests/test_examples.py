@@ -102,8 +102,8 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 
 def test_every_example_is_tested() -> None:
     names = ["adversarial", "autoencoder", "churn", "deep_q", "forecast", "heat_equation", "house_prices", "images"]
-    names = [*names, "language_model", "pictures", "policy_gradient", "serve_digits", "export_onnx"]
-    names = [*names, "update_model"]
+    names = [*names, "language_model", "many_networks", "pictures", "policy_gradient", "search", "serve_digits"]
+    names = [*names, "export_onnx", "update_model"]
     names = [f"{name}.py" for name in names]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 
@@ -242,6 +242,24 @@ def test_update_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     registry = Registry(tmp_path / "registry")
     assert registry.aliases("digits") == {"champion": 2} and registry.check() == []
     assert all(version.card["metrics"]["accuracy"] > 0.85 for version in registry.versions("digits"))
+
+
+def test_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both grids find the same; a guess has 0.1."""
+    pytest.importorskip("optuna", reason='pip install "nnkit-engine[tune]"')
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    main, picture = runpy.run_path(str(EXAMPLES / "search.py"))["main"], tmp_path / "study.png"
+    found = main(["--rows", "400", "--epochs", "4", "--trials", "5", "--output", str(picture)])
+    assert found["grid, fits one by one"] == found["grid, fits together"] and min(found.values()) > 0.5
+    assert f"{found['Bayesian']:.3f} of 100 digits held out: Bayesian" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_many_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(EXAMPLES / "many_networks.py"))["main"]
+    near, beyond = main(["--networks", "8", "--rows", "300", "--epochs", "30"])
+    output = capsys.readouterr().out
+    assert near < beyond and "the same weights: True" in output and "8 trained together" in output
 
 
 @pytest.mark.parametrize("name", CHECKS)
