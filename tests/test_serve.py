@@ -355,6 +355,14 @@ def test_each_row_has_the_outputs_it_has_alone(device: str) -> None:
         assert len(found) == len(part)
 
 
+def test_many_rows_that_come_seldom_are_cut_as_predict_cuts_them() -> None:
+    sizes: list[tuple[int, int]] = []
+    served, x = Served(images(), lambda size, rows: sizes.append((size, rows))), np.zeros((600, 1, 8, 8), np.float32)
+    (found,) = served.predict([x])
+    np.testing.assert_array_equal(found, images().predict(x))
+    assert sizes == [(256, 256), (256, 256), (88, 88)]
+
+
 class Watched(Served):
     """Notes how many requests came together; the first prediction waits for a signal."""
 

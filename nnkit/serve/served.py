@@ -25,6 +25,7 @@ CLIENTS = (NnkitError, ValueError, TypeError, IndexError)
 MOST_SHAPES = 8  # kinds of rows that have a ladder; rows of others are predicted request by request
 KNOWN_AFTER = 3  # requests
 PROGRAMS = 64
+AT_ONCE = 256  # rows of a batch of ``predict``, unless it is told another
 
 Key = tuple[tuple[int, ...], np.dtype[Any]]  # shape and element type of one row
 
@@ -84,7 +85,7 @@ class Served:
         key = _key(parts[0])
         ladder = self._ladder(key, parts[0])
         if ladder is None:
-            return [self._once(part) for part in parts]
+            return [self._apart(part) for part in parts]
         rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
         found, start = [], 0
         for taken, size in ladder.cut(len(rows)):
@@ -122,6 +123,11 @@ class Served:
             room = self._rooms[key, size] = np.zeros((size, *key[0]), key[1])
         room[: len(rows)] = rows
         return self._once(room, len(rows))
+
+    def _apart(self, rows: np.ndarray) -> np.ndarray:
+        """A request by itself, cut as ``predict`` cuts what it is given, so that no program holds more memory."""
+        found = [self._once(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _once(self, rows: np.ndarray, count: int | None = None) -> np.ndarray:
         self._told(len(rows), len(rows) if count is None else count)

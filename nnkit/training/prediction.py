@@ -30,6 +30,7 @@ from nnkit.training.several import Several, each, parts_of
 __all__ = ["Predictor", "forward", "predictor_of", "recall"]
 
 MAXIMUM_PROGRAMS = 8  # per thread, unless a Predictor is told another
+MAXIMUM_SEEN = 1000  # shapes that are remembered, to record them when they come again
 
 
 class Recorded(NamedTuple):
@@ -107,6 +108,8 @@ class Predictor:
         """The outputs for a batch on the device, made of ``x``: recorded where the like of it came before."""
         key = _key(x, batch)
         if self._impossible or key is None or key not in self._programs.seen:
+            if len(self._programs.seen) >= MAXIMUM_SEEN:  # whoever predicts with ever other shapes
+                self._programs.seen.clear()
             self._programs.seen.add(key)
             with evaluating(model):
                 return each(forward(model, batch), lambda part: np.array(part.numpy()))
