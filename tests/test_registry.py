@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -317,6 +318,10 @@ def overwrite(content: bytes) -> Callable[[Path], None]:
     return apply
 
 
+def nested(depth: int) -> dict[str, Any]:
+    return {"x": nested(depth - 1)} if depth else {}
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a flipped bit": (lambda f: flip(f / "model.safetensors"), "has not the checksum that was published"),
     "a shorter model": (lambda f: os.truncate(f / "model.safetensors", 9), "has 9 bytes"),
@@ -327,6 +332,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "bytes": (overwrite(b"\xff\xfe"), "not UTF-8"),
     "another JSON": (overwrite(b"[1]"), "must be a JSON object"),
     "deep": (overwrite(b"[" * 100_000), "nested too deeply|not valid JSON"),
+    "rather deep": (rewrite(lambda card: card.update(data=nested(300))), "nested more than 20 levels"),
     "endless": (overwrite(b" " * (4 << 20) + b" {}"), "more than 4,194,304 bytes"),
     "given twice": (overwrite(b'{"format": 1, "format": 2}'), "given twice"),
     "of a newer nnkit": (rewrite(lambda card: card.update(version=2)), "upgrade it"),
@@ -425,6 +431,28 @@ def test_two_processes_publish_and_move_aliases_at_once(registry: Registry) -> N
         assert {registry.get("line", number).card["notes"] for number in mine} == {own}
         assert [move.to for move in registry.moves("line") if move.alias == own] == mine
     assert leftovers(registry) == []
+
+
+def test_a_reader_sees_each_move_whole(registry: Registry) -> None:
+    for _ in range(2):
+        registry.publish(line(), "line", alias="champion")
+    seen: set[int] = set()
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            seen.add(Registry(registry.folder).get("line").number)
+            seen.add(Registry(registry.folder).aliases("line")["champion"])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for turn in range(100):
+            registry.promote("line", 1 + turn % 2)
+    finally:
+        ended.set()
+        reader.join()
+    assert seen == {1, 2}
 
 
 def leftovers(registry: Registry) -> list[str]:
@@ -546,7 +574,7 @@ def test_a_folder_that_cannot_be_written_to_is_read(registry: Registry) -> None:
     registry.publish(line(), "line", alias="champion")
     registry.folder.joinpath("line").chmod(0o555)
     try:
-        with pytest.raises(PermissionError):
+        with pytest.raises(PermissionError, match="Permission denied: the registry cannot be written to"):
             registry.publish(line(), "line")
         assert says(registry.get("line")) == 1.0 and registry.check() == []
     finally:

@@ -29,6 +29,7 @@ CARD = "card.json"
 FORMAT, VERSION = "nnkit card", 1
 MOST_BYTES = 4 << 20
 MOST_METRICS, LONGEST_NOTES = 1000, 10_000
+DEEPEST = 20
 
 
 def card_of(
@@ -122,6 +123,8 @@ def read_card(path: Path) -> dict[str, Any]:
         card = parse_object(content.decode(), what)
     except UnicodeDecodeError:
         raise ModelFileError(f"{what} is not UTF-8 text") from None
+    if not _is_shallow(card):
+        raise ModelFileError(f"{what} is nested more than {DEEPEST} levels deep")
     if card.get("format") != FORMAT or type(card.get("version")) is not int:
         raise ModelFileError(f"{what} is none of nnkit's: it lacks format and version")
     if card["version"] > VERSION:
@@ -130,6 +133,17 @@ def read_card(path: Path) -> dict[str, Any]:
         if field not in card or not good(card[field]):
             raise ModelFileError(f"{what}: {field!r} cannot be {str(card.get(field, 'left out'))[:80]}")
     return card
+
+
+def _is_shallow(card: dict[str, Any]) -> bool:
+    """What is nested deeper could end the program where it is printed."""
+    level: list[Any] = [card]
+    for _ in range(DEEPEST):
+        inside = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, (dict, list))
+        ]
+        level = [value for part in inside for value in part]
+    return not any(isinstance(value, (dict, list)) for value in level)
 
 
 def _is_text(value: Any) -> bool:

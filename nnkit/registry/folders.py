@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nnkit.io.files import sync_folder
 
-__all__ = ["leftovers", "numbers", "part", "path_of", "take"]
+__all__ = ["leftovers", "make_folder", "numbers", "part", "path_of", "take"]
 
 PART = ".part-"
 #: Seconds without a write after which a folder that was never renamed was left by a process that is no more.
@@ -47,11 +47,20 @@ def part(folder: Path) -> Iterator[Path]:
     for left in leftovers(folder):
         shutil.rmtree(left, ignore_errors=True)
     made = folder / f"{PART}{os.urandom(8).hex()}"
-    os.mkdir(made)
+    make_folder(made)
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in, where they are not there. Raises ``OSError`` that says what for."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{error.strerror}: the registry cannot be written to"
+        raise OSError(error.errno, message, os.fspath(path.parent)) from error
 
 
 def take(made: Path, folder: Path, number: int) -> bool:

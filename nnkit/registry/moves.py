@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from nnkit.errors import DataError, ModelFileError
 from nnkit.io.files import write_file
-from nnkit.registry.folders import numbers, part, path_of, take
+from nnkit.registry.folders import make_folder, numbers, part, path_of, take
 from nnkit.registry.names import checked_alias
 
 __all__ = ["Log", "Move", "now", "stacks"]
@@ -80,7 +80,7 @@ class Log:
             move = decide(moves)
             if move is None:
                 return None
-            self.folder.mkdir(exist_ok=True)
+            make_folder(self.folder)
             with part(self.home) as made:
                 write_file(made / FILE, _lines(_shortened([*moves, move])))
                 if take(made, self.folder, number + 1):

@@ -84,7 +84,7 @@ class Registry:
         dumped(card)  # before anything is written
         home = self._home(name)
         versions = home / VERSIONS
-        versions.mkdir(parents=True, exist_ok=True)
+        folders.make_folder(versions)
         with folders.part(home) as made:
             path = made / MODEL
             model.save(path)
