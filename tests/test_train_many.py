@@ -200,6 +200,30 @@ def test_nan_in_one_does_not_touch_the_others(device: str) -> None:
     assert forgiven.errors == [None] * 3 and forgiven.histories[1].stopped_by == "TerminateOnNaN"
 
 
+def test_an_interrupt_leaves_every_network_usable() -> None:
+    class Interrupting(nnkit.training.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any) -> None:
+            if epoch == 1 and self.trainer.learning_rate == 0.01:
+                raise KeyboardInterrupt
+
+        def on_train_end(self) -> None:
+            ended.append(self.trainer.learning_rate)
+
+    ended: list[float] = []
+    made: list[nn.Module] = []
+
+    def build() -> nn.Module:
+        made.append(perceptron())
+        return made[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        tune.train_many(build, RATES, X, NUMBERS, loss="mse", epochs=5, callbacks=[Interrupting()])
+    assert ended == [0.1, 0.01, 0.001] or ended == [0.1, 0.01]  # together, or one after the other
+    for model in made[: len(ended)]:
+        assert np.isfinite(model.predict(X)).all()
+        model.fit(X, NUMBERS, loss="mse", verbose=0)
+
+
 def test_what_one_program_cannot_train_says_why() -> None:
     class Counting(nn.Linear):
         def forward(self, x: Any) -> Any:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import sklearn.model_selection
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn_modules import Layers
 
 from nnkit import tune
@@ -59,7 +60,11 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any], np.ndarray, int]] = 
         regressor(optimizer="sgd"), {"lr": [0.01, 1e30]}, {"cv": 2, "error_score": -7.0}, NUMBERS, 4,
     ),
     "held out": (regressor(train_split=0.25), RATES, {"cv": 2}, NUMBERS, 0),
-    "a pipeline": (make_pipeline(StandardScaler(), regressor()), {"neuralregressor__lr": [0.1]}, {"cv": 2}, NUMBERS, 0),
+    "a pipeline": (
+        make_pipeline(StandardScaler(), regressor()),
+        {"neuralregressor__lr": [0.1, 0.01], "standardscaler__with_mean": [True, False]}, {"cv": 2}, NUMBERS, 8,
+    ),
+    "a pipeline of one": (make_pipeline(regressor()), {"neuralregressor__lr": [0.1, 0.01]}, {"cv": 2}, NUMBERS, 4),
     "a perceptron": (MLPRegressor(max_iter=300, random_state=0), {"alpha": [0.0, 0.1]}, {"cv": 2}, NUMBERS, 0),
     "another's": (Ridge(), {"alpha": [0.0, 0.1]}, {"cv": 2}, NUMBERS, 0),
 }  # fmt: skip
@@ -103,6 +108,18 @@ def test_at_random_and_what_is_kept() -> None:
     assert clone(ours).get_params().keys() == clone(theirs).get_params().keys()
     assert not {name for name in vars(ours) if name in ("_given", "_seconds")}
     assert ours.best_estimator_.history_.history.keys() == {"loss", "lr"}
+
+
+def test_frames_through_a_pipeline() -> None:
+    pandas = pytest.importorskip("pandas", reason="pip install pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd")).assign(kind=CLASSES)
+    columns = make_column_transformer((StandardScaler(), list("abcd")), (OneHotEncoder(sparse_output=False), ["kind"]))
+    pipeline, grid = make_pipeline(columns, regressor()), {"neuralregressor__lr": [0.1, 0.01]}
+    ours = tune.GridSearchCV(pipeline, grid, cv=3).fit(frame, NUMBERS)
+    theirs = sklearn.model_selection.GridSearchCV(pipeline, grid, cv=3).fit(frame, NUMBERS)
+    assert ours.n_together_ == 6
+    np.testing.assert_array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(ours.predict(frame), theirs.predict(frame))
 
 
 def test_weights_and_processes_are_left_to_scikit_learn() -> None:

@@ -177,6 +177,10 @@ class Member(Conductor):
         if not self._forgiven(error):
             self.error = str(error)
 
+    def note(self, error: BaseException) -> None:
+        """What ended the training of all, before its time."""
+        self._note(error)
+
     def end(self, objective: Objective) -> Run:
         """After the last epoch."""
         finite = all(np.isfinite(self._backend.download(a)).all() for a in self._weights)

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import sklearn.model_selection
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 
 from nnkit.backends.recording import CannotCopy
 from nnkit.sklearn.neural import Job, Neural
@@ -97,12 +99,12 @@ class Searching:
 
     def _prepared(self, candidates: Sequence[Mapping[str, Any]], splits: Sequence[Any]) -> dict[Hashable, Fitted]:
         """The fits that can be made together."""
-        X, _, params = self._given
+        _, y, params = self._given
         seconds = np.zeros(len(candidates))
         fits: dict[Hashable, Fitted] = {}
-        simple = isinstance(self.estimator, Neural) and isinstance(X, np.ndarray) and self.n_jobs in (None, 1)
+        simple = y is not None and isinstance(_last(self.estimator), Neural) and self.n_jobs in (None, 1)
         if simple and not params.keys() - {"groups"}:
-            for trials, data in _groups(self._trials(candidates, splits), len(X)):
+            for trials, data in _groups(self._trials(candidates, splits), len(y)):
                 begin = time.perf_counter()
                 made = _trained(trials, data)
                 fits |= made
@@ -120,9 +122,8 @@ class Searching:
                 rows = np.flatnonzero(train) if np.asarray(train).dtype == np.bool_ else np.asarray(train)
                 try:
                     estimator = clone(self.estimator).set_params(**clone(dict(candidate), safe=False))
-                    if _is_simple(estimator):
-                        key = key_of(estimator, X[rows], y[rows])
-                        yield Trial(number, key, estimator, _job(estimator, (X, y), rows), rows, (X, y))
+                    if _is_simple(_last(estimator)):
+                        yield _trial(number, estimator, X, y, rows)
                 except Exception:  # scikit-learn makes the same fit, and says what is wrong
                     continue
 
@@ -131,10 +132,10 @@ class GridSearchCV(Searching, sklearn.model_selection.GridSearchCV):
     """scikit-learn's GridSearchCV, with fits of one shape trained together; parameters and attributes are its own.
 
     That concerns a NeuralClassifier or NeuralRegressor with an int as ``random_state``, without callbacks, held-out
-    share, weights or a GPU, over an array X with ``n_jobs`` None or 1: candidates that differ in rates, decays,
-    dropouts, seeds, on folds with as many rows. All others are fitted one by one. Each result is what scikit-learn's
-    gives, to the bit on the same device. ``n_together_`` says how many fits there were; ``mean_fit_time`` shares
-    their time out evenly.
+    share, weights or a GPU, over an array X or at the end of a pipeline, with ``n_jobs`` None or 1: candidates that
+    differ in rates, decays, dropouts, seeds, on folds with as many rows (behind a pipeline's scaler, of one fold). All
+    others are fitted one by one. Each result is what scikit-learn's gives, to the bit on the same device.
+    ``n_together_`` says how many fits there were; ``mean_fit_time`` shares their time out evenly.
 
     >>> import numpy as np, nnkit
     >>> from nnkit.sklearn import NeuralRegressor
@@ -159,6 +160,22 @@ class _Splits:
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Sequence[Any]:
         """The same whatever it is asked for."""
         return self._splits
+
+
+def _last(estimator: Any) -> Any:
+    """The estimator itself, or the last step of a pipeline."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def _trial(number: int, estimator: Any, X: Any, y: np.ndarray, rows: np.ndarray) -> Trial:
+    """A fold of a candidate; in a pipeline, what stands before the network is fitted, and makes its rows."""
+    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+        made = np.asarray(estimator[:-1].fit_transform(_safe_indexing(X, rows), y[rows]))
+        X = np.zeros((len(y), *made.shape[1:]), made.dtype)
+        X[rows] = made
+    network = _last(estimator)
+    key = key_of(network, X[rows], y[rows])
+    return Trial(number, key, network, _job(network, (X, y), rows), rows, (X, y))
 
 
 def _is_simple(estimator: Neural) -> bool:

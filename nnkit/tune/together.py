@@ -128,6 +128,11 @@ class Together:
             for epoch in range(self._common.epochs):
                 if not self._run_epoch(epoch):
                     break
+        except BaseException as error:
+            for member in begun:
+                if not member.stop_training:
+                    member.note(error)
+            raise
         finally:
             changed()
             runs = [member.end(Objective(member.model, self._objective.loss)) for member in begun]
