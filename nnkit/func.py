@@ -157,7 +157,12 @@ def jacrev(func: Function, argnums: Argnums = 0) -> Function:
 
 
 def jacfwd(func: Function, argnums: Argnums = 0, randomness: str = "error") -> Function:
-    """``jacrev`` under the name of the way forward, which gives the same."""
+    """``jacrev`` under the name of the way forward, which gives the same.
+
+    >>> import nnkit
+    >>> jacfwd(lambda x: x * x)(nnkit.tensor([1.0, 2.0])).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
     return jacrev(func, argnums)
 
 

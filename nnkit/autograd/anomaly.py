@@ -33,7 +33,15 @@ class set_detect_anomaly:
 
 
 class detect_anomaly(set_detect_anomaly):
-    """``set_detect_anomaly(True)`` for a ``with`` block."""
+    """``set_detect_anomaly(True)`` for a ``with`` block.
+
+    >>> import nnkit
+    >>> x = nnkit.tensor(2.0, requires_grad=True)
+    >>> with detect_anomaly():
+    ...     (x * x).backward()
+    >>> x.grad.item()
+    4.0
+    """
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(True, check_nan)

@@ -38,6 +38,13 @@ def read_idx(path: PathLike) -> np.ndarray:
 
     Raises ``DataError`` for a file of another format, one that is truncated, and one with bytes
     after the array; ``OSError`` where it cannot be read.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "two-bytes")
+    ...     size = file.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 6]))
+    ...     read_idx(file).tolist()
+    [5, 6]
     """
     name = repr(os.fspath(path))
     with open(path, "rb", opener=_open_at_once) as file:

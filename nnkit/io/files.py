@@ -40,6 +40,11 @@ def write_file(path: PathLike, content: bytes) -> None:
 
     Raises ``OSError`` (``FileNotFoundError`` where the folder is missing, and so on), which
     says how many bytes were needed and how many are free; the old file is then intact.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_file(f"{folder}/a", b"whole"); pathlib.Path(folder, "a").read_bytes()
+    b'whole'
     """
     target = Path(os.fspath(path))
     if not target.parent.is_dir():

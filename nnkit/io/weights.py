@@ -110,6 +110,13 @@ def load_weights(path: PathLike) -> Weights:
     Raises ``ModelFileError`` for a file that is truncated, padded, contradicts itself or is of
     another kind, or holds bfloat16 where ml_dtypes is not installed, and ``OSError`` for one that
     cannot be read. No array is made before the whole header has been found true.
+
+    >>> import tempfile
+    >>> from nnkit import io, nn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     io.save({"w": nn.Linear(2, 1).weight}, f"{folder}/w.safetensors")
+    ...     list(load_weights(f"{folder}/w.safetensors").arrays)
+    ['w']
     """
     with opened(path) as file:
         return Weights(file.arrays(), file.metadata)

@@ -42,7 +42,16 @@ ROW_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Activation(Module):
-    """An elementwise activation: a formula, and the attributes that are its scalars."""
+    """An elementwise activation: a formula, and the attributes that are its scalars.
+
+    >>> class Doubled(Activation):
+    ...     formula = "leaky_relu"
+    ...     scalar_names = {"slope": "negative_slope"}
+    ...     slope = 2.0
+    >>> from nnkit import tensor
+    >>> Doubled()(tensor([-1.0, 1.0]))
+    tensor([-2.,  1.])
+    """
 
     formula: str
     #: Attribute of the module -> scalar of the formula.

@@ -231,7 +231,12 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """The transpose of ``Conv3d``; see ``ConvTranspose2d``."""
+    """The transpose of ``Conv3d``; see ``ConvTranspose2d``.
+
+    >>> import nnkit
+    >>> ConvTranspose3d(2, 3, 2, stride=2)(nnkit.zeros(1, 2, 3, 3, 3)).shape
+    (1, 3, 6, 6, 6)
+    """
 
     axes = 3
 

@@ -158,7 +158,12 @@ def _dropout_of_channels(axes: int, input: Tensor, p: float, training: bool) -> 
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Zero each channel of (B, C, L) with probability ``p``, and multiply the rest by 1/(1-p); see ``dropout``."""
+    """Zero each channel of (B, C, L) with probability ``p``, and multiply the rest by 1/(1-p); see ``dropout``.
+
+    >>> import nnkit
+    >>> dropout1d(nnkit.ones(1, 2, 3), training=False).tolist()
+    [[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]
+    """
     return _dropout_of_channels(1, input, p, training)
 
 
@@ -173,7 +178,12 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Zero each channel of (B, C, D, H, W) with probability ``p``, and multiply the rest by 1/(1-p)."""
+    """Zero each channel of (B, C, D, H, W) with probability ``p``, and multiply the rest by 1/(1-p).
+
+    >>> import nnkit
+    >>> dropout3d(nnkit.ones(1, 2, 3, 3, 3)).shape
+    (1, 2, 3, 3, 3)
+    """
     return _dropout_of_channels(3, input, p, training)
 
 

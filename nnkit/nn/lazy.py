@@ -117,7 +117,12 @@ class _LazyConv(_LazyConvolution):
 
 
 class LazyConv1d(_LazyConv):
-    """A ``Conv1d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``."""
+    """A ``Conv1d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``.
+
+    >>> import nnkit
+    >>> LazyConv1d(5, 3)(nnkit.zeros(1, 2, 8)).shape
+    (1, 5, 6)
+    """
 
     cls_to_become = convolution.Conv1d
 
@@ -135,7 +140,12 @@ class LazyConv2d(_LazyConv):
 
 
 class LazyConv3d(_LazyConv):
-    """A ``Conv3d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``."""
+    """A ``Conv3d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``.
+
+    >>> import nnkit
+    >>> LazyConv3d(5, 3)(nnkit.zeros(1, 2, 4, 4, 4)).shape
+    (1, 5, 2, 2, 2)
+    """
 
     cls_to_become = convolution.Conv3d
 
@@ -155,19 +165,34 @@ class _LazyConvTranspose(_LazyConvolution):
 
 
 class LazyConvTranspose1d(_LazyConvTranspose):
-    """A ``ConvTranspose1d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``."""
+    """A ``ConvTranspose1d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``.
+
+    >>> import nnkit
+    >>> LazyConvTranspose1d(5, 2, stride=2)(nnkit.zeros(1, 2, 4)).shape
+    (1, 5, 8)
+    """
 
     cls_to_become = convolution.ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTranspose):
-    """A ``ConvTranspose2d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``."""
+    """A ``ConvTranspose2d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``.
+
+    >>> import nnkit
+    >>> LazyConvTranspose2d(5, 2, stride=2)(nnkit.zeros(1, 2, 4, 4)).shape
+    (1, 5, 8, 8)
+    """
 
     cls_to_become = convolution.ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvTranspose):
-    """A ``ConvTranspose3d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``."""
+    """A ``ConvTranspose3d`` whose ``in_channels`` are those of its first input; see ``LazyConv2d``.
+
+    >>> import nnkit
+    >>> LazyConvTranspose3d(5, 2, stride=2)(nnkit.zeros(1, 2, 2, 2, 2)).shape
+    (1, 5, 4, 4, 4)
+    """
 
     cls_to_become = convolution.ConvTranspose3d
 
@@ -201,7 +226,12 @@ class _LazyNorm(_Lazy):
 
 
 class LazyBatchNorm1d(_LazyNorm):
-    """A ``BatchNorm1d`` whose ``num_features`` are the channels of its first input; see ``LazyBatchNorm2d``."""
+    """A ``BatchNorm1d`` whose ``num_features`` are the channels of its first input; see ``LazyBatchNorm2d``.
+
+    >>> import nnkit
+    >>> LazyBatchNorm1d()(nnkit.rand(4, 3)).shape
+    (4, 3)
+    """
 
     cls_to_become = normalization.BatchNorm1d
 
@@ -219,25 +249,45 @@ class LazyBatchNorm2d(_LazyNorm):
 
 
 class LazyBatchNorm3d(_LazyNorm):
-    """A ``BatchNorm3d`` whose ``num_features`` are the channels of its first input; see ``LazyBatchNorm2d``."""
+    """A ``BatchNorm3d`` whose ``num_features`` are the channels of its first input; see ``LazyBatchNorm2d``.
+
+    >>> import nnkit
+    >>> LazyBatchNorm3d()(nnkit.rand(2, 3, 2, 2, 2)).shape
+    (2, 3, 2, 2, 2)
+    """
 
     cls_to_become = normalization.BatchNorm3d
 
 
 class LazyInstanceNorm1d(_LazyNorm):
     """An ``InstanceNorm1d`` whose ``num_features`` are the channels of its first input; as in PyTorch with a weight, a
-    bias and running statistics unless told otherwise."""
+    bias and running statistics unless told otherwise.
+
+    >>> import nnkit
+    >>> LazyInstanceNorm1d()(nnkit.rand(1, 3, 4)).shape
+    (1, 3, 4)
+    """
 
     cls_to_become, takes_one = normalization.InstanceNorm1d, True
 
 
 class LazyInstanceNorm2d(_LazyNorm):
-    """An ``InstanceNorm2d`` whose ``num_features`` are those of its first input; see ``LazyInstanceNorm1d``."""
+    """An ``InstanceNorm2d`` whose ``num_features`` are those of its first input; see ``LazyInstanceNorm1d``.
+
+    >>> import nnkit
+    >>> LazyInstanceNorm2d()(nnkit.rand(1, 3, 4, 4)).shape
+    (1, 3, 4, 4)
+    """
 
     cls_to_become, takes_one = normalization.InstanceNorm2d, True
 
 
 class LazyInstanceNorm3d(_LazyNorm):
-    """An ``InstanceNorm3d`` whose ``num_features`` are those of its first input; see ``LazyInstanceNorm1d``."""
+    """An ``InstanceNorm3d`` whose ``num_features`` are those of its first input; see ``LazyInstanceNorm1d``.
+
+    >>> import nnkit
+    >>> LazyInstanceNorm3d()(nnkit.rand(1, 3, 2, 2, 2)).shape
+    (1, 3, 2, 2, 2)
+    """
 
     cls_to_become, takes_one = normalization.InstanceNorm3d, True

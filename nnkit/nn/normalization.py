@@ -148,7 +148,12 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    """Mean 0 and variance 1 for each channel over a batch of volumes; see ``BatchNorm2d``."""
+    """Mean 0 and variance 1 for each channel over a batch of volumes; see ``BatchNorm2d``.
+
+    >>> import nnkit
+    >>> BatchNorm3d(3)(nnkit.rand(2, 3, 4, 4, 4)).shape
+    (2, 3, 4, 4, 4)
+    """
 
     ranks = (5,)
 
@@ -217,7 +222,12 @@ class InstanceNorm2d(_InstanceNorm):
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Mean 0 and variance 1 for each channel of each sample of volumes."""
+    """Mean 0 and variance 1 for each channel of each sample of volumes.
+
+    >>> import nnkit
+    >>> InstanceNorm3d(3)(nnkit.rand(2, 3, 4, 4, 4)).shape
+    (2, 3, 4, 4, 4)
+    """
 
     ranks = (5,)
 

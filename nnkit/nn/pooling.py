@@ -67,7 +67,12 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """The greatest element in each window of volumes."""
+    """The greatest element in each window of volumes.
+
+    >>> import nnkit
+    >>> MaxPool3d(2)(nnkit.zeros(1, 3, 4, 6, 8)).shape
+    (1, 3, 2, 3, 4)
+    """
 
     axes = 3
 
@@ -141,7 +146,12 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """The mean of each window of volumes."""
+    """The mean of each window of volumes.
+
+    >>> import nnkit
+    >>> AvgPool3d(2)(nnkit.zeros(1, 3, 4, 6, 8)).shape
+    (1, 3, 2, 3, 4)
+    """
 
     axes = 3
 
@@ -186,18 +196,33 @@ class AdaptiveAvgPool2d(_Adaptive):
 
 
 class AdaptiveAvgPool3d(_Adaptive):
-    """The same of volumes."""
+    """The same of volumes.
+
+    >>> import nnkit
+    >>> AdaptiveAvgPool3d(2)(nnkit.zeros(1, 3, 4, 6, 8)).shape
+    (1, 3, 2, 2, 2)
+    """
 
     function = "adaptive_avg_pool3d"
 
 
 class AdaptiveMaxPool1d(_Adaptive):
-    """The greatest elements of ``output_size`` windows that split the places evenly."""
+    """The greatest elements of ``output_size`` windows that split the places evenly.
+
+    >>> import nnkit
+    >>> AdaptiveMaxPool1d(2)(nnkit.tensor([[1.0, 4.0, 3.0, 2.0]])).tolist()
+    [[4.0, 3.0]]
+    """
 
     function = "adaptive_max_pool1d"
 
 
 class AdaptiveMaxPool2d(_Adaptive):
-    """The same of images: (B, C, H, W) -> (B, C, *output_size)."""
+    """The same of images: (B, C, H, W) -> (B, C, *output_size).
+
+    >>> import nnkit
+    >>> AdaptiveMaxPool2d((2, 3))(nnkit.zeros(1, 3, 8, 9)).shape
+    (1, 3, 2, 3)
+    """
 
     function = "adaptive_max_pool2d"

@@ -59,13 +59,23 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """More elements of one value around the last two axes: (left, right, top, bottom)."""
+    """More elements of one value around the last two axes: (left, right, top, bottom).
+
+    >>> import nnkit
+    >>> ConstantPad2d((1, 1, 0, 0), 9.0)(nnkit.tensor([[[1.0, 2.0]]])).tolist()
+    [[[9.0, 1.0, 2.0, 9.0]]]
+    """
 
     axes = 2
 
 
 class ZeroPad1d(_Pad):
-    """Zeros before and behind the last axis."""
+    """Zeros before and behind the last axis.
+
+    >>> import nnkit
+    >>> ZeroPad1d((1, 2))(nnkit.tensor([[1.0]])).tolist()
+    [[0.0, 1.0, 0.0, 0.0]]
+    """
 
     axes = 1
 
@@ -93,31 +103,56 @@ class ReflectionPad1d(_Pad):
 
 
 class ReflectionPad2d(_Pad):
-    """What lies behind the edges as in a mirror, around the last two axes."""
+    """What lies behind the edges as in a mirror, around the last two axes.
+
+    >>> import nnkit
+    >>> ReflectionPad2d((2, 0, 0, 0))(nnkit.tensor([[[1.0, 2.0, 3.0]]])).tolist()
+    [[[3.0, 2.0, 1.0, 2.0, 3.0]]]
+    """
 
     axes, mode = 2, "reflect"
 
 
 class ReplicationPad1d(_Pad):
-    """The edge repeated, before and behind the last axis."""
+    """The edge repeated, before and behind the last axis.
+
+    >>> import nnkit
+    >>> ReplicationPad1d(1)(nnkit.tensor([[1.0, 2.0]])).tolist()
+    [[1.0, 1.0, 2.0, 2.0]]
+    """
 
     axes, mode = 1, "replicate"
 
 
 class ReplicationPad2d(_Pad):
-    """The edges repeated, around the last two axes."""
+    """The edges repeated, around the last two axes.
+
+    >>> import nnkit
+    >>> ReplicationPad2d((2, 0, 0, 0))(nnkit.tensor([[[1.0, 2.0]]])).tolist()
+    [[[1.0, 1.0, 1.0, 2.0]]]
+    """
 
     axes, mode = 2, "replicate"
 
 
 class CircularPad1d(_Pad):
-    """The other end, before and behind the last axis."""
+    """The other end, before and behind the last axis.
+
+    >>> import nnkit
+    >>> CircularPad1d(1)(nnkit.tensor([[1.0, 2.0, 3.0]])).tolist()
+    [[3.0, 1.0, 2.0, 3.0, 1.0]]
+    """
 
     axes, mode = 1, "circular"
 
 
 class CircularPad2d(_Pad):
-    """The other end, around the last two axes."""
+    """The other end, around the last two axes.
+
+    >>> import nnkit
+    >>> CircularPad2d((1, 0, 0, 0))(nnkit.tensor([[[1.0, 2.0, 3.0]]])).tolist()
+    [[[3.0, 1.0, 2.0, 3.0]]]
+    """
 
     axes, mode = 2, "circular"
 
@@ -151,14 +186,24 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """``Upsample`` of images by the nearest place."""
+    """``Upsample`` of images by the nearest place.
+
+    >>> import nnkit
+    >>> UpsamplingNearest2d(size=(1, 4))(nnkit.tensor([[[[1.0, 2.0]]]])).tolist()
+    [[[[1.0, 1.0, 2.0, 2.0]]]]
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor)
 
 
 class UpsamplingBilinear2d(Upsample):
-    """``Upsample`` of images by mixing neighbours, the corners aligned."""
+    """``Upsample`` of images by mixing neighbours, the corners aligned.
+
+    >>> import nnkit
+    >>> UpsamplingBilinear2d(scale_factor=2)(nnkit.zeros(1, 1, 2, 3)).shape
+    (1, 1, 4, 6)
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, "bilinear", True)
@@ -184,7 +229,12 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """(..., C, H r, W r) -> (..., C r r, H, W): what PixelShuffle takes back."""
+    """(..., C, H r, W r) -> (..., C r r, H, W): what PixelShuffle takes back.
+
+    >>> import nnkit
+    >>> PixelUnshuffle(2)(nnkit.zeros(1, 1, 4, 4)).shape
+    (1, 4, 2, 2)
+    """
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -217,7 +267,12 @@ class _ChannelDropout(Module):
 
 
 class Dropout1d(_ChannelDropout):
-    """In training, zeroes each channel of signals (B, C, L) with probability ``p``; the rest grows by 1/(1-p)."""
+    """In training, zeroes each channel of signals (B, C, L) with probability ``p``; the rest grows by 1/(1-p).
+
+    >>> import nnkit
+    >>> Dropout1d(0.5).eval()(nnkit.ones(1, 2, 3)).tolist()
+    [[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]
+    """
 
     axes = 1
 
@@ -235,6 +290,11 @@ class Dropout2d(_ChannelDropout):
 
 
 class Dropout3d(_ChannelDropout):
-    """The same of volumes (B, C, D, H, W)."""
+    """The same of volumes (B, C, D, H, W).
+
+    >>> import nnkit
+    >>> Dropout3d(0.5)(nnkit.ones(1, 2, 3, 3, 3)).shape
+    (1, 2, 3, 3, 3)
+    """
 
     axes = 3

@@ -156,7 +156,12 @@ def _mixed(x: Tensor, axis: int, sources: list[float]) -> Tensor:
 def upsample(
     input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
 ) -> Tensor:
-    """``interpolate`` by its older name."""
+    """``interpolate`` by its older name.
+
+    >>> import nnkit
+    >>> upsample(nnkit.tensor([[[[1.0, 2.0]]]]), scale_factor=(1, 2)).tolist()
+    [[[[1.0, 1.0, 2.0, 2.0]]]]
+    """
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 

@@ -168,7 +168,12 @@ def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Sizes = 1, padding: Sizes = 0,
     output_padding: Sizes = 0, groups: int = 1, dilation: Sizes = 1,
 ) -> Tensor:  # fmt: skip
-    """The transpose of ``conv3d``: (B, C, D, H, W), weight (C, O / groups, K, K, K), bias (O,)."""
+    """The transpose of ``conv3d``: (B, C, D, H, W), weight (C, O / groups, K, K, K), bias (O,).
+
+    >>> import nnkit
+    >>> conv_transpose3d(nnkit.ones(1, 1, 2, 2, 2), nnkit.ones(1, 1, 2, 2, 2), stride=2).shape
+    (1, 1, 4, 4, 4)
+    """
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -285,7 +290,12 @@ def max_pool3d(
     input: Tensor, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0, dilation: Sizes = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Tensor:  # fmt: skip
-    """The greatest element in each window: (B, C, D, H, W) -> (B, C, D', H', W')."""
+    """The greatest element in each window: (B, C, D, H, W) -> (B, C, D', H', W').
+
+    >>> import nnkit
+    >>> max_pool3d(nnkit.zeros(1, 3, 4, 6, 8), 2).shape
+    (1, 3, 2, 3, 4)
+    """
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -354,7 +364,12 @@ def avg_pool3d(
     input: Tensor, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """The mean of each window: (B, C, D, H, W) -> (B, C, D', H', W')."""
+    """The mean of each window: (B, C, D, H, W) -> (B, C, D', H', W').
+
+    >>> import nnkit
+    >>> avg_pool3d(nnkit.zeros(1, 3, 4, 6, 8), 2).shape
+    (1, 3, 2, 3, 4)
+    """
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -428,7 +443,12 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """The same of volumes."""
+    """The same of volumes.
+
+    >>> import nnkit
+    >>> adaptive_avg_pool3d(nnkit.zeros(1, 3, 4, 6, 8), 2).shape
+    (1, 3, 2, 2, 2)
+    """
     return _adaptive_avg(3, input, output_size)
 
 
@@ -443,5 +463,10 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
-    """The same of images: (B, C, H, W) -> (B, C, *output_size)."""
+    """The same of images: (B, C, H, W) -> (B, C, *output_size).
+
+    >>> import nnkit
+    >>> adaptive_max_pool2d(nnkit.tensor([[[1.0, 4.0], [3.0, 2.0]]]), 1).item()
+    4.0
+    """
     return _adaptive_max(2, input, output_size, return_indices)

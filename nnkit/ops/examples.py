@@ -14,6 +14,7 @@ __all__ = ["examples", "show_examples"]
 
 #: Names in a call: no attributes, texts or names of arguments.
 NAMES = re.compile(r"""(?<![\w."'])[A-Za-z_]\w*(?![\w"']|=)""")
+NO_WORDS = {"True", "False", "float", "lambda", "x"}
 EXAMPLES = """
 absolute(tensor([-1.0, 2.0])) → tensor([1., 2.])
 acos(tensor([1.0, -1.0])) → tensor([0.    , 3.1416])
@@ -299,6 +300,6 @@ def show_examples(words: Mapping[str, Any], package: str, text: str = EXAMPLES, 
     for name, call, printed in examples(text):
         function = words.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
         if function is not None and function.__doc__ and ">>>" not in function.__doc__:
-            used = sorted(set(NAMES.findall(call)) - {"True", "False"})
+            used = sorted(set(NAMES.findall(call)) - NO_WORDS)
             lines = [f">>> from {package} import {', '.join(used)}", f">>> {call}", *printed.split("\n")]
             function.__doc__ = "\n    ".join([function.__doc__.rstrip() + "\n", *lines])

@@ -20,7 +20,11 @@ Step = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class RandomFlip:
-    """Mirrors each image left to right, and upside down, with the given probabilities."""
+    """Mirrors each image left to right, and upside down, with the given probabilities.
+
+    >>> RandomFlip(1.0)(np.array([[[1.0, 2.0]]], np.float32), np.random.default_rng(0)).tolist()
+    [[[2.0, 1.0]]]
+    """
 
     def __init__(self, horizontal: float = 0.5, vertical: float = 0.0, channels_last: bool = False) -> None:
         for name, value in (("horizontal", horizontal), ("vertical", vertical)):
@@ -37,7 +41,11 @@ class RandomFlip:
 
 
 class RandomShift:
-    """Moves each image by up to ``pixels`` in each direction; what comes in from outside is ``fill``."""
+    """Moves each image by up to ``pixels`` in each direction; what comes in from outside is ``fill``.
+
+    >>> RandomShift(1)(np.ones((2, 4, 4), np.float32), np.random.default_rng(0)).shape
+    (2, 4, 4)
+    """
 
     def __init__(self, pixels: int = 2, fill: float = 0.0, channels_last: bool = False) -> None:
         if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 0:
@@ -59,7 +67,11 @@ class RandomShift:
 
 
 class GaussianNoise:
-    """Adds normal noise of mean 0 and standard deviation ``std`` (in the unit of the pixels)."""
+    """Adds normal noise of mean 0 and standard deviation ``std`` (in the unit of the pixels).
+
+    >>> GaussianNoise(0.0)(np.ones((2, 3), np.float32), np.random.default_rng(0)).tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
 
     def __init__(self, std: float = 0.1) -> None:
         if not (np.isfinite(std) and std >= 0):

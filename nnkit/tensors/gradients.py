@@ -76,7 +76,13 @@ def backward(
     create_graph: bool = False,
     inputs: Tensors | None = None,
 ) -> None:
-    """Add the gradients of one or several tensors to the ``grad`` of every leaf, or of ``inputs``."""
+    """Add the gradients of one or several tensors to the ``grad`` of every leaf, or of ``inputs``.
+
+    >>> import nnkit
+    >>> x = nnkit.tensor(3.0, requires_grad=True)
+    >>> backward(x * x); x.grad.item()
+    6.0
+    """
     if inputs is None and not create_graph and isinstance(tensor, Tensor) and not anomaly.on:
         edge = tensor._edge()
         if not on_the_way(edge):  # the common case, without detours

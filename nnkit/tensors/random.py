@@ -143,7 +143,14 @@ def current() -> Generator:
 
 @contextlib.contextmanager
 def using(stream: Generator | None) -> Iterator[None]:
-    """Let this thread draw from ``stream`` inside the block; with None, from what it drew from before."""
+    """Let this thread draw from ``stream`` inside the block; with None, from what it drew from before.
+
+    >>> with using(Generator(3)):
+    ...     a = host_uniform((2,))
+    >>> with using(Generator(3)):
+    ...     bool((host_uniform((2,)) == a).all())
+    True
+    """
     before = _current.stream
     _current.stream = stream or before
     try:

@@ -158,6 +158,7 @@ from nnkit.keras.ops.elementwise import (
     true_divide,
     trunc,
 )  # fmt: skip
+from nnkit.keras.ops.examples import EXAMPLES as _EXAMPLES
 from nnkit.keras.ops.fourier import (
     extract_sequences,
     fft,
@@ -362,6 +363,7 @@ from nnkit.keras.ops.windows import (
     separable_conv,
 )  # fmt: skip
 from nnkit.keras.symbolic import symbolic
+from nnkit.ops.examples import show_examples as _show_examples
 
 #: Namespaces of these functions, imported when first asked for.
 NAMESPACES = ("image", "linalg", "nn", "numpy")
@@ -409,6 +411,7 @@ __all__ = [
 ]
 # fmt: on
 
+_show_examples(globals(), "nnkit.keras.ops", _EXAMPLES)
 _seen: dict[Any, Any] = {}
 for _name in __all__:
     _function = globals()[_name]

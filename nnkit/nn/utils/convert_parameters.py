@@ -26,6 +26,11 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Copy the elements of a vector into the parameters, in place.
 
     Raises ShapeError for a vector of another length than the parameters have together.
+
+    >>> import nnkit
+    >>> w = nnkit.nn.Parameter(nnkit.zeros(1, 2))
+    >>> vector_to_parameters(nnkit.tensor([3.0, 4.0]), [w]); w.tolist()
+    [[3.0, 4.0]]
     """
     if not isinstance(vec, Tensor):
         raise TypeError(f"vec: expected a Tensor, got {type(vec).__name__}")

@@ -87,12 +87,22 @@ def spectral_norm(
 
 
 def remove_weight_norm(module: M, name: str = "weight") -> M:
-    """Make the weight an ordinary parameter again, with its present value."""
+    """Make the weight an ordinary parameter again, with its present value.
+
+    >>> from nnkit import nn
+    >>> sorted(dict(remove_weight_norm(weight_norm(nn.Linear(2, 1))).named_parameters()))
+    ['bias', 'weight']
+    """
     return _ends(module, name, "weight_norm")
 
 
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
-    """Make the weight an ordinary parameter again, with its present value."""
+    """Make the weight an ordinary parameter again, with its present value.
+
+    >>> from nnkit import nn
+    >>> sorted(dict(remove_spectral_norm(spectral_norm(nn.Linear(2, 1))).named_parameters()))
+    ['bias', 'weight']
+    """
     return _ends(module, name, "spectral_norm")
 
 
