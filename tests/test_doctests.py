@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def modules_with_examples() -> list[str]:
     for package in (nnkit, backends, kernels):
         folder = Path(str(package.__file__)).parent
         for path in sorted(folder.rglob("*.py")):
-            if ">>>" in path.read_text():
+            if re.search(r"^\s*>>> ", path.read_text(), re.MULTILINE):
                 parts = path.relative_to(folder).with_suffix("").parts
                 names[".".join([package.__name__, *parts]).removesuffix(".__init__")] = None
     return list(names)

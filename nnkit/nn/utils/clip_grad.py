@@ -18,12 +18,6 @@ def clip_grad_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """``clip_grad_norm_`` under its first name, with a warning.
-
-    >>> import nnkit
-    >>> x = nnkit.tensor([3.0, 4.0], requires_grad=True); (x * x).sum().backward()
-    >>> clip_grad_norm([x], 5.0).item(), x.grad.round().tolist()
-    (10.0, [3.0, 4.0])
-    """
+    """``clip_grad_norm_`` under its first name, with a warning."""
     warnings.warn("clip_grad_norm is an old word: write clip_grad_norm_", FutureWarning, stacklevel=2)
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
