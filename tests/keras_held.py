@@ -203,6 +203,23 @@ def rates_and_histories_as_objects(keras: Any) -> Any:
 
 
 @held
+def activations_of_arrays_and_symbolic_tensors(keras: Any) -> Any:
+    kinds, array = keras.activations, np.array([[-1.0, 0.5, 2.0]], "float32")
+    names = ("relu", "elu", "gelu", "softmax", "celu", "hard_tanh", "squareplus")
+    found = [numbers(getattr(kinds, name)(array)) for name in names]
+    x = keras.Input((3,))
+    y = kinds.softmax(kinds.gelu(kinds.leaky_relu(x, negative_slope=0.3), approximate=True))
+    return [*found, numbers(keras.Model(x, y).predict(array, verbose=0))]
+
+
+@held
+def metrics_in_a_list_of_lists(keras: Any) -> Any:
+    model = line(keras)
+    model.compile("sgd", "mse", metrics=[["mae", "mse"]])
+    return fit(model, X, Y, shuffle=False).history
+
+
+@held
 def numbers_of_numpy(keras: Any) -> Any:
     ops, half = keras.ops, np.float64(0.5)
     return [float(x) for x in (ops.convert_to_tensor(half), ops.exp(half), ops.add(half, half), ops.mean([half, half]))]

@@ -434,3 +434,11 @@ def test_the_guide_to_the_functional_api_runs(tmp_path: Path, monkeypatch: pytes
     assert found["ensemble_model"].count_params() == 3 * 129
     assert len(found["extracted_features"]) == len(found["features_list"])
     assert (tmp_path / "mini_resnet.mmd").exists()
+
+
+def test_a_loss_for_an_output_that_is_not_there_is_refused() -> None:
+    inputs = Input((4,))
+    model = Model(inputs, layers.Dense(1, name="price")(inputs))
+    model.compile("sgd", {"prise": "mse"})
+    with pytest.raises(ValueError, match="unknown output in loss 'prise'; did you mean 'price'"):
+        model.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0)

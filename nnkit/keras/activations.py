@@ -28,6 +28,7 @@ from nnkit.keras.further_activations import (
     tanh_shrink,
     threshold,
 )
+from nnkit.keras.taking import of_anything
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import registered
 from nnkit.tensors.tensor import Tensor
@@ -43,11 +44,13 @@ __all__ = [
 ActivationFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 
+@of_anything
 def linear(x: Tensor) -> Tensor:
     """The input itself."""
     return x
 
 
+@of_anything
 def relu(x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``.
 
@@ -64,76 +67,91 @@ def relu(x: Tensor, negative_slope: float = 0.0, max_value: float | None = None,
     return x if max_value is None else ops.clamp(x, max=max_value)
 
 
+@of_anything
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     """``x`` where positive, else ``negative_slope * x``. Keras's default slope is 0.2 (PyTorch's is 0.01)."""
     return ops.activation(x, "leaky_relu", negative_slope=negative_slope)
 
 
+@of_anything
 def relu6(x: Tensor) -> Tensor:
     """``min(max(x, 0), 6)``."""
     return ops.activation(x, "relu6")
 
 
+@of_anything
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
     return ops.activation(x, "elu", alpha=alpha)
 
 
+@of_anything
 def selu(x: Tensor) -> Tensor:
     """The scaled exponential linear unit (Klambauer et al., 2017)."""
     return ops.activation(x, "selu")
 
 
+@of_anything
 def gelu(x: Tensor, approximate: bool = False) -> Tensor:
     """``x * P(X <= x)`` for a standard normal X; ``approximate`` takes the tanh formula."""
     return ops.activation(x, "gelu_tanh" if approximate else "gelu")
 
 
+@of_anything
 def silu(x: Tensor) -> Tensor:
     """``x * sigmoid(x)``, also called swish."""
     return ops.activation(x, "silu")
 
 
+@of_anything
 def mish(x: Tensor) -> Tensor:
     """``x * tanh(softplus(x))``."""
     return ops.activation(x, "mish")
 
 
+@of_anything
 def sigmoid(x: Tensor) -> Tensor:
     """``1 / (1 + exp(-x))``."""
     return ops.activation(x, "sigmoid")
 
 
+@of_anything
 def hard_sigmoid(x: Tensor) -> Tensor:
     """``relu6(x + 3) / 6``, a piecewise linear sigmoid."""
     return ops.activation(x, "hard_sigmoid")
 
 
+@of_anything
 def hard_silu(x: Tensor) -> Tensor:
     """``x * hard_sigmoid(x)``."""
     return ops.activation(x, "hardswish")
 
 
+@of_anything
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent."""
     return ops.activation(x, "tanh")
 
 
+@of_anything
 def softplus(x: Tensor) -> Tensor:
     """``log(exp(x) + 1)``."""
     return ops.activation(x, "softplus")
 
 
+@of_anything
 def softsign(x: Tensor) -> Tensor:
     """``x / (abs(x) + 1)``."""
     return ops.activation(x, "softsign")
 
 
+@of_anything
 def exponential(x: Tensor) -> Tensor:
     """``exp(x)``."""
     return ops.exp(x)
 
 
+@of_anything
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Non-negative numbers that sum to 1 along ``axis``.
 
@@ -144,6 +162,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return ops.softmax(x, dim=axis)
 
 
+@of_anything
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """The logarithm of :func:`softmax`, computed stably."""
     return ops.log_softmax(x, dim=axis)

@@ -75,7 +75,7 @@ def _of_outputs(argument: str, given: Any, outputs: Sequence[Output]) -> list[An
     """What an argument of ``compile`` has for each output: by name, by place, or the same for all."""
     if isinstance(given, Mapping) and "class_name" not in given:
         names = [output.name if output.key is None else str(output.name or output.key) for output in outputs]
-        if len(outputs) == 1 and len(given) == 1:
+        if names == [None] and len(given) == 1:  # nobody knows what the only output is called
             return list(given.values())
         for name in given:
             if name not in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nnkit import ops
 from nnkit.errors import ShapeError
+from nnkit.keras.taking import of_anything
 from nnkit.tensors import creation, dtypes
 from nnkit.tensors.tensor import Tensor
 
@@ -13,6 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@of_anything
 def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """x where it is above 0, else ``alpha (exp(x / alpha) - 1)``. Barron, 2017.
 
@@ -23,6 +25,7 @@ def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
     return ops.activation(x, "celu", alpha=alpha)
 
 
+@of_anything
 def glu(x: Tensor, axis: int = -1) -> Tensor:
     """The first half along an axis times the sigmoid of the second: (..., 2 n) to (..., n). Dauphin and others, 2017.
 
@@ -38,6 +41,7 @@ def glu(x: Tensor, axis: int = -1) -> Tensor:
     return first * ops.sigmoid(second)
 
 
+@of_anything
 def log_sigmoid(x: Tensor) -> Tensor:
     """log(sigmoid(x)).
 
@@ -48,6 +52,7 @@ def log_sigmoid(x: Tensor) -> Tensor:
     return ops.activation(x, "log_sigmoid")
 
 
+@of_anything
 def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     """x where it is farther than the threshold from 0, else 0.
 
@@ -58,6 +63,7 @@ def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     return ops.activation(x, "hardshrink", lambd=threshold)
 
 
+@of_anything
 def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     """x moved towards 0 by the threshold, but not beyond.
 
@@ -68,6 +74,7 @@ def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     return ops.activation(x, "softshrink", lambd=threshold)
 
 
+@of_anything
 def hard_tanh(x: Tensor) -> Tensor:
     """x, not below -1 and not above 1.
 
@@ -78,6 +85,7 @@ def hard_tanh(x: Tensor) -> Tensor:
     return ops.activation(x, "hardtanh")
 
 
+@of_anything
 def tanh_shrink(x: Tensor) -> Tensor:
     """x - tanh(x).
 
@@ -88,6 +96,7 @@ def tanh_shrink(x: Tensor) -> Tensor:
     return ops.activation(x, "tanhshrink")
 
 
+@of_anything
 def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     """x where it is above the threshold, else ``default_value``.
 
@@ -98,6 +107,7 @@ def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     return ops.activation(x, "threshold", threshold=threshold, value=default_value)
 
 
+@of_anything
 def squareplus(x: Tensor, b: float = 4) -> Tensor:
     """(x + sqrt(x² + b)) / 2. Barron, Squareplus, 2021.
 
@@ -108,6 +118,7 @@ def squareplus(x: Tensor, b: float = 4) -> Tensor:
     return 0.5 * (x + ops.sqrt(x * x + b))
 
 
+@of_anything
 def sparse_plus(x: Tensor) -> Tensor:
     """0 below -1, x above 1, and (x + 1)² / 4 between.
 
@@ -119,6 +130,7 @@ def sparse_plus(x: Tensor) -> Tensor:
     return ops.where(x <= -1.0, 0.0, ops.where(x >= 1.0, x, between))
 
 
+@of_anything
 def sparse_sigmoid(x: Tensor) -> Tensor:
     """0 below -1, 1 above 1, and (x + 1) / 2 between.
 
@@ -129,6 +141,7 @@ def sparse_sigmoid(x: Tensor) -> Tensor:
     return ops.clamp(0.5 * (x + 1.0), 0.0, 1.0)
 
 
+@of_anything
 def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
     """The nearest shares that add up to 1, many of them 0. Martins and Astudillo, From Softmax to Sparsemax, 2016.
 

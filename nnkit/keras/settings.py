@@ -93,6 +93,8 @@ class WithSettings(WithSteps):
         self.optimizer = optimizers.get(optimizer)
         self.loss, self.loss_weights, self.run_eagerly = loss, loss_weights, bool(run_eagerly)
         plain, weighted = listed(metrics), listed(weighted_metrics)
+        if self.output_keys is None:
+            plain, weighted = _of_one(plain), _of_one(weighted)
         self._loss = plain_loss(loss)
         self._simple_metrics = plain_metrics(plain, weighted)
         self._outputs = (
@@ -156,6 +158,12 @@ def listed(value: Any) -> Any:
     if isinstance(value, Mapping) and "class_name" not in value:
         return dict(value)
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _of_one(metrics: Any) -> Any:
+    """The metrics of one output, which may be a list in a list."""
+    nested = isinstance(metrics, list) and len(metrics) == 1 and isinstance(metrics[0], (list, tuple))
+    return list(metrics[0]) if nested else metrics
 
 
 def _described(value: Any) -> Any:
