@@ -142,6 +142,22 @@ def test_summary() -> None:
     assert texts == [SUMMARY]
 
 
+def test_summary_of_a_model_with_a_call_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.unused = Dense(8), Dense(2)
+
+        def call(self, inputs: Any) -> Any:
+            return self.hidden(inputs)
+
+    model = Net()
+    model(np.ones((2, 3), np.float32))
+    model.summary()
+    told = capsys.readouterr().out
+    assert "(None, 8)" in told and "?" in told and "0 (unbuilt)" in told
+
+
 def test_summary_of_a_model_without_weights_yet(capsys: pytest.CaptureFixture[str]) -> None:
     Sequential([Dense(2)]).summary()
     text = capsys.readouterr().out

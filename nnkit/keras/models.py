@@ -94,7 +94,7 @@ class Model(Functional):
     def _layer_output_shapes(self) -> list[Any]:
         """The shapes of what the parts of the model return, for the summary."""
         if self._graph is None:
-            return [None] * len(self.layers)
+            return [_shape_at_first_call(layer) for layer in self.layers]
         found = []
         for operation in self._graph.operations:
             nodes = self._graph.uses(operation) or operation._inbound_nodes[:1]
@@ -435,6 +435,17 @@ def load_model(
         )
     model.compiled = model.compiled and compile
     return model
+
+
+def _shape_at_first_call(layer: Any) -> Any:
+    """The shape of what a layer put out when it was first called; None where that takes a call of the user's code."""
+    shape, says = layer._built_for_shape, layer.states_output_shape or type(layer).__module__.startswith("nnkit.")
+    if shape is None or not layer.built or not says:
+        return None
+    try:
+        return layer.compute_output_shape(shape)
+    except (TypeError, ValueError, NotImplementedError):
+        return None
 
 
 def _shape_of_first(layer: Layer) -> Shape | None:
