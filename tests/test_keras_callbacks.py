@@ -110,25 +110,28 @@ def test_history_has_no_learning_rate_unless_a_callback_sets_it() -> None:
 
 @pytest.mark.parametrize("weights_only", [False, True])
 def test_model_checkpoint(weights_only: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ending = ".weights.h5" if weights_only else ".keras"
     checkpoint = callbacks.ModelCheckpoint(
-        tmp_path / "{epoch:02d}-{val_loss:.1f}.keras",
+        tmp_path / ("{epoch:02d}-{val_loss:.1f}" + ending),
         verbose=1,
         save_best_only=True,
         save_weights_only=weights_only,
         initial_value_threshold=2.5,
     )
     model, _ = run([3.0, 2.0, 2.5, 1.0], checkpoint)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["02-2.0.keras", "04-1.0.keras"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"02-2.0{ending}", f"04-1.0{ending}"]
     told = capsys.readouterr().out.split("\n\n")
     assert told[0] == "\nEpoch 1: val_loss did not improve from 2.50000"
     assert told[1].startswith("Epoch 2: val_loss improved from 2.50000 to 2.00000, saving model to ") and len(told) == 4
-    last = tmp_path / "04-1.0.keras"
+    last = tmp_path / f"04-1.0{ending}"
     if weights_only:
         again = line()
         again.load_weights(last)
     else:
         again = load_model(last)  # type: ignore[assignment]
     assert again.get_weights()[0] == model.get_weights()[0]
+    with pytest.raises(ValueError, match=r"name it \.weights\.h5"):
+        callbacks.ModelCheckpoint("net.keras", save_weights_only=True)
 
 
 def test_csv_logger(tmp_path: Path) -> None:

@@ -232,9 +232,14 @@ def _checked_header(header: bytes, size: int, path: PathLike) -> _Header:
 def _refuse_foreign(start: bytes, path: PathLike) -> None:
     for magic, kind in FOREIGN:
         if start.startswith(magic):
+            hint = "save the weights as .safetensors in the program that made them"
+            if "Keras" in kind:
+                raise ModelFileError(
+                    f"{_name(path)} is {kind}. This function never opens these; nnkit.keras.models.load_model and "
+                    f"model.load_weights read Keras's, nnkit.load PyTorch's; of others {hint}"
+                )
             raise ModelFileError(
-                f"{_name(path)} is {kind}. nnkit never opens these, because loading them can run code; "
-                "save the weights as .safetensors in the program that made them"
+                f"{_name(path)} is {kind}. nnkit never opens these, because loading them can run code; {hint}"
             )
 
 

@@ -188,6 +188,7 @@ class IntegerLookup(StringLookup):
         config = super().get_config()
         for name in ("mask_token", "oov_token"):
             config[name] = None if config.get(name) is None else int(config[name])
+        config["vocabulary"] = [int(word) for word in self.known] or None
         config.pop("encoding", None)
         return config
 

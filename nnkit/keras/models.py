@@ -10,13 +10,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from nnkit import io
 from nnkit.errors import ModelFileError, ShapeError
-from nnkit.keras import objects
+from nnkit.keras import files, objects
 from nnkit.keras.functional import Functional
 from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
 from nnkit.keras.input_layer import InputLayer
@@ -26,6 +25,7 @@ from nnkit.keras.shapes import matched
 from nnkit.keras.summary import summary_text
 from nnkit.keras.symbolic import KerasTensor, Operation, apply, leaves
 from nnkit.keras.symbolic_calls import tensors_of
+from nnkit.keras.with_files import WithFiles
 from nnkit.tensors.creation import zeros
 from nnkit.tensors.tape import no_grad
 from nnkit.training.inputs import host_array
@@ -36,7 +36,7 @@ __all__ = ["Model", "Sequential", "clone_model", "load_model"]
 TO_BUILD = "state it (Input, or build(input_shape)), or call the model on data first"
 
 
-class Model(Functional):
+class Model(Functional, WithFiles):
     """What lies between symbolic tensors; or the base class of models of your own.
 
     ``Model(inputs, outputs)`` is made of the layers between symbolic tensors, alone or in lists, tuples and dicts. A
@@ -102,36 +102,7 @@ class Model(Functional):
             found.append(shapes[0] if len(shapes) == 1 else shapes)
         return found
 
-    # ---- files --------------------------------------------------------------------------------------------
-
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the model, its weights and what ``compile`` was given, for :func:`load_model` and ``nnkit.load``.
-
-        The file is safetensors, whatever its ending. What the optimizer remembers of the training is not part of
-        it. Layers of your own are registered by ``keras.saving.register_keras_serializable``, or handed to
-        ``load_model`` as ``custom_objects``; a loss or metric that is a function of your own, and not registered,
-        cannot be described, and ``compile`` is then left out, after a warning.
-        """
-        if not overwrite and os.path.exists(filepath):
-            raise FileExistsError(f"{os.fspath(filepath)!r} exists; pass overwrite=True to replace it")
-        if self.compiled and self.compile_config() is None:
-            warnings.warn(
-                "the loss, a metric or the optimizer is not one of nnkit.keras, so the file leaves out what compile "
-                "was given; call compile again after loading",
-                stacklevel=2,
-            )
-        with objects.CustomObjectScope({type(part).__name__: type(part) for part in self.modules()}):
-            io.save_model(self, filepath)
-
-    def save_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Write the weights alone, as safetensors."""
-        self.require_built()
-        io.save(self.state_dict(), filepath)
-
-    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
-        """Read the weights from a file of :meth:`save_weights` or :meth:`save`; ModelFileError lists misfits."""
-        self.require_built()
-        self.load_state_dict(io.load_state_dict(filepath))
+    # ---- configuration ------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, the input shape or the layers, and what ``compile`` was given."""
@@ -414,12 +385,12 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Model:
-    """The model that :meth:`Model.save` wrote, with its weights; opening a file runs no code from it.
+    """The model that :meth:`Model.save`, or Keras 3's, wrote, with its weights; opening a file runs no code from it.
 
     Args:
-        filepath: where the file is.
+        filepath: where the file is: of nnkit's own, ``.keras`` or ``.h5``; its first bytes tell which.
         custom_objects: classes and functions that the file names, which are not registered: ``{"Twice": Twice}``.
-        compile: whether to compile the model as it was; the optimizer begins afresh.
+        compile: whether to compile the model as it was; out of nnkit's own files the optimizer begins afresh.
         safe_mode: accepted; nothing is ever run out of a file.
 
     Raises:
@@ -428,7 +399,8 @@ def load_model(
     if isinstance(custom_objects, bool):  # An older order of nnkit's: load_model(path, False).
         custom_objects, compile = None, custom_objects
     with objects.CustomObjectScope(custom_objects or {}):
-        model = io.load(filepath)
+        kind = files.magic_of(filepath)
+        model = io.load(filepath) if kind is None else files.load_model(filepath, kind, compile)
     if not isinstance(model, Model):
         raise ModelFileError(
             f"{os.fspath(filepath)!r} holds a {type(model).__name__}, no model of nnkit.keras; open it with nnkit.load"

@@ -63,10 +63,10 @@ def configured(part: Any) -> Any:
 def snake_case(name: str) -> str:
     """``LeakyReLU`` as ``leaky_re_lu``, which is how Keras writes it.
 
-    >>> snake_case("LeakyReLU"), snake_case("Dense")
-    ('leaky_re_lu', 'dense')
+    >>> snake_case("LeakyReLU"), snake_case("ConvLSTM2D")
+    ('leaky_re_lu', 'conv_lstm2d')
     """
-    parted = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    parted = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", parted).lower()
 
 

@@ -24,6 +24,7 @@ from nnkit.keras import (
     optimizers,
     regularizers,
 )
+from nnkit.keras.files.reading import Reader
 from nnkit.keras.layer import Layer
 from nnkit.keras.models import Model, Sequential, load_model
 from nnkit.keras.objects import (
@@ -56,10 +57,10 @@ def serialize_keras_object(obj: Any) -> Any:
 def deserialize_keras_object(
     config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True, **options: Any
 ) -> Any:
-    """The object that ``serialize_keras_object`` described: of a class of nnkit.keras's, or one of the user's.
+    """The object that ``serialize_keras_object``, or Keras's, described: of a class of nnkit.keras's, or the user's.
 
     Raises:
-        UnknownNameError: no such class is known.
+        UnknownNameError, ModelFileError: no such class is known, or it cannot be made so.
     """
     if isinstance(config, (list, tuple)):
         return [deserialize_keras_object(part, custom_objects) for part in config]
@@ -67,6 +68,9 @@ def deserialize_keras_object(
         known = objects.get_registered_object(config, custom_objects) if isinstance(config, str) else None
         return config if known is None else known
     name, settings = config["class_name"], config.get("config") or {}
+    if "module" in config or (isinstance(settings, Mapping) and "input_layers" in settings):  # Keras's own form
+        with objects.CustomObjectScope(custom_objects or {}):
+            return Reader("the configuration").value(config)
     with objects.CustomObjectScope(custom_objects or {}):
         thing = objects.found(config.get("registered_name") or name) or objects.found(name)
         if thing is None:
@@ -77,9 +81,12 @@ def deserialize_keras_object(
         return objects.made(thing, settings)
 
 
-def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """``model.save(filepath)``."""
-    model.save(filepath, overwrite)
+def save_model(
+    model: Model, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None,
+    include_optimizer: bool = True,
+) -> None:  # fmt: skip
+    """``model.save(filepath)``: ``.keras``, ``.h5``, or by any other ending nnkit's own format."""
+    model.save(filepath, overwrite, zipped, include_optimizer)
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -98,14 +105,16 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     return found
 
 
-def save_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """``model.save_weights(filepath)``."""
-    model.save_weights(filepath)
+    model.save_weights(filepath, overwrite)
 
 
-def load_weights(model: Model, filepath: str | os.PathLike[str]) -> None:
+def load_weights(
+    model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False
+) -> None:
     """``model.load_weights(filepath)``."""
-    model.load_weights(filepath)
+    model.load_weights(filepath, skip_mismatch, by_name)
 
 
 def _name_of_own(target: Any) -> str | None:

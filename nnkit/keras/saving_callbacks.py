@@ -16,7 +16,7 @@ __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
 
 
 class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
-    """Saves the model after each epoch, or after the best ones. The files are safetensors, whatever their ending.
+    """Saves the model after each epoch, or after the best ones; the ending says how: ``.keras``, ``.h5`` or nnkit's.
 
     Args:
         filepath: where to; may have fields, ``"net-{epoch:02d}-{val_loss:.2f}.keras"``; the first epoch is 1.
@@ -42,6 +42,11 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
     ) -> None:
         if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int) or save_freq < 1):
             raise ValueError(f"ModelCheckpoint: save_freq must be 'epoch' or a number of batches; got {save_freq!r}")
+        if save_weights_only and os.fspath(filepath).endswith(".keras"):
+            raise ValueError(
+                f"ModelCheckpoint: {os.fspath(filepath)!r} ends as a whole model does; with save_weights_only name it "
+                ".weights.h5 or .safetensors"
+            )
         super().__init__(filepath, monitor, save_best_only, mode)
         self.verbose, self.save_weights_only, self.save_freq = verbose, save_weights_only, save_freq
         self.initial_value_threshold = initial_value_threshold

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 
-from nnkit.errors import UnknownNameError
+from nnkit.errors import ModelFileError, UnknownNameError
 from nnkit.keras.layer import Layer, LayerOptions, Shape, refuse
 from nnkit.tensors.creation import tensor
 from nnkit.tensors.tensor import Tensor
@@ -155,10 +155,25 @@ class StringLookup(Layer):
             return tuple(input_shape)
         return (*(input_shape if self.output_mode == "one_hot" else input_shape[:-1]), self._columns())
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The layer that :meth:`get_config` described. Raises ModelFileError where that names a file of words."""
+        return cls(**with_own_words(config))
+
     def get_config(self) -> dict[str, Any]:
         names = ("max_tokens", "num_oov_indices", "mask_token", "oov_token", "invert", "output_mode",
                  "pad_to_max_tokens", "encoding")  # fmt: skip
         return {**super().get_config(), **{n: getattr(self, n) for n in names}, "vocabulary": self.known or None}
+
+
+def with_own_words(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose vocabulary is a list: by a path in it, a model file could have any file read."""
+    if isinstance(config.get("vocabulary"), str):
+        raise ModelFileError(
+            f"the configuration of {config.get('name')!r} names a file, {config['vocabulary'][:100]!r}, as its "
+            "vocabulary; nnkit opens no file that a configuration names: give the words themselves"
+        )
+    return config
 
 
 def encoded(numbers: np.ndarray, columns: int, mode: str) -> np.ndarray:
@@ -263,6 +278,11 @@ class TextVectorization(Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.output_sequence_length if self.output_mode == "int" else self.lookup._columns())
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The layer that :meth:`get_config` described. Raises ModelFileError where that names a file of words."""
+        return cls(**with_own_words(config))
 
     def get_config(self) -> dict[str, Any]:
         names = ("max_tokens", "standardize", "split", "output_mode", "output_sequence_length", "pad_to_max_tokens",
