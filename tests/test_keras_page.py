@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[1] / "KERAS.md").read_text()
 def test_the_blocks_of_the_page_run(device: str, tmp_path: Path) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for number, block in enumerate(blocks):
         path = tmp_path / f"block_{number}.py"  # recording reads the source
         path.write_text(block)
