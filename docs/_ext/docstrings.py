@@ -53,6 +53,7 @@ def escaped(lines: list[str]) -> list[str]:
             continue
         parts = LITERAL.split(line)
         parts[::2] = [MEANT.sub(r"\1\\", part) for part in parts[::2]]
+        parts[2::2] = [re.sub(r"^(?=\w)", r"\\ ", part) for part in parts[2::2]]  # a literal ends before "ed" or "s"
         result.append("".join(parts))
     return result
 
