@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from nnkit.backends.pool import shadow
 from nnkit.nn.module import Module
 
-__all__ = ["Part", "Span", "names_of", "part_of", "span_of", "weights_of"]
+__all__ = ["Part", "Region", "Span", "names_of", "part_of", "span_of", "weights_of"]
 
 
 class Span(NamedTuple):
@@ -31,6 +32,32 @@ def span_of(array: Any) -> Span | None:
     start, end = np.lib.array_utils.byte_bounds(view)
     address = int(view.__array_interface__["data"][0])
     return Span(start, end, address, (view.shape, view.strides, view.dtype.str))
+
+
+class Region:
+    """Memory that arrays cover, as stretches that do not touch: asked about much more often than it grows."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    def add(self, span: Span) -> None:
+        """Cover where an array lies, too."""
+        first = bisect.bisect_left(self._ends, span.start)
+        last = bisect.bisect_right(self._starts, span.end)
+        start = min([span.start, *self._starts[first:last][:1]])
+        end = max([span.end, *self._ends[first:last][-1:]])
+        self._starts[first:last], self._ends[first:last] = [start], [end]
+
+    def meets(self, span: Span) -> bool:
+        """Whether an array lies there in part.
+
+        >>> region = Region(); region.add(Span(0, 8, 0, ())); region.add(Span(16, 24, 16, ()))
+        >>> [region.meets(Span(at, at + 4, at, ())) for at in (4, 8, 14, 24)]
+        [True, False, True, False]
+        """
+        place = bisect.bisect_right(self._ends, span.start)
+        return place < len(self._starts) and self._starts[place] < span.end
 
 
 class Part(NamedTuple):

@@ -22,7 +22,7 @@ from nnkit.backends.program import user_line
 from nnkit.backends.recording import Instruction, arrays_in, paused, recording
 from nnkit.nn.module import Module
 from nnkit.onnx.errors import OnnxError
-from nnkit.onnx.memory import Part, Span, names_of, part_of, span_of, weights_of
+from nnkit.onnx.memory import Part, Region, Span, names_of, part_of, span_of, weights_of
 from nnkit.onnx.sizes import Ref
 from nnkit.tensors.tensor import Tensor
 
@@ -59,6 +59,7 @@ class Watch:
         self.failure: Exception | None = None
         self._values: dict[int, Ref] = {}
         self._spans: dict[int, Span] = {}  # of the arrays that depend on the inputs
+        self._covered, self._held = Region(), Region()  # by arrays that depend on the inputs, and by constants
         self._stale: set[int] = set()
         self._fixed: dict[Any, Ref] = {}  # constants by where they lie
         self._kept: list[Any] = []
@@ -174,9 +175,9 @@ class Watch:
             return
         named = _bound(name, self.backend, args, options)
         outs = [array for word in WRITES[name] for array in arrays_in([named.pop(word)])]
-        if not any(self._depends(array) for array in arrays_in(list(named.values()))):
+        if not any(self._depends(array) for array in (*arrays_in(list(named.values())), *outs)):
             for array in outs:
-                self._forget(array)
+                self._forget(span_of(array))
             return
         refs = {word: self._tree(value) for word, value in named.items()}
         made: list[Ref | None] = [self._written(array) for array in outs]
@@ -245,7 +246,7 @@ class Watch:
         if id(array) in self._values:
             return True
         span = span_of(array)
-        return span is not None and any(s.start < span.end and span.start < s.end for s in self._spans.values())
+        return span is not None and self._covered.meets(span)
 
     def _tree(self, value: Any) -> Any:
         """What a call was given, with Refs for arrays."""
@@ -294,6 +295,8 @@ class Watch:
             elif span is not None and (part := part_of(array, span, self._weights)) is not None:
                 self.parts[ref.number] = part
             self._fixed[key] = ref
+            if span is not None:
+                self._held.add(span)
             self._kept.append(array)
             self.constants.append(host)
         return self._fixed[key]
@@ -307,31 +310,26 @@ class Watch:
         span = span_of(array)
         if span is not None:
             self._spans[id(array)] = span
+            self._covered.add(span)
         return ref
 
     def _written(self, array: Any) -> Ref:
         """An array that a step has written, whatever was there before."""
         span = span_of(array)
-        if span is not None:
+        if span is not None and self._covered.meets(span):
             for key, other in self._spans.items():
                 if key != id(array) and other.start < span.end and span.start < other.end:
                     self._stale.add(key)
-            for known in [key for key in self._fixed if isinstance(key, Span)]:
-                if known.start < span.end and span.start < known.end:
-                    self._refuse_state(self._fixed.pop(known))
+        self._forget(span)
         return self._define(array)
 
-    def _forget(self, array: Any) -> None:
-        """An array that a constant was written into."""
-        if self._depends(array):
-            ref = self._written(array)
-            self.counts["value"] -= 1
-            del self._values[id(array)], self._spans[id(array)], ref
-        span = span_of(array)
-        if span is not None:
-            for known in [key for key in self._fixed if isinstance(key, Span)]:
-                if known.start < span.end and span.start < known.end:
-                    self._refuse_state(self._fixed.pop(known))
+    def _forget(self, span: Span | None) -> None:
+        """Constants that lay where something was written are no more what they were."""
+        if span is None or not self._held.meets(span):
+            return
+        for known in [key for key in self._fixed if isinstance(key, Span)]:
+            if known.start < span.end and span.start < known.end:
+                self._refuse_state(self._fixed.pop(known))
 
     def _refuse_state(self, ref: Ref) -> None:
         name = self.names.get(ref.number)
