@@ -205,6 +205,9 @@ FORWARDS: dict[str, Case] = {
         lambda m, x, i: x.gather(1, i) + x[nnkit.arange(x.shape[0]), i[:, 0]][:, None], ROW, (3, 2, "i")
     ),
     "rows by the input": own(lambda m, i: m.table[i], (3, 2, "i"), table=lambda: nn.Parameter(nnkit.randn(5, 3))),
+    "rows of a weight": own(
+        lambda m, x: x @ m.w[:6].T + m.w[: x.shape[0]], ROW, w=lambda: nn.Parameter(nnkit.randn(8, 6))
+    ),
     "one hot": own(lambda m, i: F.one_hot(i, 5).float() @ m.w, (3, "i"), w=lambda: nn.Parameter(nnkit.randn(5, 2))),
     "stacked": own(lambda m, x, y: nnkit.stack([x, y], 1).repeat(1, 2, 1), ROW, ROW),
     "split": own(lambda m, x: [part * k for k, part in enumerate(x.chunk(3, 1), 1)], ROW),

@@ -293,7 +293,10 @@ def test_another_axis_of_samples_and_one_size(tmp_path: Path, device: str) -> No
 
 
 def test_half_and_double(tmp_path: Path, device: str) -> None:
-    for dtype, tolerance in (("float16", 2e-3), ("float64", 1e-12)):
+    types = {"float16": 2e-3, "float64": 1e-12}
+    if device == "strict":  # has no half types
+        del types["float16"]
+    for dtype, tolerance in types.items():
         model = nn.Sequential(nn.Linear(6, 5), nn.SiLU(), nn.Softmax(-1)).to(dtype=nnkit.tensor([0], dtype=dtype).dtype)
         x = example(((3, 6),))[0].astype(dtype)
         nnkit.onnx.export(model, tmp_path / FILE, nnkit.tensor(x))

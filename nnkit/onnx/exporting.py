@@ -14,7 +14,7 @@ from nnkit.onnx.errors import OnnxError
 from nnkit.onnx.graph import Graph, Value
 from nnkit.onnx.memory import Part
 from nnkit.onnx.rules import RULES, codes
-from nnkit.onnx.sizes import TRIED, Ref, constant, differs, together
+from nnkit.onnx.sizes import TRIED, Ref, constant, differs, less, together
 from nnkit.onnx.watching import Step, Watch
 from nnkit.tensors import dtypes
 from nnkit.tensors.tensor import Tensor, resolve
@@ -140,7 +140,7 @@ def _said(g: Graph, runs: list[Watch], outputs: list[dict[str, Ref]], values: Se
         if rule is None:
             raise g.refuse(f"nnkit.onnx has no rule for {steps[0].rule.removeprefix('primitive ')!r}")
         _constants(g, runs, args, first)
-        found = rule(g, outs, **args)
+        found = _applied(g, rule, steps[0].rule, outs, args)
         for ref, value in zip(outs, found if isinstance(found, list) else [found], strict=True):
             if value is not None:
                 g.define(ref, value)
@@ -148,6 +148,20 @@ def _said(g: Graph, runs: list[Watch], outputs: list[dict[str, Ref]], values: Se
     named = together(outputs, "the output")
     _constants(g, runs, named, first)
     return {name: g.value(ref) for name, ref in named.items()}
+
+
+def _applied(g: Graph, rule: Callable[..., Any], name: str, outs: list[Any], args: dict[str, Any]) -> Any:
+    """What a rule makes; where it cannot compute with a size that grows, an error that says so."""
+    try:
+        return rule(g, outs, **args)
+    except (TypeError, ValueError, IndexError) as error:
+        if isinstance(error, OnnxError):
+            raise
+        name = name.removeprefix("primitive ")
+        raise g.refuse(
+            f"nnkit.onnx cannot say {name!r} where these sizes depend on the number of rows ({error}): export with "
+            "dynamic=False for one size of batch"
+        ) from error
 
 
 def _aligned(runs: list[Watch]) -> list[list[Step]]:
@@ -165,19 +179,21 @@ def _constants(g: Graph, runs: list[Watch], tree: Any, first: Watch) -> None:
     for ref in _refs(tree):
         if ref.kind != "constant" or (ref.kind, ref.number) in g.values:
             continue
-        part = first.parts.get(ref.number)
-        if part is not None:
-            g.values[ref.kind, ref.number] = _part(g, runs, part, first)._replace(shape=ref.shape)
+        parts = [watch.parts.get(ref.number) for watch in runs]
+        if all(part is not None for part in parts):
+            part = together(parts, g.where)
+            g.values[ref.kind, ref.number] = _part(g, part, first)._replace(shape=ref.shape)
+            continue
+        name = first.names.get(ref.number)
+        if name is not None and all(watch.names.get(ref.number) == name for watch in runs):
+            g.values[ref.kind, ref.number] = g.constant(first.constants[ref.number], name=name)
             continue
         found = constant([watch.constants[ref.number] for watch in runs], g.where)
-        if isinstance(found, np.ndarray):
-            value = g.constant(found, name=first.names.get(ref.number))
-        else:
-            value = g.repeated(found)
+        value = g.constant(found) if isinstance(found, np.ndarray) else g.repeated(found)
         g.values[ref.kind, ref.number] = value
 
 
-def _part(g: Graph, runs: list[Watch], part: Part, first: Watch) -> Value:
+def _part(g: Graph, part: Part, first: Watch) -> Value:
     """A view of a weight, made of the weight in the file."""
     whole = first.ref(part.weight)
     if ("constant", whole.number) not in g.values:
@@ -185,7 +201,7 @@ def _part(g: Graph, runs: list[Watch], part: Part, first: Watch) -> Value:
         g.values["constant", whole.number] = g.constant(first.constants[whole.number], name=name)
     value = g.values["constant", whole.number]
     if (part.start, part.end) != (0, value.shape[0]):
-        value = g.cut(value, 0, part.start, part.end, (part.end - part.start, *value.shape[1:]))
+        value = g.cut(value, 0, part.start, part.end, (less(part.end, part.start), *value.shape[1:]))
     return g.transpose(g.reshape(value, part.shape), part.order)
 
 

@@ -20,7 +20,7 @@ from nnkit.io.registry import register_module
 from nnkit.nn.module import Module
 from nnkit.onnx.call import Call
 from nnkit.onnx.errors import OnnxError, onnx_package
-from nnkit.onnx.reading import LIMIT, Content, Operation, content_of, parsed
+from nnkit.onnx.reading import LARGEST, Content, Operation, content_of, parsed
 from nnkit.onnx.words import WORDS
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import as_tensor
@@ -182,7 +182,7 @@ def made_of(raw: bytes, what: str, weights: dict[str, tuple[tuple[int, ...], str
     onnx = onnx_package()
     model = parsed(raw, what)
     for name, (shape, dtype) in (weights or {}).items():
-        if any(n < 0 for n in shape) or math.prod(shape) > LIMIT:
+        if any(n < 0 for n in shape) or math.prod(shape) > LARGEST:
             raise OnnxError(f"{what} is damaged: {name!r} has the sizes {shape}")
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(shape, dtypes.as_dtype(dtype)), name))
     content = content_of(model, WORDS, what)

@@ -19,8 +19,8 @@ from nnkit.onnx.errors import OnnxError, onnx_package
 
 __all__ = ["LIMIT", "Content", "Operation", "content_of", "parsed", "read_file"]
 
-#: Elements of one array, and nodes, at most.
-LIMIT, MOST_NODES = 1 << 30, 100_000
+#: Elements of an array that a node makes, and nodes, at most.
+LIMIT, MOST_NODES = 1 << 28, 100_000
 #: Versions of the operators whose meaning is known here.
 OLDEST, NEWEST = 13, 24
 #: Kinds of attributes, of AttributeProto: numbers and texts, and lists of them.
@@ -150,7 +150,7 @@ def _check_tensor(tensor: Any, what: str) -> None:
             f"{what} keeps {name!r} in another file, which is not opened: make one file of it where it comes from, "
             "onnx.save(onnx.load(path), path)"
         )
-    if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > LIMIT:
+    if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > LARGEST:
         raise OnnxError(f"{what} is damaged: {name!r} has the sizes {list(tensor.dims)[:8]}")
 
 

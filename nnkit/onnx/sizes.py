@@ -32,6 +32,16 @@ class Size(NamedTuple):
         return self.factor * rows + self.more
 
 
+def less(size: Any, other: Any) -> Any:
+    """The difference of two sizes.
+
+    >>> less(Size(2, 3), 1), less(Size(2), Size(2)), less(5, 2)
+    (Size(factor=2, more=2), 0, 3)
+    """
+    (a, b), (c, d) = (one if isinstance(one, Size) else (0, one) for one in (size, other))
+    return Size(a - c, b - d) if a != c else b - d
+
+
 #: The rows of the batch themselves.
 ROWS = Size(1)
 Dims = tuple[Any, ...]  # of ints and Sizes

@@ -285,10 +285,10 @@ class Watch:
         span = span_of(array)
         key = id(array) if span is None else span
         if key not in self._fixed:
-            backend = self.backend
-            with paused():
-                host = np.array(array if isinstance(array, np.ndarray) else backend.to_numpy(array))
             name = self._own.get(id(array)) or self._own.get(span)
+            with paused():
+                host = array if isinstance(array, np.ndarray) else self.backend.to_numpy(array)
+                host = host if name is not None else np.array(host)  # others may change before the run ends
             ref = Ref("constant", len(self.constants), host.shape, host.dtype)
             if name is not None:
                 self.names[ref.number] = name

@@ -1,4 +1,4 @@
-"""Models on the pretended GPU in files of ONNX: the same nodes, with weights brought to the host; and files run there."""
+"""Models on the pretended GPU in files of ONNX: the same nodes, with weights from there; and files run there."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ def _expand(call: Call) -> Any:
 
 
 def _concat(call: Call) -> Any:
-    return ops.cat(call.tensors(), int(call.get("axis")))
+    parts = call.tensors()
+    call.room([sum(math.prod(part.shape) for part in parts)])
+    return ops.cat(parts, int(call.get("axis")))
 
 
 def _split(call: Call) -> Any:
@@ -84,11 +86,10 @@ def _slice(call: Call) -> Any:
     axes = list(range(len(starts))) if axes is None else axes
     items: list[Any] = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps or [1] * len(starts), strict=True):
-        size = x.shape[axis]
-        stop: int | None = end
-        if step < 0 and end < -size:
-            stop = None
-        items[axis] = slice(start, stop, step)
+        if step == 0:
+            raise call.wrong("has a step of 0")
+        first, stop, _ = slice(start, end, step).indices(x.shape[axis])
+        items[axis] = slice(first, None if stop < 0 else stop, step) if x.shape[axis] else slice(None)
     return x[tuple(items)]
 
 
