@@ -358,6 +358,14 @@ def test_what_a_file_cannot_say(tmp_path: Path, device: str, name: str) -> None:
     assert (tmp_path / FILE).read_bytes() == b"before" and os.listdir(tmp_path) == [FILE]
 
 
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_what_nobody_watches_is_no_constant(tmp_path: Path, dynamic: bool) -> None:
+    """Arrays that were reached past the tensors, of one sample, whose batches are that sample again and again."""
+    model = Given(lambda x: x + nnkit.Tensor(np.sin(x.array), x.backend))
+    with pytest.raises(OnnxError, match="whose values depend on the input"):
+        nnkit.onnx.export(model.to("numpy"), tmp_path / FILE, np.ones((1, 4)), dynamic=dynamic)
+
+
 def test_errors_name_the_module(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(Given(lambda x: x.float() if x.sum() > 0 else x)))
     with pytest.raises(OnnxError, match=r"1\.0 \(Given\)"):

@@ -42,13 +42,21 @@ class Inputs:
             raise ShapeError(f"example: the inputs have {sorted(counts)} samples: expected the same number of each")
 
     def of(self, rows: int) -> list[np.ndarray]:
-        """So many samples: those of the example, again and again."""
-        if self.axis is None:
-            return list(self.arrays.values())
-        return [
-            np.ascontiguousarray(np.take(array, np.arange(rows) % array.shape[self.axis], axis=self.axis))
-            for array in self.arrays.values()
-        ]
+        """So many samples: those of the example, again and again, each a little different.
+
+        So what a model computes of them by means that nobody watches is not the same in two runs, or in two rows.
+        """
+        batches = []
+        for array in self.arrays.values():
+            if self.axis is not None:
+                array = np.take(array, np.arange(rows) % array.shape[self.axis], axis=self.axis)
+            if dtypes.is_float(array.dtype):
+                axis = self.axis or 0
+                steps = (np.arange(array.shape[axis] if array.ndim else 1) * 7 + rows) % 31
+                factors = (1.0 - steps / 4096.0).reshape((-1,) + (1,) * (array.ndim - 1 - axis) if array.ndim else ())
+                array = array * factors.astype(array.dtype)
+            batches.append(np.ascontiguousarray(array).reshape(array.shape))
+        return batches
 
 
 def arrays_of(example: Any, dtype: Any) -> tuple[dict[str, np.ndarray], Callable[[list[Tensor]], Any]]:
@@ -90,10 +98,7 @@ def float_of(model: Module) -> Any:
 
 def add_model(g: Graph, model: Module, given: Inputs, values: Sequence[Value]) -> dict[str, Value]:
     """Add what a model does with inputs, which are ``values`` of the graph; its outputs by name."""
-    sizes = TRIED if given.axis is not None else (TRIED[0],)
-    runs = [_watched(model, given.of(rows), given.call) for rows in sizes]
-    while len(runs) < len(TRIED):
-        runs.append(runs[0])
+    runs = [_watched(model, given.of(rows), given.call) for rows in TRIED]
     return _said(g, [watch for watch, _ in runs], [outputs for _, outputs in runs], values)
 
 

@@ -134,6 +134,7 @@ def constant(found: Sequence[np.ndarray], where: str) -> np.ndarray | Repeated:
         if all((one == first[0] + step * np.arange(len(one), dtype=first.dtype)).all() for one in found):
             return Repeated(np.stack([first[0], step]), shape, True)
     raise OnnxError(
-        f"export: {where} uses a constant of shape {first.shape} whose values depend on the number of rows: a file "
-        "cannot say how that goes on. Export with dynamic=False for one size of batch"
+        f"export: {where} uses a constant of shape {first.shape} whose values depend on the input, by means that are "
+        "not nnkit's, or on the number of rows: a file cannot say that. Write it with ops; where it is the number of rows, "
+        "export with dynamic=False for one size of batch"
     )
