@@ -5,8 +5,9 @@
 A model is exported by watching it: it runs, in evaluation mode, on batches of 2, 3 and 5 samples, which are the
 example's, a little changed, and each op that it calls becomes nodes (``watching``, ``rules``). So any Module can be
 exported, whatever its forward pass does with tensors. What is the same in all three runs is written as it is, and a
-size that grows with the batch as such; what does not fit, such as a choice that Python makes by a value, is an error that names the place. A
-model that treats a batch of one sample otherwise, as ``squeeze()`` without an axis does, is in the file as for several.
+size that grows with the batch as such; what does not fit, such as a choice that Python makes by a value,
+is an error that names the place. A model that treats a batch of one sample otherwise, as ``squeeze()`` without an axis
+does, is in the file as for several.
 
 From outside to inside: this file; ``exporting`` (the runs), ``watching``, ``sizes``; ``fronts`` (scalers, tables) and
 ``estimators``; ``graph``, ``formulas``, ``rules``; ``files``. For reading: ``reading``, ``network``, ``words``.

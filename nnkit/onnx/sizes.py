@@ -135,6 +135,6 @@ def constant(found: Sequence[np.ndarray], where: str) -> np.ndarray | Repeated:
             return Repeated(np.stack([first[0], step]), shape, True)
     raise OnnxError(
         f"export: {where} uses a constant of shape {first.shape} whose values depend on the input, by means that are "
-        "not nnkit's, or on the number of rows: a file cannot say that. Write it with ops; where it is the number of rows, "
-        "export with dynamic=False for one size of batch"
+        "not nnkit's, or on the number of rows: a file cannot say that. Write it with ops; where it is the number of "
+        "rows, export with dynamic=False for one size of batch"
     )
