@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from nnkit.backends.advice import install
-from nnkit.plot.display import COLOURS, Display, colours, grid, labels, panels, pyplot, spread_ticks
+from nnkit.plot.display import COLOURS, Display, colours, grid, labels, panels, pyplot, say, spread_ticks
 from nnkit.plot.labelled import class_labels, labelled
 from nnkit.plot.models import array_of, predictions
 
@@ -83,6 +83,7 @@ class _Curves(Display):
     kind: ClassVar[str]
     area: ClassVar[str]
     legend: ClassVar[str]
+    corner: ClassVar[str]  # of Axes that were given, where curves of good models are not
 
     def __init__(self, displays: dict[str, Any]) -> None:
         #: Name of a class -> scikit-learn's Display.
@@ -126,8 +127,9 @@ class _Curves(Display):
         grid(axis)
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="auto")
         lines = [list(axis.lines)[list(self.displays_).index(name)] for name in told]
-        place: dict[str, Any] = {"loc": "lower center"} if ax is not None else {"bbox_to_anchor": (1.0, 1.0)}
-        axis.legend(lines, [line.get_label() for line in lines], title=title, **{"loc": "upper left"} | place)
+        beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        place = beside if ax is None else {"loc": self.corner}
+        axis.legend(lines, [line.get_label() for line in lines], title=title, **place)
         self._drawn([axis])
         return self
 
@@ -145,7 +147,7 @@ class RocCurveDisplay(_Curves):
     {'1': 0.75}
     """
 
-    kind, area, legend = "ROC curve", "roc_auc", "area under the curve"
+    kind, area, legend, corner = "ROC curve", "roc_auc", "area under the curve", "lower right"
 
     @classmethod
     def _curve(cls, truth: np.ndarray, scores: np.ndarray) -> Any:
@@ -174,6 +176,7 @@ class PrecisionRecallDisplay(_Curves):
     """
 
     kind, area, legend = "precision-recall curve", "average_precision", "average precision"
+    corner = "lower left"
 
     @classmethod
     def _curve(cls, truth: np.ndarray, scores: np.ndarray) -> Any:
@@ -232,7 +235,9 @@ class PredictionErrorDisplay(Display):
                 for side in (axis.xaxis, axis.yaxis):
                     side.set_major_locator(pyplot().MaxNLocator(6))
                 self.displays_.append(display)
-            grid(axis)
+                grid(axis)
+            else:
+                say(axis, "no finite value")
         self._drawn(axes)
         return self
 

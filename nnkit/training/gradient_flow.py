@@ -110,12 +110,24 @@ class GradientFlow(Callback):
 
 
 def layers_of(model: Module) -> dict[str, Module]:
-    """Name -> each module with parameters of its own that are trained, in order; a Keras layer by the layer's name."""
+    """Name -> each module with parameters of its own that are trained, in order; of Keras's by the layers' names."""
+    parts = dict(model.named_modules())
     found: dict[str, Module] = {}
-    for name, module in model.named_modules():
+    for path, module in parts.items():
         if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
-            found[name or type(module).__name__] = module
+            name = _keras_name(parts, path) or path or type(module).__name__
+            found[name if name not in found else f"{name}/{path}"] = module
     return found
+
+
+def _keras_name(parts: Mapping[str, Module], path: str) -> str:
+    """The names of the Keras layers on the way to a module, from outside in; none where there is none."""
+    words, names = path.split("."), []
+    for end in range(1, len(words) + 1):
+        part: Any = parts.get(".".join(words[:end]))
+        if hasattr(part, "built") and isinstance(getattr(part, "name", None), str):
+            names.append(part.name)
+    return "/".join(names)
 
 
 def _alive(layer: Module) -> np.ndarray | None:
