@@ -8,7 +8,7 @@ weights, with each network's own order: its compilation is told beside it, and i
 machine changes them less; else seconds by the clock.
 
 On one core of an AMD EPYC (Zen 4) with much other work on the machine, JAX 0.10, the processor's time: many /
-single 0.15 at 1 epoch, 0.24 at 10, 0.32 at 20, 0.52 at 100; many / jax 5.5, 1.1, 0.78, 0.48, where JAX compiled for 6
+single 0.17 at 1 epoch, 0.22 at 10, 0.28 at 20, 0.52 at 100; many / jax 5.5, 1.0, 0.69, 0.49, where JAX compiled for 6
 to 8 seconds before. What is spared is what a fit takes besides its steps (some 12 ms, most to record them): 32 networks
 together take 70 ms, most to build 32 models and optimizers in Python. A step costs what it costs alone (3.5 to 4
 microseconds: four fifths are products near the limit of the arithmetic); so the longer the training, the less is gained

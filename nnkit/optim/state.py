@@ -33,6 +33,7 @@ class State:
         self.slots, self.wanted = arena.slots, wanted
         self.windows = {id(block): arena.window(block) for block in arena.blocks()}
         self.buffers: dict[tuple[int, str], Array] = {}
+        self._zero: set[tuple[int, str]] = set()  # the buffers that are new
         for key, slot in self.slots.items():
             for name in wanted[key]:
                 if (id(slot.block), name) not in self.buffers:
@@ -47,12 +48,14 @@ class State:
             kept = previous.buffers.get((id(block), name))
             if kept is not None:
                 return kept
+        self._zero.add((id(block), name))
         return block.backend.zeros((end - start,), block.dtype)
 
     def _start(self, key: int, name: str, initial: float, previous: State | None) -> None:
         backend = self.slots[key].block.backend
         if previous is None or key not in previous.slots or name not in previous.wanted[key]:
-            backend.fill(initial, self._view(key, name))
+            if initial != 0.0 or (id(self.slots[key].block), name) not in self._zero:
+                backend.fill(initial, self._view(key, name))
             return
         old_block = previous.slots[key].block
         if previous.buffers[id(old_block), name] is not self.buffers[id(self.slots[key].block), name]:
