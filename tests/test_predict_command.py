@@ -199,6 +199,12 @@ def test_no_more_than_a_block_of_rows_is_held_however_many_there_are() -> None:
     assert stream.lines == 20_001 and stream.most <= predict.BLOCK + 1
 
 
+def test_fewer_of_wide_rows_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "CELLS", 10)
+    found = [len(block) for block in predict.blocks_of(plain(), Rows(io.StringIO("1,2,3\n" * 7)))]
+    assert found == [3, 3, 1]
+
+
 def test_a_file_is_written_whole_or_not_at_all(run: Any, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     target.write_text("before")

@@ -144,7 +144,7 @@ def shown(value: Any) -> str:
 def write(app: Any) -> None:
     """All pages, where they changed."""
     folder = Path(app.srcdir) / "reference" / "made"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     homes: dict[int, str] = {}
     for name in (name for names in groups().values() for name in names):
         put(folder / f"{name}.rst", page(name, homes))

@@ -21,7 +21,7 @@ from nnkit.registry.data import inputs_of
 from nnkit.registry.files import load_model
 from nnkit.registry.finding import find_model
 
-BLOCK = 1024
+BLOCK, CELLS = 1024, 1 << 20  # rows, and cells, that are held at once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,12 +72,13 @@ def run(options: argparse.Namespace) -> None:
         print(f"{of_all} have outputs that are NaN or infinite; the first is row {lines.first}", file=sys.stderr)
 
 
-def blocks_of(model: Any, rows: Rows, size: int = BLOCK) -> Iterator[Any]:
+def blocks_of(model: Any, rows: Rows) -> Iterator[Any]:
     """The rows as the model takes them: columns by name where it reads a Table, else arrays in the shape of its input.
 
     NaN is passed on, as ``model.predict`` does. Raises ``DataError`` that names row and column.
     """
     table: Table | None = model.__dict__.get(ATTRIBUTE)
+    size = max(1, min(BLOCK, CELLS // rows.width))
     if table is not None:
         yield from rows.tables(table.encoders, size)
         return
