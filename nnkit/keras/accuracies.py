@@ -50,7 +50,12 @@ def _found(labels: Tensor, prediction: Tensor) -> Tensor:
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 where the largest output is the one that the one-hot target marks: of each sample."""
+    """1 where the largest output is the one that the one-hot target marks: of each sample.
+
+    >>> import nnkit
+    >>> categorical_accuracy(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]])).tolist()
+    [1.0]
+    """
     target, prediction = _pair(y_true, y_pred)
     return _found(target.argmax(dim=-1), prediction)
 
@@ -73,13 +78,23 @@ def _among(labels: Tensor, prediction: Tensor, k: int) -> Tensor:
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
-    """1 where the class that the one-hot target marks is among the ``k`` largest outputs: of each sample."""
+    """1 where the class that the one-hot target marks is among the ``k`` largest outputs: of each sample.
+
+    >>> import nnkit
+    >>> top_k_categorical_accuracy(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]]), k=1).tolist()
+    [1.0]
+    """
     target, prediction = _pair(y_true, y_pred)
     return _among(target.argmax(dim=-1), prediction, k)
 
 
 def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False) -> Tensor:
-    """1 where the class whose number the target is is among the ``k`` largest outputs: of each sample."""
+    """1 where the class whose number the target is is among the ``k`` largest outputs: of each sample.
+
+    >>> import nnkit
+    >>> sparse_top_k_categorical_accuracy(nnkit.tensor([1]), nnkit.tensor([[0.25, 0.75]]), k=1).tolist()
+    [1.0]
+    """
     if from_sorted_ids:
         raise ValueError("sparse_top_k_categorical_accuracy: from_sorted_ids is not supported; pass scores")
     target, prediction = _pair(y_true, y_pred)
@@ -93,6 +108,11 @@ class Accuracy(MeanMetricWrapper):
     """How often the prediction is right: yes or no at 0.5 for one output, the largest of several otherwise.
 
     This is what the name "accuracy" stands for. (Keras's class of this name compares numbers for equality.)
+
+    >>> metric = Accuracy()
+    >>> metric.update_state([1, 2, 3, 4], [1, 2, 0, 4])
+    >>> round(float(metric.result()), 4)
+    0.75
     """
 
     config_names = ()
@@ -133,7 +153,13 @@ class BinaryAccuracy(MeanMetricWrapper):
 
 
 class CategoricalAccuracy(Accuracy):
-    """How often the largest output is the one that the one-hot target marks."""
+    """How often the largest output is the one that the one-hot target marks.
+
+    >>> metric = CategoricalAccuracy()
+    >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.25, 0.75], [0.25, 0.75]])
+    >>> round(float(metric.result()), 4)
+    0.5
+    """
 
     def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(name, dtype)
@@ -151,7 +177,13 @@ class SparseCategoricalAccuracy(Accuracy):
 
 
 class TopKCategoricalAccuracy(MeanMetricWrapper):
-    """How often the class that the target marks is among the ``k`` largest outputs."""
+    """How often the class that the target marks is among the ``k`` largest outputs.
+
+    >>> metric = TopKCategoricalAccuracy(1)
+    >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.25, 0.75], [0.25, 0.75]])
+    >>> round(float(metric.result()), 4)
+    0.5
+    """
 
     config_names = ("k",)
 
@@ -171,7 +203,13 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
 
 
 class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
-    """How often the class whose number the target is is among the ``k`` largest outputs."""
+    """How often the class whose number the target is is among the ``k`` largest outputs.
+
+    >>> metric = SparseTopKCategoricalAccuracy(1)
+    >>> metric.update_state([1, 0], [[0.25, 0.75], [0.25, 0.75]])
+    >>> round(float(metric.result()), 4)
+    0.5
+    """
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: Any = None) -> None:
         super().__init__(k, name, dtype)

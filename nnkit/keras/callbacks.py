@@ -47,6 +47,9 @@ class EarlyStopping(Hooks, training.EarlyStopping, Callback):
         baseline: a value to be beaten; until then epochs count as without improvement.
         restore_best_weights: whether to put the best epoch's weights back at the end.
         start_from_epoch: the number of epochs at the beginning that do not count.
+
+    >>> EarlyStopping(monitor="loss", patience=3).patience
+    3
     """
 
     def __init__(
@@ -87,6 +90,9 @@ class ReduceLROnPlateau(Hooks, training.ReduceLROnPlateau, Callback):
         min_delta: the least change that counts as an improvement.
         cooldown: how many epochs after a change do not count.
         min_lr: the least learning rate.
+
+    >>> ReduceLROnPlateau(monitor="loss", factor=0.5).factor
+    0.5
     """
 
     def __init__(
@@ -124,6 +130,14 @@ class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  #
     Args:
         schedule: a function of the epoch's number, from 0, and, if it takes two arguments, of the present rate.
         verbose: 1 prints the rate before each epoch.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> halve = LearningRateScheduler(lambda epoch, rate: rate / 2)
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=2, verbose=0, callbacks=[halve])
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.0025
     """
 
     def __init__(self, schedule: Function[..., float], verbose: int = 0) -> None:
@@ -234,6 +248,13 @@ class LambdaCallback(Callback):
         on_train_begin, on_train_end: functions of (logs).
         on_train_batch_begin, on_train_batch_end: functions of (batch, logs).
         functions: other hooks by name: ``on_test_begin``, ``on_predict_batch_end``.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> tell = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, sorted(logs)))
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [1.0]], verbose=0, callbacks=[tell])
+    0 ['loss']
     """
 
     def __init__(

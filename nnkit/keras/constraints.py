@@ -29,7 +29,15 @@ ConstraintFunction: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Constraint(constraints.Constraint):
-    """The base class of constraints: a callable from a weight Tensor to the allowed one."""
+    """The base class of constraints: a callable from a weight Tensor to the allowed one.
+
+    >>> import nnkit
+    >>> class Halves(Constraint):
+    ...     def __call__(self, w):
+    ...         return w / 2
+    >>> Halves()(nnkit.tensor([2.0])).tolist()
+    [1.0]
+    """
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this constraint."""
@@ -42,7 +50,12 @@ class Constraint(constraints.Constraint):
 
 
 class NonNeg(constraints.NonNegative, Constraint):
-    """No weight below 0."""
+    """No weight below 0.
+
+    >>> import nnkit
+    >>> NonNeg()(nnkit.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
 
 
 class MaxNorm(constraints.MaxNorm, Constraint):
@@ -58,14 +71,24 @@ class MaxNorm(constraints.MaxNorm, Constraint):
 
 
 class UnitNorm(constraints.UnitNorm, Constraint):
-    """Norms of 1."""
+    """Norms of 1.
+
+    >>> import nnkit
+    >>> UnitNorm()(nnkit.tensor([[3.0], [4.0]])).flatten()
+    tensor([0.6, 0.8])
+    """
 
     def __init__(self, axis: Dims = 0) -> None:
         super().__init__(axis)
 
 
 class MinMaxNorm(constraints.MinMaxNorm, Constraint):
-    """Norms from ``min_value`` to ``max_value``: others go there by the share ``rate`` of the way."""
+    """Norms from ``min_value`` to ``max_value``: others go there by the share ``rate`` of the way.
+
+    >>> import nnkit
+    >>> MinMaxNorm(0.0, 1.0)(nnkit.tensor([[3.0], [4.0]])).flatten()
+    tensor([0.6, 0.8])
+    """
 
     def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Dims = 0) -> None:
         super().__init__(min_value, max_value, rate, axis)
@@ -84,6 +107,9 @@ def get(identifier: str | Mapping[str, Any] | ConstraintFunction | None) -> Cons
 
     Raises:
         UnknownNameError: no constraint has this name; the message lists the nearest.
+
+    >>> type(get("non_neg")).__name__
+    'NonNeg'
     """
     if identifier is None or callable(identifier):
         return identifier
@@ -113,11 +139,19 @@ def constrain(
 
 
 def serialize(constraint: Any) -> Any:
-    """A constraint as ``{"class_name", "config"}``, for JSON; a function by its name."""
+    """A constraint as ``{"class_name", "config"}``, for JSON; a function by its name.
+
+    >>> serialize(NonNeg())["class_name"]
+    'NonNeg'
+    """
     return objects.described(constraint)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """The constraint that ``serialize`` described, or that a name stands for."""
+    """The constraint that ``serialize`` described, or that a name stands for.
+
+    >>> type(deserialize(serialize(NonNeg()))).__name__
+    'NonNeg'
+    """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)

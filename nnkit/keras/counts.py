@@ -120,7 +120,13 @@ class Precision(_Counts):
 
 
 class Recall(_Counts):
-    """Of the outputs that the target calls positive, the share above ``thresholds`` (0.5); 0 where none are."""
+    """Of the outputs that the target calls positive, the share above ``thresholds`` (0.5); 0 where none are.
+
+    >>> metric = Recall()
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    0.5
+    """
 
     def __init__(
         self, thresholds: Thresholds = None, top_k: int | None = None, class_id: int | None = None,
@@ -138,28 +144,52 @@ class _Number(_Counts):
 
 
 class TruePositives(_Number):
-    """How many outputs above ``thresholds`` (0.5) the target confirms."""
+    """How many outputs above ``thresholds`` (0.5) the target confirms.
+
+    >>> metric = TruePositives()
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    1.0
+    """
 
     def of_counts(self, hits: Tensor, false: Tensor, missed: Tensor, rest: Tensor) -> Tensor:
         return hits
 
 
 class FalsePositives(_Number):
-    """How many outputs above ``thresholds`` (0.5) the target does not confirm."""
+    """How many outputs above ``thresholds`` (0.5) the target does not confirm.
+
+    >>> metric = FalsePositives()
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    0.0
+    """
 
     def of_counts(self, hits: Tensor, false: Tensor, missed: Tensor, rest: Tensor) -> Tensor:
         return false
 
 
 class FalseNegatives(_Number):
-    """How many outputs that the target calls positive are not above ``thresholds`` (0.5)."""
+    """How many outputs that the target calls positive are not above ``thresholds`` (0.5).
+
+    >>> metric = FalseNegatives()
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    1.0
+    """
 
     def of_counts(self, hits: Tensor, false: Tensor, missed: Tensor, rest: Tensor) -> Tensor:
         return missed
 
 
 class TrueNegatives(_Number):
-    """How many outputs that the target does not call positive are not above ``thresholds`` (0.5)."""
+    """How many outputs that the target does not call positive are not above ``thresholds`` (0.5).
+
+    >>> metric = TrueNegatives()
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    2.0
+    """
 
     def of_counts(self, hits: Tensor, false: Tensor, missed: Tensor, rest: Tensor) -> Tensor:
         return rest

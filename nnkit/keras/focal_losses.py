@@ -69,6 +69,10 @@ class CategoricalFocalCrossentropy(Loss):
     """Cross-entropy of one-hot targets times ``alpha * (1 - p) ** gamma``; see :class:`BinaryFocalCrossentropy`.
 
     ``alpha`` is one number, or one for each class.
+
+    >>> import nnkit
+    >>> round(CategoricalFocalCrossentropy()(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]])).item(), 4)
+    0.0045
     """
 
     def __init__(
@@ -123,6 +127,10 @@ class Tversky(Loss):
 
     Source: Salehi et al., "Tversky loss function for image segmentation" (2017). As in Keras ``alpha`` weighs what the
     target has and the prediction lacks.
+
+    >>> import nnkit
+    >>> round(Tversky()(nnkit.tensor([[[0.0, 1.0]]]), nnkit.tensor([[[0.5, 0.5]]])).item(), 4)
+    0.5
     """
 
     def __init__(
@@ -146,6 +154,10 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
     Targets are class numbers. Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural
     Networks with Noisy Labels" (2018). Raises ValueError unless ``q`` is between 0 and 1.
+
+    >>> import nnkit
+    >>> round(CategoricalGeneralizedCrossEntropy()(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]])).item(), 4)
+    0.634
     """
 
     target_kind = "labels"
@@ -179,7 +191,12 @@ def binary_focal_crossentropy(
     y_true: Any, y_pred: Any, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
     from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
 ) -> Tensor:  # fmt: skip
-    """:class:`BinaryFocalCrossentropy` of each sample."""
+    """:class:`BinaryFocalCrossentropy` of each sample.
+
+    >>> import nnkit
+    >>> binary_focal_crossentropy(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]]))
+    tensor([0.0866])
+    """
     settings = (apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
     return BinaryFocalCrossentropy(*settings, reduction=None)(y_true, y_pred)
 
@@ -188,20 +205,40 @@ def categorical_focal_crossentropy(
     y_true: Any, y_pred: Any, alpha: Any = 0.25, gamma: float = 2.0, from_logits: bool = False,
     label_smoothing: float = 0.0, axis: int = -1,
 ) -> Tensor:  # fmt: skip
-    """:class:`CategoricalFocalCrossentropy` of each sample."""
+    """:class:`CategoricalFocalCrossentropy` of each sample.
+
+    >>> import nnkit
+    >>> categorical_focal_crossentropy(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]]))
+    tensor([0.0045])
+    """
     return CategoricalFocalCrossentropy(alpha, gamma, from_logits, label_smoothing, axis, None)(y_true, y_pred)
 
 
 def dice(y_true: Any, y_pred: Any, axis: Axis = None) -> Tensor:
-    """:class:`Dice` over ``axis``."""
+    """:class:`Dice` over ``axis``.
+
+    >>> import nnkit
+    >>> dice(nnkit.tensor([[[0.0, 1.0]]]), nnkit.tensor([[[0.5, 0.5]]]))
+    tensor(0.5)
+    """
     return Dice(None, axis=axis)(y_true, y_pred)
 
 
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Axis = None) -> Tensor:
-    """:class:`Tversky` over ``axis``."""
+    """:class:`Tversky` over ``axis``.
+
+    >>> import nnkit
+    >>> tversky(nnkit.tensor([[[0.0, 1.0]]]), nnkit.tensor([[[0.5, 0.5]]]))
+    tensor(0.5)
+    """
     return Tversky(alpha, beta, None, axis=axis)(y_true, y_pred)
 
 
 def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Tensor:
-    """:class:`CategoricalGeneralizedCrossEntropy` of each sample."""
+    """:class:`CategoricalGeneralizedCrossEntropy` of each sample.
+
+    >>> import nnkit
+    >>> categorical_generalized_cross_entropy(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]]), q=0.5)
+    tensor([[1.    , 0.2679]])
+    """
     return CategoricalGeneralizedCrossEntropy(q, None)(y_true, y_pred)

@@ -44,7 +44,12 @@ class MeanAbsolutePercentageError(_Named):
 
 
 class MeanSquaredLogarithmicError(_Named):
-    """The mean over the last axis of ``(log(1 + y_true) - log(1 + y_pred))²``; below 1e-7 both count as that."""
+    """The mean over the last axis of ``(log(1 + y_true) - log(1 + y_pred))²``; below 1e-7 both count as that.
+
+    >>> import nnkit
+    >>> round(MeanSquaredLogarithmicError()(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]])).item(), 4)
+    0.0822
+    """
 
     called = "mean_squared_logarithmic_error"
 
@@ -73,7 +78,12 @@ class Hinge(_Named):
 
 
 class SquaredHinge(_Named):
-    """The mean over the last axis of ``max(1 - y_true * y_pred, 0)²``."""
+    """The mean over the last axis of ``max(1 - y_true * y_pred, 0)²``.
+
+    >>> import nnkit
+    >>> round(SquaredHinge()(nnkit.tensor([[-1.0, 1.0]]), nnkit.tensor([[0.5, 0.5]])).item(), 4)
+    1.25
+    """
 
     called = "squared_hinge"
 
@@ -82,7 +92,12 @@ class SquaredHinge(_Named):
 
 
 class CategoricalHinge(_Named):
-    """``max(the largest wrong output - the right one + 1, 0)`` for one-hot targets."""
+    """``max(the largest wrong output - the right one + 1, 0)`` for one-hot targets.
+
+    >>> import nnkit
+    >>> round(CategoricalHinge()(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]])).item(), 4)
+    0.5
+    """
 
     called = "categorical_hinge"
 
@@ -93,7 +108,12 @@ class CategoricalHinge(_Named):
 
 
 class LogCosh(_Named):
-    """The mean over the last axis of ``log(cosh(y_pred - y_true))``."""
+    """The mean over the last axis of ``log(cosh(y_pred - y_true))``.
+
+    >>> import nnkit
+    >>> round(LogCosh()(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]])).item(), 4)
+    0.0601
+    """
 
     called = "log_cosh"
 
@@ -103,7 +123,12 @@ class LogCosh(_Named):
 
 
 class Poisson(_Named):
-    """The mean over the last axis of ``y_pred - y_true * log(y_pred)``."""
+    """The mean over the last axis of ``y_pred - y_true * log(y_pred)``.
+
+    >>> import nnkit
+    >>> round(Poisson()(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]])).item(), 4)
+    0.75
+    """
 
     called = "poisson"
 
@@ -139,40 +164,80 @@ class CosineSimilarity(Loss):
 
 
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`MeanAbsolutePercentageError` of each sample."""
+    """:class:`MeanAbsolutePercentageError` of each sample.
+
+    >>> import nnkit
+    >>> mean_absolute_percentage_error(nnkit.tensor([[2.0, 1.0]]), nnkit.tensor([[1.0, 1.0]]))
+    tensor([25.])
+    """
     return MeanAbsolutePercentageError(None)(y_true, y_pred)
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`MeanSquaredLogarithmicError` of each sample."""
+    """:class:`MeanSquaredLogarithmicError` of each sample.
+
+    >>> import nnkit
+    >>> mean_squared_logarithmic_error(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]]))
+    tensor([0.0822])
+    """
     return MeanSquaredLogarithmicError(None)(y_true, y_pred)
 
 
 def hinge(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`Hinge` of each sample."""
+    """:class:`Hinge` of each sample.
+
+    >>> import nnkit
+    >>> hinge(nnkit.tensor([[-1.0, 1.0]]), nnkit.tensor([[0.5, 0.5]]))
+    tensor([1.])
+    """
     return Hinge(None)(y_true, y_pred)
 
 
 def squared_hinge(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`SquaredHinge` of each sample."""
+    """:class:`SquaredHinge` of each sample.
+
+    >>> import nnkit
+    >>> squared_hinge(nnkit.tensor([[-1.0, 1.0]]), nnkit.tensor([[0.5, 0.5]]))
+    tensor([1.25])
+    """
     return SquaredHinge(None)(y_true, y_pred)
 
 
 def categorical_hinge(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`CategoricalHinge` of each sample."""
+    """:class:`CategoricalHinge` of each sample.
+
+    >>> import nnkit
+    >>> categorical_hinge(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.25, 0.75]]))
+    tensor([0.5])
+    """
     return CategoricalHinge(None)(y_true, y_pred)
 
 
 def log_cosh(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`LogCosh` of each sample."""
+    """:class:`LogCosh` of each sample.
+
+    >>> import nnkit
+    >>> log_cosh(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]]))
+    tensor([0.0601])
+    """
     return LogCosh(None)(y_true, y_pred)
 
 
 def poisson(y_true: Any, y_pred: Any) -> Tensor:
-    """:class:`Poisson` of each sample."""
+    """:class:`Poisson` of each sample.
+
+    >>> import nnkit
+    >>> poisson(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]]))
+    tensor([0.75])
+    """
     return Poisson(None)(y_true, y_pred)
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
-    """:class:`CosineSimilarity` of each sample."""
+    """:class:`CosineSimilarity` of each sample.
+
+    >>> import nnkit
+    >>> cosine_similarity(nnkit.tensor([[0.0, 1.0]]), nnkit.tensor([[0.5, 1.0]]))
+    tensor([-0.8944])
+    """
     return CosineSimilarity(axis, None)(y_true, y_pred)

@@ -67,6 +67,12 @@ class Initializer:
 
     With an integer ``seed`` every call gives the same numbers; without, they come from nnkit's random stream,
     which ``keras.utils.set_random_seed`` starts afresh.
+
+    >>> class Sevens(Initializer):
+    ...     def __call__(self, shape, dtype=None):
+    ...         return 7.0 * Ones()(shape, dtype)
+    >>> Sevens()((2,)).tolist()
+    [7.0, 7.0]
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -102,7 +108,11 @@ class Initializer:
 
 
 class Zeros(Initializer):
-    """All 0."""
+    """All 0.
+
+    >>> Zeros()((2,))
+    tensor([0., 0.])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +125,11 @@ class Zeros(Initializer):
 
 
 class Ones(Zeros):
-    """All 1."""
+    """All 1.
+
+    >>> Ones()((2,))
+    tensor([1., 1.])
+    """
 
     def fill(self, values: Tensor) -> None:
         init.ones_(values)
@@ -162,7 +176,11 @@ class Identity(Initializer):
 
 
 class RandomNormal(Initializer):
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    >>> RandomNormal()((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -174,7 +192,11 @@ class RandomNormal(Initializer):
 
 
 class TruncatedNormal(RandomNormal):
-    """Normal, cut off at two standard deviations from the mean."""
+    """Normal, cut off at two standard deviations from the mean.
+
+    >>> TruncatedNormal()((2, 3)).shape
+    (2, 3)
+    """
 
     def fill(self, values: Tensor) -> None:
         low, high = self.mean - 2 * self.stddev, self.mean + 2 * self.stddev
@@ -182,7 +204,11 @@ class TruncatedNormal(RandomNormal):
 
 
 class RandomUniform(Initializer):
-    """Uniform from ``minval`` to ``maxval``."""
+    """Uniform from ``minval`` to ``maxval``.
+
+    >>> RandomUniform()((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -194,7 +220,11 @@ class RandomUniform(Initializer):
 
 
 class Orthogonal(Initializer):
-    """Rows or columns at right angles, times ``gain`` (Saxe et al., 2013); columns are along the last axis."""
+    """Rows or columns at right angles, times ``gain`` (Saxe et al., 2013); columns are along the last axis.
+
+    >>> Orthogonal()((2, 3)).shape
+    (2, 3)
+    """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -212,6 +242,9 @@ class VarianceScaling(Initializer):
         mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
         distribution: ``"truncated_normal"``, ``"untruncated_normal"`` or ``"uniform"``.
         seed: an integer that makes every call the same.
+
+    >>> VarianceScaling()((2, 3)).shape
+    (2, 3)
     """
 
     def __init__(
@@ -260,37 +293,61 @@ class _Scaled(VarianceScaling):
 
 
 class GlorotUniform(_Scaled):
-    """Uniform within ``sqrt(6 / (fan_in + fan_out))`` of 0 (Glorot & Bengio, 2010): ``Dense``'s default."""
+    """Uniform within ``sqrt(6 / (fan_in + fan_out))`` of 0 (Glorot & Bengio, 2010): ``Dense``'s default.
+
+    >>> GlorotUniform()((2, 3)).shape
+    (2, 3)
+    """
 
     settings = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_Scaled):
-    """Truncated normal of standard deviation ``sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio, 2010)."""
+    """Truncated normal of standard deviation ``sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio, 2010).
+
+    >>> GlorotNormal()((2, 3)).shape
+    (2, 3)
+    """
 
     settings = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_Scaled):
-    """Uniform within ``sqrt(6 / fan_in)`` of 0 (He et al., 2015)."""
+    """Uniform within ``sqrt(6 / fan_in)`` of 0 (He et al., 2015).
+
+    >>> HeUniform()((2, 3)).shape
+    (2, 3)
+    """
 
     settings = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_Scaled):
-    """Truncated normal of standard deviation ``sqrt(2 / fan_in)`` (He et al., 2015)."""
+    """Truncated normal of standard deviation ``sqrt(2 / fan_in)`` (He et al., 2015).
+
+    >>> HeNormal()((2, 3)).shape
+    (2, 3)
+    """
 
     settings = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_Scaled):
-    """Uniform within ``sqrt(3 / fan_in)`` of 0 (LeCun et al., 1998)."""
+    """Uniform within ``sqrt(3 / fan_in)`` of 0 (LeCun et al., 1998).
+
+    >>> LecunUniform()((2, 3)).shape
+    (2, 3)
+    """
 
     settings = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_Scaled):
-    """Truncated normal of standard deviation ``sqrt(1 / fan_in)`` (LeCun et al., 1998)."""
+    """Truncated normal of standard deviation ``sqrt(1 / fan_in)`` (LeCun et al., 1998).
+
+    >>> LecunNormal()((2, 3)).shape
+    (2, 3)
+    """
 
     settings = (1.0, "fan_in", "truncated_normal")
 
@@ -360,11 +417,19 @@ def _fans(shape: Sequence[int]) -> tuple[float, float]:
 
 
 def serialize(initializer: Any) -> Any:
-    """An initializer as ``{"class_name", "config"}``, for JSON; a function by its name."""
+    """An initializer as ``{"class_name", "config"}``, for JSON; a function by its name.
+
+    >>> serialize(Ones())["class_name"]
+    'Ones'
+    """
     return objects.described(initializer)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """The initializer that ``serialize`` described, or that a name stands for."""
+    """The initializer that ``serialize`` described, or that a name stands for.
+
+    >>> type(deserialize(serialize(Ones()))).__name__
+    'Ones'
+    """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)

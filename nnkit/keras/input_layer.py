@@ -25,6 +25,10 @@ class InputLayer(SameShape):
         batch_shape: the shape with the batch size, in place of the two.
         name: a text that is unique in the model.
         sparse, ragged, input_tensor, optional: not supported; anything but False and None is refused.
+
+    >>> from nnkit import keras
+    >>> keras.Sequential([InputLayer((3,)), keras.layers.Dense(2)]).output_shape
+    (None, 2)
     """
 
     def __init__(

@@ -236,7 +236,12 @@ class Dense(Layer):
 
 
 class Activation(SameShape):
-    """An activation as a layer of its own: ``Activation("relu")``."""
+    """An activation as a layer of its own: ``Activation("relu")``.
+
+    >>> import nnkit
+    >>> Activation("relu")(nnkit.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
 
     supports_masking = True
 
@@ -261,6 +266,10 @@ class Dropout(SameShape):
         rate: the share to drop, from 0 to 1.
         noise_shape: not supported; anything but None is refused.
         seed: accepted; the masks come from nnkit's random stream, which ``keras.utils.set_random_seed`` starts.
+
+    >>> import nnkit
+    >>> Dropout(0.5)(nnkit.ones(1, 3), training=False).tolist()
+    [[1.0, 1.0, 1.0]]
     """
 
     supports_masking = True
@@ -343,7 +352,12 @@ class Reshape(Layer):
 
 
 class ReLU(SameShape):
-    """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``."""
+    """``max(x, 0)``, or with a slope below ``threshold`` and a ceiling at ``max_value``.
+
+    >>> import nnkit
+    >>> ReLU(max_value=1.5)(nnkit.tensor([-1.0, 1.0, 2.0]))
+    tensor([0. , 1. , 1.5])
+    """
 
     supports_masking = True
 
@@ -371,7 +385,12 @@ class ReLU(SameShape):
 
 
 class LeakyReLU(SameShape):
-    """``x`` where positive, else ``negative_slope * x``, 0.3 by default (the function of this name: 0.2)."""
+    """``x`` where positive, else ``negative_slope * x``, 0.3 by default (the function of this name: 0.2).
+
+    >>> import nnkit
+    >>> LeakyReLU()(nnkit.tensor([-1.0, 2.0]))
+    tensor([-0.3,  2. ])
+    """
 
     supports_masking = True
 
@@ -389,7 +408,12 @@ class LeakyReLU(SameShape):
 
 
 class ELU(SameShape):
-    """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``.
+
+    >>> import nnkit
+    >>> ELU()(nnkit.tensor([-100.0, 2.0]))
+    tensor([-1.,  2.])
+    """
 
     supports_masking = True
 
@@ -405,7 +429,12 @@ class ELU(SameShape):
 
 
 class Softmax(SameShape):
-    """Non-negative numbers that sum to 1 along ``axis``."""
+    """Non-negative numbers that sum to 1 along ``axis``.
+
+    >>> import nnkit
+    >>> Softmax()(nnkit.tensor([0.0, 0.0]))
+    tensor([0.5, 0.5])
+    """
 
     supports_masking = True
 
@@ -422,7 +451,12 @@ class Softmax(SameShape):
 
 
 class Identity(SameShape):
-    """The input itself."""
+    """The input itself.
+
+    >>> import nnkit
+    >>> Identity()(nnkit.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
 
     supports_masking = True
 

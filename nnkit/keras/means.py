@@ -123,6 +123,11 @@ class MeanMetricWrapper(Metric):
         name: by default the function's name.
         dtype: accepted.
         options: further arguments of the function.
+
+    >>> metric = MeanMetricWrapper(lambda y_true, y_pred: abs(y_true - y_pred))
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    0.375
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **options: Any) -> None:

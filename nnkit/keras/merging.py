@@ -112,7 +112,12 @@ class Add(Merge):
 
 
 class Subtract(Merge):
-    """The first of two inputs minus the second."""
+    """The first of two inputs minus the second.
+
+    >>> import nnkit
+    >>> Subtract()([nnkit.tensor([[2.0]]), nnkit.tensor([[3.0]])])
+    tensor([[-1.]])
+    """
 
     takes = (2, 2)
 
@@ -121,7 +126,12 @@ class Subtract(Merge):
 
 
 class Average(Merge):
-    """The mean of its inputs."""
+    """The mean of its inputs.
+
+    >>> import nnkit
+    >>> Average()([nnkit.tensor([[1.0]]), nnkit.tensor([[3.0]])])
+    tensor([[2.]])
+    """
 
     def merged(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
         total: Tensor = functools.reduce(ops.add, inputs)
@@ -129,7 +139,12 @@ class Average(Merge):
 
 
 class Multiply(Merge):
-    """The product of its inputs; one that is masked counts as 1 where its step does not count."""
+    """The product of its inputs; one that is masked counts as 1 where its step does not count.
+
+    >>> import nnkit
+    >>> Multiply()([nnkit.tensor([[2.0]]), nnkit.tensor([[3.0]])])
+    tensor([[6.]])
+    """
 
     def merged(self, inputs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
         parts = [
@@ -157,13 +172,23 @@ class _Extreme(Merge):
 
 
 class Maximum(_Extreme):
-    """The largest of its inputs, element by element."""
+    """The largest of its inputs, element by element.
+
+    >>> import nnkit
+    >>> Maximum()([nnkit.tensor([[1.0]]), nnkit.tensor([[3.0]])])
+    tensor([[3.]])
+    """
 
     function = staticmethod(ops.maximum)
 
 
 class Minimum(_Extreme):
-    """The smallest of its inputs, element by element."""
+    """The smallest of its inputs, element by element.
+
+    >>> import nnkit
+    >>> Minimum()([nnkit.tensor([[1.0]]), nnkit.tensor([[3.0]])])
+    tensor([[1.]])
+    """
 
     function = staticmethod(ops.minimum)
 
@@ -278,40 +303,80 @@ def _last(x: Tensor, axis: int) -> Tensor:
 
 
 def add(inputs: Any, **options: Any) -> Any:
-    """``Add(**options)(inputs)``."""
+    """``Add(**options)(inputs)``.
+
+    >>> import nnkit
+    >>> add([nnkit.tensor([[2.0]]), nnkit.tensor([[3.0]])])
+    tensor([[5.]])
+    """
     return Add(**options)(inputs)
 
 
 def subtract(inputs: Any, **options: Any) -> Any:
-    """``Subtract(**options)(inputs)``."""
+    """``Subtract(**options)(inputs)``.
+
+    >>> import nnkit
+    >>> subtract([nnkit.tensor([[2.0]]), nnkit.tensor([[3.0]])])
+    tensor([[-1.]])
+    """
     return Subtract(**options)(inputs)
 
 
 def multiply(inputs: Any, **options: Any) -> Any:
-    """``Multiply(**options)(inputs)``."""
+    """``Multiply(**options)(inputs)``.
+
+    >>> import nnkit
+    >>> multiply([nnkit.tensor([[2.0]]), nnkit.tensor([[3.0]])])
+    tensor([[6.]])
+    """
     return Multiply(**options)(inputs)
 
 
 def average(inputs: Any, **options: Any) -> Any:
-    """``Average(**options)(inputs)``."""
+    """``Average(**options)(inputs)``.
+
+    >>> import nnkit
+    >>> average([nnkit.tensor([[1.0]]), nnkit.tensor([[3.0]])])
+    tensor([[2.]])
+    """
     return Average(**options)(inputs)
 
 
 def maximum(inputs: Any, **options: Any) -> Any:
-    """``Maximum(**options)(inputs)``."""
+    """``Maximum(**options)(inputs)``.
+
+    >>> import nnkit
+    >>> maximum([nnkit.tensor([[1.0]]), nnkit.tensor([[3.0]])])
+    tensor([[3.]])
+    """
     return Maximum(**options)(inputs)
 
 
 def minimum(inputs: Any, **options: Any) -> Any:
-    """``Minimum(**options)(inputs)``."""
+    """``Minimum(**options)(inputs)``.
+
+    >>> import nnkit
+    >>> minimum([nnkit.tensor([[1.0]]), nnkit.tensor([[3.0]])])
+    tensor([[1.]])
+    """
     return Minimum(**options)(inputs)
 
 
 def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
-    """``Concatenate(axis, **options)(inputs)``."""
+    """``Concatenate(axis, **options)(inputs)``.
+
+    >>> import nnkit
+    >>> concatenate([nnkit.tensor([[2.0]]), nnkit.tensor([[3.0]])])
+    tensor([[2., 3.]])
+    """
     return Concatenate(axis, **options)(inputs)
 
 
 def dot(inputs: Any, axes: Any = -1, **options: Any) -> Any:
-    """``Dot(axes, **options)(inputs)``."""
+    """``Dot(axes, **options)(inputs)``.
+
+    >>> import nnkit
+    >>> dot([nnkit.tensor([[1.0, 2.0]]), nnkit.tensor([[3.0, 4.0]])], axes=1)
+    tensor([[11.]])
+    """
     return Dot(axes, **options)(inputs)

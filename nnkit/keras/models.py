@@ -395,6 +395,14 @@ def load_model(
 
     Raises:
         ModelFileError: the file is damaged, is no Keras model, or needs a class that is not registered.
+
+    >>> import tempfile
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.safetensors")
+    ...     load_model(f"{folder}/model.safetensors").count_params()
+    3
     """
     if isinstance(custom_objects, bool):  # An older order of nnkit's: load_model(path, False).
         custom_objects, compile = None, custom_objects
@@ -437,6 +445,11 @@ def clone_model(model: Model, input_tensors: Any = None, clone_function: Any = N
 
     Raises:
         ValueError: a model of another kind.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> clone_model(model).count_params()
+    3
     """
     clone = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
     if isinstance(model, Sequential):

@@ -82,7 +82,12 @@ class _DepthwiseConv(_Depthwise):
 
 
 class DepthwiseConv1D(_DepthwiseConv):
-    """Each channel of signals convolved by itself; see ``DepthwiseConv2D``."""
+    """Each channel of signals convolved by itself; see ``DepthwiseConv2D``.
+
+    >>> import nnkit
+    >>> DepthwiseConv1D(2)(nnkit.zeros(1, 4, 3)).shape
+    (1, 3, 3)
+    """
 
     axes = 1
 
@@ -171,7 +176,12 @@ class _SeparableConv(_Depthwise):
 
 
 class SeparableConv1D(_SeparableConv):
-    """A depthwise convolution of signals, then one of kernel size 1; see ``SeparableConv2D``."""
+    """A depthwise convolution of signals, then one of kernel size 1; see ``SeparableConv2D``.
+
+    >>> import nnkit
+    >>> SeparableConv1D(5, 2)(nnkit.zeros(1, 4, 3)).shape
+    (1, 3, 5)
+    """
 
     axes = 1
 
@@ -270,7 +280,12 @@ class _ConvTranspose(Convolution):
 
 
 class Conv1DTranspose(_ConvTranspose):
-    """The gradient of ``Conv1D`` as a layer: (B, steps, C) -> (B, steps', filters); see ``Conv2DTranspose``."""
+    """The gradient of ``Conv1D`` as a layer: (B, steps, C) -> (B, steps', filters); see ``Conv2DTranspose``.
+
+    >>> import nnkit
+    >>> Conv1DTranspose(5, 2, strides=2)(nnkit.zeros(1, 4, 3)).shape
+    (1, 8, 5)
+    """
 
     axes = 1
 
@@ -291,6 +306,11 @@ class Conv2DTranspose(_ConvTranspose):
 
 
 class Conv3DTranspose(_ConvTranspose):
-    """The gradient of ``Conv3D`` as a layer; see ``Conv2DTranspose``."""
+    """The gradient of ``Conv3D`` as a layer; see ``Conv2DTranspose``.
+
+    >>> import nnkit
+    >>> Conv3DTranspose(5, 2, strides=2)(nnkit.zeros(1, 2, 2, 2, 3)).shape
+    (1, 4, 4, 4, 5)
+    """
 
     axes = 3

@@ -83,5 +83,10 @@ def numbered(name: str) -> str:
 
 
 def clear_session() -> None:
-    """Start numbering unnamed layers and models afresh (``keras.utils.clear_session``)."""
+    """Start numbering unnamed layers and models afresh (``keras.utils.clear_session``).
+
+    >>> from nnkit import keras
+    >>> clear_session(); keras.layers.Dense(1).name
+    'dense'
+    """
     _names_given.clear()

@@ -88,7 +88,11 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """A dict of names that hold everywhere: ``get_custom_objects()["Twice"] = Twice``."""
+    """A dict of names that hold everywhere: ``get_custom_objects()["Twice"] = Twice``.
+
+    >>> get_custom_objects()
+    {}
+    """
     return _custom
 
 

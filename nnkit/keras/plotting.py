@@ -117,6 +117,10 @@ def model_to_dot(
         expand_nested: whether models in the model are drawn with their layers.
         dpi, splines: dots per inch, and how arrows are drawn.
         subgraph: accepted; the text is that of a whole graph.
+
+    >>> from nnkit import keras
+    >>> "Dense" in str(model_to_dot(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])))
+    True
     """
     picture = _Picture(model, _shown(locals()))
     lines = [f'digraph "{_dot_text(model.name)}" {{', f"rankdir={_word(rankdir)}; dpi={int(dpi)};"]

@@ -93,7 +93,12 @@ class MaxPooling2D(_MaxPooling):
 
 
 class MaxPooling3D(_MaxPooling):
-    """The greatest element in each window of volumes; see ``MaxPooling2D``."""
+    """The greatest element in each window of volumes; see ``MaxPooling2D``.
+
+    >>> import nnkit
+    >>> MaxPooling3D(2)(nnkit.zeros(1, 4, 4, 4, 3)).shape
+    (1, 2, 2, 2, 3)
+    """
 
     axes = 3
 
@@ -122,7 +127,12 @@ class AveragePooling2D(_AveragePooling):
 
 
 class AveragePooling3D(_AveragePooling):
-    """The mean of each window of volumes; see ``AveragePooling2D``."""
+    """The mean of each window of volumes; see ``AveragePooling2D``.
+
+    >>> import nnkit
+    >>> AveragePooling3D(2)(nnkit.zeros(1, 4, 4, 4, 3)).shape
+    (1, 2, 2, 2, 3)
+    """
 
     axes = 3
 

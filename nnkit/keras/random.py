@@ -138,7 +138,11 @@ def normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, se
 
 
 def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:
-    """Uniform numbers from minval to before maxval."""
+    """Uniform numbers from minval to before maxval.
+
+    >>> uniform((2, 3), seed=1).shape
+    (2, 3)
+    """
     kind = _float_type("uniform", dtype)
     with using(_stream(seed)):
         x = creation.rand(*to_list(shape), dtype=_wide(kind))
@@ -146,7 +150,11 @@ def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None,
 
 
 def randint(shape: Any, minval: Any, maxval: Any, dtype: Any = "int32", seed: Any = None) -> Tensor:
-    """Whole numbers from minval to maxval - 1."""
+    """Whole numbers from minval to maxval - 1.
+
+    >>> randint((2,), 0, 5, seed=1).shape
+    (2,)
+    """
     kind = of_type(dtype)
     if is_float(kind):
         raise DtypeError(f"randint: dtype must be a type of whole numbers; got {kind}")
@@ -159,7 +167,11 @@ TAIL = 0.5 * math.erfc(2.0 / math.sqrt(2.0))
 
 
 def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None) -> Tensor:
-    """Normal numbers, given that they lie within two standard deviations of the mean."""
+    """Normal numbers, given that they lie within two standard deviations of the mean.
+
+    >>> truncated_normal((2,), seed=1).shape
+    (2,)
+    """
     kind = _float_type("truncated_normal", dtype)
     with using(_stream(seed)):
         u = creation.rand(*to_list(shape), dtype=_wide(kind))
@@ -168,7 +180,12 @@ def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any 
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Tensor:
-    """Class numbers by the shares softmax(logits): (batch, classes) -> (batch, num_samples)."""
+    """Class numbers by the shares softmax(logits): (batch, classes) -> (batch, num_samples).
+
+    >>> import nnkit
+    >>> categorical(nnkit.zeros(2, 3), 4, seed=1).shape
+    (2, 4)
+    """
     logits = floats(logits)
     if logits.ndim != 2:
         raise ValueError(f"categorical: logits must be (batch, classes); got shape {tuple(logits.shape)}")
@@ -181,7 +198,12 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
 
 
 def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Tensor:
-    """A share of the elements set to 0, the others divided by 1 - rate; alike along axes of size 1 in noise_shape."""
+    """A share of the elements set to 0, the others divided by 1 - rate; alike along axes of size 1 in noise_shape.
+
+    >>> import nnkit
+    >>> dropout(nnkit.ones(3), 0.0).tolist()
+    [1.0, 1.0, 1.0]
+    """
     x = convert_to_tensor(inputs)
     if not 0 <= rate <= 1:
         raise ValueError(f"dropout: rate must be a number from 0 to 1; got {rate!r}")
@@ -195,7 +217,12 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
-    """The parts along an axis in random order."""
+    """The parts along an axis in random order.
+
+    >>> import nnkit
+    >>> sorted(shuffle(nnkit.tensor([1, 2, 3]), seed=1).tolist())
+    [1, 2, 3]
+    """
     x = convert_to_tensor(x)
     axis = axes_of(axis, x.ndim)[0]
     with using(_stream(seed)):
@@ -204,7 +231,11 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
 
 
 def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Tensor:
-    """Numbers of gamma distributions of shape alpha and scale 1."""
+    """Numbers of gamma distributions of shape alpha and scale 1.
+
+    >>> gamma((2,), 1.0, seed=1).shape
+    (2,)
+    """
     kind = _float_type("gamma", dtype)
     with using(_stream(seed)):
         x = ops.exp(log_gamma_draw(_spread(alpha, shape, kind)))
@@ -212,7 +243,11 @@ def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Tensor
 
 
 def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None) -> Tensor:
-    """Numbers of beta distributions."""
+    """Numbers of beta distributions.
+
+    >>> beta((2,), 1.0, 2.0, seed=1).shape
+    (2,)
+    """
     kind = _float_type("beta", dtype)
     with using(_stream(seed)):
         x, y = (log_gamma_draw(_spread(part, shape, kind)) for part in (alpha, beta))
@@ -220,7 +255,11 @@ def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None)
 
 
 def binomial(shape: Any, counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None) -> Tensor:
-    """How many of ``counts`` trials succeed, each with its probability; the time grows with the greatest count."""
+    """How many of ``counts`` trials succeed, each with its probability; the time grows with the greatest count.
+
+    >>> binomial((2,), 10.0, 0.5, seed=1).shape
+    (2,)
+    """
     kind = _float_type("binomial", dtype)
     trials, p = (_spread(part, shape, kind) for part in (counts, probabilities))
     most = int(ops.max(trials).item()) if trials.numel() else 0

@@ -88,7 +88,13 @@ class FBetaScore(Metric):
 
 
 class F1Score(FBetaScore):
-    """:class:`FBetaScore` with ``beta=1``: the harmonic mean of precision and recall."""
+    """:class:`FBetaScore` with ``beta=1``: the harmonic mean of precision and recall.
+
+    >>> metric = F1Score()
+    >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.25, 0.75], [0.25, 0.75]])
+    >>> metric.result()
+    tensor([0.    , 0.6667])
+    """
 
     config_names: ClassVar[tuple[str, ...]] = ("average", "threshold")
 
@@ -172,7 +178,13 @@ class IoU(Metric):
 
 
 class MeanIoU(IoU):
-    """:class:`IoU` of all classes."""
+    """:class:`IoU` of all classes.
+
+    >>> metric = MeanIoU(2)
+    >>> metric.update_state([0, 1, 1, 0], [0, 1, 0, 0])
+    >>> round(float(metric.result()), 4)
+    0.5833
+    """
 
     config_names: ClassVar[tuple[str, ...]] = ("num_classes", "ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
 
@@ -185,7 +197,13 @@ class MeanIoU(IoU):
 
 
 class OneHotIoU(IoU):
-    """:class:`IoU` of one-hot targets and a score for each class."""
+    """:class:`IoU` of one-hot targets and a score for each class.
+
+    >>> metric = OneHotIoU(2, (0, 1))
+    >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.25, 0.75], [0.25, 0.75]])
+    >>> round(float(metric.result()), 4)
+    0.25
+    """
 
     config_names: ClassVar[tuple[str, ...]] = (
         "num_classes",
@@ -203,7 +221,13 @@ class OneHotIoU(IoU):
 
 
 class OneHotMeanIoU(MeanIoU):
-    """:class:`MeanIoU` of one-hot targets and a score for each class."""
+    """:class:`MeanIoU` of one-hot targets and a score for each class.
+
+    >>> metric = OneHotMeanIoU(2)
+    >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.25, 0.75], [0.25, 0.75]])
+    >>> round(float(metric.result()), 4)
+    0.25
+    """
 
     config_names: ClassVar[tuple[str, ...]] = ("num_classes", "ignore_class", "sparse_y_pred", "axis")
 
@@ -215,7 +239,13 @@ class OneHotMeanIoU(MeanIoU):
 
 
 class BinaryIoU(IoU):
-    """:class:`IoU` of two classes; predictions of ``threshold`` and more are class 1."""
+    """:class:`IoU` of two classes; predictions of ``threshold`` and more are class 1.
+
+    >>> metric = BinaryIoU()
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    0.5833
+    """
 
     config_names: ClassVar[tuple[str, ...]] = ("target_class_ids", "threshold")
 
@@ -262,7 +292,13 @@ class _AtRate(_Counts):
 
 
 class SensitivityAtSpecificity(_AtRate):
-    """The largest true positive rate at thresholds where the true negative rate is at least ``specificity``."""
+    """The largest true positive rate at thresholds where the true negative rate is at least ``specificity``.
+
+    >>> metric = SensitivityAtSpecificity(0.5)
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    0.5
+    """
 
     rate = "specificity"
 
@@ -277,7 +313,13 @@ class SensitivityAtSpecificity(_AtRate):
 
 
 class SpecificityAtSensitivity(_AtRate):
-    """The largest true negative rate at thresholds where the true positive rate is at least ``sensitivity``."""
+    """The largest true negative rate at thresholds where the true positive rate is at least ``sensitivity``.
+
+    >>> metric = SpecificityAtSensitivity(0.5)
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    1.0
+    """
 
     rate = "sensitivity"
 
@@ -292,7 +334,13 @@ class SpecificityAtSensitivity(_AtRate):
 
 
 class PrecisionAtRecall(_AtRate):
-    """The largest precision at thresholds where the recall is at least ``recall``."""
+    """The largest precision at thresholds where the recall is at least ``recall``.
+
+    >>> metric = PrecisionAtRecall(0.5)
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    1.0
+    """
 
     rate = "recall"
 
@@ -307,7 +355,13 @@ class PrecisionAtRecall(_AtRate):
 
 
 class RecallAtPrecision(_AtRate):
-    """The largest recall at thresholds where the precision is at least ``precision``."""
+    """The largest recall at thresholds where the precision is at least ``precision``.
+
+    >>> metric = RecallAtPrecision(0.5)
+    >>> metric.update_state([0.0, 1.0, 1.0, 0.0], [0.25, 0.75, 0.25, 0.25])
+    >>> round(float(metric.result()), 4)
+    1.0
+    """
 
     rate = "precision"
 

@@ -214,7 +214,14 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
 
 
 def last_history(model: Module) -> History | None:
-    """The History of the model's last ``fit``, also where that ended with an exception; None before any."""
+    """The History of the model's last ``fit``, also where that ended with an exception; None before any.
+
+    >>> import nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> history = model.fit(x, x, loss="mse", epochs=3, verbose=0)
+    >>> last_history(model) is history
+    True
+    """
     return last_fit(model).history
 
 

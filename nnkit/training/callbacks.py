@@ -37,6 +37,13 @@ class Callback:
     The batch methods are called only where a class overrides them, for they cost time at every step; their ``logs``
     are the means so far, and reading one waits for the device. ``on_read`` brings the same means about twenty times
     a second, and at the end of the epoch.
+
+    >>> import nnkit
+    >>> class Told(Callback):
+    ...     def on_epoch_end(self, epoch, logs):
+    ...         print(epoch, sorted(logs))
+    >>> history = nnkit.nn.Linear(1, 1).fit([[0.0], [1.0]], [[0.0], [1.0]], loss="mse", callbacks=[Told()], verbose=0)
+    0 ['loss', 'lr']
     """
 
     trainer: Trainer
@@ -185,6 +192,12 @@ class EarlyStopping(Callback):
     improvement. ``baseline``: a value to be beaten; epochs before that count as without improvement, though the best
     weights are kept among them too. Raises TypeError or ValueError for an argument that cannot be, and at the start
     UnknownNameError or ValueError where ``monitor`` will not be there.
+
+    >>> import nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> stop = EarlyStopping("loss", patience=1, min_delta=1e9)
+    >>> len(model.fit(x, x, loss="mse", epochs=50, callbacks=[stop], verbose=0).epoch)
+    2
     """
 
     def __init__(
@@ -254,6 +267,13 @@ class ReduceLROnPlateau(Callback):
     """Multiplies the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
 
     After a reduction ``cooldown`` epochs do not count; the rate does not fall below ``min_lr``. Keras's definition.
+
+    >>> import nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> halve = ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)
+    >>> optimizer = nnkit.optim.SGD(model.parameters(), lr=0.1)
+    >>> model.fit(x, x, loss="mse", optimizer=optimizer, epochs=3, callbacks=[halve], verbose=0).history["lr"]
+    [0.1, 0.1, 0.05]
     """
 
     def __init__(
@@ -307,6 +327,13 @@ class LearningRateScheduler(Callback):
     A function gets the number of the epoch (with ``by="batch"``: of the step since the start) and, if it takes two
     arguments, the present rate; it returns the new one, which holds from that epoch on. A schedule object is stepped
     after each epoch or batch; one that follows a number (plateau) is given ``logs[monitor]``.
+
+    >>> import nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> optimizer = nnkit.optim.SGD(model.parameters(), lr=0.1)
+    >>> rates = LearningRateScheduler(nnkit.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5))
+    >>> model.fit(x, x, loss="mse", optimizer=optimizer, epochs=3, callbacks=[rates], verbose=0).history["lr"]
+    [0.1, 0.05, 0.025]
     """
 
     def __init__(self, schedule: Any, by: str = "epoch", monitor: str | None = None) -> None:
@@ -373,7 +400,13 @@ class TerminateOnNaN(Callback):
 
 
 class TimeBudget(Callback):
-    """Stops about 0.1 s after ``seconds`` at the latest; the epoch ends there, with its validation."""
+    """Stops about 0.1 s after ``seconds`` at the latest; the epoch ends there, with its validation.
+
+    >>> import nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> len(model.fit(x, x, loss="mse", epochs=10**9, callbacks=[TimeBudget(0.01)], verbose=0).epoch) < 10**9
+    True
+    """
 
     def __init__(self, seconds: float) -> None:
         if not seconds > 0:
@@ -393,6 +426,11 @@ class LambdaCallback(Callback):
     """A callback from functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))``.
 
     Raises UnknownNameError for a method that callbacks do not have.
+
+    >>> import nnkit
+    >>> tell = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, sorted(logs)))
+    >>> history = nnkit.nn.Linear(1, 1).fit([[0.0], [1.0]], [[0.0], [1.0]], loss="mse", callbacks=[tell], verbose=0)
+    0 ['loss', 'lr']
     """
 
     def __init__(self, **functions: Callable[..., Any]) -> None:

@@ -25,6 +25,14 @@ class ModelCheckpoint(Callback):
     ``path`` may have fields of the logs and the epoch (the first is 1): ``"net-{epoch:03d}-{val_loss:.3f}"``.
     ``keep_last=k`` deletes all but the k newest files that have such a name, those of earlier runs included;
     ``saved`` lists those that remain, the newest last.
+
+    >>> import os, tempfile, nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     keep = ModelCheckpoint(f"{folder}/best.safetensors", "loss")
+    ...     _ = model.fit(x, x, loss="mse", epochs=2, callbacks=[keep], verbose=0)
+    ...     os.path.exists(f"{folder}/best.safetensors")
+    True
     """
 
     def __init__(

@@ -66,6 +66,11 @@ class BalancedAccuracy(_Confusion):
     """The mean of each class's recall, over the classes that occur.
 
     Source: ``sklearn.metrics.balanced_accuracy_score``.
+
+    >>> import nnkit
+    >>> metric = BalancedAccuracy()
+    >>> metric.result(metric.sums(nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])).numpy())
+    1.0
     """
 
     name = "balanced_accuracy"
@@ -80,6 +85,11 @@ class Matthews(_Confusion):
     """Matthews' correlation of the decided with the true classes, -1 to 1; 0 where either never changes.
 
     Source: ``sklearn.metrics.matthews_corrcoef`` (Gorodkin, 2004, for more than two classes).
+
+    >>> import nnkit
+    >>> metric = Matthews()
+    >>> metric.result(metric.sums(nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])).numpy())
+    1.0
     """
 
     name = "matthews"
@@ -98,6 +108,11 @@ class LogLoss(Metric):
     ``from_logits`` scores, as a metric by name takes them under "cross_entropy", "nll" and "bce_with_logits". With
     ``multilabel``, as by name under "bce" and "bce_with_logits", the columns of (B, C) are outputs of yes or no, each
     by itself, and the loss is the mean over them.
+
+    >>> import nnkit
+    >>> metric = LogLoss()
+    >>> round(metric.result(metric.sums(nnkit.tensor([[0.5, 0.5]]), nnkit.tensor([1])).numpy()), 4)
+    0.6931
     """
 
     name = "log_loss"

@@ -18,6 +18,13 @@ class CSVLogger(Callback):
     """Writes one row per epoch to a file as the training goes; ``append=True`` goes on in a file that is there.
 
     So does a training that is resumed: the rows of epochs that it repeats are replaced.
+
+    >>> import pathlib, tempfile, nnkit
+    >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = model.fit(x, x, loss="mse", epochs=2, callbacks=[CSVLogger(f"{folder}/log.csv")], verbose=0)
+    ...     len(pathlib.Path(folder, "log.csv").read_text().splitlines())
+    3
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:

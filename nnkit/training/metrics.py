@@ -55,7 +55,13 @@ class Metric:
 
 
 class FunctionMetric(Metric):
-    """Any function (prediction, target) -> scalar Tensor, its mean over batches weighted by their samples."""
+    """Any function (prediction, target) -> scalar Tensor, its mean over batches weighted by their samples.
+
+    >>> import nnkit
+    >>> metric = FunctionMetric(lambda y, target: abs(y - target).mean(), "distance")
+    >>> nnkit.nn.Identity().evaluate([1.0, 2.0], [1.0, 4.0], loss="mse", metrics=[metric])["distance"]
+    1.0
+    """
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str | None = None) -> None:
         super().__init__(name or getattr(function, "__name__", None) or type(function).__name__)
@@ -107,7 +113,12 @@ class MSE(_MeanError):
 
 
 class RMSE(MSE):
-    """The square root of the mean squared error over all elements."""
+    """The square root of the mean squared error over all elements.
+
+    >>> import nnkit
+    >>> RMSE().result(RMSE().sums(nnkit.tensor([[1.0], [5.0]]), nnkit.tensor([[2.0], [6.0]])).numpy())
+    1.0
+    """
 
     name = "rmse"
 
@@ -116,7 +127,12 @@ class RMSE(MSE):
 
 
 class MAE(_MeanError):
-    """The mean absolute error."""
+    """The mean absolute error.
+
+    >>> import nnkit
+    >>> MAE().result(MAE().sums(nnkit.tensor([[1.0], [2.0]]), nnkit.tensor([[2.0], [2.0]])).numpy())
+    0.5
+    """
 
     name = "mae"
 
@@ -125,7 +141,12 @@ class MAE(_MeanError):
 
 
 class R2(Metric):
-    """1 - (residual sum of squares) / (total sum of squares), the mean over output columns."""
+    """1 - (residual sum of squares) / (total sum of squares), the mean over output columns.
+
+    >>> import nnkit
+    >>> R2().result(R2().sums(nnkit.tensor([[1.0], [2.0]]), nnkit.tensor([[1.0], [2.0]])).numpy())
+    1.0
+    """
 
     name = "r2"
 
@@ -199,6 +220,11 @@ class TopKAccuracy(Metric):
     """The share of samples whose true class is among the ``k`` with the largest scores; ties count as among them.
 
     prediction (B, C), target labels (B,) or one-hot (B, C).
+
+    >>> import nnkit
+    >>> metric = TopKAccuracy(2)
+    >>> metric.result(metric.sums(nnkit.tensor([[2.0, 1.0, 0.0]]), nnkit.tensor([1])).numpy())
+    1.0
     """
 
     def __init__(self, k: int = 5, name: str | None = None, weighted: bool = False) -> None:
@@ -288,7 +314,13 @@ class _Counts(Decision):
 
 
 class Precision(_Counts):
-    """Of the samples called positive, the share that are."""
+    """Of the samples called positive, the share that are.
+
+    >>> import nnkit
+    >>> y, truth = nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])
+    >>> Precision().result(Precision().sums(y, truth).numpy())
+    1.0
+    """
 
     name = "precision"
 
@@ -297,7 +329,13 @@ class Precision(_Counts):
 
 
 class Recall(_Counts):
-    """Of the samples that are positive, the share called so."""
+    """Of the samples that are positive, the share called so.
+
+    >>> import nnkit
+    >>> y, truth = nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])
+    >>> Recall().result(Recall().sums(y, truth).numpy())
+    1.0
+    """
 
     name = "recall"
 
@@ -306,7 +344,13 @@ class Recall(_Counts):
 
 
 class F1(_Counts):
-    """The harmonic mean of precision and recall: 2 hits / (called positive + positive)."""
+    """The harmonic mean of precision and recall: 2 hits / (called positive + positive).
+
+    >>> import nnkit
+    >>> y, truth = nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])
+    >>> F1().result(F1().sums(y, truth).numpy())
+    1.0
+    """
 
     name = "f1"
 

@@ -71,6 +71,12 @@ class Adam(Optimizer):
         epsilon: added to the root of the second average.
         amsgrad: divide by the largest second average so far (Reddi et al., 2018).
         options: see :class:`Optimizer`.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Adam(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
     """
 
     def __init__(
@@ -95,7 +101,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """:class:`Adam` with a weight decay of 0.004 by default (Loshchilov and Hutter, 2019)."""
+    """:class:`Adam` with a weight decay of 0.004 by default (Loshchilov and Hutter, 2019).
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(AdamW(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
+    """
 
     def __init__(
         self,
@@ -120,6 +133,12 @@ class RMSprop(Optimizer):
         epsilon: added to the average under the root.
         centered: subtract the squared average of the gradient from ``v``.
         options: see :class:`Optimizer`.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(RMSprop(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
     """
 
     def __init__(
@@ -153,6 +172,12 @@ class Adagrad(Optimizer):
         initial_accumulator_value: what ``s`` starts from.
         epsilon: added to the sum under the root.
         options: see :class:`Optimizer`.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Adagrad(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
     """
 
     def __init__(
@@ -200,7 +225,11 @@ def get(identifier: str | Mapping[str, Any] | optim.Optimizer | Callable[[], Opt
 
 
 def serialize(optimizer: Any) -> dict[str, Any]:
-    """``{"class_name": …, "config": …}``, of which :func:`deserialize` makes the optimizer again."""
+    """``{"class_name": …, "config": …}``, of which :func:`deserialize` makes the optimizer again.
+
+    >>> serialize(Adam(0.01))["class_name"]
+    'Adam'
+    """
     return dict(configured(optimizer))
 
 

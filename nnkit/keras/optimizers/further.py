@@ -62,14 +62,28 @@ class _OfTwoAverages(Optimizer):
 
 
 class Adamax(_OfTwoAverages):
-    """Kingma and Ba, Adam, 2015, section 7.1: divides by the largest gradient, which fades."""
+    """Kingma and Ba, Adam, 2015, section 7.1: divides by the largest gradient, which fades.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Adamax(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
+    """
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
         return keras_updates.keras_adamax_rates, keras_updates.keras_adamax
 
 
 class Nadam(_OfTwoAverages):
-    """Dozat, Incorporating Nesterov Momentum into Adam, 2016."""
+    """Dozat, Incorporating Nesterov Momentum into Adam, 2016.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Nadam(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
+    """
 
     def formulas(self, options: Mapping[str, Any]) -> tuple[Formula, Formula]:
         return keras_updates.keras_nadam_rates, further_updates.nadam
@@ -89,6 +103,12 @@ class Ftrl(Optimizer):
         l2_shrinkage_regularization_strength: a penalty on their size, in the gradient.
         beta: the paper's beta.
         options: see :class:`Optimizer`.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Ftrl(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
     """
 
     def __init__(
@@ -132,7 +152,14 @@ class Ftrl(Optimizer):
 
 
 class Lion(Optimizer):
-    """Chen et al., Symbolic Discovery of Optimization Algorithms, 2023: steps of one size, by signs."""
+    """Chen et al., Symbolic Discovery of Optimization Algorithms, 2023: steps of one size, by signs.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Lion(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
+    """
 
     def __init__(
         self,
@@ -188,7 +215,14 @@ class _OfWholeWeights(Optimizer):
 
 
 class Lamb(_OfWholeWeights):
-    """You et al., Large Batch Optimization for Deep Learning, 2020: Adam's step, as long as the weight is."""
+    """You et al., Large Batch Optimization for Deep Learning, 2020: Adam's step, as long as the weight is.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Lamb(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
+    """
 
     def __init__(
         self,
@@ -226,6 +260,12 @@ class Adafactor(_OfWholeWeights):
         clip_threshold: the largest root mean square of a step.
         relative_step: with a number as rate, let it fall as 1 / sqrt(steps).
         options: see :class:`Optimizer`.
+
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(Adafactor(learning_rate=0.01), loss="mse")
+    >>> round(float(model.optimizer.learning_rate), 4)
+    0.01
     """
 
     def __init__(
