@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,  # that page fetches scripts
     "min_reported_time": 3600,
     "remove_config_comments": True,
     "plot_gallery": True,

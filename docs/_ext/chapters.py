@@ -51,7 +51,7 @@ def woven(page: str, built: str) -> str:
         lines = [match[0]]
         if printed:
             lines.append(f"```text\n{printed}\n```")
-        lines += [f"![](/{picture})" for picture in pictures]
+        lines += [f"![本章程序画出的图](/{picture})" for picture in pictures]
         return "\n\n".join(lines)
 
     return BLOCK.sub(with_results, page)
