@@ -98,7 +98,8 @@ def test_prints_and_pictures_are_put_below_the_code_that_made_them() -> None:
         ".. rst-class:: sphx-glr-script-out\n\n .. code-block:: none\n\n    1\n      2\n\n"
     )
     page = "文字\n\n```python\nprint(1)\n```\n\n文字\n"
-    expected = "文字\n\n```python\nprint(1)\n```\n\n```text\n1\n  2\n```\n\n![本章程序画出的图](/course/images/a_001.png)\n\n文字\n"
+    picture = "![本章程序画出的图](/course/images/a_001.png)"
+    expected = f"文字\n\n```python\nprint(1)\n```\n\n```text\n1\n  2\n```\n\n{picture}\n\n文字\n"
     assert chapters.woven(page, built) == expected
 
 
