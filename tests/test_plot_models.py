@@ -231,6 +231,13 @@ def test_predicted_against_true(outputs: int) -> None:
         plot.PredictionErrorDisplay.from_model(AS_IS, x, np.ones((29, outputs)))
 
 
+def test_a_constant_that_is_right_has_all_of_the_variance() -> None:
+    for said, share in ((1.0, "1.000"), (2.0, "0.000")):
+        display = plot.PredictionErrorDisplay.from_model(AS_IS, np.full((4, 1), said), np.ones(4))
+        assert display.ax_.get_title().startswith(f"R² {share}")
+        assert metrics.r2_score(np.ones(4), np.full(4, said)) == float(share)
+
+
 # ---- the decision boundary ------------------------------------------------------------------------------------------
 
 
@@ -323,7 +330,7 @@ def test_filters_and_maps_of_a_keras_model() -> None:
 # ---- mistakes -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rows", "shown"), [(3, 3), (40, 16)])
+@pytest.mark.parametrize(("rows", "shown"), [(1, 1), (3, 3), (40, 16)])
 def test_mistakes(rows: int, shown: int) -> None:
     """All that is taken for 1 and is 0 or 2, the surest first."""
     given = np.zeros((rows, 3), np.float32)
@@ -332,6 +339,11 @@ def test_mistakes(rows: int, shown: int) -> None:
     truth = np.array([0, 2])[np.arange(rows) % 2]
     names = ["zero", "one", "a two with a long name"]
     display = plot.MistakesDisplay.from_model(AS_IS, given, truth, images=images, class_names=names)
+    if rows == 1:
+        display.figure_.canvas.draw()
+        box = display.figure_._suptitle.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= display.figure_.bbox.width
+        return
     assert display.count == display.total == rows and len(display.axes_) == shown
     assert display.ax_.get_title() == ("one / zero" if rows == 3 else "one\n/ a two w…ng name")
     if rows == 3:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,10 @@ def reading() -> nn.Module:
     nnkit.manual_seed(0)
     table = Table(categories=["zip"], dates=["since"]).fit(FRAME, "left")
     return nn.Linear(table.width, 1).reads(table)
+
+
+def words() -> nn.Module:
+    return nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Linear(4, 1))
 
 
 def said(
@@ -108,8 +113,8 @@ def test_columns_are_found_by_name_in_any_order(run: Any) -> None:
 
 
 def test_rows_take_the_shape_of_the_models_input(run: Any) -> None:
-    words = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Linear(4, 1))
-    assert numbers(run("1,2\n4,0\n", words)).tolist() == words.predict(np.array([[1, 2], [4, 0]]))[:, 0].tolist()
+    model = words()
+    assert numbers(run("1,2\n4,0\n", model)).tolist() == model.predict(np.array([[1, 2], [4, 0]]))[:, 0].tolist()
     image = keras.Sequential([keras.layers.Flatten(input_shape=(2, 2, 1)), keras.layers.Dense(1)])
     x = np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1)
     assert numbers(run("0,1,2,3\n4,5,6,7\n", image)).tolist() == image.predict(x)[:, 0].tolist()
@@ -136,6 +141,12 @@ WRONG: dict[str, tuple[Any, str | bytes, list[str], str]] = {
     "two lines in a cell": (plain, 'a,b,"c\nd"\n1,2,3\n4,5,y\n', [], r"row 2 (line 4), column 'c\nd': 'y' is no"),
     "no quote": (plain, '1,2,3\n"1,2,3\n', [], "is no comma-separated text"),
     "not UTF-8": (plain, b"1,2,3\n\xff,2,3\n", [], "is no comma-separated text in UTF-8"),
+    "a word in the first line": (
+        plain, "1,x,3\n4,5,6\n", [], "line 1 has numbers, and 'x', which is none: does it name the columns?"
+    ),
+    "half a word's number": (words, "1,2\n3,1.5\n", [], "row 2 (line 2), column 2: '1.5' is no whole number"),
+    "no word": (words, "1,2\n3,\n", [], "row 2 (line 2), column 2: '' is no whole number"),
+    "a word of another list": (words, "1,2\n3,9\n", [], "rows 1 to 2: "),
     "a huge cell": (plain, "1,2," + "3" * 200_000 + "\n", [], "field larger than field limit"),
     "a delimiter": (plain, "1,2,3\n", ["--delimiter", ";;"], "--delimiter must be one character"),
     "a word for an age": (
@@ -238,6 +249,37 @@ def test_the_model_may_be_a_version_in_a_registry(tmp_path: Path, capsys: pytest
         with pytest.raises(SystemExit):
             main(["predict", text, str(tmp_path / "rows.csv")])
         assert message in capsys.readouterr().err
+
+
+def test_the_card_of_a_version_says_what_a_row_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.arange(18, dtype=np.float32).reshape(2, 1, 3, 3)
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten())
+    version = Registry(tmp_path / "registry").publish(model, "image", data=x)
+    np.savetxt(tmp_path / "rows.csv", x.reshape(2, 9), delimiter=",")
+    main(["predict", f"{tmp_path}/registry/{version.name}", str(tmp_path / "rows.csv")])
+    assert numbers(capsys.readouterr().out).tolist() == model.predict(x)[:, 0].tolist()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes")
+def test_nothing_takes_the_place_of_a_pipe_or_a_link_to_one(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "out").symlink_to("/proc/self/fd/1") if sys.platform == "linux" else None
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for name in ("pipe", "link"):
+            run("1,2,3\n", plain(), "--output", str(tmp_path / name))
+            assert os.read(reader, 1000).startswith(b"y0,y1\n")
+    finally:
+        os.close(reader)
+    for name in ("pipe", "link", "out"):
+        if (tmp_path / name).is_symlink() or name == "pipe":
+            before = (tmp_path / name).lstat().st_ino
+            with pytest.raises(OSError, match="a device, pipe or socket"):
+                plain().save(tmp_path / name)
+            assert (tmp_path / name).lstat().st_ino == before
+    with pytest.raises(SystemExit):
+        run("1,2,3\n", plain(), "--output", str(tmp_path))
 
 
 def test_a_model_of_ones_own_needs_its_module(tmp_path: Path) -> None:

@@ -322,6 +322,14 @@ def nested(depth: int) -> dict[str, Any]:
     return {"x": nested(depth - 1)} if depth else {}
 
 
+def pipe(folder: Path) -> None:
+    (folder / CARD).unlink()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / CARD)
+    else:
+        (folder / CARD).write_bytes(b"")
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a flipped bit": (lambda f: flip(f / "model.safetensors"), "has not the checksum that was published"),
     "a shorter model": (lambda f: os.truncate(f / "model.safetensors", 9), "has 9 bytes"),
@@ -340,6 +348,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pickle": (rewrite(lambda card: card["file"].update(name="model.tar.gz")), "'file' cannot be"),
     "metrics of words": (rewrite(lambda card: card.update(metrics={"a": "b"})), "'metrics' cannot be"),
     "no inputs": (rewrite(lambda card: card.pop("inputs")), "'inputs' cannot be left out"),
+    "a pipe that nobody writes to": (pipe, "is not valid JSON"),
     "inputs of no size": (rewrite(lambda card: card["inputs"][0].update(shape=[-1])), "'inputs' cannot be"),
 }
 
@@ -377,6 +386,24 @@ def test_a_damaged_line_of_moves_is_passed_over_and_told(registry: Registry) -> 
     assert registry.aliases("line") == {"champion": 1}  # where it pointed before
     registry.promote("line", 2)
     assert registry.aliases("line") == {"champion": 2}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\n{}\n", b"[" * 100_000], ids=["empty", "no move", "deep"])
+def test_a_log_without_a_move_does_not_unset_the_champion(content: bytes, registry: Registry) -> None:
+    for _ in range(3):
+        registry.publish(line(), "line")
+    for number in (1, 2):
+        registry.promote("line", number)
+    logs = registry.folder / "line" / "moves"
+    (logs / "000002" / "moves.jsonl").write_bytes(content)
+    assert registry.get("line").number == 1 and registry.check()  # where it pointed before
+    registry.promote("line", 2)
+    assert registry.get("line").number == 2 and registry.check() == []
+    for log in logs.iterdir():
+        (log / "moves.jsonl").write_bytes(content)
+    with pytest.raises(ModelFileError, match="none can be read: remove that folder"):
+        registry.get("line")
+    assert any("none can be read" in problem for problem in registry.check())
 
 
 def test_a_log_of_moves_stays_short(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -289,9 +289,10 @@ def test_health_models_metrics_and_the_description(tmp_path: Path) -> None:
     async def ask(client: Any, application: Application) -> Any:
         for rows in ([[1, 2, 3]], [[1, 2]], [[4, 5, 6]]):
             await client.post("/predict", json={"rows": rows})
-        return [await client.get(path) for path in ("/health", "/models", "/metrics", "/openapi.json", "/")]
+        heads = [await client.head(path) for path in ("/health", "/models", "/metrics", "/")]
+        return heads, *[await client.get(path) for path in ("/health", "/models", "/metrics", "/openapi.json", "/")]
 
-    health, models, metrics, described, page = asked(small(), tmp_path, ask)
+    heads, health, models, metrics, described, page = asked(small(), tmp_path, ask)
     told = health.json()
     assert (told["status"], told["failure"], told["requests"], told["latency"]["requests"]) == ("ok", None, 3, 2)
     assert models.json()["input"] == {"numbers": 3} and models.json()["version"] == told["version"]
@@ -299,9 +300,18 @@ def test_health_models_metrics_and_the_description(tmp_path: Path) -> None:
     assert 'nnkit_requests_total{status="200"} 2.0' in lines and "nnkit_refused_inputs_total 1.0" in lines
     assert "nnkit_rows_total 2.0" in lines and f'nnkit_version_info{{version="{told["version"]}"}} 1.0' in lines
     assert "nnkit_request_seconds_count 2.0" in lines and "nnkit_batch_rows_count 2.0" in lines
+    assert [answer.status_code for answer in heads] == [200] * 4
     assert set(described.json()["paths"]) == {"/health", "/models", "/metrics", "/predict"}
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "http" not in page.text.replace("http-equiv", "")  # nothing from elsewhere
+
+
+def test_a_registry_that_is_gone_takes_nothing_from_the_page(tmp_path: Path) -> None:
+    Registry(tmp_path / "r").publish(small(), "small")
+    source = source_of(tmp_path / "r")
+    assert [version["number"] for version in source.told()["versions"]] == [1]
+    (tmp_path / "r" / "small").rename(tmp_path / "elsewhere")
+    assert source.told() == {"versions": [], "aliases": {}}
 
 
 def test_the_columns_of_a_table_are_told(tmp_path: Path) -> None:

@@ -257,6 +257,9 @@ def test_bad_arguments_are_named() -> None:
         train({}, optimizer="adm")
     with pytest.raises(TypeError, match="one of its own"):
         train({}, optimizer=nnkit.optim.SGD(perceptron().parameters()))
+    one = perceptron()
+    with pytest.raises(ValueError, match=r"networks 0 and 1 have one '.*' together; make new modules"):
+        train({"seed": 1}, {"seed": 2}, build=lambda: one)
     with pytest.raises(TypeError, match="must return a Module"):
         train({}, build=lambda: 3)
     with pytest.raises(DataError, match="rows\\[1\\]"):

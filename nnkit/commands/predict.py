@@ -14,7 +14,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from nnkit.errors import ShapeError
+from nnkit.errors import DataError, ShapeError
+from nnkit.io.files import is_special
 from nnkit.io.rows import Rows
 from nnkit.preprocessing.table import ATTRIBUTE, Table
 from nnkit.registry.data import inputs_of
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["csv", "json"], default="csv", help="json: an object a line")
     parser.add_argument(
         "--header", choices=["auto", "yes", "no"], default="auto",
-        help="whether the first line names the columns (auto: it does where a cell of it is no number)",
+        help="whether the first line names the columns (auto: it does where no cell of it is a number)",
     )  # fmt: skip
     parser.add_argument("--delimiter", default=",", help="what stands between cells (default: a comma)")
     parser.add_argument("--device", default=None, help="a device of 'python -m nnkit devices'")
@@ -60,33 +61,45 @@ def run(options: argparse.Namespace) -> None:
     if len(options.delimiter) != 1:
         raise ValueError(f"--delimiter must be one character, got {options.delimiter!r}")
     import_modules(options)
-    model = load_model(find_model(options.model), options.device)
+    path, card = find_model(options.model)
+    model = load_model(path, options.device)
     header = {"auto": True if ATTRIBUTE in model.__dict__ else None, "yes": True, "no": False}[options.header]
     with _reading(options.input) as source, _writing(options.output) as sink:
         rows = Rows(source, header, options.delimiter)
         lines = Lines(model, sink, options.format)
-        for block in blocks_of(model, rows):
-            lines.write(model.predict(block, batch_size=BLOCK))
+        for block in blocks_of(model, rows, inputs=card.get("inputs")):
+            lines.write(_predicted(model, block, lines.rows))
     if lines.spoilt:
         of_all = f"{lines.spoilt} of {lines.rows} rows"
         print(f"{of_all} have outputs that are NaN or infinite; the first is row {lines.first}", file=sys.stderr)
 
 
-def blocks_of(model: Any, rows: Rows) -> Iterator[Any]:
+def _predicted(model: Any, block: Any, before: int) -> Any:
+    """The outputs of a block; what the model raises of its rows says which they are."""
+    try:
+        return model.predict(block, batch_size=BLOCK)
+    except (ValueError, TypeError, IndexError) as error:
+        rows = len(next(iter(block.values())) if isinstance(block, dict) else block)
+        raise DataError(f"rows {before + 1} to {before + rows}: {error}") from None
+
+
+def blocks_of(model: Any, rows: Rows, inputs: Any = None) -> Iterator[Any]:
     """The rows as the model takes them: columns by name where it reads a Table, else arrays in the shape of its input.
 
-    NaN is passed on, as ``model.predict`` does. Raises ``DataError`` that names row and column.
+    ``inputs`` is what a card says of a row; else the model is asked. NaN is passed on, as ``model.predict`` does.
+    Raises ``DataError`` that names row and column.
     """
     table: Table | None = model.__dict__.get(ATTRIBUTE)
     size = max(1, min(BLOCK, CELLS // rows.width))
     if table is not None:
         yield from rows.tables(table.encoders, size)
         return
-    stated = inputs_of(model)
+    stated = inputs or inputs_of(model)
     shape = [rows.width] if stated is None or None in stated[0]["shape"] else stated[0]["shape"]
     dtype = np.dtype("float32" if stated is None else stated[0]["dtype"])
-    for block in rows.arrays(int(np.prod(shape)), size):
-        yield block.reshape(len(block), *shape).astype(dtype)
+    for block in rows.arrays(int(np.prod(shape)), size, whole=dtype.kind in "iu"):
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite there, and told at the end
+            yield block.reshape(len(block), *shape).astype(dtype)
 
 
 class Lines:
@@ -163,11 +176,20 @@ def _reading(name: str) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def _writing(name: str) -> Iterator[TextIO]:
-    """The standard output; or a file beside the one that is asked for, which takes its name at the end."""
+    """The standard output; or a file beside the one that is asked for, which takes its name at the end.
+
+    Devices and pipes, such as /dev/stdout, are written to as they are: nothing may take their place.
+    """
     if name == "-":
         yield sys.stdout
         return
     target = Path(name)
+    if is_special(target):
+        with open(target, "a", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    if target.is_dir():
+        raise IsADirectoryError(f"--output must be a file, and {name!r} is a folder")
     part = target.with_name(f".{target.name}.{os.getpid()}.nnkit-tmp")
     try:
         with open(part, "x", encoding="utf-8", newline="") as file:

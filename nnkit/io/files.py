@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, where a file that someone has open cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["PathLike", "open_at_once", "sha256", "sync_folder", "write_file"]
+__all__ = ["PathLike", "is_special", "open_at_once", "sha256", "sync_folder", "write_file"]
 
 PathLike = str | os.PathLike[str]
 
@@ -35,7 +35,7 @@ def write_file(path: PathLike, content: bytes) -> None:
     """Replaces the file ``path`` by one that holds ``content``, or changes nothing.
 
     The mode bits of a file that is already there are kept. A symbolic link is replaced, its
-    target is not touched; a device, a pipe or a socket is refused. Temporary files that a killed
+    target is not touched; a device, a pipe or a socket is refused, and a link to one. Temporary files that a killed
     process left for ``path`` are removed.
 
     Raises ``OSError`` (``FileNotFoundError`` where the folder is missing, and so on), which
@@ -72,17 +72,29 @@ def sha256(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_special(path: PathLike) -> bool:
+    """Whether a path is a device, a pipe or a socket, or a link to one: what is to be written to, and never replaced.
+
+    A link into /proc is such a one too: ``/dev/stdout`` may lead to a file, and replacing the link would be for good.
+
+    >>> is_special(os.devnull)
+    True
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.islink(path) and os.readlink(path).startswith("/proc/"):
+            return True
+        mode = os.stat(path).st_mode
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
+
+
 def open_at_once(path: str, flags: int) -> int:
     """An ``opener`` for ``open`` that does not wait: a named pipe would make the program wait for ever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _refuse_special(target: Path) -> None:
-    try:
-        mode = target.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+    if is_special(target):
         raise OSError(
             errno.EINVAL,
             "expected the path of a regular file, got a device, pipe or socket; choose another",

@@ -28,7 +28,8 @@ class Rows:
 
     Args:
         stream: what to read.
-        header: whether the first line names the columns; None: it does where some cell of it is no number.
+        header: whether the first line names the columns; None: it does where no cell of it is a number. Some numbers
+            beside some words are names for all that can be told, or a row with a mistake: an error that asks.
         delimiter: what stands between cells.
 
     ``names`` has the columns' names, None where there is no header. Lines without any cell are passed over. Raises
@@ -48,23 +49,29 @@ class Rows:
             raise DataError("the input has no row")
         self._ahead: list[Cells] = [first]
         self.names: list[str] | None = None
-        if header or (header is None and not all(map(_looks_like_a_number, first))):
+        if header or (header is None and _are_names(first)):
             self.names, self._ahead = [name.strip() for name in first], []
         self.width = len(first)
 
-    def arrays(self, width: int | None, size: int) -> Iterator[np.ndarray]:
+    def arrays(self, width: int | None, size: int, whole: bool = False) -> Iterator[np.ndarray]:
         """Blocks of at most ``size`` rows of ``width`` numbers, (rows, width) float64; NaN for an empty cell.
 
-        Raises ``DataError`` for another number of cells, and for what is no number.
+        Raises ``DataError`` for another number of cells, for what is no number, and where the rows are to be ``whole``
+        numbers for what is none of those.
         """
         if width is not None and self.width != width:
             raise DataError(f"a row must have {width} cells, as the model's input, got {self.width}")
         for rows, places in self._blocks(size):
             try:
-                yield np.array(rows, np.float64)
+                block = np.array(rows, np.float64)
             except ValueError:
                 columns = list(zip(*rows, strict=True))
-                yield np.stack([self._numbers(column, places, at) for at, column in enumerate(columns)], axis=1)
+                block = np.stack([self._numbers(column, places, at) for at, column in enumerate(columns)], axis=1)
+            # Above 2^53 a float64 need not be the number that was written.
+            if whole and not (good := (block == np.rint(block)) & (np.abs(block) <= 1 << 53)).all():
+                row, at = np.argwhere(~good)[0].tolist()
+                raise self._error(rows[row][at], places[row], at, "no whole number that the model can take")
+            yield block
 
     def tables(self, encoders: Sequence[Encoder], size: int) -> Iterator[dict[str, Any]]:
         """Blocks of at most ``size`` rows as dicts of columns, those that a Table's ``encoders`` read, found by name.
@@ -169,6 +176,18 @@ def _number(cell: str) -> float:
         if word in TRUTH:
             return TRUTH[word]
         raise
+
+
+def _are_names(cells: Cells) -> bool:
+    """Whether a first line names the columns; raises ``DataError`` where that cannot be told."""
+    kinds = {_looks_like_a_number(cell) for cell in cells if cell.strip()}
+    if len(kinds) > 1:
+        word = next(cell for cell in cells if not _looks_like_a_number(cell))
+        raise DataError(
+            f"line 1 has numbers, and {word.strip()[:50]!r}, which is none: does it name the columns? Correct it, or "
+            "tell predict --header yes or --header no"
+        )
+    return kinds == {False}
 
 
 def _looks_like_a_number(cell: str) -> bool:

@@ -70,7 +70,8 @@ class MistakesDisplay(Display):
         if not len(self.images):
             say(axes[0], f"nothing wrong in {self.total}")
         if own and len(self.images):
-            axes[0].figure.suptitle(self.title, fontsize=10)
+            title = self.title.replace(" (", "\n(") if count == 1 else self.title  # one picture is narrower
+            axes[0].figure.suptitle(title, fontsize=10)
         self._drawn(axes)
         return self
 

@@ -244,7 +244,8 @@ class PredictionErrorDisplay(Display):
     def _title(self, output: int, truth: np.ndarray, said: np.ndarray, good: np.ndarray) -> str:
         spread = float(((truth[good] - truth[good].mean()) ** 2).sum()) if good.any() else 0.0
         squares = float(((truth[good] - said[good]) ** 2).sum())
-        parts = [f"R² {1.0 - squares / spread if spread else 0.0:.3f}"] if good.any() else []
+        share = 1.0 - squares / spread if spread else float(squares == 0.0)  # as scikit-learn's r2_score
+        parts = [f"R² {share:.3f}"] if good.any() else []
         parts += [f"mean error {np.abs(truth - said)[good].mean():.3g}"] if good.any() else []
         parts += [f"{int((~good).sum())} not finite"] if not good.all() else []
         several = self.y_true.shape[1] > 1

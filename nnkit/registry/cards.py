@@ -17,6 +17,7 @@ import numpy as np
 
 from nnkit import nn, version
 from nnkit.errors import DataError, ModelFileError
+from nnkit.io.files import open_at_once
 from nnkit.io.weights import parse_object
 from nnkit.monitor.references import checked_reference
 from nnkit.preprocessing.table import ATTRIBUTE, Table
@@ -114,8 +115,8 @@ def _commit() -> str | None:
 
 def read_card(path: Path) -> dict[str, Any]:
     """The card in a file. Raises ``ModelFileError`` for one that is damaged, too long or of a newer nnkit."""
-    with open(path, "rb") as file:
-        content = file.read(MOST_BYTES + 1)
+    with open(path, "rb", opener=open_at_once) as file:
+        content = file.read(MOST_BYTES + 1) or b""  # None of a pipe that nobody has written to
     what = f"the card {str(path)!r}"
     if len(content) > MOST_BYTES:
         raise ModelFileError(f"{what} has more than {MOST_BYTES:,} bytes")

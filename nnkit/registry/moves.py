@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnkit.errors import DataError, ModelFileError
-from nnkit.io.files import write_file
+from nnkit.io.files import open_at_once, write_file
 from nnkit.registry.folders import make_folder, numbers, part, path_of, take
 from nnkit.registry.names import checked_alias
 
@@ -99,6 +99,8 @@ class Log:
         except OSError as error:
             return [f"the log of aliases cannot be read: {error}"]
         lines = content.decode("utf-8", "replace").splitlines()
+        if not lines:
+            return ["the log of aliases is empty"]
         return [f"line {n} of the log of aliases is damaged" for n, line in enumerate(lines, 1) if _move(line) is None]
 
     def _read(self) -> tuple[int, list[Move]]:
@@ -110,16 +112,20 @@ class Log:
                     lines = _content(path_of(self.folder, number) / FILE).decode("utf-8", "replace").splitlines()
                 except FileNotFoundError:
                     continue
-                return taken[-1], [move for move in map(_move, lines) if move is not None]
+                moves = [move for move in map(_move, lines) if move is not None]
+                if moves:  # nothing writes a log without a move
+                    return taken[-1], moves
             if not taken:
                 return 0, []
             # All that were listed have been removed since: there are newer ones.
-        raise ModelFileError(f"{str(self.folder)!r} has logs of aliases, and none of them can be read")
+        raise ModelFileError(
+            f"{str(self.folder)!r} has logs of aliases, and none can be read: remove that folder, and promote anew"
+        )
 
 
 def _content(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(MOST_BYTES)
+    with open(path, "rb", opener=open_at_once) as file:
+        return file.read(MOST_BYTES) or b""  # None of a pipe that nobody has written to
 
 
 def _lines(moves: Sequence[Move]) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnkit import nn
-from nnkit.errors import DataError, UnknownNameError
+from nnkit.errors import DataError, ModelFileError, UnknownNameError
 from nnkit.io.files import PathLike, sha256, write_file
 from nnkit.registry import folders
 from nnkit.registry.cards import CARD, card_of, dumped
@@ -194,9 +194,14 @@ class Registry:
                 found += [f"{version}: {problem}" for problem in version.problems()]
             found += [f"{each}: {problem}" for problem in self._log(each).problems()]
             taken = self._numbers(each)
+            try:
+                aliases = self.aliases(each)
+            except (ModelFileError, OSError) as error:
+                found.append(f"{each}: {error}")
+                aliases = {}
             found += [
                 f"{each}: alias {alias!r} points to version {number}, which is not there"
-                for alias, number in self.aliases(each).items()
+                for alias, number in aliases.items()
                 if number not in taken
             ]
             found += [

@@ -80,9 +80,10 @@ class Application:
 
         for path, function in (("/health", health), ("/models", models), ("/metrics", metrics)):
             app.get(path)(function)
+            app.head(path, include_in_schema=False)(function)
         app.post("/predict", openapi_extra=BODY)(predict)  # for its description, and where this is mounted elsewhere
         for path, (file, kind) in FILES.items():
-            app.get(path, include_in_schema=False)(_static(file, kind))
+            app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(_static(file, kind))
         return app
 
 

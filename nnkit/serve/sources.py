@@ -99,8 +99,11 @@ class Published:
 
     def told(self) -> dict[str, Any]:
         """All versions, the newest first, and where aliases point."""
-        versions = [_told(version) for version in reversed(self.registry.versions(self.name))]
-        return {"versions": versions, "aliases": self.registry.aliases(self.name)}
+        try:
+            versions = [_told(version) for version in reversed(self.registry.versions(self.name))]
+            return {"versions": versions, "aliases": self.registry.aliases(self.name)}
+        except (ValueError, OSError):  # it was removed or damaged; what answers goes on, and /health says why
+            return {"versions": [], "aliases": {}}
 
 
 def _told(version: Version) -> dict[str, Any]:

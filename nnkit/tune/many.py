@@ -60,8 +60,8 @@ def train_many(
     A callback may then not change anything of a model or optimizer but weights and the options of the optimizer.
 
     A loss that turns NaN or infinite ends that network alone: ``Run.error`` says when, and it has the weights from the
-    beginning of that epoch (trained by itself: those of ``fit``). Raises what ``fit`` raises for bad data, and
-    UnknownNameError for a name in a setting that nobody knows.
+    beginning of that epoch (trained by itself: those of ``fit``). Raises what ``fit`` raises for bad data,
+    UnknownNameError for a name in a setting that nobody knows, and ValueError where ``build`` gave a module twice.
 
     >>> import nnkit
     >>> def build(dropout=0.0):
@@ -81,6 +81,7 @@ def train_many(
         raise ValueError("rows and validation_split were both given: leave the rows for validation out of rows")
     with uncollected():  # thousands of objects, none of which is to go
         networks = [design.network(setting) for setting in settings]
+    _refuse_shared(networks)
     runs: dict[int, Run] = {}
     for members in _groups(networks, chosen):
         group, parts = [networks[k] for k in members], [chosen[k] for k in members]
@@ -105,6 +106,18 @@ def train_one(
     }  # fmt: skip
     common = Common(x, y, **{**defaults, **fit})
     return _alone(common, Design(build, optimizer, seed, device).network(setting), None, "it was asked for by itself")
+
+
+def _refuse_shared(networks: Sequence[Network]) -> None:
+    """Raise ValueError where two networks have a weight in common: each would train what the others have trained."""
+    owners: dict[int, int] = {}
+    for number, network in enumerate(networks):
+        for name, parameter in network.model.named_parameters():
+            if owners.setdefault(id(parameter), number) != number:
+                raise ValueError(
+                    f"build: networks {owners[id(parameter)]} and {number} have one {name!r} together; make new "
+                    "modules in each call of build"
+                )
 
 
 def _groups(networks: Sequence[Network], rows: Sequence[np.ndarray | None]) -> list[list[int]]:
