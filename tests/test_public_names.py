@@ -17,7 +17,11 @@ PUBLIC = (
     "nnkit.optim.lr_scheduler", "nnkit.optim.swa_utils", "nnkit.ops", "nnkit.linalg", "nnkit.autograd", "nnkit.func",
     "nnkit.distributions", "nnkit.random", "nnkit.cuda", "nnkit.cuda.amp", "nnkit.amp", "nnkit.io", "nnkit.datasets",
     "nnkit.preprocessing", "nnkit.training", "nnkit.sklearn", "nnkit.testing", "nnkit.utils", "nnkit.utils.data",
-    "nnkit.accelerator", "nnkit.errors", "nnkit.version",
+    "nnkit.accelerator", "nnkit.errors", "nnkit.version", "nnkit.keras.models", "nnkit.keras.losses",
+    "nnkit.keras.metrics", "nnkit.keras.optimizers", "nnkit.keras.callbacks", "nnkit.keras.ops", "nnkit.keras.utils",
+    "nnkit.keras.initializers", "nnkit.keras.regularizers", "nnkit.keras.constraints", "nnkit.keras.activations",
+    "nnkit.keras.backend", "nnkit.keras.datasets", "nnkit.keras.random", "nnkit.keras.saving", "nnkit.plot",
+    "nnkit.tune", "nnkit.registry", "nnkit.monitor", "nnkit.onnx", "nnkit.serve",
 )  # fmt: skip
 
 

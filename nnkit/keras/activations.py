@@ -280,3 +280,7 @@ def _formula_name(activation: ActivationFunction) -> str:
 def core_form(activation: ActivationFunction) -> str | nn.Module | ActivationFunction:
     """What to give ``nn.Linear`` so that it runs ``activation`` fused with its product where it can."""
     return _formula_name(activation) or _CORE.get(activation, activation)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -355,3 +355,7 @@ __all__ = [
     "transpose", "truncated_normal", "var", "variable", "zeros", "zeros_like",
 ]
 # fmt: on
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

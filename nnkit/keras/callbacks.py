@@ -313,3 +313,7 @@ def _note_rate(callback: Any, logs: Any) -> None:
     """Write the learning rate of an epoch into its logs, as Keras's callbacks that set it do."""
     if isinstance(logs, dict):
         logs["learning_rate"] = callback.trainer.learning_rate
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

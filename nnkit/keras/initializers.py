@@ -433,3 +433,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -500,4 +500,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *WHERE, *_SHORT})
+    return sorted({*__all__, *WHERE, *_SHORT})

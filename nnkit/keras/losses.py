@@ -407,3 +407,7 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
     with objects.CustomObjectScope(custom_objects or {}):
         functions = {function.__name__: function for function in _FUNCTIONS}
         return functions[name] if isinstance(name, str) and name in functions else get(name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -476,3 +476,7 @@ def __getattr__(name: str) -> Any:
     if name in ("model_from_json", "save_model"):
         return getattr(importlib.import_module("nnkit.keras.saving"), name)
     raise AttributeError(f"module 'nnkit.keras.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -276,3 +276,7 @@ def _spread(parameter: Any, shape: Any, kind: np.dtype) -> Tensor:
 
 for _name in ("categorical", "dropout", "shuffle"):
     globals()[_name] = symbolic(globals()[_name])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

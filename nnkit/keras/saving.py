@@ -145,3 +145,7 @@ registry.finders.append(_further_found)
 registry.namers.append(_further_named)
 registry.namers.append(_name_of_own)
 register_module(Model, name="keras.Functional")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

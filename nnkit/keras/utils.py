@@ -114,3 +114,7 @@ def __getattr__(name: str) -> Any:
 
         return sys.modules[__name__]
     raise AttributeError(f"module 'nnkit.keras.utils' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,3 +12,7 @@ from nnkit.monitor.references import reference
 from nnkit.monitor.statistics import kolmogorov_smirnov, population_stability
 
 __all__ = ["Drift", "kolmogorov_smirnov", "population_stability", "reference"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

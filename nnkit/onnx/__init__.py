@@ -178,3 +178,7 @@ def _of_labels(g: Graph, table: Table, outputs: dict[str, Value]) -> dict[str, V
         return {}
     both = g.node("Concat", [g.constant([[0.0]], scores.dtype), g.reshape(scores, (ROWS, 1))], axis=1)
     return {"label": named(g, both, classes)}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -25,3 +25,7 @@ from nnkit.registry.registry import Registry
 from nnkit.registry.version import Version
 
 __all__ = ["Move", "Registry", "Version"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -34,3 +34,7 @@ from nnkit.serve.server import run
 from nnkit.serve.sources import source_of
 
 __all__ = ["Application", "Limits", "run", "source_of"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,3 +13,7 @@ def __getattr__(name: str) -> Any:
     if name in NAMES:
         return importlib.import_module(f"nnkit.keras.datasets.{name}")
     raise AttributeError(f"module 'nnkit.keras.datasets' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -424,3 +424,7 @@ def __getattr__(name: str) -> Any:
     if name in NAMESPACES:
         return importlib.import_module(f"nnkit.keras.ops.{name}")
     raise AttributeError(f"module 'nnkit.keras.ops' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

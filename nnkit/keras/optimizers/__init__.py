@@ -249,3 +249,7 @@ def __getattr__(name: str) -> Any:
     if name == "LossScaleOptimizer":
         return importlib.import_module("nnkit.keras.mixed_precision").LossScaleOptimizer
     raise AttributeError(f"module 'nnkit.keras.optimizers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
