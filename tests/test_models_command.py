@@ -75,6 +75,10 @@ def test_a_file_is_published(folder: Path, run: Any, tmp_path: Path) -> None:
     card = Registry(folder).get("line").card
     assert (card["metrics"], card["data"]["rows"], card["notes"]) == ({"mse": 0.5, "mae": 1.0}, 3, "from a file")
     assert card["reference"]["rows"] == 3 and json.loads(run(*words, "--json"))["number"] == 2
+    (tmp_path / "rows.csv").write_text("a,b\n")
+    with pytest.raises(SystemExit) as caught:
+        run(*words, "--data", tmp_path / "rows.csv")
+    assert caught.value.code == 2
 
 
 def test_damage_is_told_and_ends_with_1(folder: Path, run: Any, capsys: pytest.CaptureFixture[str]) -> None:

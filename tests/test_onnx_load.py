@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,10 @@ def _version(model: Any) -> None:
     model.opset_import[0].version = 9
 
 
+def _weight(model: Any, array: np.ndarray) -> None:
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array, "w"))
+
+
 def _node(*args: Any, **attributes: Any) -> Any:
     return onnx.helper.make_node(*args, **attributes)
 
@@ -199,6 +204,11 @@ HOSTILE: dict[str, tuple[Callable[[], Any], str]] = {
                        _node("ConstantOfShape", ["s"], ["z"]), _node("Identity", ["z"], ["y"])),
         "ConstantOfShape.*more than 268,435,456 elements",
     ),
+    "a sum of texts": (
+        lambda: _model(lambda m: _weight(m, np.array(["a", "b"], object)), _node("Add", ["x", "w"], ["y"])),
+        "computes with texts",
+    ),
+    "complex weights": (lambda: _model(lambda m: _weight(m, np.ones((3, 2), np.complex64))), "no tensors of ONNX's"),
     "a huge range": (
         lambda: _model(
             None, *(_node("Constant", [], [n], value_int=v) for n, v in (("a", 0), ("o", 1), ("e", 1 << 62))),
@@ -235,6 +245,45 @@ def test_a_file_that_was_cut_or_is_no_file(tmp_path: Path) -> None:
             pass
     with pytest.raises(FileNotFoundError):
         nnkit.onnx.load(tmp_path / "none.onnx")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.onnx")
+        with pytest.raises(OnnxError, match="a pipe"):
+            nnkit.onnx.load(tmp_path / "pipe.onnx")
+
+
+#: A node of a (2, 1, 4, 4) input and weights, and what it says.
+MISFITS: dict[str, tuple[str, np.ndarray, dict[str, Any], str]] = {
+    "a kernel of another size": ("Conv", np.ones((1, 1, 3, 3)), {"kernel_shape": [2, 2]}, "has kernel_shape"),
+    "a padding of no name": ("Conv", np.ones((1, 1, 3, 3)), {"auto_pad": "SAME"}, "has auto_pad='SAME'"),
+    "a padding without end": ("Conv", np.ones((1, 1, 3, 3)), {"pads": [1 << 40] * 4}, "does not fit"),
+    "pieces of less than nothing": ("Split", np.array([6, -2]), {"axis": 2}, "expected sizes of 0 or more"),
+    "a shape that does not fit": ("Expand", np.array([2, 1, 3, 4]), {}, "does not fit"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_a_node_says_has_to_fit(tmp_path: Path, name: str) -> None:
+    op, given, attributes, message = MISFITS[name]
+    outputs = ["y", "z"] if op == "Split" else ["y"]
+    info = onnx.helper.make_tensor_value_info
+    held = given.astype(np.int64 if given.ndim == 1 else np.float32)
+    graph = onnx.helper.make_graph(
+        [_node(op, ["x", "w"], outputs, **attributes)], "g", [info("x", 1, [2, 1, 4, 4])],
+        [info(name, 1, []) for name in outputs], [onnx.numpy_helper.from_array(held, "w")],
+    )  # fmt: skip
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    (tmp_path / FILE).write_bytes(model.SerializeToString())
+    with pytest.raises(OnnxError, match=message):
+        nnkit.onnx.load(tmp_path / FILE)(nnkit.ones(2, 1, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["__class__", "__dict__", "forward", "_parameters", "a..b", "training"])
+def test_weights_may_have_any_name(tmp_path: Path, name: str) -> None:
+    def change(model: Any) -> None:
+        model.graph.initializer[0].name = model.graph.node[0].input[1] = name
+
+    (tmp_path / FILE).write_bytes(_model(change).SerializeToString())
+    assert nnkit.onnx.load(tmp_path / FILE)(nnkit.ones(1, 3)).tolist() == [[3.0, 3.0]]
 
 
 def test_a_node_that_does_not_fit_is_named(tmp_path: Path) -> None:

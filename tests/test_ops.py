@@ -328,6 +328,7 @@ REFUSED: dict[str, tuple[type[Exception], str]] = {
     ),
     "ops.stack([Z(2), Z(3)])": (errors.ShapeError, "stack: expected tensors of one shape, got (2,) and (3,)"),
     "ops.split(Z(5), [1, 2])": (errors.ShapeError, "split: sizes (1, 2) do not sum to 5, the size of dim 0"),
+    "ops.split(Z(4), [6, -2])": (errors.ShapeError, "split: sizes (6, -2): expected sizes of 0 or more"),
     "Z(2).long().softmax(0)": (
         errors.DtypeError, "softmax: expected a float tensor, got int64; convert it with .float()",
     ),

@@ -198,6 +198,7 @@ WRONG: dict[str, tuple[Callable[[], nn.Module], Any]] = {
     "a word that is not there": (words, [[1, 2, 99]]),
     "a column that is lacking": (tabled, [{"age": 3.0}]),
     "a text for a number": (tabled, [{"age": "old", "city": "Rome"}]),
+    "a whole number without end": (tabled, [{"age": 10**400, "city": "Rome"}]),
 }
 
 

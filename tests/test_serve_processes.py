@@ -75,6 +75,7 @@ def test_a_port_that_is_taken(server: Server, tmp_path: Path) -> None:
         (["missing.safetensors"], "No such file"),
         (["{file}", "--host", "no.such.host.invalid"], "cannot listen on 'no.such.host.invalid'"),
         (["{file}", "--name", "digits"], "is one model and no registry"),
+        (["{file}", "--port", "99999"], "port must be a number from 0, for a free one, to 65535, got 99999"),
         (["{file}", "--rows", "0"], "rows must be more than 0, got 0"),
         (["{weights}"], "holds a dict; expected a file of model.save"),
         (["{folder}"], "has no models; publish one first"),

@@ -118,6 +118,19 @@ study.optimize(value, n_trials=6)
 """
 
 
+@pytest.mark.parametrize(("monitor", "direction"), [("accuracy", "minimize"), ("loss", "maximize")])
+def test_a_study_that_looks_for_the_worst_is_refused(monitor: str, direction: str) -> None:
+    value = tune.objective(
+        lambda: nn.Linear(3, 2), (X, (Y[:, 0] > 0).astype(np.int64)), lambda trial: {}, loss="cross_entropy",
+        metrics=["accuracy"], monitor=monitor,
+    )  # fmt: skip
+    other = "maximize" if direction == "minimize" else "minimize"
+    with pytest.raises(ValueError, match=f"create_study.direction='{other}'."):
+        study(direction=direction).optimize(value, n_trials=1)
+    study(direction=other).optimize(value, n_trials=1)
+    assert value(optuna.trial.FixedTrial({})) >= 0.0
+
+
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

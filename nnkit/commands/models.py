@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.commands.predict import add_import, blocks_of, import_modules
-from nnkit.errors import NnkitError
+from nnkit.errors import DataError, NnkitError
 from nnkit.io.rows import Rows
 from nnkit.preprocessing.table import ATTRIBUTE
 from nnkit.registry import Registry, Version
@@ -179,6 +179,8 @@ def _read(model: Any, path: str) -> Any:
     """All the rows of a file, as the model takes them."""
     with open(path, encoding="utf-8", newline="") as file:
         blocks = list(blocks_of(model, Rows(file, True if ATTRIBUTE in model.__dict__ else None)))
+    if not blocks:
+        raise DataError(f"--data: {path!r} names columns, and has no rows")
     if isinstance(blocks[0], dict):
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     return np.concatenate(blocks)

@@ -15,7 +15,6 @@ import numpy as np
 
 from nnkit.backends import Backend
 from nnkit.backends.recording import paused
-from nnkit.errors import DtypeError, ShapeError
 from nnkit.io.registry import register_module
 from nnkit.nn.module import Module
 from nnkit.onnx.call import Call
@@ -30,7 +29,7 @@ from nnkit.tensors.tensor import Parameter, Tensor, resolve
 __all__ = ["Network", "made_of"]
 
 #: What nnkit's ops and Python raise for shapes, types and attributes that do not fit.
-FAULTS = (ShapeError, DtypeError, KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError, OverflowError)
+FAULTS = (ValueError, KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError, OverflowError)
 
 #: Operator -> which of its inputs are statistics, which no optimizer changes.
 STATISTICS = {"BatchNormalization": (3, 4)}
@@ -98,6 +97,8 @@ class Network(Module):
         for step in self._operations:
             if step.op in PASSING and step.inputs[0] in self._texts:
                 self._texts[step.outputs[0]] = self._texts[step.inputs[0]]
+            elif any(name in self._texts for name in step.inputs):
+                raise OnnxError(f"the node {step.name!r} ({step.op}) computes with texts, which no tensor holds")
 
     @property
     def classes(self) -> dict[str, list[str]]:
@@ -172,6 +173,8 @@ def _said(call: Call) -> list[Any]:
     """What a node makes. Raises OnnxError where it cannot be what it says."""
     try:
         found = WORDS[call.op](call)
+    except OnnxError:
+        raise
     except FAULTS as error:
         raise call.wrong(f"does not fit what it is given: {error}") from error
     return list(found) if isinstance(found, (tuple, list)) else [found]
@@ -221,6 +224,7 @@ def _place_for(root: Module, name: str) -> tuple[Module, str]:
 
 
 def _free(owner: Module, name: str) -> str:
+    name = f"_{name.lstrip('_')}" if name.startswith("__") else name  # Python's own
     while hasattr(type(owner), name) or name in owner.__dict__ or any(name in place for place in owner._registries()):
         name += "_"
     return name

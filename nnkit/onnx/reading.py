@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnkit.errors import nearest_names
-from nnkit.io.files import PathLike
+from nnkit.io.files import PathLike, is_special
+from nnkit.onnx.element_types import dtype_of
 from nnkit.onnx.errors import OnnxError, onnx_package
 
 __all__ = ["LIMIT", "Content", "Operation", "content_of", "parsed", "read_file"]
@@ -50,7 +51,9 @@ class Content(NamedTuple):
 
 
 def read_file(path: PathLike) -> bytes:
-    """The bytes of a file. Raises OnnxError for one that is larger than a file of ONNX can be."""
+    """The bytes of a file. Raises OnnxError for one larger than a file of ONNX can be, and for a device or a pipe."""
+    if is_special(path):
+        raise OnnxError(f"{os.fspath(path)!r} is a device, a pipe or a socket; expected a file")
     size = os.stat(path).st_size
     if size > LARGEST:
         raise OnnxError(f"{os.fspath(path)!r} has {size:,} bytes; a file of ONNX has at most {LARGEST:,}")
@@ -159,10 +162,13 @@ def _array(tensor: Any, what: str) -> np.ndarray:
     try:
         if tensor.data_type == onnx.TensorProto.STRING:
             return np.array([text.decode() for text in tensor.string_data], object).reshape(tuple(tensor.dims))
+        dtype_of(tensor.data_type)
         wanted = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize * math.prod(tensor.dims)
         if tensor.HasField("raw_data") and len(tensor.raw_data) != wanted:
             raise ValueError(f"it has {len(tensor.raw_data)} bytes where its sizes {list(tensor.dims)} want {wanted}")
         return np.array(onnx.numpy_helper.to_array(tensor))
+    except OnnxError:
+        raise
     except Exception as error:
         raise OnnxError(f"{what} is damaged: the array {tensor.name or 'of a constant'!r}: {_line(error)}") from error
 

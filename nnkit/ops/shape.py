@@ -223,6 +223,8 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
     sizes = [min(size, total - at) for at in range(0, total, size)] if isinstance(size, int) else list(size)
     if sum(sizes) != total:
         raise ShapeError(f"split: sizes {tuple(sizes)} do not sum to {total}, the size of dim {axis}")
+    if min(sizes, default=0) < 0:
+        raise ShapeError(f"split: sizes {tuple(sizes)}: expected sizes of 0 or more")
     ends = np.cumsum(sizes).tolist()
     return tuple(x[(slice(None),) * axis + (slice(end - s, end),)] for s, end in zip(sizes, ends, strict=True))
 

@@ -184,7 +184,10 @@ def _from_objects(array: np.ndarray, name: str) -> Column:
     present = array[~missing]
     if not len(present) or all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in present):
         numbers = np.full(len(array), np.nan)
-        numbers[~missing] = [float(value) for value in present]
+        try:
+            numbers[~missing] = [float(value) for value in present]
+        except OverflowError:
+            raise DataError(f"column {name!r} holds a whole number that is too large for float64") from None
         truth = bool(len(present)) and all(isinstance(value, (bool, np.bool_)) for value in present)
         return Column("number", numbers, truth)
     if all(isinstance(value, (datetime.date, np.datetime64)) for value in present):

@@ -164,7 +164,8 @@ class Table:
         """(rows, len(names)) float32. Raises ``DataError`` that names a column which is lacking or not as it was."""
         columns = columns_of(table, name, [encoder.name for encoder in self._known()])
         parts = [encoder.encode(columns[encoder.name]) for encoder in self._known()]
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there, and refused as such
+            return np.concatenate(parts, axis=1).astype(np.float32)
 
     def targets(self, table: Any) -> np.ndarray:
         """The target column, (rows,): class numbers int64, or numbers float64; ``LabelError`` where one is missing."""

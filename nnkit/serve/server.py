@@ -102,7 +102,9 @@ class _Server(uvicorn.Server):
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; raises OSError that says what to do where it cannot."""
+    """A socket that listens; raises OSError that says what to do where it cannot, and ValueError for no port."""
+    if not 0 <= port < 1 << 16:  # the C library takes the last 16 bits of a larger one
+        raise ValueError(f"port must be a number from 0, for a free one, to 65535, got {port}")
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -23,7 +23,8 @@ class Pruning(Callback):
     """Reports ``monitor`` to an optuna trial after each epoch, and raises optuna.TrialPruned where its pruner says so.
 
     It acts between epochs, so recorded steps stay recorded. ``fit`` raises TrialPruned as it is, and leaves the weights
-    of that epoch. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there.
+    of that epoch. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there, and ValueError
+    for a study that looks for the worst of it.
     """
 
     def __init__(self, trial: Any, monitor: str = "val_loss") -> None:
@@ -34,6 +35,7 @@ class Pruning(Callback):
 
     def on_train_begin(self) -> None:
         self.monitor.check(self.trainer)
+        _check_direction(self.trial, self.monitor)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         from optuna import TrialPruned
@@ -60,7 +62,7 @@ def objective(
       ``lambda trial: {"lr": trial.suggest_float("lr", 1e-4, 1, log=True), "width": trial.suggest_int("width", 4, 9)}``
     - ``data``: (x, y); ``loss`` and the rest are as in ``train_one``, with ``validation_data`` or ``validation_split``
     - ``monitor``: "val_loss" where there is validation, else "loss"; with accuracy and its like, make the study with
-      ``direction="maximize"``. With an EarlyStopping among ``callbacks`` it is that of the epoch it went back to
+      ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the epoch it went back to
 
     The trial's pruner decides after each epoch. A loss that turns NaN prunes the trial too. Networks of a study are not
     kept; train the best setting again by ``train_one(build, setting, ...)``, which gives the same network: the setting
@@ -89,3 +91,15 @@ def objective(
         return run.value(name)
 
     return value
+
+
+def _check_direction(trial: Any, monitor: Monitor) -> None:
+    """Raise ValueError for a study that looks for the worst. What no name tells, it may look for either way."""
+    direction = getattr(
+        getattr(getattr(trial, "study", None), "direction", None), "name", None
+    )  # a FixedTrial has none
+    name = monitor.name
+    least = name in ("loss", "val_loss")
+    if direction == ("MAXIMIZE" if least else "MINIMIZE") and (least or monitor.sign > 0):
+        better, wanted = ("smaller", "minimize") if least else ("larger", "maximize")
+        raise ValueError(f"{name!r} is better the {better} it is: make the study by create_study(direction={wanted!r})")

@@ -32,18 +32,29 @@ def _window(call: Call, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
             total = max((-(-size // stride[axis]) - 1) * stride[axis] + reach - size, 0)
             less = total // 2
             pads[axis], pads[count + axis] = (less, total - less) if auto == "SAME_UPPER" else (total - less, less)
+    elif auto not in ("NOTSET", "VALID"):
+        raise call.wrong(f"has auto_pad={auto!r}; ONNX has NOTSET, VALID, SAME_UPPER and SAME_LOWER")
     elif auto == "VALID":
         pads = [0] * 2 * count
     return Window(tuple(kernel), stride, tuple(zip(pads[:count], pads[count:], strict=True)), dilation)
 
 
-def _conv(call: Call) -> Any:
+def _convolved(call: Call) -> list[Any]:
+    """Input, weights and bias; the node may say how large the kernel is, which has to be true."""
     x, w, b = (call.tensor(place) for place in range(3))
+    kernel = tuple(call.get("kernel_shape", w.shape[2:]))
+    if kernel != tuple(w.shape[2:]):
+        raise call.wrong(f"has kernel_shape {kernel}, and its weights are of shape {tuple(w.shape)}")
+    return [x, w, b]
+
+
+def _conv(call: Call) -> Any:
+    x, w, b = _convolved(call)
     return ops.conv(x, w, b, _window(call, x.shape[2:], w.shape[2:]), int(call.get("group", 1)))
 
 
 def _conv_transpose(call: Call) -> Any:
-    x, w, b = (call.tensor(place) for place in range(3))
+    x, w, b = _convolved(call)
     call.only("auto_pad", "NOTSET", "VALID")
     window = _window(call, x.shape[2:], w.shape[2:])
     more = call.get("output_padding", [0] * len(window.kernel))
