@@ -23,8 +23,8 @@ class Pruning(Callback):
     """Reports ``monitor`` to an optuna trial after each epoch, and raises optuna.TrialPruned where its pruner says so.
 
     It acts between epochs, so recorded steps stay recorded. ``fit`` raises TrialPruned as it is, and leaves the weights
-    of that epoch. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there, and ValueError
-    for a study that looks for the worst of it.
+    of that epoch. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there, and
+    ValueError for a study that looks for the worst of it.
     """
 
     def __init__(self, trial: Any, monitor: str = "val_loss") -> None:
@@ -62,7 +62,8 @@ def objective(
       ``lambda trial: {"lr": trial.suggest_float("lr", 1e-4, 1, log=True), "width": trial.suggest_int("width", 4, 9)}``
     - ``data``: (x, y); ``loss`` and the rest are as in ``train_one``, with ``validation_data`` or ``validation_split``
     - ``monitor``: "val_loss" where there is validation, else "loss"; with accuracy and its like, make the study with
-      ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the epoch it went back to
+      ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the epoch
+      it went back to
 
     The trial's pruner decides after each epoch. A loss that turns NaN prunes the trial too. Networks of a study are not
     kept; train the best setting again by ``train_one(build, setting, ...)``, which gives the same network: the setting
