@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # who read the output, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         parser.exit(1)
+    except KeyboardInterrupt:
+        parser.exit(130)  # as a shell says it; where it stood is of no use to who pressed Ctrl-C
     except (ValueError, OSError, ModuleNotFoundError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if status:

@@ -226,6 +226,18 @@ def test_a_file_is_written_whole_or_not_at_all(run: Any, tmp_path: Path) -> None
     assert len(target.read_text().splitlines()) == 2501 and len(list(tmp_path.iterdir())) == 2
 
 
+def test_ctrl_c_ends_it_without_a_traceback_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    def pressed(*given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "_predicted", pressed)
+    with pytest.raises(SystemExit) as caught:
+        run(TEXT, plain(), "--output", str(tmp_path / "out.csv"))
+    assert caught.value.code == 130 and [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
 def test_the_model_may_be_a_version_in_a_registry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     registry = Registry(tmp_path / "registry")
     for value in (1.0, 2.0):
