@@ -132,6 +132,8 @@ def test_an_older_layout_of_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".keras", ".h5", ".weights.h5", ".named.h5"])
 @pytest.mark.parametrize("name", MODELS)
 def test_what_nnkit_wrote_it_reads(name: str, ending: str, tmp_path: Path, device: str) -> None:
+    if (name, device) == ("half", "strict"):
+        pytest.skip("the strict device has no half types")
     own_words(keras)
     model, path = shaken(MODELS[name].make(keras)), tmp_path / f"file{ending}"
     if (name, ending) == ("own model", ".h5"):  # older files do not say what its input is like

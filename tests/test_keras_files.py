@@ -303,3 +303,40 @@ def test_a_copy_goes_on_as_the_original_would(copied: Any) -> None:
     histories = [m.fit(X, Y, epochs=3, shuffle=False, verbose=0).history["loss"] for m in (model, twin)]
     assert histories[0] == histories[1]
     assert [w.tobytes() for w in twin.get_weights()] == [w.tobytes() for w in model.get_weights()]
+
+
+# ---- one layer in two places ----------------------------------------------------------------------------------------
+
+
+def inside_and_outside() -> Model:
+    """A layer that a nested model has and the model around it calls too."""
+    shared, x, y = Dense(3, name="shared"), keras.Input((3,)), keras.Input((3,))
+    inner = Model(x, shared(x), name="inner")
+    return Model(y, shared(inner(y)))
+
+
+def in_a_list() -> Model:
+    shared, x = Dense(3, name="shared"), keras.Input((3,))
+    return Sequential([keras.Input((3,)), Model(x, shared(x), name="inner"), shared])
+
+
+@pytest.mark.parametrize("make", [inside_and_outside, in_a_list])
+def test_a_layer_in_a_nested_model_and_outside_of_it_stays_one(make: Any, tmp_path: Path) -> None:
+    model = make()
+    model.save(tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert len(again.weights) == len(model.weights) == 2
+    assert again.get_layer("shared") is again.get_layer("inner").get_layer("shared")
+    assert np.array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+@pytest.mark.parametrize("place", [0, 1, 7, -1, True, "0", None])
+def test_a_reference_to_a_layer_that_does_not_come_before_is_refused(place: Any) -> None:
+    """The nested model itself, which is not made yet, counts among those."""
+    config = inside_and_outside().get_config()
+    operations = config["graph"]["operations"]
+    again = next(part for part in operations if "again" in part)
+    operations.insert(0, operations.pop(operations.index(again)))
+    again["again"] = place
+    with pytest.raises(ModelFileError, match="does not come before"):
+        Model.from_config(config)

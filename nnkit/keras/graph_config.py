@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,20 +19,69 @@ from nnkit.recording.structures import rebuilt
 from nnkit.tensors.creation import tensor
 from nnkit.tensors.tensor import Tensor
 
-__all__ = ["described", "described_graph", "graph_of", "layer_of", "with_operations"]
+__all__ = ["described", "described_graph", "graph_of", "layer_of", "one_description", "with_operations"]
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------
 
 
+class _Met(threading.local):
+    """The layers of the description that this thread is writing, or reading, in the order in which they are met."""
+
+    written: list[Layer] | None = None
+    read: list[Layer | None] | None = None
+
+
+_met = _Met()
+
+
+@contextlib.contextmanager
+def one_description(kind: str) -> Iterator[list[Any]]:
+    """The layers met so far: of the description that has begun, else of a new one."""
+    known = getattr(_met, kind)
+    if known is not None:
+        yield known
+        return
+    setattr(_met, kind, [])
+    try:
+        yield getattr(_met, kind)
+    finally:
+        setattr(_met, kind, None)
+
+
 def described(layer: Layer) -> Any:
-    """A layer as a configuration; the layer itself where its class is not registered, for messages to name."""
-    name = name_of(type(layer))
-    return layer if name is None else {"class_name": name, "config": layer.get_config()}
+    """A layer as a configuration; the layer itself where its class is not registered, for messages to name.
+
+    One that was described before, in a nested model or outside of it, is ``{"again": which}``: it is one layer.
+    """
+    with one_description("written") as known:
+        for place, other in enumerate(known):
+            if other is layer:
+                return {"again": place}
+        known.append(layer)
+        name = name_of(type(layer))
+        return layer if name is None else {"class_name": name, "config": layer.get_config()}
 
 
 def layer_of(description: Any) -> Layer:
     """The layer that ``described`` described; raises ModelFileError for what is none."""
+    with one_description("read") as known:
+        if isinstance(description, Mapping) and "again" in description:
+            return _again(description["again"], known)
+        place = len(known)
+        known.append(None)
+        known[place] = _layer_of(description)
+        return known[place]
+
+
+def _again(place: Any, known: Sequence[Layer | None]) -> Layer:
+    found = known[place] if type(place) is int and 0 <= place < len(known) else None
+    if found is None:
+        raise ModelFileError(f"the file refers to its layer {str(place)[:20]}, which does not come before")
+    return found
+
+
+def _layer_of(description: Any) -> Layer:
     if isinstance(description, Layer):
         return description
     if not isinstance(description, Mapping) or not {"class_name", "config"} <= set(description):
@@ -48,8 +99,10 @@ def described_graph(graph: Graph) -> dict[str, Any]:
     """Layers and functions, their calls in order, and what goes in and comes out."""
     places = {id(operation): place for place, operation in enumerate(graph.operations)}
     heads = {operation.name: place for place, operation in enumerate(graph.operations)}
+    with one_description("written"):
+        operations = [_described_operation(operation) for operation in graph.operations]
     return {
-        "operations": [_described_operation(operation) for operation in graph.operations],
+        "operations": operations,
         "heads": [heads[spec.name] for spec in graph.flat_inputs],
         "calls": [
             [places[id(step.operation)], _encoded(step.args), _encoded(step.kwargs), list(step.made)]
@@ -72,7 +125,8 @@ def graph_of(description: Any) -> tuple[Any, Any]:
     Raises ModelFileError where it is no such description, or names what is not there.
     """
     try:
-        operations = [_operation_of(part) for part in description["operations"]]
+        with one_description("read"):
+            operations = [_operation_of(part) for part in description["operations"]]
         calls = [
             _Call(operations[place], _decoded(args), _decoded(kwargs), made)
             for place, args, kwargs, made in description["calls"]

@@ -17,7 +17,7 @@ from nnkit import io
 from nnkit.errors import ModelFileError, ShapeError
 from nnkit.keras import files, objects
 from nnkit.keras.functional import Functional
-from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, with_operations
+from nnkit.keras.graph_config import described, described_graph, graph_of, layer_of, one_description, with_operations
 from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer, Shape, normalized_shape, taken
 from nnkit.keras.shape_trees import as_shape
@@ -361,15 +361,18 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The layers with their configurations, the input shape, and what ``compile`` was given."""
+        with one_description("written"):
+            layers = [described(layer) for layer in self._layers]
         return {
             **super().get_config(),
-            "layers": [described(layer) for layer in self._layers],
+            "layers": layers,
             "build_input_shape": self._input_shape,
         }
 
     @classmethod
     def _made_from(cls, arguments: dict[str, Any]) -> Self:
-        layers = [layer_of(description) for description in arguments.pop("layers")]
+        with one_description("read"):
+            layers = [layer_of(description) for description in arguments.pop("layers")]
         return cls(layers, **arguments)
 
     def build_for_shape(self, input_shape: Shape) -> None:

@@ -222,7 +222,8 @@ provoked_in(
 def circumstances(folder: Path, patch: pytest.MonkeyPatch) -> None:
     home = Path(nnkit.__file__).parent
     for path in home.rglob("*.py"):  # every span of time is taken from a clock that does not jump
-        if path.name == "event_file.py":  # TensorBoard shows when something happened
+        # These say when something happened, or ask how old a file is.
+        if path.name in ("event_file.py", "loggers.py", "following.py", "folders.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.Attribute) and ast.unparse(node) in ("time.time", "datetime.now")), path
