@@ -371,10 +371,14 @@ class Backend(Attention, Images, Normalization, Recurrent, Places, LinearAlgebra
         self._write(xp.reshape(numbers, out.shape), out)
 
     @primitive
-    def dropout(self, x: Array, p: float, key: Array, out: Array) -> None:
-        """0 with probability p, else x / (1 - p). The same key drops the same elements: so it is its own gradient."""
+    def dropout(self, x: Array, p: float, key: Array, out: Array, first: int = 0) -> None:
+        """0 with probability p, else x / (1 - p). The same key drops the same elements: so it is its own gradient.
+
+        x is part of a larger array, whose elements the key drops: its own begin with element ``first`` of that.
+        """
         xp, x = self.xp, self._wide(x)
-        u = self.empty(tuple(x.shape), self.dtype_of(x))
+        u = self.empty((first + math.prod(x.shape),), self.dtype_of(x))
         self.uniform(key, philox.PURPOSES["dropout"], u)
+        u = self.reshape(u[first:], tuple(x.shape))
         keep = self._number(1.0, x.dtype) / (self._number(1.0, x.dtype) - self._number(p, x.dtype))
         self._write(xp.where(u >= self._number(p, x.dtype), x * keep, 0.0), out)

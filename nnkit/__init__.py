@@ -9,6 +9,7 @@ A map:
 - networks: ``nn`` (layers, losses, ``nn.functional``, ``nn.init``), ``optim`` (optimizers, schedules, averaging)
 - training: every Module has ``fit``, ``evaluate``, ``predict``, ``save``; callbacks, metrics: ``training``
 - data: ``datasets``, ``preprocessing`` (tables, scaling, splitting), ``utils.data`` (loaders and samplers)
+- several processes: ``parallel`` (MPI), or ``fit(parallel="mpi")``
 - speed: ``compile`` records a step and replays it without Python, ``explain`` prints what was recorded
 - devices: ``devices()`` lists them; ``cuda``, ``amp``, ``set_num_threads``; a backend of your own: ``backends``
 - models in use: ``registry`` (published versions), ``serve`` (``python -m nnkit serve``: answers over HTTP)

@@ -82,14 +82,31 @@ def floor(name: str) -> str:
 KNOWN_ALONE = ("nnkit.recording.state", "nnkit.recording.observer", "nnkit.tensors.random")
 LEAVES = {"nnkit.errors", "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils"}
 CORE = {"nnkit.ops", "nnkit.tensors", "nnkit.tensors.random", "nnkit.recording.state"}
-TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
+TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.parallel", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
 #: Part -> the parts that it may not import, at any level of any function.
 FORBIDDEN = {
     "nnkit.kernels": {"nnkit.backends", *CORE, *TRAINED, *LEAVES, "nnkit"},
     "nnkit.backends": {*CORE, *TRAINED, *LEAVES, "nnkit"},
     **{part: {*TRAINED, *LEAVES - {"nnkit.errors"}, "nnkit.recording", "nnkit"} for part in sorted(CORE)},
-    "nnkit.nn": {"nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.datasets", "nnkit.preprocessing", "nnkit.io"},
-    "nnkit.optim": {"nnkit.nn", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.datasets", "nnkit.io"},
+    "nnkit.nn": {
+        "nnkit.parallel",
+        "nnkit.training",
+        "nnkit.keras",
+        "nnkit.sklearn",
+        "nnkit.datasets",
+        "nnkit.preprocessing",
+        "nnkit.io",
+    },
+    "nnkit.parallel": {"nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.tune", "nnkit.datasets", "nnkit.io"},
+    "nnkit.optim": {
+        "nnkit.parallel",
+        "nnkit.nn",
+        "nnkit.training",
+        "nnkit.keras",
+        "nnkit.sklearn",
+        "nnkit.datasets",
+        "nnkit.io",
+    },
     "nnkit.training": {"nnkit.keras", "nnkit.sklearn", "nnkit.tune"},
     "nnkit.keras": {"nnkit.sklearn"},
     "nnkit.sklearn": {"nnkit.keras", "nnkit.tune"},

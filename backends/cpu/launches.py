@@ -188,13 +188,15 @@ def uniform(key: np.ndarray, purpose: int, out: np.ndarray) -> Launch | str:
     return new_launch(random.uniform_kernel(dtype), [0, out.size, address(key), purpose, address(out)])
 
 
-def dropout(x: np.ndarray, p: float, key: np.ndarray, out: np.ndarray) -> Launch | str:
-    """Contiguous float arrays."""
+def dropout(x: np.ndarray, p: float, key: np.ndarray, out: np.ndarray, first: int = 0) -> Launch | str:
+    """Contiguous float arrays that begin with a whole block of four random numbers."""
     dtype = common_type(x, out)
+    if first % 4:
+        return "its first element is within a block of four random numbers"
     if dtype is None:
         return why_not(x, out)
     numbers, boxes = number_addresses([p])
-    block = [0, out.size, address(key), PURPOSES["dropout"], address(x), *numbers, address(out)]
+    block = [first, out.size, address(key), PURPOSES["dropout"], address(x), *numbers, address(out)]
     launch = new_launch(random.dropout_kernel(dtype), block, boxes)
     # A number costs as much as moving some 16 bytes.
     return cut(launch, out.size, {0: 1, 4: x.itemsize, 6: out.itemsize}, 16)

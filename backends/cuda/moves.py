@@ -243,9 +243,11 @@ def uniform(key: Array, purpose: int, out: Array) -> Work | str:
     return Launch(kernel, random.grid(out.size), (key, purpose, out, out.size))
 
 
-def dropout(x: Array, p: float, key: Array, out: Array) -> Work | str:
-    """Contiguous float arrays."""
+def dropout(x: Array, p: float, key: Array, out: Array, first: int = 0) -> Work | str:
+    """Contiguous float arrays, whole."""
     stored = common_type(x, out)
+    if first:
+        return "it is part of a larger array"
     if stored is None or x.shape != out.shape or not out.size:
         return why_not(x, out)
     kernel = random.dropout_kernel(stored, _in_fours(out, x))

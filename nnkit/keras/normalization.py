@@ -13,6 +13,7 @@ from nnkit.keras.layer import LayerOptions, SameShape, Shape, refuse
 from nnkit.keras.naming import configured
 from nnkit.nn import functional
 from nnkit.ops.in_place import move_average
+from nnkit.tensors.shares import own_statistics
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
@@ -184,6 +185,7 @@ class BatchNormalization(_Scaled):
         if not (training and self.trainable):
             statistics = self.moving_mean, self.moving_variance
             return ops.normalize_by(part, *statistics, self.gamma, self.beta, self.epsilon).reshape(*x.shape)
+        own_statistics()
         out, mean, variance = ops.normalize(part, self.gamma, self.beta, 0, self.epsilon)
         with no_grad():
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

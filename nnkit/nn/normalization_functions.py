@@ -9,6 +9,7 @@ from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError
 from nnkit.ops.in_place import move_average
+from nnkit.tensors.shares import own_statistics
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
@@ -40,6 +41,7 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed unless training=True")
         return ops.normalize_by(x, running_mean, running_var, weight, bias, eps).reshape(*input.shape)
+    own_statistics()
     count = B * math.prod(sizes)
     if count == 1:
         raise ShapeError(

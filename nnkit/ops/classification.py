@@ -16,6 +16,7 @@ from nnkit.ops.reductions import axes_of, sum
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tensors import dtypes, random
 from nnkit.tensors.methods import op
+from nnkit.tensors.shares import keyed_by_place
 from nnkit.tensors.tape import Gradient
 from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
@@ -169,18 +170,19 @@ def dropout(x: Tensor, p: float = 0.5) -> Tensor:
         return x
     if p == 1.0:
         return x * 0.0
-    return dropped(x, p, random.next_key(x.backend))
+    first = keyed_by_place(tuple(x.shape))
+    return dropped(x, p, random.current().next_key(x.backend), first)
 
 
-def dropped(x: Tensor, p: float, key: Any) -> Tensor:
-    """``dropout`` by the mask of a key; so its gradient is of the same kind."""
+def dropped(x: Tensor, p: float, key: Any, first: int = 0) -> Tensor:
+    """``dropout`` by the mask of a key, from its element ``first`` on; so its gradient is of the same kind."""
     backend = x.backend
     y = backend.empty(x.shape, x.dtype)
-    backend.dropout(x.array, p, key, y)
+    backend.dropout(x.array, p, key, y, first)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.empty(x.shape, x.dtype)
-        backend.dropout(dy, p, key, dx)
+        backend.dropout(dy, p, key, dx, first)
         return (dx,)
 
-    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (dropped(dy, p, key),))
+    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (dropped(dy, p, key, first),))

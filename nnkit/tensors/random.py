@@ -25,6 +25,7 @@ from nnkit.backends import Backend
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels import philox, special
 from nnkit.kernels.vocabulary import array_words, bind
+from nnkit.tensors.shares import refuse_draws
 
 _normal_quantile = bind({"quantile": special.normal_quantile}, array_words(np))["quantile"]
 
@@ -207,11 +208,13 @@ get_state, set_state = get_rng_state, set_rng_state
 
 def next_key(backend: Backend) -> Any:
     """The key of the next draw on a device: int64 (2,), seed and draw number, in device memory."""
+    refuse_draws()
     return current().next_key(backend)
 
 
 def _host_key(seed: int | None = None, draw: int | None = None) -> np.ndarray:
     """The key of a draw on the host: of the next one, unless ``draw`` is given."""
+    refuse_draws()
     at_work = recorder()
     if at_work is not None:
         at_work.obstacle("it draws random numbers on the host")

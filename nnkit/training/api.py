@@ -14,6 +14,7 @@ from nnkit import optim
 from nnkit.nn import losses
 from nnkit.nn.module import Module
 from nnkit.optim import GradScaler, Optimizer
+from nnkit.parallel import MPI
 from nnkit.recording.compiled import enabled as recording_enabled
 from nnkit.tensors.random import Generator, using
 from nnkit.training import metrics as metric_table
@@ -28,12 +29,12 @@ from nnkit.training.objective import Objective
 from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
+from nnkit.training.ranked import begin, processes, quiet, same_stream, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
 from nnkit.training.sources import Plan, evaluation_source, input_batches, training_sources
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 from nnkit.training.tables import inputs_of, pair_of, samples_of
-from nnkit.training.trainer import Trainer
 
 __all__ = ["evaluate", "fit", "last_fit", "last_history", "metrics_of", "predict"]
 
@@ -77,6 +78,7 @@ def fit(
     compile: bool = True,
     precision: Any = None,
     resume: str | os.PathLike[str] | None = None,
+    parallel: str | MPI | None = None,
 ) -> History:
     """Train ``model`` and return the History of the epochs.
 
@@ -105,6 +107,9 @@ def fit(
       staying float32; in float16 the loss is scaled (see ``nnkit.GradScaler``), and steps that overflow are left out
     - ``resume``: a file that a RunCheckpoint wrote: go on there as if the training had not ended, to the bit. All else
       must be as it was then; epochs ``epochs`` - 1 included are run
+    - ``parallel``: "mpi" or an ``nnkit.parallel.MPI``: train on all processes that ``mpirun`` started, each on its rows
+      of every batch; the numbers are one process's, but for rounding. Every process must be given the same data and
+      arguments. The weights of rank 0 are the first ones; rank 0 alone speaks and saves. One process without mpirun
     - ``seed``: what is drawn (dropout, orders) comes from a stream of its own with this seed, and each epoch's order is
       a function of the seed and its number; without one, from the thread's stream (``nnkit.manual_seed``)
 
@@ -121,6 +126,7 @@ def fit(
     >>> len(history.history["loss"])
     500
     """
+    mpi = processes(parallel, precision)
     plan = Plan(batch_size, shuffle, seed, epochs, steps_per_epoch, validation_data, validation_split)
     run = range(positive_integer(initial_epoch, "initial_epoch", 0), positive_integer(epochs, "epochs"))
     saved = None if resume is None else SavedRun(resume)
@@ -131,20 +137,22 @@ def fit(
     measured = metrics_of(metrics, objective.loss)
     x, y, sample_weight = samples_of(model, objective.loss, x, y, sample_weight)
     plan = dataclasses.replace(plan, validation_data=pair_of(model, objective.loss, validation_data))
-    with using(None if seed is None else Generator(seed)):
+    with using(None if seed is None else Generator(seed)), quiet(mpi):
+        same_stream(mpi)
         source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
         refuse_lone_rows(model, source)
         chosen = _optimizer(model, optimizer)
         recorded = compile and recording_enabled()
         last = last_fit(model)
         computed = precision_of(precision, last.scaler if optimizer is None else None)
-        step = TrainingStep(model, objective, chosen, Totals(measured, objective), clip_norm, clip_value, computed)
+        totals = [Totals(measured, objective) for _ in range(2)]
+        if mpi is not None:
+            begin(mpi, model, objective, source, totals)
+        step = TrainingStep(model, objective, chosen, totals[0], clip_norm, clip_value, computed, mpi)
         validate = None
         if validation is not None:
-            validate = Evaluation(
-                EvaluationStep(model, objective, Totals(measured, objective), computed), validation, recorded
-            )
-        trainer = Trainer(step, source, validate, shown, run, runner_of(step, source, recorded))
+            validate = Evaluation(EvaluationStep(model, objective, totals[1], computed), validation, recorded, mpi)
+        trainer = trainer_of(mpi, step, source, validate, shown, run, runner_of(step, source, recorded, mpi))
         if saved is not None:
             trainer.resume(saved)
         last.loss, last.optimizer, last.metrics, last.history = objective.loss, chosen, measured, trainer.history

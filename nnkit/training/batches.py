@@ -31,11 +31,15 @@ MOST_EMPTY = 1000
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows on the device: x (B, ...), y (B, ...), weight (B,) or None; each a Tensor, or ``Several``."""
+    """Rows on the device: x (B, ...), y (B, ...), weight (B,) or None; each a Tensor, or ``Several``.
+
+    ``share``: which part of a batch they are, where several processes have it (a ``shares.Share``).
+    """
 
     x: Any
     y: Any
     weight: Any = None
+    share: Any = None
 
     @property
     def rows(self) -> int:

@@ -48,6 +48,8 @@ class Callback:
 
     trainer: Trainer
     model: Module
+    #: Of several processes that train one model, the first alone runs this callback: it speaks, or writes a log.
+    first_rank_only = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Warn of a method that looks like one of a callback's and is none: it would never be called."""

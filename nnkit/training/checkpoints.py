@@ -85,7 +85,9 @@ class ModelCheckpoint(Callback):
             self.keep(self.path.format(**{**logs, "epoch": epoch + 1}))
 
     def keep(self, name: str) -> None:
-        """Write a file of that name, then delete what is too old."""
+        """Write a file of that name, then delete what is too old; of several processes the first does."""
+        if not self.trainer.speaks:
+            return
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.write(path)
@@ -94,7 +96,7 @@ class ModelCheckpoint(Callback):
 
     def _find_saved(self) -> None:
         """The files of earlier runs; a process that was killed may have left one too many."""
-        self.saved = [] if self.keep_last is None else _named_by(self.path)
+        self.saved = [] if self.keep_last is None or not self.trainer.speaks else _named_by(self.path)
         self._delete_old()
 
     def _delete_old(self) -> None:

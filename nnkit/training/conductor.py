@@ -48,6 +48,8 @@ class Conductor:
         self.callbacks = list(callbacks)
         self.history = History()
         self.stop_training = False
+        #: Whether this process writes files and tells what happens; of several that train one model, the first does.
+        self.speaks = True
         self._at_batches = [callback for callback in self.callbacks if callback.wants_batches]
 
     def _call(self, method: str, *arguments: Any) -> None:

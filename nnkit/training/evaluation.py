@@ -9,6 +9,7 @@ import numpy as np
 
 from nnkit.errors import DataError
 from nnkit.nn.module import Module
+from nnkit.parallel import MPI
 from nnkit.training.batches import Source
 from nnkit.training.flow import Flow
 from nnkit.training.modes import evaluating
@@ -29,10 +30,10 @@ class Evaluation:
     ``between`` is called after some batches; it may raise (Ctrl-C) and so end the evaluation.
     """
 
-    def __init__(self, step: EvaluationStep, source: Source, recorded: bool = True) -> None:
+    def __init__(self, step: EvaluationStep, source: Source, recorded: bool = True, ranks: MPI | None = None) -> None:
         self.step = step
         self.source = source
-        self._runner = runner_of(step, source, recorded)
+        self._runner = runner_of(step, source, recorded, ranks)
         self._flow = Flow(step.model)
 
     @property

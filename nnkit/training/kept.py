@@ -84,6 +84,10 @@ class KeptRows:
         self._memory[: len(rows)].copy_(rows.to(device=self._memory.device))
         self._cursor.backend.fill(float(len(rows)), self._cursor.array)
 
+    def taken(self) -> int:
+        """How many rows were kept; read from the device."""
+        return int(self._cursor.backend.download(self._cursor.array)[0])
+
     def first(self, samples: int) -> Tensor:
         """A copy of the first rows (samples, k)."""
         return self._memory[:samples].clone()

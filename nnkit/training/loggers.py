@@ -27,6 +27,8 @@ class CSVLogger(Callback):
     3
     """
 
+    first_rank_only = True
+
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path = path
         self.append = append
@@ -78,6 +80,8 @@ class JSONLines(Callback):
     ...     [sorted(json.loads(line)) for line in Path(path).read_text().splitlines()]
     [['epoch', 'loss', 'lr', 'time'], ['epoch', 'loss', 'lr', 'time']]
     """
+
+    first_rank_only = True
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path, self.append = path, append

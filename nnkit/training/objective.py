@@ -46,6 +46,8 @@ class Objective:
         self.loss = loss
         reduction = getattr(loss, "reduction", "mean")
         self.summed = reduction == "sum"
+        #: Whether several processes have to count what a mean of labels is over: then ``total`` is always there.
+        self.counted = False
         self._labels = isinstance(loss, LABELS) and type(loss).__module__.partition(".")[0] == "nnkit"
         if reduction == "none":
             raise ShapeError("loss has reduction='none'; training needs a scalar: use 'mean' or 'sum'")
@@ -109,7 +111,7 @@ class Objective:
             total = losses.sum()
             return BatchLoss(total, total)
         if counts is None:
-            return BatchLoss(losses.mean())
+            return BatchLoss(losses.mean(), losses.sum() / (losses.numel() / batch.rows) if self.counted else None)
         places = losses.numel() / batch.rows  # each sample has so many labels
         total, count = losses.sum() / places, counts.sum() / places
         return BatchLoss(weighted_mean(total, count), total, count - float(batch.rows))

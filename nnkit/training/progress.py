@@ -21,6 +21,8 @@ class ProgressBar(Callback):
     "lines", or "auto": a bar on a terminal and in a notebook.
     """
 
+    first_rank_only = True
+
     def __init__(self, style: str = "auto") -> None:
         if style not in _STYLES:
             raise UnknownNameError("style", style, _STYLES)

@@ -16,6 +16,7 @@ from nnkit import ops
 from nnkit.backends.program import Program
 from nnkit.backends.recording import Stale, recording
 from nnkit.backends.trace import Trace
+from nnkit.parallel import MPI
 from nnkit.recording.compiled import PATIENCE, enabled
 from nnkit.recording.guards import Guards
 from nnkit.recording.observer.frames import observing
@@ -24,6 +25,7 @@ from nnkit.tensors.dtypes import int64
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
+from nnkit.training.divided import part_of_batch
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook
 from nnkit.training.several import each
@@ -67,21 +69,22 @@ class Runner(Protocol):
         """Run the next steps of the epoch, at most ``most``, of which there is at least one; returns how many."""
 
 
-def runner_of(step: Step, source: Source, recorded: bool) -> Runner:
-    """Programs over arrays, where they are wanted; else one batch after the other."""
+def runner_of(step: Step, source: Source, recorded: bool, ranks: MPI | None = None) -> Runner:
+    """Programs over arrays, where they are wanted; else one batch after the other. With ``ranks`` its part of each."""
     if recorded and enabled() and isinstance(source, StreamedSource):
-        return StreamedReplay(step, source)
+        return StreamedReplay(step, source, ranks)
     if recorded and enabled() and isinstance(source, ArraySource):
-        return Replay(step, source)
-    return Plain(step, source)
+        return Replay(step, source, ranks)
+    return Plain(step, source, ranks)
 
 
 class Plain:
     """The batches of any source, one by one in Python."""
 
-    def __init__(self, step: Step, source: Source) -> None:
+    def __init__(self, step: Step, source: Source, ranks: MPI | None = None) -> None:
         self.step = step
         self.source = source
+        self.ranks = ranks
         self._batches: Iterator[Batch] = iter(())
         self._batch: Batch | None = None
         self._warm = False
@@ -101,7 +104,7 @@ class Plain:
         assert batch is not None
         self.step.totals.prepare(self.step.model, batch, self.step.totals.samples + batch.rows)
         with contextlib.nullcontext() if self._warm else batch.x.backend.batch_of(batch.rows):
-            self.step(batch)
+            self.step(batch if self.ranks is None else part_of_batch(batch, self.ranks))
         self._warm = True
         self.step.totals.count(batch.rows)
         return 1
@@ -118,9 +121,10 @@ class Recorded(NamedTuple):
 class Replay:
     """The batches of an ArraySource, run through ``step`` by programs."""
 
-    def __init__(self, step: Step, source: ArraySource) -> None:
+    def __init__(self, step: Step, source: ArraySource, ranks: MPI | None = None) -> None:
         self.step = step
         self.source = source
+        self.ranks = ranks
         rows, device = source.data.rows, source.data.x.device
         self._order = arange(rows, dtype=int64, device=device)
         self._cursor = zeros(1, dtype=int64, device=device)
@@ -225,10 +229,14 @@ class Replay:
         return work, observer
 
     def _step(self, rows: int) -> None:
-        take: Callable[[Tensor], Tensor] = lambda x: ops.take_batch(x, self._order, self._cursor, rows)  # noqa: E731
+        share = None if self.ranks is None else self.ranks.share(rows)
+        chosen = range(rows) if share is None else share.computed
+        with no_grad():
+            cursor = self._cursor + chosen.start if chosen.start else self._cursor
+        take: Callable[[Tensor], Tensor] = lambda x: ops.take_batch(x, self._order, cursor, len(chosen))  # noqa: E731
         data = self.source.data
         weight = None if data.weight is None else each(data.weight, take)
-        self.step(Batch(each(data.x, take), each(data.y, take), weight))
+        self.step(Batch(each(data.x, take), each(data.y, take), weight, share))
         with no_grad():
             self._cursor.add_(rows)
 

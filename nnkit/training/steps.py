@@ -13,17 +13,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from nnkit import ops
 from nnkit.backends.base import Array
 from nnkit.nn.module import Module
 from nnkit.ops.in_place import add_loss
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
+from nnkit.parallel import MPI
 from nnkit.recording.observer import call
 from nnkit.tensors.creation import zeros
 from nnkit.tensors.loading import Fit
+from nnkit.tensors.shares import divided
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
+from nnkit.training.divided import part_of_loss
 from nnkit.training.kept import KeptRows, RowMetric
 from nnkit.training.metrics import Metric
 from nnkit.training.modes import evaluating
@@ -42,6 +47,7 @@ class Reading:
 
     values: dict[str, float] = field(default_factory=dict)
     good_steps: int = 0
+    rank: int = 0  # the process in which these are fewest
 
 
 class Totals:
@@ -52,6 +58,9 @@ class Totals:
     NaN the sum stays so, and the count names the step. ``add`` only works on the device; the loop counts the samples
     beside it, by ``count``.
     """
+
+    #: The processes that have parts of each batch: each adds up its own rows, and ``read``, by all, the sums of all.
+    ranks: MPI | None = None
 
     def __init__(self, metrics: Sequence[Metric], objective: Objective | None) -> None:
         self.metrics = list(metrics)
@@ -163,6 +172,10 @@ class Totals:
         """Add the loss and the metrics of one batch."""
         total, good, excess, penalty, *sums = self._parts
         with no_grad():
+            if batch.share is not None and not batch.share.rows:
+                if loss is not None:
+                    add_loss(total, good, loss.value.detach(), 0.0)
+                return
             if loss is not None:
                 if loss.total is None:
                     add_loss(total, good, loss.value.detach(), float(batch.rows))
@@ -188,7 +201,8 @@ class Totals:
         """
         if self._memory is None or not self.samples:
             return Reading()
-        numbers = self._memory.backend.download(self._memory.array)
+        each = self._of_all(self._memory.backend.download(self._memory.array))
+        numbers = sum(each[1:], each[0])
         values = {"loss": self._loss(*map(float, numbers[:LOSS_PARTS]))} if "loss" in self.names else {}
         first = LOSS_PARTS
         for metric, part in zip(self._summing, self._parts[LOSS_PARTS:], strict=False):
@@ -197,8 +211,15 @@ class Totals:
         values |= zip(self._part_names, (numbers[first:] / self.samples).tolist(), strict=True)
         if whole:
             for keeping, kept in zip(self._keeping, self._kept, strict=True):
-                values[keeping.name] = keeping.result(kept.first(self.samples).numpy())
-        return Reading({name: values[name] for name in self.names if name in values}, int(numbers[1]))
+                samples = self.samples if self.ranks is None else kept.taken()
+                values[keeping.name] = keeping.result(np.concatenate(self._of_all(kept.first(samples).numpy())))
+        good = [int(part[1]) for part in each]
+        shown = {name: values[name] for name in self.names if name in values}
+        return Reading(shown, min(good), good.index(min(good)))
+
+    def _of_all(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """This process's numbers, beside those of the others where there are any."""
+        return [numbers] if self.ranks is None else self.ranks.gather(numbers)
 
     def _loss(self, total: float, good: float, excess: float, penalty: float) -> float:
         """The loss over all samples; NaN where every label was ignored."""
@@ -220,6 +241,7 @@ class TrainingStep:
     clip_norm: float | None = None
     clip_value: float | None = None
     precision: Precision = FULL
+    ranks: MPI | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
@@ -228,11 +250,15 @@ class TrainingStep:
 
     def __call__(self, batch: Batch) -> None:
         self.optimizer.zero_grad()
-        with self.precision.products():
+        with self.precision.products(), divided(batch.share):
             prediction = self.model(batch.x)
             loss = self.objective(prediction, batch)
         self.totals.add(prediction, batch, loss)
-        self.precision.backward(loss.value, self.optimizer)
+        if self.ranks is None:
+            self.precision.backward(loss.value, self.optimizer)
+        else:
+            self.precision.backward(part_of_loss(loss, batch, self.objective, self.ranks), self.optimizer)
+            self.ranks.exchange(self.optimizer)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
@@ -251,7 +277,7 @@ class EvaluationStep:
     precision: Precision = FULL
 
     def __call__(self, batch: Batch) -> None:
-        with self.precision.products():
+        with self.precision.products(), divided(batch.share):
             prediction = self.model(batch.x)
             loss = None if self.objective is None else self.objective(prediction, batch)
         self.totals.add(prediction, batch, loss)

@@ -38,6 +38,8 @@ class TensorBoard(Callback):
     1
     """
 
+    first_rank_only = True
+
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,

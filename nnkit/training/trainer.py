@@ -9,7 +9,8 @@ diverges: that costs as much memory as the model, and loses the steps since.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nnkit.errors import DataError, DivergenceError
 from nnkit.nn.module import Module
@@ -29,7 +30,7 @@ from nnkit.training.resume import SavedRun
 from nnkit.training.steps import Reading, TrainingStep
 from nnkit.training.weights import WeightSnapshot, first_not_finite
 
-__all__ = ["Trainer"]
+__all__ = ["SNAPSHOT_STEPS", "Trainer", "broken"]
 
 SNAPSHOT_STEPS = 64
 
@@ -125,8 +126,9 @@ class Trainer(Conductor):
     def _run_epochs(self) -> None:
         self._call("on_train_begin")
         first_step = self._restored()
+        self._agree()
         for epoch in range(self.first_epoch, self._epochs.stop):
-            if self.stop_training:
+            if self._stopping:
                 break
             done = self._run_epoch(epoch, first_step)
             first_step = 0
@@ -158,6 +160,7 @@ class Trainer(Conductor):
                 raise DataError("the training data yielded no batch; expected at least one (x, y)")
             return False
         logs = dict(self._reading.values)
+        self._before_validation()
         if self.validation is not None:
             results = self.validation.run(between=self._interrupts.check)
             logs |= {f"val_{name}": value for name, value in results.items()}
@@ -165,6 +168,7 @@ class Trainer(Conductor):
         self.history.add(epoch, logs)
         self._call("on_epoch_end", epoch, logs)
         self._call("on_settled", epoch + 1, 0)
+        self._agree()
         return True
 
     def _run_steps(self, epoch: int, done: int) -> int:
@@ -172,7 +176,7 @@ class Trainer(Conductor):
         last_look = time.perf_counter()
         self.runner.begin(epoch, done)
         self._flow.begin()
-        while not self.stop_training and self.runner.ready():
+        while not self._stopping and self.runner.ready():
             if self._at_batches:
                 self._call("on_batch_begin", done)
             with self._moment_of_weights.writing():
@@ -181,9 +185,8 @@ class Trainer(Conductor):
             done += ran
             self._since_snapshot += ran
             if self._at_batches:
-                self._call("on_batch_end", done - 1, LazyLogs(lambda: self.step.totals.read().values))
-            now = time.perf_counter()
-            if now - last_look >= LOOK_SECONDS:
+                self._call("on_batch_end", done - 1, self._batch_logs())
+            if self._is_time(done, time.perf_counter() - last_look):
                 self._look(epoch, done)
                 last_look = time.perf_counter()
             self._settle(epoch, done)
@@ -193,6 +196,32 @@ class Trainer(Conductor):
         if done:
             self._look(epoch, done, whole=True)
         return done
+
+    def _batch_logs(self) -> Mapping[str, Any]:
+        return LazyLogs(lambda: self.step.totals.read().values)
+
+    # What several processes do at the same steps: ``ranked``.
+
+    @property
+    def _stopping(self) -> bool:
+        return self.stop_training
+
+    def _agree(self) -> None:
+        """Whether to stop is known here, and there are no others."""
+
+    def _is_time(self, done: int, seconds: float) -> bool:
+        """Whether to look, after ``done`` steps and so many seconds after the last time."""
+        return seconds >= LOOK_SECONDS
+
+    def _is_time_to_keep(self, seconds: float) -> bool:
+        """Whether to keep a copy of the weights, so many seconds after the last one."""
+        return self._since_snapshot >= SNAPSHOT_STEPS and seconds >= LOOK_SECONDS
+
+    def _before_validation(self) -> None:
+        """The steps of an epoch are done."""
+
+    def _diverged(self, epoch: int, good: int) -> DivergenceError:
+        return DivergenceError(broken(self, epoch, good))
 
     def _most(self, done: int) -> int:
         """How many steps may run before someone wants to be called."""
@@ -215,14 +244,9 @@ class Trainer(Conductor):
         self._reading = self.step.totals.read(whole)
         good = self._reading.good_steps
         if good < done:
-            batch = self.source.recall(good)
-            with self.step.precision.products():
-                message = broken_loss(
-                    self.step.objective, self._snapshot, batch, _when(epoch, good + 1), self.learning_rate
-                )
-            raise DivergenceError(message)
+            raise self._diverged(epoch, good)
         now = time.perf_counter()
-        if self._since_snapshot >= SNAPSHOT_STEPS and now - self._snapshot_time >= LOOK_SECONDS:
+        if self._is_time_to_keep(now - self._snapshot_time):
             self._check_weights()
             self._snapshot.take()
             self._since_snapshot, self._snapshot_time = 0, now
@@ -234,6 +258,14 @@ class Trainer(Conductor):
         if parameter is not None:
             self._snapshot.restore()
             raise DivergenceError(broken_weights(parameter, self._moment, self.learning_rate))
+
+
+def broken(trainer: Trainer, epoch: int, good: int) -> str:
+    """The message where the loss of step ``good`` of an epoch is not finite; the weights are the last finite ones."""
+    step, batch = trainer.step, trainer.source.recall(good)
+    with step.precision.products():
+        when = _when(epoch, good + 1)
+        return broken_loss(step.objective, trainer._snapshot, batch, when, trainer.learning_rate)
 
 
 def _when(epoch: int, step: int) -> str:

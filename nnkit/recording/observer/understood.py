@@ -46,8 +46,8 @@ OUTSIDE_A_STEP = {
 }  # fmt: skip
 OUR_PARTS = (
     "nnkit", "nnkit.amp", "nnkit.autograd", "nnkit.distributions", "nnkit.func", "nnkit.keras", "nnkit.linalg",
-    "nnkit.nn", "nnkit.onnx.network", "nnkit.onnx.words", "nnkit.ops", "nnkit.optim", "nnkit.recording.structures",
-    "nnkit.sklearn.losses",
+    "nnkit.nn", "nnkit.onnx.network", "nnkit.onnx.words", "nnkit.ops", "nnkit.optim", "nnkit.parallel",
+    "nnkit.recording.structures", "nnkit.sklearn.losses",
     "nnkit.tensors.conversions", "nnkit.tensors.creation", "nnkit.tensors.dtypes", "nnkit.tensors.element_types",
     "nnkit.tensors.gradients", "nnkit.tensors.methods", "nnkit.tensors.named_methods", "nnkit.tensors.precision",
     "nnkit.tensors.random", "nnkit.tensors.tape", "nnkit.tensors.tensor", "nnkit.tensors.walk", "nnkit.tensors.watch",

@@ -1,0 +1,179 @@
+"""The processes of one training, by MPI: who this one is, and what they exchange."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnkit.backends import Backend
+from nnkit.backends.recording import note_call, recorder
+from nnkit.nn.module import Module
+from nnkit.optim import Optimizer
+from nnkit.optim.arena import has_gradient
+from nnkit.parallel.exchanging import exchanging
+from nnkit.parallel.launch import abort, end_together, world
+from nnkit.tensors.shares import Share
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
+
+__all__ = ["MPI"]
+
+REASON = "it is exchanged between processes"
+
+
+class MPI:
+    """All processes that mpirun started; one, without mpi4py, where it started none.
+
+    Args:
+        communicator: one of mpi4py's, in place of all processes.
+        batch_statistics: "refuse" batch normalization, whose statistics would be of a part of the batch, or let each
+            process normalize by its "own" rows; running statistics are then averaged after each epoch.
+
+    An exception that nobody catches in one process ends all, after a line that names the rank. Raises ImportError where
+    mpirun started this process and mpi4py is missing, ValueError for another ``batch_statistics``.
+
+    >>> mpi = MPI()
+    >>> mpi.rank, mpi.size
+    (0, 1)
+    """
+
+    rank = 0
+    size = 1
+
+    def __init__(self, communicator: Any = None, batch_statistics: str = "refuse") -> None:
+        if batch_statistics not in ("refuse", "own"):
+            raise ValueError(f"batch_statistics must be 'refuse' or 'own', got {batch_statistics!r}")
+        self.own_statistics = batch_statistics == "own"
+        self.communicator = world() if communicator is None else communicator
+        if self.communicator is not None:
+            self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
+            if self.size > 1:
+                end_together(self.communicator)
+
+    def __repr__(self) -> str:
+        return f"MPI(rank {self.rank} of {self.size})"
+
+    # ---- rows ---------------------------------------------------------------------------------------------
+
+    def share(self, rows: int) -> Share:
+        """Which rows of a batch are this process's: parts of one size, the first ones a row larger where it needs be.
+
+        >>> MPI().share(5)
+        Share(first=0, rows=5, whole=5, statistics=False)
+        """
+        each, more = divmod(rows, self.size)
+        first = self.rank * each + min(self.rank, more)
+        return Share(first, each + (self.rank < more), rows, self.own_statistics)
+
+    # ---- what is exchanged --------------------------------------------------------------------------------
+
+    def gather(self, value: Any) -> list[Any]:
+        """``value`` of every process, in the order of the ranks, in each of them. Any object that can be pickled."""
+        return [value] if self.size == 1 else list(self.communicator.allgather(value))
+
+    def from_first(self, value: Any) -> Any:
+        """The ``value`` that the process of rank 0 has."""
+        return value if self.size == 1 else self.communicator.bcast(value, root=0)
+
+    def add_up(self, backend: Backend, *arrays: Any) -> None:
+        """Let each contiguous array become its sum over all processes; part of a recorded step, as a call between its
+        kernels."""
+        if self.size == 1:
+            return
+        for array in arrays:
+            if recorder() is None:
+                self._add_up(backend, array)
+            else:
+                note_call(_named(self._add_up), REASON, backend, (array,), {})
+
+    def _add_up(self, backend: Backend, array: Any) -> None:
+        inside = isinstance(array, np.ndarray)
+        host = array if inside else backend.download(array)
+        self.communicator.Allreduce(_in_place(), host)
+        if not inside:
+            backend.upload(host, array)
+
+    def fail(self, error: BaseException) -> None:
+        """End every process because of ``error`` in this one, after a line that names its rank."""
+        if self.size > 1:
+            abort(self.communicator, type(error), error, error.__traceback__)
+
+    # ---- models and optimizers ----------------------------------------------------------------------------
+
+    def broadcast(self, model: Module) -> None:
+        """Give every process the weights and buffers that the model has in that of rank 0.
+
+        >>> import nnkit
+        >>> MPI().broadcast(nnkit.nn.Linear(2, 1))
+        """
+        if self.size == 1:
+            return
+        tensors = [*model.parameters(), *model.buffers()]
+        shapes = self.gather([tuple(tensor.shape) for tensor in tensors])
+        for rank, other in enumerate(shapes):
+            if other != shapes[0]:
+                raise ValueError(f"the model of rank {rank} has other weights than that of rank 0: {other:.200}")
+        for tensor, array in zip(tensors, self.from_first([_host(tensor) for tensor in tensors]), strict=True):
+            tensor.backend.upload(array, tensor.array)
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Let each floating-point tensor become its mean over all processes; nothing is recorded."""
+        if self.size == 1:
+            return
+        with no_grad():
+            for tensor in tensors:
+                if tensor.is_floating_point():
+                    parts = self.gather(_host(tensor).astype(np.float64))
+                    mean = sum(parts[1:], parts[0]) / self.size
+                    tensor.backend.upload(mean.astype(tensor.dtype), tensor.array)
+
+    def optimizer(self, optimizer: Optimizer) -> Optimizer:
+        """``optimizer``, whose ``step()`` first lets every gradient become the mean over all processes.
+
+        ``step(samples=n)`` weighs this process's gradients by its number of samples, where they are unequal. The
+        optimizer is of the same class and shares its state with the one given, whose own ``step`` still exchanges
+        nothing; ``state_dict`` is the same. In one process it does what it did.
+
+        >>> import nnkit
+        >>> model = nnkit.nn.Linear(2, 1)
+        >>> optimizer = MPI().optimizer(nnkit.optim.SGD(model.parameters(), lr=0.1))
+        >>> model(nnkit.ones(4, 2)).mean().backward(); optimizer.step()
+        """
+        return exchanging(optimizer, self)
+
+    def exchange(self, optimizer: Optimizer) -> None:
+        """Let the optimizer's gradients become their sums over all processes: one call for each of its flat buffers,
+        of which there is usually one."""
+        if self.size == 1:
+            return
+        optimizer.prepare()
+        arena = optimizer.arena
+        for parameter in arena.parameters:
+            slot = arena.slots.get(id(parameter))
+            if slot is not None and has_gradient(parameter):
+                slot.settle()
+        for block in arena.blocks():
+            start, stop = arena.window(block)
+            self.add_up(block.backend, block.gradients[start:stop])
+
+
+def _host(tensor: Tensor) -> np.ndarray:
+    return tensor.backend.download(tensor.array)
+
+
+@functools.cache
+def _in_place() -> Any:
+    return importlib.import_module("mpi4py.MPI").IN_PLACE
+
+
+def _named(method: Any) -> Any:
+    """A function for an instruction, with a plain name."""
+
+    def exchange(backend: Backend, array: Any) -> None:
+        method(backend, array)
+
+    return exchange

@@ -1,0 +1,156 @@
+"""The loop of ``fit`` where several processes train one model: every one takes the same decisions at the same steps."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from nnkit.errors import DataError, DivergenceError, UnknownNameError
+from nnkit.nn.module import Module
+from nnkit.parallel import MPI
+from nnkit.tensors import random
+from nnkit.tensors.precision import half_type
+from nnkit.training.batches import Source
+from nnkit.training.callbacks import Callback
+from nnkit.training.divided import divisor_of
+from nnkit.training.evaluation import Evaluation
+from nnkit.training.history import History
+from nnkit.training.objective import Objective
+from nnkit.training.replay import Runner
+from nnkit.training.steps import Totals, TrainingStep
+from nnkit.training.trainer import SNAPSHOT_STEPS, Trainer, broken
+
+__all__ = ["LOOK_STEPS", "RankedTrainer", "begin", "processes", "quiet", "same_stream", "trainer_of"]
+
+#: Steps between two looks; the clocks of the processes would not agree.
+LOOK_STEPS = 64
+
+
+def processes(parallel: Any, precision: Any) -> MPI | None:
+    """What ``fit(parallel=...)`` stands for; None where there is one process. Raises UnknownNameError or TypeError for
+    what is neither, ValueError for a precision that scales its loss."""
+    if parallel is None:
+        return None
+    if isinstance(parallel, str) and parallel != "mpi":
+        raise UnknownNameError("parallel", parallel, ["mpi"])
+    if not isinstance(parallel, (str, MPI)):
+        raise TypeError(f"parallel must be 'mpi' or an nnkit.parallel.MPI, got {type(parallel).__name__}")
+    mpi = MPI() if isinstance(parallel, str) else parallel
+    if mpi.size > 1 and precision is not None and half_type(precision) == "float16":
+        raise ValueError(
+            "precision='float16' scales its loss, which several processes do not do together yet: use 'bfloat16'"
+        )
+    return mpi if mpi.size > 1 else None
+
+
+def quiet(mpi: MPI | None) -> AbstractContextManager[Any]:
+    """Of several processes, the first warns."""
+    if mpi is None or mpi.rank == 0:
+        return contextlib.nullcontext()
+    return warnings.catch_warnings(action="ignore")
+
+
+def same_stream(mpi: MPI | None) -> None:
+    """Let all processes draw the same random numbers."""
+    if mpi is not None:
+        random.set_state(mpi.from_first(random.get_state()))
+
+
+def begin(mpi: MPI, model: Module, objective: Objective, source: Source, totals: Sequence[Totals]) -> None:
+    """Give every process the weights of the first, and let loss and results be those of all rows."""
+    sizes = mpi.gather((source.steps, getattr(source, "rows", None)))
+    for rank, size in enumerate(sizes):
+        if size != sizes[0]:
+            raise DataError(
+                f"rank {rank} has other data than rank 0: {size[1]} samples in {size[0]} batches beside {sizes[0][1]} "
+                f"in {sizes[0][0]}. Give every process all of the data; each takes its rows of every batch"
+            )
+    objective.counted = any(mpi.gather(divisor_of(objective, source)))
+    for part in totals:
+        part.ranks = mpi
+    mpi.broadcast(model)
+
+
+def trainer_of(mpi: MPI | None, step: TrainingStep, source: Source, validation: Evaluation | None,
+               callbacks: list[Callback], epochs: range, runner: Runner) -> Trainer:  # fmt: skip
+    """The loop of one process, or of one among several."""
+    if mpi is None:
+        return Trainer(step, source, validation, callbacks, epochs, runner)
+    return RankedTrainer(mpi, step, source, validation, heard(callbacks, mpi), epochs, runner)
+
+
+def heard(callbacks: list[Callback], mpi: MPI) -> list[Callback]:
+    """The callbacks that this process runs: all, but for those that speak or write a log, which rank 0 does.
+
+    Raises ValueError for one that saves within epochs.
+    """
+    for callback in callbacks:
+        if callback.settle_every:
+            raise ValueError(
+                f"{type(callback).__name__}(every={callback.settle_every}) saves within epochs, when each process has "
+                "the sums of its own rows only: leave 'every' out, so that it saves after each epoch"
+            )
+    return [callback for callback in callbacks if mpi.rank == 0 or not callback.first_rank_only]
+
+
+class RankedTrainer(Trainer):
+    """A Trainer whose looks, snapshots and stops come at the same steps in every process."""
+
+    def __init__(self, mpi: MPI, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.mpi = mpi
+        self.speaks = mpi.rank == 0
+        self._every_step = any(mpi.gather(bool(self._at_batches)))
+        self._agreed = False
+
+    def run(self) -> History:
+        try:
+            return super().run()
+        except (SystemExit, KeyboardInterrupt) as error:  # the others wait for the next step of this one
+            self.mpi.fail(error)
+            raise
+
+    @property
+    def _stopping(self) -> bool:
+        return self._agreed
+
+    def _agree(self) -> None:
+        self._agreed = any(self.mpi.gather(self.stop_training))
+        if self._agreed:
+            self.stop_training = True
+            self.history.stopped_by = self.history.stopped_by or "another rank"
+
+    def _most(self, done: int) -> int:
+        return 1 if self._every_step else min(super()._most(done), LOOK_STEPS - done % LOOK_STEPS)
+
+    def _is_time(self, done: int, seconds: float) -> bool:
+        return self._every_step or done % LOOK_STEPS == 0
+
+    def _is_time_to_keep(self, seconds: float) -> bool:
+        return self._since_snapshot >= SNAPSHOT_STEPS
+
+    def _batch_logs(self) -> Mapping[str, Any]:
+        return dict(self.step.totals.read().values)  # by all, whoever looks at them
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        if method == "on_settled" and arguments[1]:  # after a signal, within an epoch
+            return
+        super()._call(method, *arguments)
+
+    def _look(self, epoch: int, done: int, whole: bool = False) -> None:
+        super()._look(epoch, done, whole)
+        self._agree()
+
+    def _before_validation(self) -> None:
+        self.mpi.average(list(self.model.buffers()))
+
+    def _diverged(self, epoch: int, good: int) -> DivergenceError:
+        """The error of the process that lost it first, in every process."""
+        rank = self._reading.rank
+        message = broken(self, epoch, good) if self.mpi.rank == rank else None
+        if message is None:
+            self._snapshot.restore()
+        return DivergenceError(f"rank {rank}: {self.mpi.gather(message)[rank]}")

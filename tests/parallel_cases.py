@@ -1,0 +1,268 @@
+"""Trainings to run in one process and in several.
+
+``mpiexec -n 2 python parallel_cases.py FOLDER`` writes what each rank saw to FOLDER; with a word behind it, it
+does what that word says (see ``FATES``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nnkit
+from nnkit import nn, optim
+from nnkit.parallel import MPI, shard
+from nnkit.training import EarlyStopping, LearningRateScheduler, ModelCheckpoint, RunCheckpoint
+from nnkit.training.callbacks import Callback
+from nnkit.training.replay import Replay
+from nnkit.utils.data import DataLoader, TensorDataset
+
+Found = dict[str, Any]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(97, 10)).astype(np.float32)  # batches of 16: the last has 1 row, of which some ranks have none
+Y = RNG.integers(0, 3, 97)
+W = RNG.random(97)
+SOME = np.where(RNG.random(97) < 0.3, -100, Y)  # labels, of which some are ignored
+
+
+def network(*between: nn.Module) -> nn.Sequential:
+    nnkit.manual_seed(3)
+    return nn.Sequential(nn.Linear(10, 16), nn.ReLU(), *between, nn.Linear(16, 3))
+
+
+def digest(model: nn.Module) -> str:
+    arrays = [tensor.detach().numpy() for tensor in (*model.parameters(), *model.buffers())]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def fitted(model: nn.Module, x: Any, y: Any, parallel: Any, **options: Any) -> Found:
+    defaults = {"loss": "cross_entropy", "epochs": 4, "batch_size": 16, "verbose": 0, "seed": 5}
+    history = model.fit(x, y, parallel=parallel, **{**defaults, **options})
+    return {"history": history.history, "weights": digest(model)}
+
+
+def dropout(parallel: Any) -> Found:
+    valid = {"validation_split": 0.2, "metrics": ["accuracy"], "sample_weight": W}
+    return fitted(network(nn.Dropout(0.5)), X, Y, parallel, **valid)
+
+
+def odd_dropout(parallel: Any) -> Found:
+    return fitted(nn.Sequential(nn.Dropout(0.3), network()), X[:, :10], Y, parallel, batch_size=7)
+
+
+def plainly(parallel: Any) -> Found:
+    return fitted(network(nn.Dropout(0.3)), X, Y, parallel, compile=False, epochs=2)
+
+
+def weighted(parallel: Any) -> Found:
+    return fitted(network(), X, Y, parallel, class_weight="balanced", clip_norm=0.5, clip_value=0.1)
+
+
+def ignored(parallel: Any) -> Found:
+    loss = nn.CrossEntropyLoss(weight=nnkit.tensor([1.0, 2.0, 0.5]), label_smoothing=0.1)
+    return fitted(network(), X, SOME, parallel, loss=loss, validation_data=(X, SOME))
+
+
+def ignored_with_penalty(parallel: Any) -> Found:
+    model = network()
+    model[0].regularizers["weight"] = nn.L1L2(l2=0.01)
+    return fitted(model, X, SOME, parallel, loss=nn.CrossEntropyLoss(), compile=False, batch_size=33)
+
+
+def summed(parallel: Any) -> Found:
+    model = network()
+    model[0].regularizers["weight"] = nn.L1L2(l2=0.01)
+    loss = nn.MSELoss(reduction="sum")
+    return fitted(model, X, X[:, :3], parallel, loss=loss, optimizer=optim.SGD(model.parameters(), lr=1e-3))
+
+
+def ranking(parallel: Any) -> Found:
+    model = nn.Sequential(nn.Linear(10, 1))
+    return fitted(model, X, (Y > 0).reshape(-1, 1), parallel, loss="bce_with_logits", metrics=["auc", "precision"])
+
+
+def rows_of_a_table(parallel: Any) -> Found:
+    nnkit.manual_seed(2)
+    model = nn.Sequential(nn.Embedding(20, 4), nn.Flatten(), nn.Linear(8, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    return fitted(model, (X[:, :2] * 3).astype(np.int64) % 20, Y, parallel, optimizer=optimizer)
+
+
+def loader(parallel: Any) -> Found:
+    batches = DataLoader(TensorDataset(nnkit.tensor(X), nnkit.tensor(Y)), batch_size=16, shuffle=True, generator=3)
+    return fitted(network(), batches, None, parallel, batch_size=None)
+
+
+def stopped(parallel: Any) -> Found:
+    model = network()
+    stop = EarlyStopping("val_loss", patience=2)
+    found = fitted(model, X, Y, parallel, epochs=60, validation_split=0.3, callbacks=[stop],
+                   optimizer=optim.Adam(model.parameters(), lr=0.02))  # fmt: skip
+    return {**found, "best": stop.best_epoch}
+
+
+def by_batch(parallel: Any) -> Found:
+    model = network()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    rates = LearningRateScheduler(optim.lr_scheduler.ExponentialLR(optimizer, 0.99), by="batch")
+    return fitted(model, X, Y, parallel, optimizer=optimizer, callbacks=[rates])
+
+
+def many_steps(parallel: Any) -> Found:
+    return fitted(network(), X, Y, parallel, batch_size=4, epochs=8)
+
+
+def groups(parallel: Any) -> Found:
+    return fitted(network(nn.GroupNorm(4, 16)), X, Y, parallel, seed=None)
+
+
+def kept(parallel: Any) -> Found:
+    """Checkpoints, and a training that goes on from one."""
+    name = "one" if parallel is None else str(MPI().size)
+    folder = Path(sys.argv[1]) if parallel else Path(os.environ["NNKIT_TEST_FOLDER"])
+    path = folder / f"run-{name}.safetensors"
+    calls = [RunCheckpoint(path), ModelCheckpoint(folder / f"best-{name}.safetensors", "loss", save_best_only=True)]
+    fitted(network(), X, Y, parallel, epochs=2, callbacks=calls)
+    MPI().gather(None)  # rank 0 has written
+    return fitted(network(), X, Y, parallel, callbacks=calls[::-1][:1], resume=path)
+
+
+def own_loop(parallel: Any) -> Found:
+    mpi = MPI() if parallel else None
+    model = network()
+    optimizer: Any = optim.Adam(model.parameters(), lr=0.01)
+    x, y = X[:96], Y[:96]
+    if mpi is not None:
+        mpi.broadcast(model)
+        optimizer = mpi.optimizer(optimizer)
+        x, y = shard(x, y, mpi=mpi)
+    loss, inputs, labels, losses = nn.CrossEntropyLoss(), nnkit.tensor(x), nnkit.tensor(y), []
+
+    @nnkit.compile
+    def step(x: nnkit.Tensor, y: nnkit.Tensor) -> nnkit.Tensor:
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        return value.detach()
+
+    for _ in range(6):
+        value = step(inputs, labels).item()
+        losses.append(value if mpi is None else float(np.mean(mpi.gather(value))))
+    return {"history": {"loss": losses}, "weights": digest(model), "state": len(optimizer.state_dict()["state"])}
+
+
+def samples_counted(parallel: Any) -> Found:
+    mpi = MPI()
+    model = network()
+    optimizer = mpi.optimizer(optim.SGD(model.parameters(), lr=0.1))
+    x, y = (nnkit.tensor(part) for part in shard(X, Y, mpi=mpi, even=False))
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.CrossEntropyLoss()(model(x), y).backward()
+        optimizer.step(samples=len(x))  # type: ignore[call-arg]
+    whole = nn.CrossEntropyLoss()(model(nnkit.tensor(X)), nnkit.tensor(Y)).item()
+    return {"history": {"loss": [whole]}, "weights": digest(model)}
+
+
+CASES: dict[str, Callable[[Any], Found]] = {
+    case.__name__: case
+    for case in (
+        dropout, odd_dropout, plainly, weighted, ignored, ignored_with_penalty, summed, ranking, rows_of_a_table,
+        loader, stopped, by_batch, many_steps, groups, kept, own_loop, samples_counted,
+    )
+}  # fmt: skip
+
+
+def refusals() -> dict[str, str]:
+    """What is not the same over processes, and what is said of it."""
+    normed, attended = network(nn.BatchNorm1d(16)), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    sequence = nn.Sequential(nn.Unflatten(1, (2, 4)), attended, nn.Flatten(), nn.Linear(8, 3))
+    found = {}
+    for name, model, options in (
+        ("batch norm", normed, {}),
+        ("attention", sequence, {}),
+        ("float16", network(), {"precision": "float16"}),
+        ("within epochs", network(), {"callbacks": [RunCheckpoint("never", every=2)]}),
+        ("other data", network(), {"rank": True}),
+    ):
+        x = X[:96, :8] if name == "attention" else X[: 90 + MPI().rank] if options.pop("rank", None) else X[:96]
+        try:
+            fitted(model, x, Y[: len(x)], "mpi", epochs=1, **options)
+        except (NotImplementedError, ValueError) as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    own = fitted(normed, X, Y, MPI(batch_statistics="own"), batch_size=48, epochs=2, validation_split=0.2)
+    return {**found, "own statistics": own["weights"]}
+
+
+class Fate(Callback):
+    """In the process of rank 1, in the second epoch: what ends it."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self.end = end
+
+    def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        if MPI().rank == 1 and epoch == 1:
+            self.end()
+
+
+def raises() -> None:
+    raise RuntimeError("the disk is full")
+
+
+def breaks() -> None:
+    """The loss of a row of rank 1 is infinite in every process's error."""
+    y = np.zeros((96, 3), np.float32)
+    y[12] = 1e38  # of rows 0 to 15, in the second half
+    try:
+        fitted(network(), X[:96], y, "mpi", loss="mse", shuffle=False)
+    except nnkit.errors.DivergenceError as error:
+        print(f"{MPI().rank} heard: {error}", flush=True)
+
+
+FATES: dict[str, Callable[[], None]] = {
+    "raises": raises,
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exits": lambda: sys.exit(3),
+}
+
+
+def main() -> None:
+    folder, *word = sys.argv[1:]
+    if word and word[0] in FATES:
+        fitted(network(), X, Y, "mpi", epochs=50, callbacks=[Fate(FATES[word[0]])])
+        return
+    if word == ["breaks"]:
+        breaks()
+        return
+    replayed = [0]
+    replay = Replay._replay
+
+    def counting(self: Replay, rows: int, times: int) -> int:
+        done = replay(self, rows, times)
+        replayed[0] += done
+        return done
+
+    Replay._replay = counting  # type: ignore[method-assign]
+    found: dict[str, Any] = {}
+    for name, case in CASES.items():
+        replayed[0] = 0
+        found[name] = {**case("mpi"), "replayed": replayed[0]}
+    found["again"] = {name: CASES[name]("mpi")["weights"] for name in ("dropout", "many_steps")}
+    found["refusals"] = refusals()
+    model = network()
+    fitted(model, X, Y, "mpi", epochs=1, verbose=2)
+    mpi = MPI()
+    Path(folder, f"{mpi.size}-{mpi.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

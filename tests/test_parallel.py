@@ -1,0 +1,213 @@
+"""Several processes train one model: the numbers of one process, the same in every process, and one end for all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import parallel_cases
+import pytest
+from parallel_cases import CASES
+
+import nnkit
+from nnkit import nn
+from nnkit.parallel import MPI, shard
+from nnkit.tensors import random
+from nnkit.tensors.shares import Share, divided
+from nnkit.utils.data import TensorDataset
+
+Run = dict[str, Any]
+
+
+def mpiexec() -> str | None:
+    """The launcher of MPICH's wheel, or what is on the path."""
+    try:
+        files = importlib.metadata.files("mpich") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    own = [str(Path(str(file.locate())).resolve()) for file in files if file.name == "mpiexec"]
+    return own[0] if own and Path(own[0]).exists() else shutil.which("mpiexec")
+
+
+LAUNCHER = mpiexec()
+needs_mpi = pytest.mark.skipif(
+    LAUNCHER is None or importlib.util.find_spec("mpi4py") is None,
+    reason="mpi4py or mpiexec is not installed: pip install mpi4py mpich",
+)
+
+
+def run(size: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    assert LAUNCHER is not None
+    library = Path(LAUNCHER).parent.parent / "lib"
+    paths = os.pathsep.join([str(library), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
+    environment = {**os.environ, "NNKIT_NUM_THREADS": "1", "LD_LIBRARY_PATH": paths}
+    command = [
+        LAUNCHER,
+        *(["-print-all-exitcodes"] if words == ("killed",) else []),
+        "-n",
+        str(size),
+        sys.executable,
+        parallel_cases.__file__,
+        str(folder),
+        *words,
+    ]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], str, Path]:
+    """What each rank saw, what was printed, and the folder."""
+    folder = tmp_path_factory.mktemp("ranks")
+    done = run(request.param, folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = [json.loads((folder / f"{request.param}-{rank}.json").read_text()) for rank in range(request.param)]
+    return found, done.stdout + done.stderr, folder
+
+
+@cache
+def alone(name: str, folder: str) -> Run:
+    os.environ["NNKIT_TEST_FOLDER"] = folder
+    return CASES[name](None)
+
+
+@needs_mpi
+@pytest.mark.parametrize("name", CASES)
+def test_several_processes_give_the_numbers_of_one(name: str, ranks: Any, tmp_path: Path) -> None:
+    found = [rank[name] for rank in ranks[0]]
+    for other in found[1:]:
+        assert other["history"] == found[0]["history"] and other["weights"] == found[0]["weights"]
+    expected = alone(name, str(tmp_path))
+    assert found[0]["history"].keys() == expected["history"].keys()
+    for key, values in expected["history"].items():
+        np.testing.assert_allclose(found[0]["history"][key], values, rtol=2e-5, atol=1e-6, err_msg=key)
+    assert found[0].get("best") == expected.get("best")
+
+
+@needs_mpi
+def test_steps_over_processes_are_recorded(ranks: Any) -> None:
+    for rank in ranks[0]:
+        assert rank["many_steps"]["replayed"] > 150 and rank["dropout"]["replayed"] > 8
+        assert rank["plainly"]["replayed"] == 0
+
+
+@needs_mpi
+def test_the_same_number_of_processes_gives_the_same_bits(ranks: Any) -> None:
+    for name, weights in ranks[0][0]["again"].items():
+        assert weights == ranks[0][0][name]["weights"]
+
+
+@needs_mpi
+def test_the_first_rank_alone_speaks_and_saves(ranks: Any) -> None:
+    found, printed, folder = ranks
+    assert printed.count("epoch 1/1") == 1
+    assert sorted(path.name for path in folder.glob("*.safetensors")) == [
+        f"best-{len(found)}.safetensors", f"run-{len(found)}.safetensors",
+    ]  # fmt: skip
+
+
+@needs_mpi
+def test_what_would_give_other_numbers_is_refused(ranks: Any) -> None:
+    for rank in ranks[0]:
+        said = rank["refusals"]
+        assert "batch_statistics='own'" in said["batch norm"]
+        assert "nn.Dropout" in said["attention"] and "bfloat16" in said["float16"]
+        assert "'every'" in said["within epochs"] and "rank 1 has other data" in said["other data"]
+        assert said["own statistics"] == ranks[0][0]["refusals"]["own statistics"]
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("raises", "rank 1: RuntimeError: the disk is full"),
+        ("exits", "rank 1: SystemExit: 3"),
+        ("killed", "0,9"),  # said by the launcher, in the order of the ranks
+    ],
+)
+def test_all_ranks_end_with_one_that_fails(word: str, message: str, tmp_path: Path) -> None:
+    done = run(2, tmp_path, word)
+    assert done.returncode != 0 and message in done.stdout + done.stderr
+
+
+@needs_mpi
+def test_every_rank_hears_which_rank_diverged(tmp_path: Path) -> None:
+    done = run(2, tmp_path, "breaks")
+    assert done.returncode == 0, done.stderr[-2000:]
+    for rank in range(2):
+        assert f"{rank} heard: rank 1: the loss turned NaN or infinite at epoch 1, step 1" in done.stdout
+
+
+# ---- in one process -------------------------------------------------------------------------------------------------
+
+
+class Of(MPI):
+    """A rank that is only told so."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__()
+        self.rank, self.size = rank, size
+
+
+@pytest.mark.parametrize(("rows", "size"), [(0, 1), (1, 3), (7, 3), (8, 4), (9, 4)])
+def test_shares_are_all_rows_once(rows: int, size: int) -> None:
+    shares = [Of(rank, size).share(rows) for rank in range(size)]
+    assert [row for share in shares for row in range(share.first, share.first + share.rows)] == list(range(rows))
+    assert max(share.rows for share in shares) - min(share.rows for share in shares) <= 1
+
+
+@pytest.mark.parametrize(("shape", "first"), [((8, 4), 2), ((8, 3), 3), ((8, 5, 3), 1), ((8,), 5)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_of_a_share_is_part_of_the_whole_one(device: str, shape: Any, first: int, dtype: str) -> None:
+    x = nnkit.ones(*shape, dtype=dtype, device=device)
+    random.manual_seed(1)
+    whole = nn.functional.dropout(x, 0.5)
+    random.manual_seed(1)
+    rows = shape[0] - first - 1
+    own = x[first : first + rows].clone().requires_grad_()
+    with divided(Share(first, rows, shape[0])):
+        part = nn.functional.dropout(own, 0.5)
+    assert (part.detach() == whole[first : first + rows]).all()
+    part.sum().backward()
+    assert (own.grad == part.detach()).all()
+
+
+def test_what_is_not_keyed_by_place_is_refused() -> None:
+    x = nnkit.ones(4, 3)
+    with divided(Share(0, 2, 4)):
+        with pytest.raises(NotImplementedError, match="first dimension must be the samples"):
+            nn.functional.dropout(x, 0.5)
+        with pytest.raises(NotImplementedError, match=r"other than nn\.Dropout"):
+            nnkit.rand(2)
+
+
+def test_one_process_is_as_without(device: str) -> None:
+    mpi = MPI()
+    assert (mpi.rank, mpi.size, mpi.gather(3), mpi.from_first(3)) == (0, 1, [3], 3)
+    model = nn.Linear(2, 1).to(device)
+    mpi.broadcast(model)
+    assert len(model.fit([[0.0, 1.0]], [[1.0]], loss="mse", parallel="mpi", verbose=0).epoch) == 1
+    assert len(shard(TensorDataset(nnkit.ones(4, 1)))) == 4
+
+
+@pytest.mark.parametrize(("parallel", "error"), [("mpj", ValueError), (2, TypeError), ("nccl", ValueError)])
+def test_parallel_names_what_there_is(parallel: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="parallel"):
+        nn.Linear(1, 1).fit([[0.0]], [[0.0]], loss="mse", parallel=parallel)
+
+
+def test_shard_refuses_what_does_not_go_round() -> None:
+    with pytest.raises(ValueError, match="one length"):
+        shard([1, 2], [1])
+    with pytest.raises(ValueError, match="2 rows for 3 processes"):
+        shard([1, 2], mpi=Of(0, 3))
