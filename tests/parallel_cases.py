@@ -193,10 +193,14 @@ def refusals() -> dict[str, str]:
         ("float16", network(), {"precision": "float16"}),
         ("within epochs", network(), {"callbacks": [RunCheckpoint("never", every=2)]}),
         ("other data", network(), {"rank": True}),
+        ("other batches", network(), {"batch_size": None}),
     ):
         x = X[:96, :8] if name == "attention" else X[: 90 + MPI().rank] if options.pop("rank", None) else X[:96]
+        y: Any = Y[: len(x)]
+        if name == "other batches":
+            x, y = [(X[:8], Y[:8]), (X[: 8 + MPI().rank], Y[: 8 + MPI().rank])], None
         try:
-            fitted(model, x, Y[: len(x)], "mpi", epochs=1, **options)
+            fitted(model, x, y, "mpi", epochs=1, **options)
         except (NotImplementedError, ValueError) as error:
             found[name] = f"{type(error).__name__}: {error}"
     own = fitted(normed, X, Y, MPI(batch_statistics="own"), batch_size=48, epochs=2, validation_split=0.2)

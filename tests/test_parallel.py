@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import parallel_cases
 import pytest
+from captured import programs
 from parallel_cases import CASES
+from twin import check_fit, check_loop
 
 import nnkit
 from nnkit import nn
@@ -123,6 +125,7 @@ def test_what_would_give_other_numbers_is_refused(ranks: Any) -> None:
         assert "batch_statistics='own'" in said["batch norm"]
         assert "nn.Dropout" in said["attention"] and "bfloat16" in said["float16"]
         assert "'every'" in said["within epochs"] and "rank 1 has other data" in said["other data"]
+        assert "rank 1 read 9 rows as its next batch, and rank 0 read 8" in said["other batches"]
         assert said["own statistics"] == ranks[0][0]["refusals"]["own statistics"]
 
 
@@ -198,6 +201,14 @@ def test_one_process_is_as_without(device: str) -> None:
     mpi.broadcast(model)
     assert len(model.fit([[0.0, 1.0]], [[1.0]], loss="mse", parallel="mpi", verbose=0).epoch) == 1
     assert len(shard(TensorDataset(nnkit.ones(4, 1)))) == 4
+
+
+def test_an_exchange_is_part_of_a_recorded_step(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert programs(check_loop(device, monkeypatch)) == 1
+
+
+def test_fit_beside_a_process_with_equal_rows(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_fit(device, monkeypatch)
 
 
 @pytest.mark.parametrize(("parallel", "error"), [("mpj", ValueError), (2, TypeError), ("nccl", ValueError)])

@@ -1,4 +1,4 @@
-"""PyTorch's wrappers for several devices. nnkit trains on one: DataParallel passes everything on."""
+"""PyTorch's wrappers for several devices. A process of nnkit trains on one: DataParallel passes everything on."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class DataParallel(Module):
 
 
 class DistributedDataParallel(Module):
-    """Refused: it needs other processes, and nnkit trains in one."""
+    """Refused: it needs torch.distributed; several processes train by ``nnkit.parallel``."""
 
     def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(
-            "DistributedDataParallel shares training out to several processes, and nnkit trains in one: "
-            "use the model itself, and leave torch.distributed out"
+            "DistributedDataParallel shares training out by torch.distributed. nnkit does it by MPI: use the model "
+            "itself with nnkit.parallel.MPI().optimizer(optimizer), or model.fit(..., parallel='mpi')"
         )

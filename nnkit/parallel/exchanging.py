@@ -39,7 +39,10 @@ def _average(optimizer: Any, mpi: MPI, samples: int | None) -> None:
         for block in optimizer.arena.blocks():
             weight = 1.0 if samples is None else float(samples)
             total = full((1,), weight, dtype=str(block.dtype), device=block.backend.device)
-            mpi.add_up(block.backend, total.array)
+            if samples is None:
+                total = total * float(mpi.size)
+            else:
+                mpi.add_up(block.backend, total.array)
             factor = (weight / total).array
             for run in runs:
                 if run.block is block:

@@ -134,8 +134,8 @@ class MPI:
     def optimizer(self, optimizer: Optimizer) -> Optimizer:
         """``optimizer``, whose ``step()`` first lets every gradient become the mean over all processes.
 
-        ``step(samples=n)`` weighs this process's gradients by its number of samples, where they are unequal. The
-        optimizer is of the same class and shares its state with the one given, whose own ``step`` still exchanges
+        ``step(samples=n)``, in every process, weighs its gradients by its number of samples, where these are unequal.
+        The optimizer is of the same class and shares its state with the one given, whose own ``step`` still exchanges
         nothing; ``state_dict`` is the same. In one process it does what it did.
 
         >>> import nnkit

@@ -25,7 +25,7 @@ from nnkit.tensors.dtypes import int64
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
-from nnkit.training.divided import part_of_batch
+from nnkit.training.divided import part_of_batch, same_rows
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook
 from nnkit.training.several import each
@@ -96,6 +96,8 @@ class Plain:
     def ready(self) -> bool:
         """Whether the source has a further batch."""
         self._batch = next(self._batches, None)
+        if self.ranks is not None:
+            same_rows(0 if self._batch is None else self._batch.rows, self.ranks)
         return self._batch is not None
 
     def run(self, most: int) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from captured import programs
 from stand_in.machine import Machine
+from twin import check_fit, check_loop
 
 import nnkit
 from nnkit import nn, optim
@@ -96,3 +97,8 @@ def test_checking_data_copies_none_of_them(source: str, loss: str, device: str) 
     assert (batch.x.device.name, batch.x.dtype, batch.y.dtype) == ("cuda", "float32", "float32")
     assert batch.x.array.nbytes == 16 << 20 and checking < (9 << 20) and moving < (17 << 20)
     assert (batch.x.numpy() == 1).all() and (batch.y.numpy() == 1).all()
+
+
+def test_gradients_of_a_gpu_are_exchanged_through_the_host(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert programs(check_loop("cuda", monkeypatch))
+    check_fit("cuda", monkeypatch)
