@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -116,6 +117,21 @@ def by_batch(parallel: Any) -> Found:
     return fitted(model, X, Y, parallel, optimizer=optimizer, callbacks=[rates])
 
 
+def streamed(parallel: Any) -> Found:
+    """Data that stay on the host, and come window by window."""
+    with mock.patch.object(type(nnkit.ones(1).backend), "keeps", lambda self, nbytes: False):
+        with mock.patch("nnkit.training.streamed.WINDOW", 48 * 32):
+            return fitted(network(nn.Dropout(0.5)), X, Y, parallel, validation_split=0.2)
+
+
+def convolved(parallel: Any) -> Found:
+    nnkit.manual_seed(2)
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 5, 2)), nn.Conv2d(1, 4, 3, padding=1), nn.Dropout2d(0.3), nn.Flatten(), nn.Linear(40, 3)
+    )
+    return fitted(model, X, Y, parallel)
+
+
 def many_steps(parallel: Any) -> Found:
     return fitted(network(), X, Y, parallel, batch_size=4, epochs=8)
 
@@ -177,7 +193,7 @@ CASES: dict[str, Callable[[Any], Found]] = {
     case.__name__: case
     for case in (
         dropout, odd_dropout, plainly, weighted, ignored, ignored_with_penalty, summed, ranking, rows_of_a_table,
-        loader, stopped, by_batch, many_steps, groups, kept, own_loop, samples_counted,
+        loader, streamed, convolved, stopped, by_batch, many_steps, groups, kept, own_loop, samples_counted,
     )
 }  # fmt: skip
 

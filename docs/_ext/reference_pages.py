@@ -20,7 +20,8 @@ GROUPS: dict[str, list[str]] = {
         "nnkit.nn.utils.parametrize", "nnkit.nn.utils.parametrizations", "nnkit.nn.parallel",
     ],
     "Training": [
-        "nnkit.optim", "nnkit.optim.lr_scheduler", "nnkit.optim.swa_utils", "nnkit.training", "nnkit.distributions",
+        "nnkit.optim", "nnkit.optim.lr_scheduler", "nnkit.optim.swa_utils", "nnkit.training", "nnkit.parallel",
+        "nnkit.distributions",
     ],
     "Data and files": [
         "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils.data", "nnkit.io", "nnkit.utils.tensorboard",
