@@ -276,17 +276,19 @@ def permutations(count: int, draws: Sequence[tuple[int, int]]) -> np.ndarray:
     >>> bool((permutations(5, [(1, 3), (2, 3)])[1] == permutation(5, 2, 3)).all())
     True
     """
-    keys: np.ndarray = backends.get("cpu").empty((len(draws), count), np.int64)
+    with paused():
+        keys: np.ndarray = backends.get("cpu").empty((len(draws), count), np.int64)
     for row, (seed, draw) in zip(keys, draws, strict=True):
         row[...] = _bits(count, "shuffle", _host_key(seed, draw))
     return _ordered(keys)
 
 
 def _bits(count: int, purpose: str, key: np.ndarray) -> np.ndarray:
-    """63 random bits in each int64, of two words side by side."""
+    """63 random bits in each int64, of two words side by side; in the host's memory, whatever device a step records."""
     backend = backends.get("cpu")
-    bits: np.ndarray = backend.empty((count,), np.int64)
-    backend.random_bits(key, philox.PURPOSES[purpose], bits)
+    with paused():
+        bits: np.ndarray = backend.empty((count,), np.int64)
+        backend.random_bits(key, philox.PURPOSES[purpose], bits)
     return bits
 
 
