@@ -14,8 +14,8 @@ together take 70 ms, most to build 32 models and optimizers in Python. A step co
 microseconds: four fifths are products near the limit of the arithmetic); so the longer the training, the less is gained
 on one core. On several, whole networks are shared out, where a single fit of this size uses one.
 
-With two threads on the same machine, quiet, by the clock: many / single 0.24 at 10 epochs (112 ms), 0.39 at 100 (397 ms);
-many / jax 0.71 and 0.31.
+With two threads on the same machine, quiet, by the clock: many / single 0.24 at 10 epochs (112 ms), 0.39 at 100 (397
+ms); many / jax 0.71 and 0.31.
 
     python -m bench.lab.many [--threads 1] [--epochs 1,10,20,100] [--networks 32]
 """
