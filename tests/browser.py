@@ -77,7 +77,12 @@ class Browser:
     def text(self, selector: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).innerText", selector))
 
-    def click(self, selector: str) -> None:
+    def click(self, selector: str, seconds: float = 20) -> None:
+        """Click where a person could: the page shows some of its parts only when the server has answered."""
+        end = time.monotonic() + seconds
+        while not self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector):
+            assert time.monotonic() < end, f"{selector} is not shown"
+            time.sleep(0.05)
         found = self._call("POST", "/element", {"using": "css selector", "value": selector})
         self._call("POST", f"/element/{found[ELEMENT]}/click", {})
 
