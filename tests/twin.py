@@ -9,7 +9,7 @@ import pytest
 
 import nnkit
 from nnkit import nn, optim
-from nnkit.parallel import MPI, mpi
+from nnkit.parallel import MPI, exchange, mpi
 
 
 class Twin:
@@ -33,7 +33,7 @@ class Twin:
 
 def with_twin(monkeypatch: pytest.MonkeyPatch) -> MPI:
     """The first of two processes; nothing of MPI is needed."""
-    monkeypatch.setattr(mpi, "_in_place", lambda: None)
+    monkeypatch.setattr(exchange, "_in_place", lambda: None)
     monkeypatch.setattr(mpi, "end_together", lambda communicator: None)
     return MPI(Twin())
 

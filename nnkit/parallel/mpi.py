@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nnkit.backends import Backend
-from nnkit.backends.recording import note_call, recorder
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
-from nnkit.optim.arena import has_gradient
+from nnkit.parallel.exchange import Exchange
 from nnkit.parallel.exchanging import exchanging
 from nnkit.parallel.launch import abort, end_together, world
 from nnkit.tensors.shares import Share
@@ -21,8 +18,6 @@ from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["MPI"]
-
-REASON = "it is exchanged between processes"
 
 
 class MPI:
@@ -53,6 +48,7 @@ class MPI:
             self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
             if self.size > 1:
                 end_together(self.communicator)
+                self._exchange = Exchange(self.communicator)
 
     def __repr__(self) -> str:
         return f"MPI(rank {self.rank} of {self.size})"
@@ -80,22 +76,9 @@ class MPI:
         return value if self.size == 1 else self.communicator.bcast(value, root=0)
 
     def add_up(self, backend: Backend, *arrays: Any) -> None:
-        """Let each contiguous array become its sum over all processes; part of a recorded step, as a call between its
-        kernels."""
-        if self.size == 1:
-            return
-        for array in arrays:
-            if recorder() is None:
-                self._add_up(backend, array)
-            else:
-                note_call(_named(self._add_up), REASON, backend, (array,), {})
-
-    def _add_up(self, backend: Backend, array: Any) -> None:
-        inside = isinstance(array, np.ndarray)
-        host = array if inside else backend.download(array)
-        self.communicator.Allreduce(_in_place(), host)
-        if not inside:
-            backend.upload(host, array)
+        """Let each contiguous array become its sum over all processes; part of a recorded step."""
+        if self.size > 1:
+            self._exchange.add_up(backend, *arrays)
 
     def fail(self, error: BaseException) -> None:
         """End every process because of ``error`` in this one, after a line that names its rank."""
@@ -146,34 +129,10 @@ class MPI:
         return exchanging(optimizer, self)
 
     def exchange(self, optimizer: Optimizer) -> None:
-        """Let the optimizer's gradients become their sums over all processes: one call for each of its flat buffers,
-        of which there is usually one."""
-        if self.size == 1:
-            return
-        optimizer.prepare()
-        arena = optimizer.arena
-        for parameter in arena.parameters:
-            slot = arena.slots.get(id(parameter))
-            if slot is not None and has_gradient(parameter):
-                slot.settle()
-        for block in arena.blocks():
-            start, stop = arena.window(block)
-            self.add_up(block.backend, block.gradients[start:stop])
+        """Let the optimizer's gradients become their sums over all processes; part of a recorded step."""
+        if self.size > 1:
+            self._exchange.gradients(optimizer)
 
 
 def _host(tensor: Tensor) -> np.ndarray:
     return tensor.backend.download(tensor.array)
-
-
-@functools.cache
-def _in_place() -> Any:
-    return importlib.import_module("mpi4py.MPI").IN_PLACE
-
-
-def _named(method: Any) -> Any:
-    """A function for an instruction, with a plain name."""
-
-    def exchange(backend: Backend, array: Any) -> None:
-        method(backend, array)
-
-    return exchange
