@@ -36,6 +36,11 @@ class IncompatibleKeys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<All keys matched successfully>"
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
 
 class Module(Lookups, Casts):
     """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
@@ -107,6 +112,12 @@ class Module(Lookups, Casts):
         if self._forward_hooks:
             output = after_forward(self, self._forward_hooks.values(), args, kwargs, output)
         return output if passage is None else passage.outputs(output)
+
+    def _compiled_by(self, calls: Callable[..., Any]) -> Module:
+        """What ``nnkit.compile`` makes of this module."""
+        from nnkit.nn.compiled import CompiledModule
+
+        return CompiledModule(self, calls)
 
     def register_forward_hook(
         self, hook: ForwardHook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import warnings
 from collections.abc import Callable
 from itertools import combinations
 from types import MethodType
@@ -28,6 +27,7 @@ from nnkit.recording.guards import Guards
 from nnkit.recording.observer import call
 from nnkit.recording.observer.frames import observing as observed
 from nnkit.recording.observer.near import tensors_near
+from nnkit.recording.plainly import say_unrecorded
 from nnkit.recording.structures import PLAIN, Containers, Maker, copier, is_input, key_of, leaves, rebuilt, returned
 from nnkit.tensors.tape import is_grad_enabled
 from nnkit.tensors.tensor import Tensor, resolve, written
@@ -228,7 +228,7 @@ class Compiled:
         if self.fullgraph:
             raise GraphError(self._cannot(reason))
         if not self.plain:
-            warnings.warn(f"{self._cannot(reason)}; it runs without recording", stacklevel=4)
+            say_unrecorded(self._cannot(reason))
         self.plain[key] = reason
         if key is None:
             self._enabled = False
@@ -260,7 +260,8 @@ def compile(
     clock, a file, ``if x > 0``, a forward hook, a list that grows, an object of another library), it runs plainly after
     one warning with file and line; with ``fullgraph=True`` it raises GraphError. Its source has to be at hand.
     NNKIT_COMPILE=0 in the environment runs everything plainly, and so does ``disable``; ``dynamic``, ``backend``,
-    ``mode`` and ``options`` are PyTorch's and change nothing. Raises TypeError for numpy arrays among the arguments.
+    ``mode`` and ``options`` are PyTorch's and change nothing. A Module becomes one with its
+    parameters and attributes (``nn.compiled.CompiledModule``). Raises TypeError for numpy arrays among the arguments.
 
     >>> import nnkit
     >>> double = compile(lambda x: x * 2.0)
@@ -269,7 +270,10 @@ def compile(
     """
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, disable=disable)
-    return model if disable else Compiled(model, fullgraph)
+    if disable:
+        return model
+    made = Compiled(model, fullgraph)
+    return model._compiled_by(made) if hasattr(model, "_compiled_by") else made
 
 
 def _backend_of(tensors: list[Tensor], function: Any) -> Backend:

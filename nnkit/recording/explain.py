@@ -89,6 +89,7 @@ def explain(step: Callable[..., Any], *args: Any, **options: Any) -> Explanation
     >>> [row.instruction for row in explanation.rows]
     ['map', 'reduce']
     """
+    step = getattr(step, "_calls", step)  # of a compiled module
     compiled = step if isinstance(step, Compiled) else Compiled(step)
     found = _recorded(compiled, args, options)
     if isinstance(found, Recorded):

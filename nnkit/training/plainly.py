@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 from weakref import WeakSet
+
+from nnkit.recording.plainly import say_unrecorded
 
 __all__ = ["say_plain"]
 
@@ -15,5 +16,4 @@ def say_plain(model: Any, reason: str) -> None:
     """Warn that a step of this model cannot be replayed."""
     if model not in _warned:
         _warned.add(model)
-        name = type(model).__name__
-        warnings.warn(f"a step of {name} cannot be replayed: {reason}; it runs without recording", stacklevel=3)
+        say_unrecorded(f"a step of {type(model).__name__} cannot be replayed: {reason}")
