@@ -3,7 +3,7 @@
 Start with ``module`` (what a module is), then ``linear`` (the commonest one) and ``losses``.
 """
 
-from nnkit.nn import activations, constraints, functional, init, losses, parallel, parameter, summary, utils
+from nnkit.nn import activations, compiled, constraints, functional, init, losses, parallel, parameter, summary, utils
 from nnkit.nn.activations import (
     ELU,
     GELU,

@@ -68,3 +68,10 @@ class CompiledModule(Module):
             super().__setattr__(name, value)
         else:
             setattr(self._orig_mod, name, value)
+
+
+def _compiled_by(model: Module, calls: Callable[..., Any]) -> CompiledModule:
+    return CompiledModule(model, calls)
+
+
+Module._compiled_by = _compiled_by

@@ -68,7 +68,8 @@ class Module(Lookups, Casts):
     _forward_pre_hooks: dict[int, ForwardHook]
     _backward_hooks: Mapping[int, BackwardHook] = {}  # until one is registered
 
-    # Attached when nnkit is imported: by nnkit.training, save by nnkit.io, the last two by nnkit.nn.summary.
+    # Attached when nnkit is imported: by nnkit.training, save by nnkit.io, the next two by nnkit.nn.summary, the last
+    # by nnkit.nn.compiled: what ``nnkit.compile`` makes of this module and its recorded calls.
     fit: Callable[..., Any]
     evaluate: Callable[..., Any]
     predict: Callable[..., Any]
@@ -76,6 +77,7 @@ class Module(Lookups, Casts):
     save: Callable[..., Any]
     summary: Any
     _repr_html_: Callable[..., Any]
+    _compiled_by: Callable[..., Module]
 
     def __init__(self) -> None:
         if (at_work := recorder()) is not None:
@@ -112,12 +114,6 @@ class Module(Lookups, Casts):
         if self._forward_hooks:
             output = after_forward(self, self._forward_hooks.values(), args, kwargs, output)
         return output if passage is None else passage.outputs(output)
-
-    def _compiled_by(self, calls: Callable[..., Any]) -> Module:
-        """What ``nnkit.compile`` makes of this module."""
-        from nnkit.nn.compiled import CompiledModule
-
-        return CompiledModule(self, calls)
 
     def register_forward_hook(
         self, hook: ForwardHook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
