@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from nnkit.docstrings import describe
 from nnkit.ops import contracting, rearranging
 from nnkit.ops.contracting import multi_dot
 from nnkit.ops.examples import show_examples
+from nnkit.ops.families import LINALG
 from nnkit.ops.linear_algebra import (
     cholesky,
     det,
@@ -43,6 +45,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return rearranging.diagonal(A, offset, dim1, dim2)
 
 
+describe(globals(), LINALG)
 show_examples(globals(), "nnkit", prefix="linalg.")
 _functions: dict[str, Any] = {name: spoken(globals()[name]) for name in __all__}
 

@@ -82,7 +82,9 @@ def _mT(x: Tensor) -> Tensor:
 
 @op
 def inv(A: Tensor) -> Tensor:
-    """The inverse of square matrices. Raises MatrixError for a singular one, ShapeError, DtypeError.
+    """The inverse of square matrices.
+
+    Raises MatrixError for a singular one.
 
     >>> from nnkit import tensor
     >>> inv(tensor([[2.0, 0.0], [0.0, 4.0]]))
@@ -100,10 +102,7 @@ def _of_inv(dx: Tensor, x: Tensor) -> Sequence[Tensor]:
 
 @op
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
-    """The X of A X = B (of X A = B where not ``left``); B holds columns, or is one vector for each matrix.
-
-    Raises MatrixError for a singular matrix, ShapeError where sizes do not fit.
-    """
+    """The X of A X = B (of X A = B where not ``left``); B holds columns, or is one vector for each matrix."""
     _square("solve", A)
     if A.dtype != B.dtype:
         raise DtypeError(f"solve: expected A and B of one type, got {A.dtype} and {B.dtype}")
@@ -155,7 +154,10 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
 
 @op
 def matrix_power(A: Tensor, n: int) -> Tensor:
-    """The product of n copies of a square matrix; of its inverse for n below 0."""
+    """The product of n copies of a square matrix; of its inverse for n below 0.
+
+    Raises MatrixError where that has none.
+    """
     _square("matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)

@@ -22,7 +22,7 @@ from nnkit.tensors.tensor import Tensor
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The norm of order ``ord`` over axes, or of all elements: see ``norm``. Raises DtypeError for whole numbers."""
+    """The norm of order ``ord`` over axes, or of all elements: see ``norm``."""
     e.check_float("vector_norm", x)
     return reductions.norm(x, ord, dim, keepdim, dtype=dtype)
 
