@@ -103,7 +103,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], str], None]] = {
 def test_every_example_is_tested() -> None:
     names = ["adversarial", "autoencoder", "churn", "deep_q", "forecast", "heat_equation", "house_prices", "images"]
     names = [*names, "language_model", "many_networks", "pictures", "policy_gradient", "search", "serve_digits"]
-    names = [*names, "export_onnx", "update_model"]
+    names = [*names, "export_onnx", "update_model", "search_on_machines"]
     names = [f"{name}.py" for name in names]
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted([*CHECKS, *names])
 

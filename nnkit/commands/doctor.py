@@ -35,7 +35,7 @@ UNUSUAL = {
     "OPENBLAS_CORETYPE": "NumPy's products run kernels that may not be this processor's",
     "OPENBLAS_L2_SIZE": "NumPy's products are cut for a cache that may not be this processor's",
     "OPENBLAS_NUM_THREADS": "NumPy's products use so many threads",
-    "OMP_NUM_THREADS": "NumPy's products may use so many threads",
+    "OMP_NUM_THREADS": "NumPy's products, and large kernels, may use so many threads",
     "NUMBA_DISABLE_JIT": "kernels are not compiled",
     "NUMBA_CPU_NAME": "kernels are compiled for that processor",
     "NUMBA_CPU_FEATURES": "kernels are compiled for those instructions",

@@ -1,4 +1,4 @@
-"""One fit at a time on a GPU: ``n_jobs`` processes or threads of a search wait for one another there.
+"""One fit at a time on a GPU: ``n_jobs`` processes or threads of a search, and Dask's workers, wait for one another.
 
 Side by side they would each hold their data and a pool of memory, and a GPU runs their kernels in turns anyhow.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -46,7 +47,7 @@ def taking_turns(device: Any) -> Iterator[None]:
         _say(name)
         lock.acquire()
     try:
-        if multiprocessing.current_process().name == "MainProcess" or fcntl is None:
+        if fcntl is None or not _is_worker():
             yield
             return
         with _alone_among_processes(name):
@@ -54,6 +55,20 @@ def taking_turns(device: Any) -> Iterator[None]:
             cuda.empty_cache()
     finally:
         lock.release()
+
+
+def _is_worker() -> bool:
+    """Whether this process works for another one: as a child, or as a worker of Dask that a user has started."""
+    if multiprocessing.current_process().name != "MainProcess":
+        return True
+    dask = sys.modules.get("distributed")
+    if dask is None:
+        return False
+    try:
+        dask.get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

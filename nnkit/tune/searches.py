@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+import joblib
 import numpy as np
 import sklearn.model_selection
 from sklearn.base import clone
@@ -72,6 +73,13 @@ class Searching:
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Run fit with all sets of parameters, as scikit-learn's; ``n_together_`` is how many were trained together."""
+        taken_by = _taken_by()
+        if taken_by and isinstance(_last(self.estimator), Neural):
+            warnings.warn(
+                f"joblib's {taken_by} takes each fit to another process, and several are trained together in one only: "
+                "they are made one by one, with the same scores. Leave it out for small networks",
+                stacklevel=2,
+            )
         self.n_together_, self._given = 0, (X, y, params)
         self._seconds: list[float] = []
         try:
@@ -102,8 +110,8 @@ class Searching:
         _, y, params = self._given
         seconds = np.zeros(len(candidates))
         fits: dict[Hashable, Fitted] = {}
-        simple = y is not None and isinstance(_last(self.estimator), Neural) and self.n_jobs in (None, 1)
-        if simple and not params.keys() - {"groups"}:
+        simple = y is not None and isinstance(_last(self.estimator), Neural) and not params.keys() - {"groups"}
+        if simple and _taken_by() is None and joblib.effective_n_jobs(self.n_jobs) == 1:
             for trials, data in _groups(self._trials(candidates, splits), len(y)):
                 begin = time.perf_counter()
                 made = _trained(trials, data)
@@ -132,7 +140,7 @@ class GridSearchCV(Searching, sklearn.model_selection.GridSearchCV):
     """scikit-learn's GridSearchCV, with fits of one shape trained together; parameters and attributes are its own.
 
     That concerns a NeuralClassifier or NeuralRegressor with an int as ``random_state``, without callbacks, held-out
-    share, weights or a GPU, over an array X or at the end of a pipeline, with ``n_jobs`` None or 1: candidates that
+    share, weights or a GPU, over an array X or at the end of a pipeline, where joblib runs one job: candidates that
     differ in rates, decays, dropouts, seeds, on folds with as many rows (behind a pipeline's scaler, of one fold). All
     others are fitted one by one. Each result is what scikit-learn's gives, to the bit on the same device.
     ``n_together_`` says how many fits there were; ``mean_fit_time`` shares their time out evenly.
@@ -149,6 +157,14 @@ class GridSearchCV(Searching, sklearn.model_selection.GridSearchCV):
 
 class RandomizedSearchCV(Searching, sklearn.model_selection.RandomizedSearchCV):
     """scikit-learn's RandomizedSearchCV, with fits of one shape trained together: see ``GridSearchCV``."""
+
+
+def _taken_by() -> str | None:
+    """The joblib backend, such as Dask's, that takes fits to other processes whatever ``n_jobs`` is; None for joblib's
+    own."""
+    backend, _ = joblib.parallel.get_active_backend()
+    kind = type(backend)
+    return None if kind.__module__ == "joblib._parallel_backends" else kind.__name__
 
 
 class _Splits:
