@@ -401,3 +401,20 @@ def test_base_classes_are_in_the_package() -> None:
         assert isinstance(getattr(keras, name), type)
     policy = keras.layers.Dense(1, dtype="mixed_bfloat16").dtype_policy
     assert (policy.name, policy.compute_dtype, policy.variable_dtype) == ("mixed_bfloat16", "bfloat16", "float32")
+
+
+def test_layers_as_configurations() -> None:
+    layer = keras.layers.Dense(3, activation="relu", name="small")
+    described = keras.layers.serialize(layer)
+    assert described["class_name"] == "Dense" and keras.utils.serialize_keras_object(layer) == described
+    for again in (keras.layers.deserialize(described), keras.utils.deserialize_keras_object(described)):
+        assert again is not layer and again.get_config() == layer.get_config()
+
+    class Twice(keras.layers.Layer):
+        def call(self, inputs: nnkit.Tensor) -> nnkit.Tensor:
+            return inputs * 2.0
+
+    own = keras.layers.serialize(Twice())
+    assert isinstance(keras.layers.deserialize(own, custom_objects={"Twice": Twice}), Twice)
+    with pytest.raises(ValueError, match="Twice"):
+        keras.layers.deserialize(own)

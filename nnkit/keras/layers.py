@@ -496,6 +496,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"nnkit.keras.{WHERE[name]}"), name)
     if name == "InputSpec":
         return importlib.import_module("nnkit.keras.shape_trees").InputSpec
+    if name in ("serialize", "deserialize"):
+        return getattr(importlib.import_module("nnkit.keras.saving"), f"{name}_keras_object")
     raise AttributeError(f"module 'nnkit.keras.layers' has no attribute {name!r}")
 
 

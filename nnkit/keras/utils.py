@@ -96,6 +96,7 @@ ELSEWHERE = {
     "image_dataset_from_directory": "directories", "text_dataset_from_directory": "directories",
     "is_keras_tensor": "backend", "standardize_dtype": "backend", "enable_interactive_logging": "config",
     "disable_interactive_logging": "config", "is_interactive_logging_enabled": "config",
+    "serialize_keras_object": "saving", "deserialize_keras_object": "saving",
     "pack_x_y_sample_weight": "feeding", "unpack_x_y_sample_weight": "feeding",
 }  # fmt: skip
 #: Names that are called otherwise there.
