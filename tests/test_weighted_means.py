@@ -62,6 +62,21 @@ def test_evaluation_does_not_depend_on_batches_nor_on_weights_of_1(name: str, pe
             assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("compile", [True, False])
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_epochs_loss_is_that_of_all_samples_recorded_or_not(name: str, compile: bool, device: str) -> None:
+    make, target = LOSSES[name]
+    trained = model(0.1)
+    expected = trained.evaluate(X, target, loss=make(), batch_size=N)["loss"]
+    optimizer = optim.SGD(trained.parameters(), lr=1e-12)  # the weights stay
+    for batch_size in (1, 7):  # of the masked labels some batches have none, some are whole
+        history = trained.fit(
+            X, target, loss=make(), optimizer=optimizer, batch_size=batch_size, shuffle=False, verbose=0,
+            compile=compile,
+        )  # fmt: skip
+        assert history.history["loss"] == pytest.approx([expected], rel=1e-5)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_training_with_weights_of_1_is_training_without(name: str, device: str) -> None:
     make, target = LOSSES[name]

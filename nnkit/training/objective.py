@@ -68,9 +68,12 @@ class Objective:
         if penalty is None:
             return loss
         value = loss.value + penalty
-        if loss.total is None:
+        total = loss.total
+        if total is None and self._labels:  # other batches of the epoch may be divided by less than their samples
+            total = loss.value * float(batch.rows)
+        if total is None:
             return BatchLoss(value, parts=loss.parts)
-        return loss._replace(value=value, penalty=penalty)
+        return loss._replace(value=value, total=total, penalty=penalty)
 
     def _loss_of_outputs(self, objectives: list[Objective | None], prediction: Any, batch: Batch) -> BatchLoss:
         total, told = None, []
