@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,14 +239,60 @@ def raises() -> None:
     raise RuntimeError("the disk is full")
 
 
-def breaks() -> None:
-    """The loss of a row of rank 1 is infinite in every process's error."""
-    y = np.zeros((96, 3), np.float32)
-    y[12] = 1e38  # of rows 0 to 15, in the second half
+def heard(model: nn.Module, x: Any, y: Any, batch_size: int = 16) -> None:
     try:
-        fitted(network(), X[:96], y, "mpi", loss="mse", shuffle=False)
+        fitted(model, x, y, "mpi", loss="mse", shuffle=False, batch_size=batch_size)
     except nnkit.errors.DivergenceError as error:
         print(f"{MPI().rank} heard: {error}", flush=True)
+
+
+class Root(nn.Module):
+    """A root, whose slope is infinite at 0: where the first feature is 0, the gradient is NaN and the value is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nnkit.manual_seed(3)
+        self.inner = nn.Linear(10, 3)
+
+    def forward(self, x: nnkit.Tensor) -> nnkit.Tensor:
+        return (self.inner(x) * x[:, :1]).abs().sqrt()
+
+
+def breaks() -> None:
+    """The loss of a row of rank 1 is infinite."""
+    y = np.zeros((96, 3), np.float32)
+    y[12] = 1e38  # of rows 0 to 15, in the second half
+    heard(network(), X[:96], y)
+
+
+def bad_gradient() -> None:
+    """The gradient of a row of rank 1 is NaN, in the second step of three."""
+    x = X[:48].copy()
+    x[16 + 12, 0] = 0.0
+    heard(Root(), x, np.zeros((48, 3), np.float32))
+
+
+def bad_last_gradient() -> None:
+    """The same in the only step of an epoch."""
+    x = X[:16].copy()
+    x[12, 0] = 0.0
+    heard(Root(), x, np.zeros((16, 3), np.float32))
+
+
+def sleeps() -> None:
+    """Rank 1 does not come to the exchange that the others wait in."""
+    MPI().gather(None)
+    if MPI().rank == 1:
+        time.sleep(300)
+    MPI(timeout=1.0).gather(None)
+
+
+def stopped_by_hand() -> None:
+    """Rank 1 does not even answer."""
+    MPI().gather(None)
+    if MPI().rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    MPI(timeout=1.0).gather(None)
 
 
 FATES: dict[str, Callable[[], None]] = {
@@ -254,14 +301,18 @@ FATES: dict[str, Callable[[], None]] = {
     "exits": lambda: sys.exit(3),
 }
 
+TOLD: dict[str, Callable[[], None]] = {
+    told.__name__: told for told in (breaks, bad_gradient, bad_last_gradient, sleeps, stopped_by_hand)
+}
+
 
 def main() -> None:
     folder, *word = sys.argv[1:]
     if word and word[0] in FATES:
         fitted(network(), X, Y, "mpi", epochs=50, callbacks=[Fate(FATES[word[0]])])
         return
-    if word == ["breaks"]:
-        breaks()
+    if word and word[0] in TOLD:
+        TOLD[word[0]]()
         return
     replayed = [0]
     replay = Replay._replay

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -144,11 +145,39 @@ def test_all_ranks_end_with_one_that_fails(word: str, message: str, tmp_path: Pa
 
 
 @needs_mpi
-def test_every_rank_hears_which_rank_diverged(tmp_path: Path) -> None:
-    done = run(2, tmp_path, "breaks")
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("breaks", "rank 1: the loss turned NaN or infinite at epoch 1, step 1"),
+        (
+            "bad_gradient",
+            "rank 1: the gradient of 'inner.weight' by the rows of this rank is NaN or infinite at epoch 1, step 2",
+        ),
+        (
+            "bad_last_gradient",
+            "rank 1: the gradient of 'inner.weight' by the rows of this rank is NaN or infinite at epoch 1, step 1",
+        ),
+    ],
+)
+def test_every_rank_hears_which_rank_diverged(word: str, message: str, tmp_path: Path) -> None:
+    done = run(2, tmp_path, word)
     assert done.returncode == 0, done.stderr[-2000:]
     for rank in range(2):
-        assert f"{rank} heard: rank 1: the loss turned NaN or infinite at epoch 1, step 1" in done.stdout
+        assert f"{rank} heard: {message}" in done.stdout
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sleeps", r"rank 1 has not come, it is at .*parallel_cases\.py:\d+ in sleeps; all ranks end"),
+        ("stopped_by_hand", "rank 1 does not answer: it has ended, was killed or stopped"),
+    ],
+)
+def test_all_ranks_end_where_one_does_not_come(word: str, message: str, tmp_path: Path) -> None:
+    done = run(3, tmp_path, word)
+    assert done.returncode != 0
+    assert len(re.findall(f"after 1 s of waiting for all in exchange 2: {message}", done.stderr)) == 1
 
 
 # ---- in one process -------------------------------------------------------------------------------------------------

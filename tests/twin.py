@@ -10,6 +10,7 @@ import pytest
 import nnkit
 from nnkit import nn, optim
 from nnkit.parallel import MPI, exchange, mpi
+from nnkit.parallel.watch import Watch
 
 
 class Twin:
@@ -35,6 +36,7 @@ def with_twin(monkeypatch: pytest.MonkeyPatch) -> MPI:
     """The first of two processes; nothing of MPI is needed."""
     monkeypatch.setattr(exchange, "_in_place", lambda: None)
     monkeypatch.setattr(mpi, "end_together", lambda communicator: None)
+    monkeypatch.setattr(mpi, "watch_of", Watch)
     return MPI(Twin())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ class Exchange:
     """Sums over the processes of one of mpi4py's communicators; part of a recorded step, as a call between its
     kernels."""
 
-    def __init__(self, communicator: Any) -> None:
+    def __init__(self, communicator: Any, waiting: AbstractContextManager[None]) -> None:
         self.communicator = communicator
+        #: What is to be entered around all that waits for other processes.
+        self.waiting = waiting
 
     def add_up(self, backend: Backend, *arrays: Any) -> None:
         """Let each contiguous array become its sum over all processes."""
@@ -36,7 +39,8 @@ class Exchange:
     def _add_up(self, backend: Backend, array: Any) -> None:
         inside = isinstance(array, np.ndarray)
         host = array if inside else backend.download(array)
-        self.communicator.Allreduce(_in_place(), host)
+        with self.waiting:
+            self.communicator.Allreduce(_in_place(), host)
         if not inside:
             backend.upload(host, array)
 

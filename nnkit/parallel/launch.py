@@ -10,7 +10,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-__all__ = ["end_together", "world"]
+__all__ = ["abort", "end_all", "end_together", "world"]
 
 #: What launchers of MPI (Hydra, Open MPI, PMIx, Slurm's and Cray's) tell each process that they start.
 LAUNCHED = (
@@ -57,12 +57,20 @@ def end_together(communicator: Any) -> None:
 
 def abort(communicator: Any, kind: Any, error: Any, trace: Any, before: Any = None) -> None:
     """Say which rank failed and by what, then end every process."""
+    whole = said = ""
     try:
         if before not in (None, sys.__excepthook__):
             before(kind, error, trace)
         said = "".join(traceback.format_exception_only(kind, error)).strip()
         whole = "".join(traceback.format_exception(kind, error, trace))
-        sys.stderr.write(f"{whole}rank {communicator.Get_rank()}: {said}; all ranks end\n")
+    finally:
+        end_all(communicator, f"rank {communicator.Get_rank()}: {said}", whole)
+
+
+def end_all(communicator: Any, said: str, before: str = "") -> None:
+    """End every process, after a line that says why."""
+    try:
+        sys.stderr.write(f"{before}{said}; all ranks end\n")
         sys.stderr.flush()
         sys.stdout.flush()
         time.sleep(HEARD)

@@ -13,6 +13,7 @@ from nnkit.optim import Optimizer
 from nnkit.parallel.exchange import Exchange
 from nnkit.parallel.exchanging import exchanging
 from nnkit.parallel.launch import abort, end_together, world
+from nnkit.parallel.watch import TIMEOUT, Waiting, watch_of
 from nnkit.tensors.shares import Share
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
@@ -27,9 +28,12 @@ class MPI:
         communicator: one of mpi4py's, in place of all processes.
         batch_statistics: "refuse" batch normalization, whose statistics would be of a part of the batch, or let each
             process normalize by its "own" rows; running statistics are then averaged after each epoch.
+        timeout: seconds that the others wait for a process in each exchange, which has to cover what one process does
+            alone (rank 0 saves, a callback reads); None: for ever.
 
-    An exception that nobody catches in one process ends all, after a line that names the rank. Raises ImportError where
-    mpirun started this process and mpi4py is missing, ValueError for another ``batch_statistics``.
+    An exception that nobody catches in one process ends all, after a line that names the rank; so does a process for
+    which the others wait longer than ``timeout``. Raises ImportError where mpirun started this process and mpi4py is
+    missing, ValueError for another ``batch_statistics`` or a timeout that is not greater than 0.
 
     >>> mpi = MPI()
     >>> mpi.rank, mpi.size
@@ -39,16 +43,21 @@ class MPI:
     rank = 0
     size = 1
 
-    def __init__(self, communicator: Any = None, batch_statistics: str = "refuse") -> None:
+    def __init__(
+        self, communicator: Any = None, batch_statistics: str = "refuse", timeout: float | None = TIMEOUT
+    ) -> None:
         if batch_statistics not in ("refuse", "own"):
             raise ValueError(f"batch_statistics must be 'refuse' or 'own', got {batch_statistics!r}")
+        if timeout is not None and not timeout > 0.0:
+            raise ValueError(f"timeout must be a number of seconds greater than 0, or None, got {timeout!r}")
         self.own_statistics = batch_statistics == "own"
         self.communicator = world() if communicator is None else communicator
         if self.communicator is not None:
             self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
             if self.size > 1:
                 end_together(self.communicator)
-                self._exchange = Exchange(self.communicator)
+                self._waiting = Waiting(watch_of(self.communicator), timeout)
+                self._exchange = Exchange(self.communicator, self._waiting)
 
     def __repr__(self) -> str:
         return f"MPI(rank {self.rank} of {self.size})"
@@ -69,11 +78,17 @@ class MPI:
 
     def gather(self, value: Any) -> list[Any]:
         """``value`` of every process, in the order of the ranks, in each of them. Any object that can be pickled."""
-        return [value] if self.size == 1 else list(self.communicator.allgather(value))
+        if self.size == 1:
+            return [value]
+        with self._waiting:
+            return list(self.communicator.allgather(value))
 
     def from_first(self, value: Any) -> Any:
         """The ``value`` that the process of rank 0 has."""
-        return value if self.size == 1 else self.communicator.bcast(value, root=0)
+        if self.size == 1:
+            return value
+        with self._waiting:
+            return self.communicator.bcast(value, root=0)
 
     def add_up(self, backend: Backend, *arrays: Any) -> None:
         """Let each contiguous array become its sum over all processes; part of a recorded step."""

@@ -11,7 +11,7 @@ from nnkit.training.batches import Batch
 from nnkit.training.objective import Objective
 from nnkit.training.weights import WeightSnapshot, first_not_finite, is_finite
 
-__all__ = ["broken_loss", "broken_weights"]
+__all__ = ["broken_gradient", "broken_loss", "broken_weights"]
 
 
 ADVICE = (
@@ -48,6 +48,14 @@ def broken_weights(parameter: str, when: str, rate: float) -> str:
     return (
         f"parameter {parameter!r} is NaN or infinite after {when} (learning rate {rate:g}), although the loss was "
         f"finite: its gradient was not. {ADVICE}"
+    )
+
+
+def broken_gradient(parameter: str, when: str, rate: float) -> str:
+    """The message where every loss was finite, and the gradient of some rows was not."""
+    return (
+        f"the gradient of {parameter!r} by the rows of this rank is NaN or infinite at {when} "
+        f"(learning rate {rate:g}), although their loss is finite. {ADVICE}"
     )
 
 

@@ -14,14 +14,17 @@ from nnkit.parallel import MPI
 from nnkit.tensors import random
 from nnkit.tensors.precision import half_type
 from nnkit.training.batches import Source
+from nnkit.training.blame import bad_gradients
 from nnkit.training.callbacks import Callback
+from nnkit.training.divergence import broken_gradient
 from nnkit.training.divided import divisor_of
 from nnkit.training.evaluation import Evaluation
 from nnkit.training.history import History
 from nnkit.training.objective import Objective
 from nnkit.training.replay import Runner
 from nnkit.training.steps import Totals, TrainingStep
-from nnkit.training.trainer import SNAPSHOT_STEPS, Trainer, broken
+from nnkit.training.trainer import SNAPSHOT_STEPS, Trainer, broken, when_of
+from nnkit.training.weights import first_not_finite
 
 __all__ = ["LOOK_STEPS", "RankedTrainer", "begin", "processes", "quiet", "same_stream", "trainer_of"]
 
@@ -105,6 +108,7 @@ class RankedTrainer(Trainer):
         self.speaks = mpi.rank == 0
         self._every_step = any(mpi.gather(bool(self._at_batches)))
         self._agreed = False
+        self._last: int | None = None  # the batch before the last look
 
     def run(self) -> History:
         try:
@@ -141,7 +145,10 @@ class RankedTrainer(Trainer):
         super()._call(method, *arguments)
 
     def _look(self, epoch: int, done: int, whole: bool = False) -> None:
+        self._last = done - 1
         super()._look(epoch, done, whole)
+        if whole:
+            self._check_weights()  # as long as the batch is there that may have broken them
         self._agree()
 
     def _before_validation(self) -> None:
@@ -150,7 +157,25 @@ class RankedTrainer(Trainer):
     def _diverged(self, epoch: int, good: int) -> DivergenceError:
         """The error of the process that lost it first, in every process."""
         rank = self._reading.rank
-        message = broken(self, epoch, good) if self.mpi.rank == rank else None
+        if rank is None and good and first_not_finite(self.model) is not None:
+            blamed = self._blamed(good - 1, when_of(epoch, good))
+            if blamed is not None:
+                return blamed
+        message = broken(self, epoch, good) if self.mpi.rank == (rank or 0) else None
         if message is None:
             self._snapshot.restore()
-        return DivergenceError(f"rank {rank}: {self.mpi.gather(message)[rank]}")
+        who = "all ranks" if rank is None else f"rank {rank}"
+        return DivergenceError(f"{who}: {self.mpi.gather(message)[rank or 0]}")
+
+    def _broken_weights(self, parameter: str) -> DivergenceError:
+        found = None if self._last is None else self._blamed(self._last, self._moment)
+        return found or DivergenceError(f"all ranks: {super()._broken_weights(parameter)}")
+
+    def _blamed(self, last: int, when: str) -> DivergenceError | None:
+        """The error that names the process whose rows of batch ``last`` gave a gradient that is not finite, if one
+        did with the last finite weights, too."""
+        names = bad_gradients(self.step, self._snapshot, self.source.recall(last))
+        for rank, name in enumerate(names):
+            if name is not None:
+                return DivergenceError(f"rank {rank}: {broken_gradient(name, when, self.learning_rate)}")
+        return None

@@ -47,7 +47,7 @@ class Reading:
 
     values: dict[str, float] = field(default_factory=dict)
     good_steps: int = 0
-    rank: int = 0  # the process in which these are fewest
+    rank: int | None = None  # the process in which these are fewest; None where they are as many in all
 
 
 class Totals:
@@ -215,7 +215,7 @@ class Totals:
                 values[keeping.name] = keeping.result(np.concatenate(self._of_all(kept.first(samples).numpy())))
         good = [int(part[1]) for part in each]
         shown = {name: values[name] for name in self.names if name in values}
-        return Reading(shown, min(good), good.index(min(good)))
+        return Reading(shown, min(good), good.index(min(good)) if min(good) < max(good) else None)
 
     def _of_all(self, numbers: np.ndarray) -> list[np.ndarray]:
         """This process's numbers, beside those of the others where there are any."""
@@ -249,15 +249,8 @@ class TrainingStep:
                 raise ValueError(f"{name} must be a number greater than 0, got {value!r}")
 
     def __call__(self, batch: Batch) -> None:
-        self.optimizer.zero_grad()
-        with self.precision.products(), divided(batch.share):
-            prediction = self.model(batch.x)
-            loss = self.objective(prediction, batch)
-        self.totals.add(prediction, batch, loss)
-        if self.ranks is None:
-            self.precision.backward(loss.value, self.optimizer)
-        else:
-            self.precision.backward(part_of_loss(loss, batch, self.objective, self.ranks), self.optimizer)
+        self.gradients(batch, self.totals)
+        if self.ranks is not None:
             self.ranks.exchange(self.optimizer)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
@@ -265,6 +258,17 @@ class TrainingStep:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.precision.step(self.optimizer)
         self.model.constrain()
+
+    def gradients(self, batch: Batch, totals: Totals | None = None) -> None:
+        """Leave the gradients by these rows in their places, and add the loss and the metrics to ``totals``."""
+        self.optimizer.zero_grad()
+        with self.precision.products(), divided(batch.share):
+            prediction = self.model(batch.x)
+            loss = self.objective(prediction, batch)
+        if totals is not None:
+            totals.add(prediction, batch, loss)
+        value = loss.value if self.ranks is None else part_of_loss(loss, batch, self.objective, self.ranks)
+        self.precision.backward(value, self.optimizer)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from nnkit.training.resume import SavedRun
 from nnkit.training.steps import Reading, TrainingStep
 from nnkit.training.weights import WeightSnapshot, first_not_finite
 
-__all__ = ["SNAPSHOT_STEPS", "Trainer", "broken"]
+__all__ = ["SNAPSHOT_STEPS", "Trainer", "broken", "when_of"]
 
 SNAPSHOT_STEPS = 64
 
@@ -240,7 +240,7 @@ class Trainer(Conductor):
 
     def _look(self, epoch: int, done: int, whole: bool = False) -> None:
         """Read the totals after ``done`` steps: still finite? Then keep the weights if it is time, and tell."""
-        self._moment = _when(epoch, done)
+        self._moment = when_of(epoch, done)
         self._reading = self.step.totals.read(whole)
         good = self._reading.good_steps
         if good < done:
@@ -250,24 +250,27 @@ class Trainer(Conductor):
             self._check_weights()
             self._snapshot.take()
             self._since_snapshot, self._snapshot_time = 0, now
-        self.source.forget(done)
+        self.source.forget(done - 1)  # the last one may have given the weights a gradient that is not finite
         self._call("on_read", done, self._reading.values)
 
     def _check_weights(self) -> None:
         parameter = first_not_finite(self.model)
         if parameter is not None:
-            self._snapshot.restore()
-            raise DivergenceError(broken_weights(parameter, self._moment, self.learning_rate))
+            raise self._broken_weights(parameter)
+
+    def _broken_weights(self, parameter: str) -> DivergenceError:
+        self._snapshot.restore()
+        return DivergenceError(broken_weights(parameter, self._moment, self.learning_rate))
 
 
 def broken(trainer: Trainer, epoch: int, good: int) -> str:
     """The message where the loss of step ``good`` of an epoch is not finite; the weights are the last finite ones."""
     step, batch = trainer.step, trainer.source.recall(good)
     with step.precision.products():
-        when = _when(epoch, good + 1)
+        when = when_of(epoch, good + 1)
         return broken_loss(step.objective, trainer._snapshot, batch, when, trainer.learning_rate)
 
 
-def _when(epoch: int, step: int) -> str:
+def when_of(epoch: int, step: int) -> str:
     """A moment as people count: from 1."""
     return f"epoch {epoch + 1}, step {step}"
