@@ -16,9 +16,9 @@ import numpy as np
 
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
-from nnkit.backends.cpu import attention as attending
-from nnkit.backends.cpu import convolution, elementwise, images, launches, products, recurrent
+from nnkit.backends.cpu import elementwise
 from nnkit.backends.cpu.launch import Launch
+from nnkit.backends.cpu.preparing import PREPARED
 from nnkit.backends.cpu.program import KernelProgram
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.backends.program import ProgramRecorder
@@ -57,42 +57,6 @@ class NumbaBackend(NumpyBackend):
 
     name = "numba"
 
-    map = picks(elementwise.map)
-    fill = picks(elementwise.fill)
-    copy = picks(elementwise.copy)
-    reduce = picks(launches.reduce)
-    arg_reduce = picks(launches.arg_reduce)
-    matmul = picks(products.matmul)
-    linear = picks(products.linear)
-    linear_grad = picks(products.linear_grad)
-    conv = picks(convolution.conv)
-    conv_grad = picks(convolution.conv_grad)
-    conv_pooled = picks(convolution.conv_pooled)
-    max_pool = picks(images.max_pool)
-    max_pool_grad = picks(images.max_pool_grad)
-    sum_pool = picks(images.sum_pool)
-    sum_pool_grad = picks(images.sum_pool_grad)
-    normalize = picks(images.normalize)
-    normalize_grad = picks(images.normalize_grad)
-    normalize_by = picks(images.normalize_by)
-    normalize_by_grad = picks(images.normalize_by_grad)
-    attention = picks(attending.attention)
-    attention_grad = picks(attending.attention_grad)
-    recurrence = picks(recurrent.recurrence)
-    recurrence_grad = picks(recurrent.recurrence_grad)
-    softmax = picks(launches.softmax)
-    softmax_grad = picks(launches.softmax_grad)
-    cross_entropy = picks(launches.cross_entropy)
-    take_rows = picks(launches.take_rows)
-    take_batch = picks(launches.take_batch)
-    random_bits = picks(launches.random_bits)
-    add_rows = picks(launches.add_rows)
-    gather = picks(launches.gather)
-    scatter = picks(launches.scatter)
-    next_key = picks(launches.next_key)
-    uniform = picks(launches.uniform)
-    dropout = picks(launches.dropout)
-
     def recorder(self) -> ProgramRecorder:
         return ProgramRecorder(KernelProgram)
 
@@ -116,3 +80,7 @@ class NumbaBackend(NumpyBackend):
         from importlib.metadata import version
 
         return f"numba {version('numba')}, numpy {np.__version__}"
+
+
+for _name, _prepare in PREPARED.items():
+    setattr(NumbaBackend, _name, picks(_prepare))

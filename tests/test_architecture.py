@@ -16,7 +16,7 @@ import pytest
 import nnkit
 from nnkit import backends, kernels
 from nnkit.backends import PRIMITIVES, Backend
-from nnkit.backends.cpu import elementwise, launches, products
+from nnkit.backends.cpu.preparing import PREPARED
 from nnkit.backends.numba import NumbaBackend
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.backends.strict import StrictBackend
@@ -235,10 +235,8 @@ def test_overrides_have_the_signature_of_the_base_class(backend: type[Backend]) 
 
 
 def test_launches_have_the_signature_of_their_primitive() -> None:
-    modules = (elementwise, launches, products)
-    prepared = {name: getattr(module, name) for module in modules for name in PRIMITIVES if hasattr(module, name)}
-    assert {"map", "linear", "linear_grad", "cross_entropy", "dropout"} <= set(prepared)
-    for name, launch in prepared.items():
+    assert {"map", "linear", "linear_grad", "conv", "cross_entropy", "dropout", "attention"} <= PREPARED.keys()
+    for name, launch in PREPARED.items():
         assert parameters(launch) == parameters(getattr(Backend, name)), name
 
 

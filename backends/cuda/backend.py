@@ -13,20 +13,9 @@ from typing import Any
 
 from nnkit.backends import recording
 from nnkit.backends.base import Array, Scalar
-from nnkit.backends.cuda import attention as attending
-from nnkit.backends.cuda import (
-    convolution,
-    elementwise,
-    faults,
-    images,
-    launches,
-    modules,
-    moves,
-    normalization,
-    products,
-    recurrent,
-)
+from nnkit.backends.cuda import elementwise, faults, modules, products
 from nnkit.backends.cuda.device_memory import CupyArrays, on_device
+from nnkit.backends.cuda.preparing import PREPARED
 from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.kernels.cuda.compiler import CompilerMissing
 
@@ -86,45 +75,6 @@ def picks(prepare: Callable[..., Work | str]) -> Callable[..., None]:
 class CupyBackend(CupyArrays):
     """Arrays are ``cupy.ndarray`` on GPU ``index``."""
 
-    map = picks(elementwise.map)
-    map_unless = picks(elementwise.map_unless)
-    fill = picks(moves.fill)
-    copy = picks(moves.copy)
-    reduce = picks(launches.reduce)
-    arg_reduce = picks(launches.arg_reduce)
-    matmul = picks(products.matmul)
-    linear = picks(products.linear)
-    linear_grad = picks(products.linear_grad)
-    half_linear_grad = picks(products.half_linear_grad)
-    softmax = picks(launches.softmax)
-    softmax_grad = picks(launches.softmax_grad)
-    cross_entropy = picks(launches.cross_entropy)
-    take_rows = picks(moves.take_rows)
-    take_batch = picks(moves.take_batch)
-    add_rows = picks(moves.add_rows)
-    gather = picks(moves.gather)
-    scatter = picks(moves.scatter)
-    next_key = picks(moves.next_key)
-    random_bits = picks(moves.random_bits)
-    uniform = picks(moves.uniform)
-    dropout = picks(moves.dropout)
-    conv = picks(convolution.conv)
-    conv_grad = picks(convolution.conv_grad)
-    max_pool = picks(images.max_pool)
-    max_pool_grad = picks(images.max_pool_grad)
-    sum_pool = picks(images.sum_pool)
-    sum_pool_grad = picks(images.sum_pool_grad)
-    patches = picks(images.patches)
-    patches_grad = picks(images.patches_grad)
-    attention = picks(attending.attention)
-    attention_grad = picks(attending.attention_grad)
-    recurrent_step = picks(recurrent.recurrent_step)
-    recurrent_step_grad = picks(recurrent.recurrent_step_grad)
-    normalize = picks(normalization.normalize)
-    normalize_grad = picks(normalization.normalize_grad)
-    normalize_by = picks(normalization.normalize_by)
-    normalize_by_grad = picks(normalization.normalize_by_grad)
-
     def prepared_map(
         self, formula: str, inputs: Sequence[Array], out: Sequence[Array], scalars: Sequence[Scalar] = ()
     ) -> Callable[[], None]:
@@ -163,3 +113,7 @@ class CupyBackend(CupyArrays):
         fused = before._replace(kernel=work, call=work.run, note=work.name, shapes=shapes, nbytes=nbytes)
         at_work.fuse(fused, "copy", [x, out], ((x, out), {}))
         return out
+
+
+for _name, _prepare in PREPARED.items():
+    setattr(CupyBackend, _name, picks(_prepare))

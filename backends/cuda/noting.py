@@ -17,17 +17,17 @@ import cupy
 import numpy as np
 
 from nnkit.backends import recording, registry
-from nnkit.backends.base import PRIMITIVES, Array
-from nnkit.backends.cuda import convolution, elementwise, images, launches, moves, normalization, products, recurrent
+from nnkit.backends.attention import Rule
+from nnkit.backends.base import Array
+from nnkit.backends.cuda import products
 from nnkit.backends.cuda.column_major import problem, view
 from nnkit.backends.cuda.plans import Done
+from nnkit.backends.cuda.preparing import PREPARED
 from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.backends.numpy import NumpyBackend
 from nnkit.backends.windows import Window
 from nnkit.kernels.cuda.compiler import Source
 
-#: Where the work of a primitive is prepared: the first that has a function of its name.
-MODULES = (elementwise, moves, products, launches, convolution, images, normalization, recurrent)
 PLACE = 1 << 20  # of memory that nobody reads or writes; wide accesses may begin there
 
 # ---- what cuBLASLt would do -----------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def _shown(value: Any) -> Any:
     """An argument as the functions that prepare work take it: CuPy's arrays in the place of NumPy's."""
     if isinstance(value, np.ndarray):
         return cupy.ndarray(value.shape, value.dtype, _pointer(value.ctypes.data, value.nbytes), value.strides)
-    if isinstance(value, Window):
+    if isinstance(value, (Window, Rule)):
         return value
     return tuple(map(_shown, value)) if isinstance(value, (tuple, list)) else value
 
@@ -110,7 +110,7 @@ def _body(name: str) -> Callable[..., None]:
     """A primitive that notes its kernels and then lets NumPy compute; without one its parts note theirs, as there."""
     body = getattr(NumpyBackend, name)
     plain = getattr(body, "__wrapped__", None)  # None where the body is made of primitives
-    prepare = next(getattr(module, name) for module in MODULES if hasattr(module, name))
+    prepare = PREPARED[name]
 
     @functools.wraps(body)
     def whole(self: NotingBackend, *args: Any, **options: Any) -> None:
@@ -171,9 +171,8 @@ class NotingBackend(NumpyBackend):
         return out
 
 
-for _name in PRIMITIVES:
-    if any(hasattr(module, _name) for module in MODULES):  # else its parts note theirs
-        setattr(NotingBackend, _name, _body(_name))
+for _name in PREPARED:  # of the others their parts note theirs
+    setattr(NotingBackend, _name, _body(_name))
 
 
 @contextmanager

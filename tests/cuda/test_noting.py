@@ -71,7 +71,16 @@ def convolved() -> None:
     loss.backward()
 
 
+def attentive() -> None:
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True).to("cuda")
+    model(nnkit.rand(2, 5, 8, device="cuda")).sum().backward()
+    past = nnkit.ones(5, 5, dtype=nnkit.bool_, device="cuda").tril()
+    q = nnkit.rand(2, 2, 5, 4, device="cuda", requires_grad=True)
+    nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=past).sum().backward()
+
+
 PROGRAMS: dict[str, Callable[[], None]] = {
+    "attention": attentive,
     "images": convolved,
     "fit": fitted,
     "fit with SGD, clipped": lambda: fitted(optimizer="sgd", clip_norm=0.1),
