@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -226,16 +227,16 @@ def test_a_file_is_written_whole_or_not_at_all(run: Any, tmp_path: Path) -> None
     assert len(target.read_text().splitlines()) == 2501 and len(list(tmp_path.iterdir())) == 2
 
 
-def test_ctrl_c_ends_it_without_a_traceback_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_without_a_traceback_and_leaves_no_file(
+    number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
 ) -> None:
-    def pressed(*given: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(predict, "_predicted", pressed)
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(predict, "_predicted", lambda *given: signal.raise_signal(number))
     with pytest.raises(SystemExit) as caught:
         run(TEXT, plain(), "--output", str(tmp_path / "out.csv"))
-    assert caught.value.code == 130 and [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert caught.value.code == status and [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_model_may_be_a_version_in_a_registry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

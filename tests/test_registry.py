@@ -63,6 +63,14 @@ def test_versions_are_numbered_and_say_what_they_are(registry: Registry) -> None
     assert [says(version) for version in registry.versions("line")] == [1.0, 2.0]
 
 
+def test_an_empty_folder_is_no_version(registry: Registry) -> None:
+    registry.publish(line(), "line")
+    stray = registry.folder / "line" / "versions" / "000007"
+    stray.mkdir()
+    assert [v.number for v in registry.versions("line")] == [1] and registry.publish(line(2.0), "line").number == 2
+    assert registry.get("line", "newest").number == 2 and registry.check("line") == []
+
+
 def test_the_champion_is_the_newest_until_there_is_one(registry: Registry) -> None:
     for value in (1.0, 2.0, 3.0):
         registry.publish(line(value), "line")

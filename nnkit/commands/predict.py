@@ -7,9 +7,12 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import numpy as np
@@ -192,8 +195,25 @@ def _writing(name: str) -> Iterator[TextIO]:
         raise IsADirectoryError(f"--output must be a file, and {name!r} is a folder")
     part = target.with_name(f".{target.name}.{os.getpid()}.nnkit-tmp")
     try:
-        with open(part, "x", encoding="utf-8", newline="") as file:
+        with _ended_by_sigterm(), open(part, "x", encoding="utf-8", newline="") as file:
             yield file
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises SystemExit inside, as Ctrl-C KeyboardInterrupt, so that what is half written is removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -32,13 +32,22 @@ def path_of(folder: Path, number: int) -> Path:
 
 
 def numbers(folder: Path) -> list[int]:
-    """The numbers that are taken, in order; none where there is no such folder."""
+    """The numbers that are taken, in order; none where there is no such folder, and not that of an empty one."""
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
     found = (int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 18)
-    return sorted(number for number in found if number > 0 and path_of(folder, number).name in names)
+    known = (number for number in found if number > 0 and path_of(folder, number).name in names)
+    return sorted(number for number in known if _holds_something(path_of(folder, number)))
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 @contextlib.contextmanager

@@ -226,7 +226,23 @@ class set_grad_enabled(_Block):
         return super().__call__(function)
 
 
-class no_grad(_Block):
+class _Named(_Block):
+    """A block whose name says the state; as a decorator with or without parentheses."""
+
+    enabled = True
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        block = super().__new__(cls)
+        if function is None:
+            return block
+        block.__init__()  # type: ignore[misc]
+        return block(function)
+
+    def __init__(self) -> None:
+        super().__init__(self.enabled)
+
+
+class no_grad(_Named):
     """Nothing inside is put on the tape: ``with nnkit.no_grad():``, ``@nnkit.no_grad()`` or ``@nnkit.no_grad``.
 
     >>> import nnkit
@@ -235,18 +251,10 @@ class no_grad(_Block):
     False
     """
 
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        block = super().__new__(cls)
-        if function is None:
-            return block
-        block.__init__()  # type: ignore[misc]
-        return block(function)
-
-    def __init__(self) -> None:
-        super().__init__(False)
+    enabled = False
 
 
-class enable_grad(_Block):
+class enable_grad(_Named):
     """Ops inside are put on the tape, also within ``no_grad``; as a decorator with or without parentheses.
 
     >>> import nnkit
@@ -254,16 +262,6 @@ class enable_grad(_Block):
     ...     nnkit.ones(1, requires_grad=True).sum().requires_grad
     True
     """
-
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        block = super().__new__(cls)
-        if function is None:
-            return block
-        block.__init__()  # type: ignore[misc]
-        return block(function)
-
-    def __init__(self) -> None:
-        super().__init__(True)
 
 
 class inference_mode(_Block):
