@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import subprocess
 import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -239,6 +241,25 @@ def test_entry_points_make_devices_known(fresh: pytest.MonkeyPatch) -> None:
     assert not rows["absent"].usable and "no_such_module_here" in rows["absent"].detail
     with pytest.raises(nnkit.DeviceUnavailable, match="no_such_module_here"):
         backends.get("absent")
+
+
+def test_an_installed_package_brings_a_backend(tmp_path: Path) -> None:
+    """As CONTRIBUTING says: a subclass with ``name`` and ``xp``, and the entry point; nothing imports the package."""
+    source = "import numpy\nfrom nnkit.backends import Backend\nclass Mine(Backend):\n    name, xp = 'mine', numpy\n"
+    (tmp_path / "mine.py").write_text(source)
+    about = tmp_path / "mine-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[nnkit.backends]\nmine = mine:Mine\n")
+    program = (
+        "import nnkit; from nnkit.testing import CASES\n"
+        "y = nnkit.nn.Linear(2, 1, device='mine')(nnkit.ones(3, 2, device='mine')); y.sum().backward()\n"
+        "for case in CASES[::20]: case.check(nnkit.backends.get('mine'))\n"
+        "print(*y.shape, y.device)"
+    )
+    place = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=place, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.returncode) == (["3", "1", "mine"], 0), done.stderr
 
 
 class PlainBackend(Backend):

@@ -11,10 +11,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nnkit
 from nnkit.backends import registry
+from nnkit.keras.datasets import mnist
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -28,7 +30,12 @@ PAGES = sorted(
     for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     if not {"_build", "course", "followed", "made"} & set(path.parts)
 )
-RUN = [path for path in PAGES if DOCS in path.parents and "learn" not in path.parts and "```python" in path.read_text()]
+README = ROOT / "README.md"
+RUN = [
+    path
+    for path in PAGES
+    if (path == README or DOCS in path.parents) and "learn" not in path.parts and "```python" in path.read_text()
+]
 CHAPTERS = sorted((DOCS / "learn").glob("*.py"))
 
 
@@ -36,9 +43,27 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def few_digits() -> Any:
+    """In the place of MNIST, which is fetched: as many classes, few and random pictures."""
+    random = np.random.default_rng(0)
+    return [(random.integers(0, 256, (rows, 28, 28), np.uint8), np.arange(rows) % 10) for rows in (256, 64)]
+
+
+def shown_and_printed(block: str, printed: str) -> list[tuple[str, str]]:
+    """Of each ``print(…)  # number`` of a block: the number, and what was printed, with as many digits."""
+    shown = re.findall(r"^print\(.*\)(?:  # ([\d.]+))?$", block, re.MULTILINE)
+    values = printed.splitlines()[-len(shown) :] if shown else []
+    pairs = zip(shown, values, strict=True)
+    return [(number, f"{float(value):.{len(number.partition('.')[2])}f}") for number, value in pairs if number]
+
+
 @pytest.mark.parametrize("path", RUN, ids=name_of)
-def test_the_blocks_of_a_page_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_a_page_run_and_print_what_it_shows(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mnist, "load_data", few_digits)
+    nnkit.manual_seed(0)  # as a new process begins
     for table in ("_registered", "_instances"):  # a backend that a page registers is gone after it
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
     names: dict[str, Any] = {"__name__": "page"}
@@ -48,6 +73,9 @@ def test_the_blocks_of_a_page_run(path: Path, tmp_path: Path, monkeypatch: pytes
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             exec(compile(block, str(file), "exec"), names)
+        printed = capsys.readouterr().out
+        if path == README:
+            assert all(shown == got for shown, got in shown_and_printed(block, printed)), printed
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
@@ -59,6 +87,20 @@ def test_links_lead_to_files_that_are_there(path: Path) -> None:
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     anchors = {"#" + re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
     assert {link for link in links if link[0] == "#"} <= anchors
+
+
+OTHER_PAGES = [path.relative_to(DOCS) for path in PAGES if path.parent.name in ("do", "from", "how")]
+LISTS = {  # a list of pages -> what stands in it
+    "README.md": [f"({name})" for name in (*OTHER_PAGES, *(path.relative_to(DOCS) for path in CHAPTERS))],
+    "index.rst": [f"   {page.with_suffix('')}\n" for page in OTHER_PAGES],
+    "zh/learn/index.md": [f"({path.stem}.md)" for path in CHAPTERS],
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_page_stands_in_the_lists(name: str) -> None:
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert len(LISTS[name]) > 9 and [line for line in LISTS[name] if line not in text] == []
 
 
 def test_what_a_page_calls_absent_is_absent() -> None:
@@ -75,8 +117,8 @@ def is_there(name: str) -> bool:
     return value is not None
 
 
-def test_the_course_has_ten_chapters_and_each_a_picture() -> None:
-    assert [path.name[:2] for path in CHAPTERS] == [f"{number:02}" for number in range(1, 11)]
+def test_the_chapters_are_numbered_and_each_has_a_picture() -> None:
+    assert [path.name[:2] for path in CHAPTERS] == [f"{number:02}" for number in range(1, len(CHAPTERS) + 1)]
     assert all("pyplot.subplots" in path.read_text() or "pyplot.figure" in path.read_text() for path in CHAPTERS)
 
 

@@ -10,6 +10,7 @@ import types
 import pytest
 
 import nnkit
+from nnkit.optim import optimizers
 
 #: Modules whose names people use.
 PUBLIC = (
@@ -42,6 +43,10 @@ def test_no_public_name_is_python_s_or_numpy_s(name: str) -> None:
             assert value.__name__.startswith("nnkit"), f"{name}.{word} is {value.__name__}"
         elif inspect.isclass(value) or inspect.isfunction(value):
             assert value.__module__.startswith("nnkit"), f"{name}.{word} is {value.__module__}'s"
+
+
+def test_every_optimizer_known_by_name_is_public() -> None:
+    assert {optimizers.OPTIMIZERS[name].__name__ for name in optimizers._BUILT_IN} <= set(nnkit.optim.__all__)  # type: ignore[attr-defined]
 
 
 def test_the_whole_shows_its_words_and_no_rooms() -> None:

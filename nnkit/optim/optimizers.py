@@ -2,7 +2,7 @@
 
 Definitions and defaults are PyTorch's. ``foreach``, ``fused`` and ``capturable`` choose among PyTorch's loops; here a
 step is one kernel over all parameters and can be recorded, so they are taken and change nothing.
-To add one: write its formulas in ``nnkit.kernels.updates``, a class here, and its name in ``OPTIMIZERS``.
+To add one: write its formulas in ``nnkit.kernels.updates``, a class here, and its name in ``nnkit.optim``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from nnkit.errors import UnknownNameError
 from nnkit.kernels import updates
 from nnkit.kernels.registered import adopt
 from nnkit.kernels.vocabulary import Formula
-from nnkit.optim.further_optimizers import ASGD, Adadelta, Adamax, Lion, NAdam, RAdam, Rprop
+from nnkit.optim import further_optimizers, muon
 from nnkit.optim.groups import check_pair, refuse_differentiable, scalar_options
-from nnkit.optim.muon import Muon
 from nnkit.optim.optimizer import Optimizer, Parameters
 
 
@@ -250,11 +249,12 @@ class Adagrad(Optimizer):
         return {"sum": options["initial_accumulator_value"]}
 
 
-#: The optimizers that ``get`` and ``fit`` know by name.
+#: The optimizers that ``get`` and ``fit`` know by name: the classes here and in the modules beside this one.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "adagrad": Adagrad, "adadelta": Adadelta,
-    "adamax": Adamax, "nadam": NAdam, "radam": RAdam, "rprop": Rprop, "asgd": ASGD, "lion": Lion, "muon": Muon,
-}  # fmt: skip
+    name.lower(): kind
+    for name, kind in (globals() | vars(further_optimizers) | vars(muon)).items()
+    if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
+}
 _BUILT_IN = frozenset(OPTIMIZERS)
 
 

@@ -17,9 +17,10 @@ Check = Callable[[Path, pytest.MonkeyPatch], None]
 class Fault:
     """One way in which things go wrong.
 
-    ``number``: 1 to 46 for an input or fault, or "A" to "F" for a way of attack. Exactly one of these provokes it:
-    ``check``; ``elsewhere``, the test (file, name) that does so on a stand-in for the machine; or nobody, while the
-    part of nnkit that could have it is not built: ``waits_for`` names that part, and ``absent`` says that it is so.
+    ``number``: from 1 for an input or fault (a new one takes the next), or "A" to "F" for a way of attack. Exactly one
+    of these provokes it: ``check``; ``elsewhere``, the test (file, name) that does so on a stand-in for the machine; or
+    nobody, while the part of nnkit that could have it is not built: ``waits_for`` names that part, and ``absent`` says
+    that it is so.
     """
 
     number: int | str
