@@ -25,6 +25,8 @@ listeners: list[Callable[[], None]] = []
 def get_matmul_precision() -> str:
     """The setting: "highest" unless changed.
 
+    As ``torch.get_float32_matmul_precision``.
+
     >>> get_matmul_precision()
     'highest'
     """

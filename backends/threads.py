@@ -11,6 +11,8 @@ def get_num_threads() -> int:
     """How many threads large kernels use: NNKIT_NUM_THREADS, else the processors this process may run on, or as many of
     them as OMP_NUM_THREADS says, which joblib, Dask and launchers set in the processes that they start.
 
+    As ``torch.get_num_threads``.
+
     >>> get_num_threads() >= 1
     True
     """
@@ -30,6 +32,8 @@ def _of_openmp() -> int | None:
 
 def set_num_threads(count: int) -> None:
     """Use so many threads for large kernels from now on; programs that are recorded already keep their pieces.
+
+    Raises ValueError for fewer than 1. As ``torch.set_num_threads``.
 
     >>> before = get_num_threads()
     >>> set_num_threads(1); get_num_threads()

@@ -130,7 +130,9 @@ def jvp(func: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> 
 
 
 def jacrev(func: Function, argnums: Argnums = 0) -> Function:
-    """The function that gives the Jacobian along the arguments: shape (*output, *input). One walk for each output.
+    """The function that gives the Jacobian along the arguments: shape (*output, *input).
+
+    One walk for each output.
 
     >>> import nnkit
     >>> jacrev(lambda x: x * x)(nnkit.tensor([1.0, 2.0]))

@@ -28,8 +28,9 @@ SOURCE = re.compile(
     r"\b(PyTorch|torch|Keras|keras|scikit-learn|sklearn|NumPy|numpy|SciPy|scipy|Optuna|ONNX|TensorFlow|Python|pandas"
     r"|nnkit's own)\b|\b[A-Z]\w+[^.]*\b(1[89]|20)\d\d\b"
 )
-#: What makes a name one of arrays: the types in its signature, or what its example makes.
-ARRAYS = re.compile(r"\b(Tensor|ndarray|Array|ArrayLike|tensor\(|zeros\(|ones\(|empty\(|rand\w*\(|arange\(|array\()")
+#: What makes a name one of arrays: the types in its signature, or what its example prints.
+ARRAYS = re.compile(r"\b(Tensor|ndarray|Array|ArrayLike)\b")
+PRINTED = re.compile(r"^(?!\.\.\. |>>> ).*\b(tensor|array)\(", re.MULTILINE)
 RULES = ("sentence", "example", "shapes", "dtypes", "raises", "source")
 
 
@@ -67,7 +68,7 @@ def lacking(value: Any) -> list[str]:
     found = {"sentence": is_sentence(doc.split("\n\n")[0].strip())}
     if not (inspect.isclass(value) and issubclass(value, (BaseException, tuple))):
         found |= {"example": ">>>" in doc, "source": bool(SOURCE.search(text))}
-        if ARRAYS.search(called) or ARRAYS.search(doc[len(text) :] if text in doc else doc):
+        if ARRAYS.search(called) or PRINTED.search(doc):
             found |= {"shapes": bool(SHAPE.search(text)), "dtypes": bool(DTYPE.search(text))}
         if not called.startswith("()"):
             found["raises"] = bool(RAISES.search(text))

@@ -15,7 +15,9 @@ __all__ = ["Bernoulli"]
 
 
 class Bernoulli(Distribution):
-    """1 with probability ``probs``, or sigmoid(``logits``); else 0. As ``torch.distributions.Bernoulli``.
+    """1 with probability ``probs``, or sigmoid(``logits``); else 0.
+
+    As ``torch.distributions.Bernoulli``.
 
     >>> import nnkit
     >>> round(Bernoulli(0.25).log_prob(nnkit.tensor(1.0)).exp().item(), 4)

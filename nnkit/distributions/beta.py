@@ -14,7 +14,9 @@ __all__ = ["Beta"]
 
 
 class Beta(Distribution):
-    """Density in proportion to x**(concentration1 - 1) (1 - x)**(concentration0 - 1). As ``torch.distributions.Beta``.
+    """Density in proportion to x**(concentration1 - 1) (1 - x)**(concentration0 - 1).
+
+    As ``torch.distributions.Beta``.
 
     >>> import nnkit
     >>> Beta(1.0, 3.0).mean

@@ -94,7 +94,9 @@ class Categorical(Distribution):
 
 
 class OneHotCategorical(Categorical):
-    """As ``Categorical``, but a class is a vector with a 1 in its place. As ``torch.distributions.OneHotCategorical``.
+    """As ``Categorical``, but a class is a vector with a 1 in its place.
+
+    As ``torch.distributions.OneHotCategorical``.
 
     >>> import nnkit
     >>> OneHotCategorical(probs=nnkit.tensor([0.0, 3.0])).sample()

@@ -17,7 +17,9 @@ LEAST = 2.0**-25
 
 
 class Exponential(Distribution):
-    """Times between events that come ``rate`` times in a unit. As ``torch.distributions.Exponential``.
+    """Times between events that come ``rate`` times in a unit.
+
+    As ``torch.distributions.Exponential``.
 
     >>> import nnkit
     >>> Exponential(2.0).mean
@@ -56,7 +58,9 @@ class Exponential(Distribution):
 
 
 class Laplace(Distribution):
-    """Mean ``loc``, mean distance from it ``scale`` > 0. As ``torch.distributions.Laplace``.
+    """Mean ``loc``, mean distance from it ``scale`` > 0.
+
+    As ``torch.distributions.Laplace``.
 
     >>> import nnkit
     >>> round(Laplace(0.0, 1.0).log_prob(nnkit.tensor(0.0)).item(), 4)

@@ -17,7 +17,9 @@ TINY = 2.0**-126
 
 
 class Gamma(Distribution):
-    """Density in proportion to x**(concentration - 1) e**(-rate x). As ``torch.distributions.Gamma``.
+    """Density in proportion to x**(concentration - 1) e**(-rate x).
+
+    As ``torch.distributions.Gamma``.
 
     >>> import nnkit
     >>> Gamma(2.0, 4.0).mean
@@ -60,7 +62,9 @@ class Gamma(Distribution):
 
 
 class Chi2(Gamma):
-    """The sum of ``df`` squares of normal numbers. As ``torch.distributions.Chi2``.
+    """The sum of ``df`` squares of normal numbers.
+
+    As ``torch.distributions.Chi2``.
 
     >>> import nnkit
     >>> Chi2(3.0).mean

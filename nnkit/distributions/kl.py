@@ -40,9 +40,10 @@ def register_kl(type_p: type[Distribution], type_q: type[Distribution]) -> Calla
 
 
 def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
-    """The mean of log p(x) - log q(x) over x from p, in nats: batch_shape. As ``torch.distributions.kl_divergence``.
+    """The mean of log p(x) - log q(x) over x from p, in nats: batch_shape.
 
-    Raises NotImplementedError for a pair that has no formula here: see ``register_kl``.
+    As ``torch.distributions.kl_divergence``. Raises NotImplementedError for a pair that has no formula here: see
+    ``register_kl``.
 
     >>> from nnkit.distributions import Normal
     >>> kl_divergence(Normal(1.0, 1.0), Normal(0.0, 1.0))

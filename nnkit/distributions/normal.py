@@ -68,7 +68,9 @@ class Normal(Distribution):
 
 
 class LogNormal(Distribution):
-    """What has a logarithm of the distribution ``Normal(loc, scale)``. As ``torch.distributions.LogNormal``.
+    """What has a logarithm of the distribution ``Normal(loc, scale)``.
+
+    As ``torch.distributions.LogNormal``.
 
     >>> import nnkit
     >>> round(LogNormal(0.0, 1.0).mean.item(), 4)

@@ -16,7 +16,9 @@ __all__ = ["StudentT"]
 
 
 class StudentT(Distribution):
-    """Student's distribution with ``df`` degrees of freedom, moved and stretched. As ``torch.distributions.StudentT``.
+    """Student's distribution with ``df`` degrees of freedom, moved and stretched.
+
+    As ``torch.distributions.StudentT``.
 
     >>> import nnkit
     >>> StudentT(4.0).variance

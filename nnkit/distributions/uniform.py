@@ -16,7 +16,9 @@ __all__ = ["Uniform"]
 
 
 class Uniform(Distribution):
-    """From ``low`` to below ``high``: numbers or tensors that broadcast. As ``torch.distributions.Uniform``.
+    """From ``low`` to below ``high``: numbers or tensors that broadcast.
+
+    As ``torch.distributions.Uniform``.
 
     >>> import nnkit
     >>> Uniform(0.0, 2.0).mean

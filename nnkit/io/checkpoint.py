@@ -55,7 +55,7 @@ def save(
     nnkit's safetensors: a flat state dict keeps its names there, so other safetensors programs read it. ``load`` reads
     all of them. The file replaces an older one whole or not at all. ``pickle_module``, ``pickle_protocol`` and what
     follows are PyTorch's and change nothing. Raises ``DtypeError`` that names a value which cannot be saved, and
-    ``OSError`` where the file cannot be written.
+    ``OSError`` where the file cannot be written. Tensors have any shape and dtype.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -146,8 +146,9 @@ def _one_device(map_location: Any) -> Any:
 def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
     """The weights in a file by name, for ``model.load_state_dict``; the model itself is not built.
 
-    Takes files of PyTorch's, of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of
-    its model) and of other programs. Raises ``ModelFileError`` for other states, as ``load`` does.
+    Takes files of PyTorch's, of ``Module.save``, ``save`` of a flat state dict, ``save_checkpoint`` (the weights of its
+    model) and of other programs. Raises ``ModelFileError`` for other states, as ``load`` does. Tensors have the shapes
+    and dtypes of the file. Raises ``OSError`` where there is no file.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +172,8 @@ def load_state_dict(path: PathLike, device: Any = None) -> dict[str, Tensor]:
 def save_checkpoint(path: PathLike, model: nn.Module, optimizer: HasState | None = None, extra: Any = None) -> None:
     """Writes a model, the state of its optimizer, and ``extra`` (as for ``save``) into one file, at once.
 
-    The model may have unregistered parts; it must then be given to ``load_checkpoint``.
+    The model may have unregistered parts; it must then be given to ``load_checkpoint``. Raises ``OSError`` where the
+    file cannot be written, ``DtypeError`` for values that cannot be saved. Source: nnkit's own.
 
     >>> import tempfile
     >>> model = nn.Linear(2, 1)
@@ -198,7 +200,7 @@ def load_checkpoint(
     Without ``model`` one is built from the description, on ``device``. The result has the model,
     the optimizer's state (to be given to an optimizer made for that model), and ``extra``.
 
-    Raises ``ModelFileError`` that lists every mismatch, and as ``load`` does.
+    Raises ``ModelFileError`` that lists every mismatch, and as ``load`` does. Source: nnkit's own.
 
     >>> import tempfile
     >>> model = nn.Linear(2, 1)

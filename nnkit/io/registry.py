@@ -57,7 +57,7 @@ def register_module(
     not simply a call with these arguments, ``from_config(cls, config)`` as a class method.
 
     ``name`` is the class's own name unless given. It stands in files, so keep it when you rename
-    the class. Raises ``ValueError`` for a name that another class has.
+    the class. Raises ``ValueError`` for a name that another class has. Source: nnkit's own.
 
     >>> from nnkit import nn
     >>> @register_module(name="doctest.Twice")

@@ -36,7 +36,9 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x nearer to 0 by lambd, and 0 from -lambd to lambd. Raises ValueError for lambd below 0.
+    """x nearer to 0 by lambd, and 0 from -lambd to lambd.
+
+    Raises ValueError for lambd below 0.
 
     >>> import nnkit
     >>> softshrink(nnkit.tensor([0.25, -2.0])).tolist()
@@ -58,7 +60,9 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha (exp(x / alpha) - 1). Raises ValueError for alpha 0.
+    """x where x > 0, else alpha (exp(x / alpha) - 1).
+
+    Raises ValueError for alpha 0.
 
     >>> import nnkit
     >>> round(celu(nnkit.tensor([-1.0])).item(), 4)
@@ -80,7 +84,9 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """a sigmoid(b) of the two halves a, b along ``dim`` (Dauphin et al. 2017). Raises ShapeError for an odd size.
+    """a sigmoid(b) of the two halves a, b along ``dim`` (Dauphin et al. 2017).
+
+    Raises ShapeError for an odd size.
 
     >>> import nnkit
     >>> glu(nnkit.tensor([4.0, 0.0])).tolist()

@@ -182,7 +182,9 @@ class Softmin(Softmax):
 
 
 class Softmax2d(Module):
-    """softmax over the channels of (B, C, H, W) or (C, H, W). Raises ShapeError for other shapes.
+    """softmax over the channels of (B, C, H, W) or (C, H, W).
+
+    Raises ShapeError for other shapes.
 
     >>> import nnkit
     >>> Softmax2d()(nnkit.zeros(1, 2, 1, 1)).reshape(2).tolist()

@@ -60,7 +60,9 @@ def layer_norm(
     input: Tensor, normalized_shape: int | Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Mean 0 and variance 1 over the last axes, of ``normalized_shape``. Ba et al., Layer Normalization, 2016.
+    """Mean 0 and variance 1 over the last axes, of ``normalized_shape``.
+
+    Ba et al., Layer Normalization, 2016.
 
     >>> import nnkit
     >>> layer_norm(nnkit.tensor([[1.0, 3.0]]), (2,)).round(decimals=3).tolist()
@@ -103,7 +105,9 @@ def _over_last(
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Mean 0 and variance 1 over equal parts of the channels of each sample: (B, C, ...). Wu and He, 2018.
+    """Mean 0 and variance 1 over equal parts of the channels of each sample: (B, C, ...).
+
+    Wu and He, 2018.
 
     >>> import nnkit
     >>> group_norm(nnkit.tensor([[1.0, 3.0, 5.0, 5.5]]), 2).round(decimals=2).tolist()
@@ -119,9 +123,9 @@ def instance_norm(
     input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
     bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Mean 0 and variance 1 for each channel of each sample: (B, C, L...). Ulyanov et al., 2016.
+    """Mean 0 and variance 1 for each channel of each sample: (B, C, L...).
 
-    Raises ShapeError for one place a channel.
+    Ulyanov et al., 2016. Raises ShapeError for one place a channel.
 
     >>> import nnkit
     >>> instance_norm(nnkit.tensor([[[1.0, 3.0]]])).round(decimals=3).tolist()
@@ -144,7 +148,9 @@ def instance_norm(
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """x / (k + alpha times the mean square of ``size`` neighbouring channels)**beta. Krizhevsky et al., 2012.
+    """x / (k + alpha times the mean square of ``size`` neighbouring channels)**beta.
+
+    Krizhevsky et al., 2012.
 
     >>> import nnkit
     >>> local_response_norm(nnkit.ones(1, 3, 1), 2, alpha=2.0, beta=1.0).reshape(-1).tolist()

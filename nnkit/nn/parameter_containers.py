@@ -22,7 +22,9 @@ def _parameter(value: Any, place: object) -> Parameter:
 
 
 class ParameterList(Module):
-    """A list of parameters, which are found as the module's own. Tensors become parameters.
+    """A list of parameters, which are found as the module's own.
+
+    Tensors become parameters.
 
     >>> import nnkit
     >>> weights = ParameterList([nnkit.ones(2), nnkit.zeros(3)])
@@ -78,7 +80,9 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """Parameters by name, which are found as the module's own. Tensors become parameters.
+    """Parameters by name, which are found as the module's own.
+
+    Tensors become parameters.
 
     >>> import nnkit
     >>> weights = ParameterDict({"left": nnkit.ones(2)})

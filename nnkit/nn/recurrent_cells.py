@@ -117,7 +117,9 @@ class LSTMCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of a GRU: x (B, input_size), h (B, hidden_size), 0 if not given -> h'. Source: ``torch.nn.GRUCell``.
+    """One step of a GRU: x (B, input_size), h (B, hidden_size), 0 if not given -> h'.
+
+    Source: ``torch.nn.GRUCell``.
 
     >>> import nnkit
     >>> GRUCell(3, 4)(nnkit.zeros(2, 3)).shape

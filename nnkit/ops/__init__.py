@@ -1,5 +1,6 @@
 """Differentiable functions of tensors, by family. Each computes its output and, a few lines below, its pullback."""
 
+from nnkit.docstrings import describe as _describe
 from nnkit.ops.aliases import (
     absolute,
     can_cast,
@@ -186,6 +187,7 @@ from nnkit.ops.elementwise import (
 )  # fmt: skip
 from nnkit.ops.embedding import embedding
 from nnkit.ops.examples import show_examples as _show_examples
+from nnkit.ops.families import OPS as _OPS
 from nnkit.ops.gathering import (
     gather,
     index_add,
@@ -363,6 +365,7 @@ from nnkit.ops.whole_attention import attention_weights, whole_attention
 
 __all__ = [name for name in dir() if not name.startswith("_")]
 
+_describe(globals(), _OPS)
 _show_examples(globals(), "nnkit")
 
 

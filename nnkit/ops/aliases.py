@@ -39,7 +39,10 @@ def numel(input: Tensor) -> int:
 
 
 def is_tensor(obj: Any) -> bool:
-    """Whether this is a tensor."""
+    """Whether this is a tensor.
+
+    Never raises. As ``torch.is_tensor``.
+    """
     return isinstance(obj, Tensor)
 
 
@@ -49,12 +52,20 @@ def is_floating_point(input: Tensor) -> bool:
 
 
 def is_complex(input: Tensor) -> bool:
-    """False: there are no complex numbers here."""
+    """False: there are no complex numbers here.
+
+    For any shape and dtype; never raises. As ``torch.is_complex``.
+    """
     return False
 
 
 def is_nonzero(input: Tensor) -> bool:
-    """Whether the one element is not 0."""
+    """Whether the one element is not 0.
+
+    A Tensor of one element, of any dtype. Raises ShapeError for more elements. As ``torch.is_nonzero``.
+
+    The Tensor may have any shape.
+    """
     return bool(input)
 
 
@@ -79,6 +90,8 @@ def erfc(input: Tensor) -> Tensor:
 def promote_types(type1: Any, type2: Any) -> np.dtype:
     """The type of a result of tensors of two types.
 
+    Types are dtypes or their names. Raises DtypeError for an unknown one. As ``torch.promote_types``.
+
     >>> promote_types("int64", "float16")
     dtype('float16')
     """
@@ -86,7 +99,10 @@ def promote_types(type1: Any, type2: Any) -> np.dtype:
 
 
 def can_cast(from_: Any, to: Any) -> bool:
-    """Whether results of one type may be written into tensors of the other: not floats into whole numbers."""
+    """Whether results of one type may be written into tensors of the other: not floats into whole numbers.
+
+    Types are dtypes or their names. Raises DtypeError for an unknown one. As ``torch.can_cast``.
+    """
     return dtypes.can_become(dtypes.as_dtype(from_), dtypes.as_dtype(to))
 
 
@@ -105,6 +121,9 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """U, S and V (not its transpose) with input = U diag(S) V^T: see ``nnkit.linalg.svd``.
 
+    Of matrices (..., M, N), float32 or float64. Raises ShapeError for fewer than two axes, DtypeError for whole
+    numbers. As ``torch.svd``.
+
     >>> import nnkit
     >>> svd(nnkit.tensor([[3.0]]))[1]
     tensor([3.])
@@ -116,6 +135,9 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
 def qr(input: Tensor, some: bool = True) -> linear_algebra.Orthogonal:
     """``nnkit.linalg.qr``: reduced where ``some``, else complete.
 
+    Of matrices (..., M, N), float32 or float64. Raises ShapeError for fewer than two axes, DtypeError for whole
+    numbers. As ``torch.qr``.
+
     >>> import nnkit
     >>> qr(nnkit.tensor([[2.0]]))[1].abs()
     tensor([[2.]])
@@ -125,6 +147,9 @@ def qr(input: Tensor, some: bool = True) -> linear_algebra.Orthogonal:
 
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """``nnkit.linalg.cholesky``.
+
+    Of matrices (..., N, N), float32 or float64. Raises MatrixError where one is not positive definite, ShapeError where
+    it is not square. As ``torch.cholesky``.
 
     >>> import nnkit
     >>> cholesky(nnkit.tensor([[4.0, 2.0], [2.0, 5.0]]))

@@ -20,11 +20,13 @@ from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
 
 
 def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:
-    """x where the condition holds, else y, with broadcasting. What is not chosen gets a gradient of 0.
+    """x where the condition holds, else y, with broadcasting.
 
-    That 0 is then multiplied by the slope of how x or y was made: an infinite one makes it NaN, as in PyTorch. So
-    ``where(x > 0, log(x), 0.0)`` has no gradient at 0; write ``log(where(x > 0, x, 1.0))``, which has. Raises
-    DtypeError for a number that a tensor of integers does not hold. The condition alone: the places where it holds.
+    What is not chosen gets a gradient of 0. That 0 is then multiplied by the slope of how x or y was made: an infinite
+    one makes it NaN, as in PyTorch. So ``where(x > 0, log(x), 0.0)`` has no gradient at 0; write ``log(where(x > 0, x,
+    1.0))``, which has. Raises DtypeError for a number that a tensor of integers does not hold. The condition alone: the
+    places where it holds. Shapes broadcast, and ShapeError is raised where they do not; the dtype is that of
+    ``result_type(x, y)``. Source: ``torch.where``.
 
     >>> where(tensor([True, False]), 1.0, tensor([5.0, 6.0]))
     tensor([1., 6.])
@@ -209,7 +211,10 @@ bitwise_or = _bitwise("bitwise_or", "either", "The bits that either whole number
 
 @op
 def bitwise_not(x: Tensor) -> Tensor:
-    """The bits that a whole number lacks; of a boolean, whether it does not hold. Raises DtypeError for floats.
+    """The bits that a whole number lacks; of a boolean, whether it does not hold.
+
+    Raises DtypeError for floats. A Tensor of any shape, whose shape and dtype the result has. Source:
+    ``torch.bitwise_not``.
 
     >>> bitwise_not(tensor([True, False])), bitwise_not(tensor([0, 5]))
     (tensor([False,  True]), tensor([-1, -6]))

@@ -67,10 +67,10 @@ def log_softmax(x: Tensor, dim: int = -1, dtype: Any = None) -> Tensor:
 
 
 def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: int | None = None) -> bool:
-    """Labels must be integers of shape ``rows`` from 0 to classes - 1, or ``ignore``. Raises LabelError or ShapeError.
+    """Labels must be integers of shape ``rows`` from 0 to classes - 1, or ``ignore``.
 
-    Reads the labels on the host, so that a wrong one is found before any kernel runs. Returns whether some are
-    ``ignore``; in a recorded step, whether some may be.
+    Raises LabelError or ShapeError. Reads the labels on the host, so that a wrong one is found before any kernel runs.
+    Returns whether some are ``ignore``; in a recorded step, whether some may be.
     """
     if labels.shape != rows:
         raise ShapeError(f"labels: expected shape {rows}, one class number for each row, got {labels.shape}")
@@ -158,10 +158,11 @@ def nll(log_probabilities: Tensor, labels: Tensor, row_weights: Tensor | None = 
 
 @op
 def dropout(x: Tensor, p: float = 0.5) -> Tensor:
-    """0 with probability p, else x / (1 - p): Srivastava et al., Dropout, 2014. A new mask every call.
+    """0 with probability p, else x / (1 - p): Srivastava et al., Dropout, 2014.
 
-    The mask is a function of the seed and a draw number, the same on every device. Raises ShapeError for p outside
-    [0, 1].
+    A new mask every call. The mask is a function of the seed and a draw number, the same on every device. Raises
+    ShapeError for p outside [0, 1]. x is of floats, of any shape, and the result has its shape and dtype. Raises
+    DtypeError for whole numbers.
     """
     if not 0.0 <= p <= 1.0:
         raise ShapeError(f"p: expected a probability from 0 to 1, got {p}")

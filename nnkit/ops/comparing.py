@@ -17,9 +17,9 @@ from nnkit.tensors.tensor import Tensor
 
 @op
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
-    """Whether |input - other| <= atol + rtol |other|. NaN is close to NaN where ``equal_nan``.
+    """Whether |input - other| <= atol + rtol |other|.
 
-    Raises DtypeError for tensors of two types, as PyTorch does.
+    NaN is close to NaN where ``equal_nan``. Raises DtypeError for tensors of two types, as PyTorch does.
 
     >>> from nnkit import tensor
     >>> isclose(tensor([1.0, 2.0]), tensor([1.0 + 1e-7, 3.0]))
@@ -46,7 +46,10 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 
 @op
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same shape and the same elements, as a Python bool."""
+    """Whether two tensors have the same shape and the same elements, as a Python bool.
+
+    Of any dtype. Raises TypeError for what is no Tensor. As ``torch.equal``.
+    """
     return input.shape == other.shape and bool((input.detach() == other.detach()).all())
 
 
@@ -86,6 +89,9 @@ def _beside_nan(which: str, x: Any, y: Any) -> Tensor:
 @op
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is one of ``test_elements``.
+
+    Both of any shape and dtype; bool, in the first one's shape. Raises DtypeError for what are no numbers. As
+    ``torch.isin``.
 
     >>> from nnkit import tensor
     >>> isin(tensor([1, 2, 3]), tensor([3, 1]))

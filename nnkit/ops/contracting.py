@@ -30,7 +30,9 @@ def _expect(name: str, x: Tensor, ndim: int, what: str) -> None:
 
 @op
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
-    """The sum of the products of two vectors of one size. Raises ShapeError for others.
+    """The sum of the products of two vectors of one size.
+
+    Raises ShapeError for others.
 
     >>> from nnkit import tensor
     >>> dot(tensor([1.0, 2.0]), tensor([3.0, 4.0]))
@@ -143,7 +145,11 @@ def trace(input: Tensor) -> Tensor:
 
 @op
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
-    """The vector product along an axis of size 3; the first one of that size unless ``dim`` says which."""
+    """The vector product along an axis of size 3; the first one of that size unless ``dim`` says which.
+
+    Of any dtype but bool; other axes broadcast. Raises ShapeError for other sizes, DtypeError for booleans. As
+    ``torch.cross``.
+    """
     a, b, _, sizes = pair("cross", input, other)
     a, b = shape.expand(a, sizes), shape.expand(b, sizes)
     if dim is None:
@@ -159,7 +165,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """The p-norm of the difference of each row of x1 (..., M, D) and each of x2 (..., N, D): (..., M, N).
 
-    Differences are taken before they are squared, whatever ``compute_mode`` says: no digits are lost.
+    Differences are taken before they are squared, whatever ``compute_mode`` says: no digits are lost. Both are of any
+    dtype; whole numbers become floats. Raises ShapeError for rows of different lengths, TypeError for what is no
+    Tensor. As ``torch.cdist``.
     """
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
         raise ShapeError(f"cdist: expected rows of one length, got shapes {x1.shape} and {x2.shape}")
@@ -168,7 +176,11 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
 
 @op
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of the difference."""
+    """The p-norm of the difference.
+
+    Two Tensors of any dtype whose shapes broadcast; a scalar. Raises ShapeError where they do not broadcast, DtypeError
+    for what are no numbers. As ``torch.dist``.
+    """
     return norm(input - other, p)
 
 

@@ -36,7 +36,10 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any
 
 @op
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean of the elements that are not NaN; NaN where there are none. Raises DtypeError for whole numbers."""
+    """The mean of the elements that are not NaN; NaN where there are none.
+
+    Raises DtypeError for whole numbers.
+    """
     e.check_float("nanmean", input)
     count = reductions.sum(~isnan(input.detach()), dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / count
@@ -63,14 +66,14 @@ def _mean_beside(x: Tensor, dim: Any, options: dict[str, Any]) -> Tensor:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each whole number from 0 on occurs, or the sum of the weights of those; how many is read on the host.
 
-    Raises DtypeError for floats, ShapeError for more than one axis or numbers below 0.
+    Raises DtypeError for floats, ShapeError for more than one axis or numbers below 0. Source: ``torch.bincount``.
 
     >>> from nnkit import tensor
     >>> bincount(tensor([1, 1, 3]))
     tensor([0, 2, 0, 1])
     """
     if input.ndim != 1:
-        raise ShapeError(f"bincount: expected a vector, got shape {input.shape}")
+        raise ShapeError(f"bincount: expected a vector, got {tuple(input.shape)}")
     if input.is_floating_point() or input.dtype == dtypes.bool_:
         raise DtypeError(f"bincount: expected whole numbers, got {input.dtype}")
     if weights is not None and weights.shape != input.shape:
@@ -92,6 +95,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     Elements outside do not count, those at max are of the last part. Raises DtypeError for whole numbers.
     """
     e.check_float("histc", input)
+    if bins < 1:
+        raise ShapeError(f"bins: expected at least 1, got {bins}")
     x = shape.reshape(input.detach(), (-1,))
     counts = x.new_zeros((bins,))
     if not x.numel():
@@ -128,7 +133,9 @@ def unique(
 ) -> Any:
     """The different elements, or parts along ``dim``, in ascending order; how many these are is read on the host.
 
-    Then, as asked for, the number of each element among them, and how often each occurs, both int64.
+    Then, as asked for, the number of each element among them, and how often each occurs, both int64. The elements have
+    input's dtype. Raises ShapeError for an axis that it does not have, TypeError for what is no Tensor. Source:
+    ``torch.unique``.
 
     >>> from nnkit import tensor
     >>> unique(tensor([3, 1, 3]), return_counts=True)
@@ -167,7 +174,11 @@ def _numbered_parts(x: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """The elements, or parts along ``dim``, without those that equal the one before; other results as ``unique``."""
+    """The elements, or parts along ``dim``, without those that equal the one before; other results as ``unique``.
+
+    A Tensor of any shape and dtype. Raises ShapeError for an axis that it does not have, TypeError for what is no
+    Tensor. As ``torch.unique_consecutive``.
+    """
     x = shape.reshape(input.detach(), (-1,)) if dim is None else input.detach()
     axis = axis_of(x, 0 if dim is None else dim, "unique_consecutive")
     rows = shape.reshape(shape.transpose(x, 0, axis), (x.shape[axis], -1))
@@ -196,6 +207,8 @@ def cov(
     """The covariances of the rows of a matrix, whose columns are observations; of a vector its variance."""
     if fweights is not None or aweights is not None:
         raise ShapeError("cov: weights are not known here; repeat or scale the observations")
+    if input.ndim > 2:
+        raise ShapeError(f"cov: expected a vector, or a matrix of variables and observations, got shape {input.shape}")
     x = input if input.ndim == 2 else shape.reshape(input, (1, -1))
     centred = x - reductions.mean(x, 1, True)
     found = matmul(centred, shape.transpose(centred, 0, 1)) / max(x.shape[1] - correction, 0)
@@ -219,7 +232,11 @@ def _variances(covariances: Tensor) -> Tensor:
 
 @op
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """The parts along ``dim`` whose p-norm is above maxnorm, scaled down to that."""
+    """The parts along ``dim`` whose p-norm is above maxnorm, scaled down to that.
+
+    A Tensor of floats, whose shape and dtype the result has. Raises ShapeError for an axis that it does not have,
+    TypeError for what is no Tensor. As ``torch.renorm``.
+    """
     axis = axis_of(input, dim, "renorm")
     others = tuple(i for i in range(input.ndim) if i != axis)
     norms = reductions.norm(input, p, others, True)

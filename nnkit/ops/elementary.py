@@ -64,7 +64,10 @@ trunc = _rounding("trunc", "round_to_zero", "The whole number next to x towards 
 
 @op
 def frac(input: Tensor) -> Tensor:
-    """What ``trunc`` takes away. Raises DtypeError for whole numbers."""
+    """What ``trunc`` takes away.
+
+    Raises DtypeError for whole numbers.
+    """
     e.check_float("frac", input)
     return elementwise("frac", "fraction", input)
 
@@ -149,7 +152,11 @@ def signbit(input: Tensor) -> Tensor:
 
 @op
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """input to the power exponent, in float64."""
+    """input to the power exponent, in float64.
+
+    Tensors or numbers, whose shapes broadcast. Raises ShapeError where they do not broadcast, ValueError for a text. As
+    ``torch.float_power``.
+    """
     x, y = (v.to(dtypes.float64) if isinstance(v, Tensor) else float(v) for v in (input, exponent))
     return e.pow(x, y)
 
@@ -159,7 +166,10 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 @op
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """input + weight (end - input): the point so far from input to end. Raises DtypeError for other than float tensors.
+    """input + weight (end - input): the point so far from input to end.
+
+    Raises DtypeError for other than float tensors. The three are of any shapes that broadcast, and one dtype. Source:
+    ``torch.lerp``. Raises ShapeError where they do not broadcast.
 
     >>> from nnkit import tensor
     >>> lerp(tensor([0.0, 10.0]), tensor([1.0, 20.0]), 0.5)
@@ -177,7 +187,10 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 
 @op
 def addcmul(input: Tensor, tensor1: Any, tensor2: Any, value: Any = 1) -> Tensor:
-    """input + value tensor1 tensor2."""
+    """input + value tensor1 tensor2.
+
+    The dtype is that of ``result_type``.
+    """
     if isinstance(tensor1, Number):  # addcmul(input, value, tensor1, tensor2), the old order
         tensor1, tensor2, value = tensor2, value, tensor1
     return input + (tensor1 * tensor2 if value == 1 else tensor1 * value * tensor2)
@@ -185,7 +198,10 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, value: Any = 1) -> Tensor
 
 @op
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, value: Any = 1) -> Tensor:
-    """input + value tensor1 / tensor2. Raises DtypeError for whole numbers over whole numbers, as PyTorch does."""
+    """input + value tensor1 / tensor2.
+
+    Raises DtypeError for whole numbers over whole numbers, as PyTorch does. The dtype is that of ``result_type``.
+    """
     if isinstance(tensor1, Number):  # addcdiv(input, value, tensor1, tensor2), the old order
         tensor1, tensor2, value = tensor2, value, tensor1
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
@@ -265,7 +281,10 @@ def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
 
 @op
 def positive(input: Tensor) -> Tensor:
-    """input itself. Raises DtypeError for booleans."""
+    """input itself.
+
+    Raises DtypeError for booleans.
+    """
     if input.dtype == dtypes.bool_:
         raise DtypeError("positive: expected numbers, got booleans; convert them with .long()")
     return input

@@ -250,9 +250,10 @@ def _divided(x: Any, y: Any, rounding_mode: str) -> Tensor:
 
 @op
 def floor_divide(x: Any, y: Any) -> Tensor:
-    """x / y rounded down, with broadcasting; its gradient is 0. Raises ZeroDivisionError for whole numbers over 0.
+    """x / y rounded down, with broadcasting; its gradient is 0.
 
-    Whole numbers over a tensor that has a 0 somewhere give 0 there, where PyTorch raises an error.
+    Raises ZeroDivisionError for whole numbers over 0. Whole numbers over a tensor that has a 0 somewhere give 0 there,
+    where PyTorch raises an error.
     """
     _refuse_zero("floor_divide", x, y)
     return binary("floor_divide", "floor_divide", x, y, ("floor_divide_grad", "floor_divide_grad"))

@@ -27,10 +27,12 @@ addmm(ones(1, 1), tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]])) → tensor([[12.
 addmv(ones(1), tensor([[1.0, 2.0]]), tensor([3.0, 4.0])) → tensor([12.])
 addr(zeros(2, 2), tensor([1.0, 2.0]), tensor([3.0, 4.0])) → tensor([[3., 4.],
         [6., 8.]])
+all(tensor([1, 0])) → tensor(False)
 allclose(tensor([1.0]), tensor([1.0 + 1e-7])) → True
 amax(tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1) → tensor([2., 4.])
 amin(tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1) → tensor([1., 3.])
 aminmax(tensor([3.0, 1.0, 2.0])) → MinMax(min=tensor(1.), max=tensor(3.))
+any(tensor([1, 0])) → tensor(True)
 argmax(tensor([1.0, 3.0, 2.0])) → tensor(1)
 argmin(tensor([[1.0, 3.0], [4.0, 2.0]]), dim=1) → tensor([0, 1])
 argsort(tensor([3.0, 1.0, 2.0])) → tensor([1, 2, 0])
@@ -193,8 +195,10 @@ matrix_exp(zeros(2, 2)) → tensor([[1., 0.],
         [0., 1.]])
 matrix_power(tensor([[1.0, 1.0], [0.0, 1.0]]), 3) → tensor([[1., 3.],
         [0., 1.]])
+max(tensor([1.0, 3.0, 2.0])) → tensor(3.)
 maximum(tensor([1.0, 5.0]), tensor([3.0, 3.0])) → tensor([3., 5.])
 mean(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0) → tensor([2., 3.])
+min(tensor([1.0, 3.0, 2.0])) → tensor(1.)
 minimum(tensor([1.0, 5.0]), tensor([3.0, 3.0])) → tensor([1., 3.])
 mm(tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]])) → tensor([[11.]])
 mode(tensor([1, 2, 2, 3])) → Extreme(values=tensor(2), indices=tensor(2))
@@ -216,6 +220,7 @@ outer(tensor([1.0, 2.0]), tensor([3.0, 4.0])) → tensor([[3., 4.],
 permute(ones(2, 3, 4), (2, 0, 1)).shape → (4, 2, 3)
 poisson(zeros(2)) → tensor([0., 0.])
 positive(tensor([-1.0])) → tensor([-1.])
+pow(tensor([2.0, 3.0]), 2) → tensor([4., 9.])
 prod(tensor([2.0, 3.0, 4.0])) → tensor(24.)
 put(zeros(2, 2), tensor([3]), tensor([9.0])) → tensor([[0., 0.],
         [0., 9.]])
@@ -229,6 +234,7 @@ remainder(tensor([7, -7]), 3) → tensor([1, 2])
 renorm(tensor([[3.0, 4.0]]), 2, 0, 1.0) → tensor([[0.6, 0.8]])
 rot90(tensor([[1, 2], [3, 4]])) → tensor([[2, 4],
         [1, 3]])
+round(tensor([1.5, 2.5])) → tensor([2., 2.])
 rsqrt(tensor([4.0])) → tensor([0.5])
 rsub(tensor([1.0]), 5.0) → tensor([4.])
 scatter_add(zeros(3), 0, tensor([0, 2, 0]), tensor([1.0, 2.0, 3.0])) → tensor([4., 0., 2.])

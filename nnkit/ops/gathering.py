@@ -133,7 +133,11 @@ def _gathered(x: Tensor, axis: int, places: Tensor, backend: Any) -> Tensor:
 
 @op
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """``gather`` with the other axes broadcast; without ``dim``, from the flattened tensor."""
+    """``gather`` with the other axes broadcast; without ``dim``, from the flattened tensor.
+
+    input is of any dtype, which the result has; indices are int64. Raises ShapeError for different numbers of axes,
+    IndexError for an index out of range, DtypeError for one that is not int64. As ``torch.take_along_dim``.
+    """
     if dim is None:
         return gather(shape.reshape(input, (-1,)), 0, shape.reshape(indices, (-1,)))
     if input.ndim != indices.ndim:
@@ -373,7 +377,11 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 @op
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Any, accumulate: bool = False) -> Tensor:
-    """input, with ``values`` at an index of several tensors: ``x[indices] = values``, or += for repeated places too."""
+    """input, with ``values`` at an index of several tensors: ``x[indices] = values``, or += for repeated places too.
+
+    input is of any shape and dtype, and so is the result; an index is int64 or bool. Raises IndexError for an index out
+    of range, DtypeError for one of floats, ShapeError for values that do not broadcast. As ``torch.index_put``.
+    """
     chosen = tuple(slice(None) if i is None else i for i in indices)
     if not accumulate:
         out = shape.clone(input)

@@ -34,10 +34,11 @@ def _is_basic(item: Any) -> bool:
 
 @op
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """The part of x at an index: numbers, slices, new axes, arrays of positions, masks. Shapes are PyTorch's.
+    """The part of x at an index: numbers, slices, new axes, arrays of positions, masks.
 
-    Slices may step backwards, which PyTorch's may not; nested lists are arrays, as in NumPy. Raises IndexError when it
-    is out of range, DtypeError for floats and for uint8, which other libraries take for masks or for positions.
+    Shapes are PyTorch's. Slices may step backwards, which PyTorch's may not; nested lists are arrays, as in NumPy.
+    Raises IndexError when it is out of range, DtypeError for floats and for uint8, which other libraries take for masks
+    or for positions.
 
     >>> import nnkit
     >>> getitem(nnkit.arange(5), slice(1, 3))

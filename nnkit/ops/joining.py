@@ -94,7 +94,15 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 
 @op
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """Every choice of r elements of a vector, in order, as rows."""
+    """Every choice of r elements of a vector, in order, as rows.
+
+    The vector is of any dtype, and so is the result (count, r). Raises ShapeError for other than one axis, and for r
+    below 0. As ``torch.combinations``.
+    """
+    if input.ndim != 1 or r < 0:
+        raise ShapeError(
+            f"combinations: expected a vector and r of 0 or more, got shape {tuple(input.shape)} and r = {r}"
+        )
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     chosen = list(pick(range(input.numel()), r))
     if not chosen:

@@ -147,7 +147,11 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
 
 @op
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
-    """The X of A X = B, for A given by its ``cholesky`` factor."""
+    """The X of A X = B, for A given by its ``cholesky`` factor.
+
+    B has shape (N, K), L (N, N), float32 or float64. Raises ShapeError where sizes do not fit, DtypeError for whole
+    numbers. As ``torch.cholesky_solve``.
+    """
     factor = _mT(L) if upper else L
     return solve_triangular(_mT(factor), solve_triangular(factor, B, upper=False), upper=True)
 
@@ -226,7 +230,11 @@ def _of_logarithm(dy: Tensor, a: Tensor) -> Sequence[Tensor]:
 
 @op
 def logdet(input: Tensor) -> Tensor:
-    """The logarithm of the determinant; NaN where that is negative."""
+    """The logarithm of the determinant; NaN where that is negative.
+
+    Of matrices (..., N, N), float32 or float64. Raises ShapeError for what is not square, DtypeError for whole numbers.
+    As ``torch.logdet``.
+    """
     sign, logarithm = slogdet(input)
     return where(sign < 0, float("nan"), logarithm)
 

@@ -12,7 +12,7 @@ from nnkit.errors import DtypeError, ShapeError
 from nnkit.ops import shape
 from nnkit.ops.choice import clamp, where
 from nnkit.ops.indexing import getitem, take_rows
-from nnkit.ops.promotion import Number
+from nnkit.ops.promotion import Number, broadcast_shape
 from nnkit.ops.reductions import sum as summed
 from nnkit.ops.scanning import cumsum
 from nnkit.tensors import dtypes
@@ -48,9 +48,12 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 @op
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask holds, in order, as a vector. How many these are is read on the host."""
+    """The elements where the mask holds, in order, as a vector.
+
+    How many these are is read on the host.
+    """
     _check_mask("masked_select", mask)
-    sizes = np.broadcast_shapes(input.shape, mask.shape)
+    sizes = broadcast_shape("masked_select", input, mask)
     if not sizes:
         return getitem(shape.reshape(input, (1,)), shape.reshape(mask, (1,)))
     return getitem(shape.expand(input, sizes), shape.expand(mask, sizes))
@@ -87,7 +90,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The places of the elements that are not 0, in order: int64 (count, axes), or one vector for each axis.
 
-    How many these are is read on the host.
+    How many these are is read on the host. A Tensor of any dtype. Raises TypeError for what is no Tensor. As
+    ``torch.nonzero``.
 
     >>> from nnkit import tensor
     >>> nonzero(tensor([[0, 1], [2, 0]]))
@@ -104,5 +108,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 @op
 def argwhere(input: Tensor) -> Tensor:
-    """The places of the elements that are not 0: see ``nonzero``."""
+    """The places of the elements that are not 0: see ``nonzero``.
+
+    A Tensor of any shape and dtype; the result is int64 (count, axes). Raises TypeError for what is no Tensor. As
+    ``torch.argwhere``.
+    """
     return nonzero(input)

@@ -25,7 +25,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products by an equation such as ``"bij,bjk->bik"``; without ``->`` the letters that come once, in order.
 
     A letter that comes twice in one operand is its diagonal; ``...`` stands for further axes, which broadcast. Operands
-    may come as a list, or each before a list of numbers of its axes. Raises ShapeError where they do not fit.
+    may come as a list, or each before a list of numbers of its axes. Raises ShapeError where they do not fit. They are
+    of any dtype. Source: ``torch.einsum``.
 
     >>> from nnkit import tensor
     >>> einsum("ij,j->i", tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([1.0, 1.0]))

@@ -22,6 +22,8 @@ Number = (int, float, bool, np.number, np.bool_)
 def result_type(*operands: Any) -> np.dtype:
     """The type of a result of tensors and numbers, as ``torch.result_type`` has it.
 
+    Operands have any shape. Never raises: what is no number counts as a float.
+
     >>> result_type(tensor([1.0]), tensor(np.float64(0.5))), result_type(tensor([1], dtype="uint8"), 0.5)
     (dtype('float32'), dtype('float32'))
     """

@@ -67,7 +67,9 @@ def _flipped(name: str, x: Tensor, axis: int) -> Tensor:
 
 @op
 def roll(input: Tensor, shifts: Ints, dims: Any = None) -> Tensor:
-    """The elements moved along axes; those that leave at the end come in at the beginning. Flattened without ``dims``.
+    """The elements moved along axes; those that leave at the end come in at the beginning.
+
+    Flattened without ``dims``.
 
     >>> from nnkit import tensor
     >>> roll(tensor([1, 2, 3]), 1)
@@ -155,7 +157,9 @@ def repeat_interleave(
 ) -> Tensor:
     """Each element along an axis so many times, one number for all or a vector; flattened without ``dim``.
 
-    With a vector alone: the number of each element so many times. A vector is read on the host.
+    With a vector alone: the number of each element so many times. A vector is read on the host. A Tensor of any dtype,
+    which the result has. Raises ShapeError for numbers that do not fit, or an axis that it does not have, TypeError for
+    what is no Tensor. As ``torch.repeat_interleave``.
 
     >>> from nnkit import tensor
     >>> repeat_interleave(tensor([1, 2]), 2), repeat_interleave(tensor([2, 1]))
@@ -212,12 +216,18 @@ def _triangle(row: int, col: int, keep: Any, dtype: Any, device: Any) -> Tensor:
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """The rows and the columns of the elements that ``tril`` keeps: int64 (2, count)."""
+    """The rows and the columns of the elements that ``tril`` keeps: int64 (2, count).
+
+    As ``torch.tril_indices``. Raises DtypeError for an unknown ``dtype``.
+    """
     return _triangle(row, col, lambda right: right <= offset, dtype, device)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """The rows and the columns of the elements that ``triu`` keeps: int64 (2, count)."""
+    """The rows and the columns of the elements that ``triu`` keeps: int64 (2, count).
+
+    As ``torch.triu_indices``. Raises DtypeError for an unknown ``dtype``.
+    """
     return _triangle(row, col, lambda right: right >= offset, dtype, device)
 
 
@@ -245,9 +255,10 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 @op
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The last axis as a diagonal of new matrices, whose axes are dim1 and dim2; 0 elsewhere."""
+    if not input.ndim:
+        raise ShapeError("diag_embed: expected a tensor of at least one axis, got shape ()")
     size = input.shape[-1] + abs(offset)
-    ndim = input.ndim + 1
-    first, second = dim1 % ndim, dim2 % ndim
+    first, second = (axis_of(shape.unsqueeze(input, 0), dim, "diag_embed") for dim in (dim1, dim2))
     if first == second:
         raise ShapeError(f"diag_embed: expected two different axes, got {dim1} and {dim2}")
     columns = arange(size, device=input.device)
@@ -295,7 +306,10 @@ def fill_diagonal(input: Tensor, fill_value: float, wrap: bool = False) -> Tenso
 
 @op
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``length`` parts along an axis, from ``start`` on; a view. Raises ShapeError where they are not there."""
+    """``length`` parts along an axis, from ``start`` on; a view.
+
+    Raises ShapeError where they are not there.
+    """
     axis = axis_of(input, dim, "narrow")
     size, first = input.shape[axis], int(start)
     first = first + size if first < 0 else first

@@ -160,7 +160,10 @@ def std(
     x: Tensor, dim: Dims | bool = None, correction: float = 1, keepdim: bool = False, axis: Dims = None,
     unbiased: bool | None = None,
 ) -> Tensor:  # fmt: skip
-    """The standard deviation: the root of ``var``. Its gradient is 0 where the variance is."""
+    """The standard deviation: the root of ``var``.
+
+    Its gradient is 0 where the variance is.
+    """
     return _variance(x, "std", dim if axis is None else axis, correction, keepdim, unbiased)
 
 
@@ -353,19 +356,19 @@ def extreme(x: Tensor, kind: str, dim: Any = None, keepdim: bool = False) -> Any
 
 
 def max(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> Any:
-    """The greatest element; along ``dim``, a pair (values, indices). NaN counts as greatest.
+    """The greatest element; along ``dim``, a pair (values, indices).
 
-    Of all elements, equal extremes share the gradient; along ``dim`` the first has it, whose
+    NaN counts as greatest. Of all elements, equal extremes share the gradient; along ``dim`` the first has it, whose
     index is returned.
     """
     return extreme(x, "max", dim if axis is None else axis, keepdim)
 
 
 def min(x: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None) -> Any:
-    """The least element; along ``dim``, a pair (values, indices). NaN counts as least.
+    """The least element; along ``dim``, a pair (values, indices).
 
-    Of all elements, equal extremes share the gradient; along ``dim`` the first has it, whose
-    index is returned.
+    NaN counts as least. Of all elements, equal extremes share the gradient; along ``dim`` the first has it, whose index
+    is returned.
     """
     return extreme(x, "min", dim if axis is None else axis, keepdim)
 

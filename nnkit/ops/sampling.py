@@ -90,7 +90,8 @@ def multinomial(
     """Places drawn with probabilities in proportion to input, a vector or rows: int64 (num_samples,), or one row each.
 
     Without ``replacement`` no place comes twice. Raises ShapeError for weights that are negative, not finite, or all 0,
-    and for more samples than there are weights above 0.
+    and for more samples than there are weights above 0. Source: ``torch.multinomial``. Weights are floats: DtypeError
+    is raised for whole numbers.
 
     >>> from nnkit import tensor
     >>> multinomial(tensor([0.0, 3.0, 0.0]), 2, replacement=True)
@@ -147,7 +148,8 @@ def normal(
 ) -> Tensor:  # fmt: skip
     """Normal numbers: of the shape that mean and std, tensors or numbers, broadcast to; or of ``size``, for numbers.
 
-    The result is off the tape. Raises ShapeError for a std below 0.
+    The result is off the tape. Raises ShapeError for a std below 0. It is float32 unless ``dtype`` is given. Source:
+    ``torch.normal``.
     """
     tensors = [value for value in (mean, std) if isinstance(value, Tensor)]
     if isinstance(std, Number) and not float(std) >= 0:
@@ -200,7 +202,11 @@ def randint_like(
     input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None,
     generator: Generator | None = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Whole numbers from low to high - 1 in the shape, type and device of input: see ``randint``."""
+    """Whole numbers from low to high - 1 in the shape, type and device of input: see ``randint``.
+
+    Its dtype is input's unless given. Raises ShapeError where there is no such number, TypeError where input is no
+    Tensor. As ``torch.randint_like``.
+    """
     low, high = (0, low) if high is None else (low, high)
     return randint(
         low, high, input.shape, dtype=dtype or input.dtype, device=device or input.device, generator=generator,

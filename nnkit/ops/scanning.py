@@ -9,6 +9,7 @@ from nnkit.errors import ShapeError
 from nnkit.ops import shape
 from nnkit.ops.choice import where
 from nnkit.ops.elementary import logaddexp
+from nnkit.ops.elementwise import check_float
 from nnkit.ops.gathering import axis_of, gather, places_along
 from nnkit.ops.indexing import getitem
 from nnkit.ops.reductions import Extreme
@@ -77,6 +78,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 @op
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """log(cumsum(exp(input))), without overflow."""
+    check_float("logcumsumexp", input)
     axis = axis_of(input, dim, "logcumsumexp")
     return shape.clone(input) if input.ndim == 0 or input.shape[axis] < 2 else _doubling(input, axis, _log_of_sum)
 
@@ -148,6 +150,8 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -
     middles = (getitem(y, (*lead, slice(1, None))) + getitem(y, (*lead, slice(None, -1)))) / 2
     if x is None:
         return (middles * dx).sum(axis)
+    if x.shape[dim if x.ndim > 1 else -1] != y.shape[axis]:
+        raise ShapeError(f"trapezoid: expected an x for each of the {y.shape[axis]} points, got shape {tuple(x.shape)}")
     if x.ndim == 1:
         steps = shape.reshape(diff(x), (-1, *(1 for _ in y.shape[axis + 1 :])))
     else:

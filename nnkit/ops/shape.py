@@ -20,9 +20,9 @@ from nnkit.tensors.tensor import Asked, Tensor, resolve, result, same_backend, v
 
 @op
 def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same elements in row-major order; one size may be -1. A view, or where elements would have to move, a copy.
+    """The same elements in row-major order; one size may be -1.
 
-    Raises ShapeError when the counts differ.
+    A view, or where elements would have to move, a copy. Raises ShapeError when the counts differ.
 
     >>> import nnkit
     >>> reshape(nnkit.arange(6), (2, -1)).shape
@@ -245,7 +245,10 @@ def contiguous(x: Tensor) -> Tensor:
 
 @op
 def to(x: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
-    """On another device and/or of another element type; x itself where nothing changes. The gradient goes back."""
+    """On another device and/or of another element type; x itself where nothing changes.
+
+    The gradient goes back.
+    """
     backend = x.backend if device is None else resolve(device)
     target = x.dtype if dtype is None else dtypes.as_dtype(dtype)
     source, before = x.backend, x.dtype

@@ -63,7 +63,10 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 @op
 def msort(input: Tensor) -> Tensor:
-    """The elements along the first axis in order."""
+    """The elements along the first axis in order.
+
+    A Tensor of any shape and dtype; the result has both. Raises TypeError for what is no Tensor. As ``torch.msort``.
+    """
     return sort(input, 0).values
 
 
@@ -110,7 +113,10 @@ def _ranked(x: Tensor, name: str, dim: int) -> int:
 
 @op
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Extreme:
-    """The k-th least element along an axis, from 1 on, and where it is. Raises ShapeError for no such element."""
+    """The k-th least element along an axis, from 1 on, and where it is.
+
+    Raises ShapeError for no such element.
+    """
     if input.ndim == 0:
         return Extreme(shape.clone(input), full((), 0, dtypes.int64, input.device))
     axis = _ranked(input, "kthvalue", dim)
@@ -152,7 +158,9 @@ def _shared(x: Tensor, value: Tensor) -> Tensor:
 
 @op
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element in order, the lower of two; along ``dim``, a pair (values, indices). NaN where one is NaN.
+    """The middle element in order, the lower of two; along ``dim``, a pair (values, indices).
+
+    NaN where one is NaN.
 
     >>> from nnkit import tensor
     >>> median(tensor([5.0, 1.0, 4.0, 2.0]))

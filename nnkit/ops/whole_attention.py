@@ -37,7 +37,10 @@ def attention_weights(
     q: Tensor, k: Tensor, mask: Tensor | None = None, causal: bool = False, scale: float | None = None,
     safe: bool = False,
 ) -> Tensor:  # fmt: skip
-    """softmax(scale q k^T + mask): (B, H, L, S). Rows that see no key are NaN, or where ``safe`` 0."""
+    """softmax(scale q k^T + mask): (B, H, L, S).
+
+    Rows that see no key are NaN, or where ``safe`` 0.
+    """
     (B, H, L, E), (_, G, S, _) = q.shape, k.shape
     scale = 1.0 / math.sqrt(E) if scale is None else scale
     queries = reshape(q * scale, (B, G, H // G * L, E))

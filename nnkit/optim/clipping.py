@@ -91,7 +91,9 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
 def get_total_norm(
     tensors: Parameters, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
-    """The norm of tensors (of gradients, say) as one vector. Source: ``torch.nn.utils.get_total_norm``.
+    """The norm of tensors (of gradients, say) as one vector.
+
+    Source: ``torch.nn.utils.get_total_norm``.
 
     >>> import nnkit
     >>> get_total_norm([nnkit.tensor([3.0]), nnkit.tensor([4.0])]).item()

@@ -78,9 +78,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class CyclicLR(LRScheduler):
-    """From ``base_lr`` straight up to ``max_lr`` and down again, over and over. Step it after every batch.
+    """From ``base_lr`` straight up to ``max_lr`` and down again, over and over.
 
-    Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
+    Step it after every batch. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 
     Args:
         optimizer: with "momentum" or "betas" among its options, if ``cycle_momentum``.

@@ -17,7 +17,9 @@ __all__ = ["ASGD", "Adadelta", "Adamax", "Lion", "NAdam", "RAdam", "Rprop"]
 
 
 class Adadelta(Optimizer):
-    """Zeiler, Adadelta: An Adaptive Learning Rate Method, 2012. Source: ``torch.optim.Adadelta``.
+    """Zeiler, Adadelta: An Adaptive Learning Rate Method, 2012.
+
+    Source: ``torch.optim.Adadelta``.
 
     Args:
         params: parameters, or groups of them (see ``Optimizer``).

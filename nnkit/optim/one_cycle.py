@@ -11,7 +11,9 @@ from nnkit.optim.schedules import LRScheduler, positive_int
 
 
 class OneCycleLR(LRScheduler):
-    """Smith and Topin, Super-Convergence, 2018: one climb and one fall of the rate. Step it after every batch.
+    """Smith and Topin, Super-Convergence, 2018: one climb and one fall of the rate.
+
+    Step it after every batch.
 
     Args:
         optimizer: an optimizer with "momentum" or "betas" among its options, if ``cycle_momentum``.

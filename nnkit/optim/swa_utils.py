@@ -79,7 +79,10 @@ def get_swa_multi_avg_fn() -> AverageAll:
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageAll:
-    """``get_ema_avg_fn`` for lists, in place. Raises ValueError unless ``decay`` is from 0 to 1."""
+    """``get_ema_avg_fn`` for lists, in place.
+
+    Raises ValueError unless ``decay`` is from 0 to 1.
+    """
     return _for_all(get_ema_avg_fn(decay))
 
 

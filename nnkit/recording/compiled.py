@@ -260,8 +260,9 @@ def compile(
     clock, a file, ``if x > 0``, a forward hook, a list that grows, an object of another library), it runs plainly after
     one warning with file and line; with ``fullgraph=True`` it raises GraphError. Its source has to be at hand.
     NNKIT_COMPILE=0 in the environment runs everything plainly, and so does ``disable``; ``dynamic``, ``backend``,
-    ``mode`` and ``options`` are PyTorch's and change nothing. A Module becomes one with its
-    parameters and attributes (``nn.compiled.CompiledModule``). Raises TypeError for numpy arrays among the arguments.
+    ``mode`` and ``options`` are PyTorch's and change nothing. A Module becomes one with its parameters and attributes
+    (``nn.compiled.CompiledModule``). Raises TypeError for numpy arrays among the arguments. Shapes and dtypes are as
+    they come.
 
     >>> import nnkit
     >>> double = compile(lambda x: x * 2.0)

@@ -79,9 +79,9 @@ class Explanation:
 def explain(step: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
     """Print the program of ``step(*args, **options)`` as a table, and return it.
 
-    ``step`` is a compiled function, or any function, which is compiled for this. It is called with the arguments
-    until it has been recorded, which is up to five times and has all its effects; measuring has none. Where the step
-    cannot be replayed, the text says why, with file and line.
+    ``step`` is a compiled function, or any function, which is compiled for this. It is called with the arguments until
+    it has been recorded, which is up to five times and has all its effects; measuring has none. Where the step cannot
+    be replayed, the text says why, with file and line. Raises TypeError for what cannot be called. Source: nnkit's own.
 
     >>> import nnkit
     >>> explanation = explain(lambda x: (x * 2.0).sum(), nnkit.ones(3))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE

@@ -24,7 +24,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """A new tensor with a copy of ``data``: numbers, nested lists, an array or a tensor.
 
     Python floats become the default float type (float32), Python ints int64; arrays keep their type. Raises DtypeError
-    for strings, objects, complex numbers and dates, ShapeError for ragged lists.
+    for strings, objects, complex numbers and dates, ShapeError for ragged lists. It has the shape of the data. Source:
+    ``torch.tensor``.
 
     >>> tensor([[1, 2], [3, 4]]).shape
     (2, 2)
@@ -61,6 +62,8 @@ def host_values(data: Any, name: str) -> np.ndarray:
 def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A number as a tensor without axes, of the default float type unless ``dtype`` is given.
 
+    Raises DtypeError for what is no number. As ``torch.scalar_tensor``.
+
     >>> scalar_tensor(2.0)
     tensor(2.)
     """
@@ -69,6 +72,9 @@ def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_g
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` itself when it is a tensor of that type and device, else a new tensor.
+
+    Of any shape; the dtype is the data's, or ``dtype``. Raises DtypeError for what are no numbers, ShapeError for
+    ragged lists. As ``torch.as_tensor``.
 
     >>> as_tensor([1, 2])
     tensor([1, 2])
@@ -106,6 +112,8 @@ def of_data_or_sizes(given: tuple[Any, ...], dtype: Any = None, device: Any = No
 def from_numpy(array: np.ndarray, device: Any = None) -> Tensor:
     """A tensor with a copy of a numpy array (PyTorch shares the memory; nnkit never writes to a user's array).
 
+    Of the array's shape and dtype. Raises DtypeError for elements that are no numbers.
+
     >>> from_numpy(np.ones(2, np.float32))
     tensor([1., 1.])
     """
@@ -114,6 +122,8 @@ def from_numpy(array: np.ndarray, device: Any = None) -> Tensor:
 
 def from_dlpack(source: Any, device: Any = None) -> Tensor:
     """A tensor over the memory of another library's array, without a copy where the backend allows it.
+
+    Of the array's shape and dtype. Raises TypeError for an object without ``__dlpack__``. As ``torch.from_dlpack``.
 
     >>> from_dlpack(np.ones(2, np.float32))
     tensor([1., 1.])
@@ -172,11 +182,21 @@ def _make(shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
     return Tensor(backend.empty(shape, chosen), backend)
 
 
+def _make_floats(name: str, shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
+    out = _make(shape, dtype, device)
+    if not out.is_floating_point():
+        raise DtypeError(f"{name}: expected a float type, got {out.dtype}; for whole numbers there is randint")
+    return out
+
+
 def empty(
     *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """A tensor whose values are not set.
+
+    float32 unless ``dtype`` is given. Raises ShapeError for sizes below 0, TypeError for what are no sizes. As
+    ``torch.empty``, of any shape.
 
     >>> empty(2, 3).shape
     (2, 3)
@@ -188,6 +208,8 @@ def full(
     size: Sequence[int], fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Every element is ``fill_value``; its type is that of the value unless ``dtype`` is given.
+
+    Raises ShapeError for sizes below 0, ValueError for a text. As ``torch.full``, of any shape.
 
     >>> full((2, 2), 7.0)
     tensor([[7., 7.],
@@ -204,6 +226,9 @@ def full(
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros.
 
+    float32 unless ``dtype`` is given. Raises ShapeError for sizes below 0, TypeError for what are no sizes. As
+    ``torch.zeros``, of any shape.
+
     >>> zeros(2, 3).shape
     (2, 3)
     """
@@ -212,6 +237,9 @@ def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones.
+
+    float32 unless ``dtype`` is given. Raises ShapeError for sizes below 0, TypeError for what are no sizes. As
+    ``torch.ones``, of any shape.
 
     >>> ones(2, 2)
     tensor([[1., 1.],
@@ -230,6 +258,8 @@ def new(kind: str, sizes: tuple[Any, ...], named: Any, options: dict[str, Any]) 
 def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape, type and device of ``x``.
 
+    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor. As ``torch.zeros_like``.
+
     >>> zeros_like(tensor([1, 2]))
     tensor([0, 0])
     """
@@ -238,6 +268,8 @@ def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: 
 
 def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape, type and device of ``x``.
+
+    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor. As ``torch.ones_like``.
 
     >>> ones_like(tensor([1, 2]))
     tensor([1, 1])
@@ -250,6 +282,9 @@ def full_like(
 ) -> Tensor:
     """``fill_value`` in the shape, type and device of ``x``.
 
+    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor, ValueError for a text. As
+    ``torch.full_like``.
+
     >>> full_like(tensor([1, 2]), 7)
     tensor([7, 7])
     """
@@ -258,6 +293,8 @@ def full_like(
 
 def empty_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Values not set, in the shape, type and device of ``x``.
+
+    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor. As ``torch.empty_like``.
 
     >>> empty_like(ones(2, 3)).shape
     (2, 3)
@@ -270,6 +307,8 @@ def arange(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """start, start + step, … before end (0, 1, … before start without end); int64 when every bound is an int.
+
+    Raises TypeError for what are no numbers, ZeroDivisionError for a step of 0. As ``torch.arange``.
 
     >>> arange(3), arange(1, 2, 0.5)
     (tensor([0, 1, 2]), tensor([1. , 1.5]))
@@ -288,6 +327,8 @@ def linspace(
 ) -> Tensor:
     """``steps`` numbers from start to end, both included.
 
+    A vector, float32 unless ``dtype`` is given. Raises ValueError for a number of steps below 0. As ``torch.linspace``.
+
     >>> linspace(0, 1, 5)
     tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
@@ -301,6 +342,8 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """base to the power of ``steps`` numbers from start to end, both included.
 
+    A vector, float32 unless ``dtype`` is given. Raises ValueError for a number of steps below 0. As ``torch.logspace``.
+
     >>> logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
@@ -310,6 +353,9 @@ def logspace(
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix, zeros elsewhere.
+
+    Raises TypeError for sizes that are no whole numbers, ValueError for sizes below 0. As ``torch.eye``; float32 unless
+    ``dtype`` is given.
 
     >>> eye(2)
     tensor([[1., 0.],
@@ -327,10 +373,13 @@ def rand(
 ) -> Tensor:  # fmt: skip
     """Uniform numbers in [0, 1), drawn on the device from ``generator``; equal to the bit on every device.
 
+    float32 unless ``dtype`` is given, of any shape. Raises ShapeError for sizes below 0, TypeError for what are no
+    sizes, DtypeError for a type of whole numbers. As ``torch.rand``.
+
     >>> rand(2, 3).shape
     (2, 3)
     """
-    out = _make(_shape(sizes, size), dtype, device)
+    out = _make_floats("rand", _shape(sizes, size), dtype, device)
     with random.using(generator):
         out.backend.uniform(random.next_key(out.backend), PURPOSES["sample"], out.array)
     return out.requires_grad_(requires_grad)
@@ -342,10 +391,13 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """Standard normal numbers, drawn on the device by the Box-Muller transform of two uniforms.
 
+    float32 unless ``dtype`` is given, of any shape. Raises ShapeError for sizes below 0, TypeError for what are no
+    sizes, DtypeError for a type of whole numbers. As ``torch.randn``.
+
     >>> randn(2, 3).shape
     (2, 3)
     """
-    out = _make(_shape(sizes, size), dtype, device)
+    out = _make_floats("randn", _shape(sizes, size), dtype, device)
     u, v = (rand(out.shape, generator=generator, dtype=out.dtype, device=out.device) for _ in range(2))
     out.backend.map("box_muller", (u.array, v.array), (out.array,))
     return out.requires_grad_(requires_grad)
@@ -356,6 +408,9 @@ def rand_like(
     generator: random.Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """Uniform numbers in the shape, type and device of ``x``.
+
+    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor, DtypeError for a type of whole
+    numbers. As ``torch.rand_like``.
 
     >>> rand_like(ones(2, 3)).shape
     (2, 3)
@@ -371,6 +426,9 @@ def randn_like(
 ) -> Tensor:  # fmt: skip
     """Standard normal numbers in the shape, type and device of ``x``.
 
+    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor, DtypeError for a type of whole
+    numbers. As ``torch.randn_like``.
+
     >>> randn_like(ones(2, 3)).shape
     (2, 3)
     """
@@ -384,6 +442,8 @@ def randint(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Whole numbers from low to high - 1 (from 0 to low - 1 with one bound), int64, drawn on the device.
+
+    Raises ShapeError where there is no number from low to high - 1. As ``torch.randint``, of shape ``size``.
 
     >>> randint(3, (2,)).shape, randint(1, 2, (2,))
     ((2,), tensor([1, 1]))
@@ -411,6 +471,8 @@ def randperm(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """0 … n - 1 in random order, int64: the places of random numbers in order, drawn on the device.
+
+    A vector. Raises ValueError for n below 0. As ``torch.randperm``.
 
     >>> randperm(4).shape
     (4,)

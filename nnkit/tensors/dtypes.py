@@ -70,7 +70,9 @@ def get_default_dtype() -> np.dtype:
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Make new float tensors float32 or float64. Raises TypeError for a type that is no float type.
+    """Make new float tensors float32 or float64.
+
+    Raises TypeError for a type that is no float type. Source: ``torch.set_default_dtype``.
 
     >>> set_default_dtype(float64); get_default_dtype().name
     'float64'

@@ -37,10 +37,10 @@ def grad(
 ) -> tuple[Any, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, leaving every ``.grad`` as it is.
 
-    Each output is a scalar, or ``grad_outputs`` has a tensor of its shape for it. The result has one tensor for each
-    of ``inputs``: zeros where the outputs do not depend on it, or with ``allow_unused`` None. With ``create_graph`` the
+    Each output is a scalar, or ``grad_outputs`` has a tensor of its shape for it. The result has one tensor for each of
+    ``inputs``: zeros where the outputs do not depend on it, or with ``allow_unused`` None. With ``create_graph`` the
     gradients are on the tape themselves, and can be differentiated again. Raises GradientError for an input that does
-    not require grad. ``autograd.grad`` is the same with PyTorch's defaults.
+    not require grad. ``autograd.grad`` is the same with PyTorch's defaults. Shapes and dtypes are those of ``inputs``.
 
     >>> import nnkit
     >>> x = nnkit.tensor(3.0, requires_grad=True)

@@ -14,6 +14,8 @@ __all__ = ["finfo", "iinfo"]
 class finfo:
     """The limits of a float type, of the default one unless given: PyTorch's ``finfo``.
 
+    Raises TypeError for an integer type.
+
     >>> finfo("float32").eps, finfo().bits
     (1.1920928955078125e-07, 32)
     """
@@ -44,6 +46,8 @@ def _half_limits(dtype: np.dtype) -> Any:
 
 class iinfo:
     """The limits of an integer type: PyTorch's ``iinfo``.
+
+    Raises TypeError for a float type.
 
     >>> iinfo("int8").max
     127

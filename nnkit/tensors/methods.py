@@ -41,14 +41,29 @@ OF_MEMORY = ("memory_format", "layout", "pin_memory")
 def spoken(function: F) -> F:
     """The function, which takes other words of PyTorch's for its arguments, and ``out=``, a tensor for its result.
 
-    ``axis`` is dim, ``keepdims`` keepdim, input and other the first two arguments.
+    ``axis`` is dim, ``keepdims`` keepdim, input and other the first two arguments. Raises TypeError for an argument
+    that is used as a Tensor and is none.
     """
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        return in_our_words(function, args, options) if options else function(*args)
+        try:
+            return in_our_words(function, args, options) if options else function(*args)
+        except AttributeError as error:
+            _refuse_others(function, (*args, *options.values()), error)
+            raise
 
     return call  # type: ignore[return-value]
+
+
+def _refuse_others(function: Callable[..., Any], given: tuple[Any, ...], error: AttributeError) -> None:
+    """Raise TypeError where what lacks an attribute is an argument, or one of a list, which a Tensor would have had."""
+    parts = [part for argument in given if isinstance(argument, (list, tuple, str)) for part in argument]
+    if any(error.obj is argument for argument in (*given, *parts)) and not isinstance(error.obj, Methods):
+        kind = type(error.obj).__name__
+        raise TypeError(
+            f"{function.__name__}: expected a Tensor, got {kind}; make it one with nnkit.tensor(x)"
+        ) from None
 
 
 def in_our_words(function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -37,9 +37,9 @@ __all__ = [
 def set_matmul_precision(precision: str) -> None:
     """How a GPU computes products of float32 matrices: "highest" (the default), "high" or "medium".
 
-    "highest" keeps all 24 binary digits of the operands, "high" 11 of them (TensorFloat-32), "medium" 8
-    (bfloat16); sums stay float32. Fewer digits are faster there. On a CPU float32 products are always of full
-    precision. Recorded steps are recorded anew. Raises ValueError for another name.
+    "highest" keeps all 24 binary digits of the operands, "high" 11 of them (TensorFloat-32), "medium" 8 (bfloat16);
+    sums stay float32. Fewer digits are faster there. On a CPU float32 products are always of full precision. Recorded
+    steps are recorded anew. Raises ValueError for another name. Source: ``torch.set_float32_matmul_precision``.
 
     >>> set_matmul_precision("high"); get_matmul_precision()
     'high'

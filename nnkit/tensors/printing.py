@@ -36,7 +36,7 @@ def set_printoptions(
         profile: where to start from: "default", "short" or "full".
         sci_mode: always (True) or never (False) in powers of ten; NumPy chooses while it is None.
 
-    Raises ValueError for another profile.
+    Raises ValueError for another profile. Numbers of every dtype are shown so. As ``torch.set_printoptions``.
 
     >>> import nnkit
     >>> set_printoptions(precision=2); nnkit.tensor([0.1234])

@@ -39,7 +39,8 @@ class Generator:
     """A stream of random numbers with a state of its own: a seed, and how often was drawn, on the host and each device.
 
     The same seed and the same calls give the same numbers on every device. What is drawn in one stream does not move
-    another; the draws of several threads from the same stream come in the threads' order. As ``torch.Generator``.
+    another; the draws of several threads from the same stream come in the threads' order. As ``torch.Generator``. The
+    numbers are float32 or as asked, of any shape. ``device`` raises ValueError for a name that is none.
 
     >>> stream = Generator(3); a = rand_of(stream, 2); state = stream.get_state(); b = rand_of(stream, 2)
     >>> stream.set_state(state); bool((rand_of(stream, 2) == b).all()), bool((a == b).all())
@@ -163,6 +164,8 @@ def using(stream: Generator | None) -> Iterator[None]:
 def manual_seed(seed: int) -> None:
     """Start the stream anew, on the host and on every device. ``seed`` is any int of 64 bits.
 
+    Raises ValueError for what is no number. As ``torch.manual_seed``.
+
     >>> manual_seed(0); a = host_uniform((2,)); manual_seed(0); bool((a == host_uniform((2,))).all())
     True
     """
@@ -171,6 +174,8 @@ def manual_seed(seed: int) -> None:
 
 def initial_seed() -> int:
     """The seed in use.
+
+    As ``torch.initial_seed``.
 
     >>> manual_seed(7); initial_seed()
     7
@@ -181,6 +186,8 @@ def initial_seed() -> int:
 def get_rng_state() -> dict[str, Any]:
     """The state of the stream, for ``set_rng_state``: seed and draw numbers, of the host and of each device.
 
+    As ``torch.get_rng_state``, whose state is a Tensor.
+
     >>> state = get_rng_state(); a = host_uniform((2,)); set_rng_state(state)
     >>> bool((host_uniform((2,)) == a).all())
     True
@@ -190,6 +197,8 @@ def get_rng_state() -> dict[str, Any]:
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
     """Go on drawing as from the moment of ``get_rng_state``.
+
+    Raises KeyError for a state that did not come from there. As ``torch.set_rng_state``.
 
     >>> state = get_rng_state(); a = host_uniform((2,)); set_rng_state(state)
     >>> bool((host_uniform((2,)) == a).all())

@@ -174,6 +174,8 @@ _enabled = Present(True)
 def is_grad_enabled() -> bool:
     """Whether ops are put on the tape in this thread.
 
+    As ``torch.is_grad_enabled``.
+
     >>> is_grad_enabled()
     True
     """
@@ -200,6 +202,8 @@ class _Block(Block):
 
 class set_grad_enabled(_Block):
     """Switch the tape on or off in this thread: at once, until a ``with`` block ends, or for a decorated function.
+
+    As ``torch.set_grad_enabled``. Raises TypeError for a decorated object that is no function.
 
     >>> import nnkit
     >>> with nnkit.set_grad_enabled(False): nnkit.is_grad_enabled()
@@ -245,6 +249,8 @@ class _Named(_Block):
 class no_grad(_Named):
     """Nothing inside is put on the tape: ``with nnkit.no_grad():``, ``@nnkit.no_grad()`` or ``@nnkit.no_grad``.
 
+    As ``torch.no_grad``. Raises TypeError, when it is called, for a decorated object that is no function.
+
     >>> import nnkit
     >>> with no_grad():
     ...     nnkit.ones(1, requires_grad=True).sum().requires_grad
@@ -257,6 +263,8 @@ class no_grad(_Named):
 class enable_grad(_Named):
     """Ops inside are put on the tape, also within ``no_grad``; as a decorator with or without parentheses.
 
+    As ``torch.enable_grad``. Raises TypeError, when it is called, for a decorated object that is no function.
+
     >>> import nnkit
     >>> with no_grad(), enable_grad():
     ...     nnkit.ones(1, requires_grad=True).sum().requires_grad
@@ -267,7 +275,7 @@ class enable_grad(_Named):
 class inference_mode(_Block):
     """``no_grad`` under PyTorch's other name, in all its forms; ``inference_mode(False)`` puts ops on the tape.
 
-    Tensors made inside may be used on the tape later, which PyTorch refuses.
+    Tensors made inside may be used on the tape later, which PyTorch refuses. Raises nothing of its own.
 
     >>> import nnkit
     >>> with inference_mode():

@@ -32,7 +32,9 @@ _default_device = ["cpu"]
 
 
 def set_default_device(device: str | Device) -> None:
-    """The device of tensors made without ``device=``. Raises ValueError for an unknown name.
+    """The device of tensors made without ``device=``.
+
+    Raises ValueError for an unknown name. Source: ``torch.set_default_device``.
 
     >>> before = get_default_device()
     >>> set_default_device("numpy"); str(get_default_device())
@@ -46,6 +48,8 @@ def set_default_device(device: str | Device) -> None:
 
 def get_default_device() -> Device:
     """The device of tensors made without ``device=``: the best CPU backend unless set otherwise.
+
+    As ``torch.get_default_device``.
 
     >>> import nnkit
     >>> get_default_device() == nnkit.ones(1).device
@@ -88,10 +92,11 @@ class Size(tuple):
 
 
 class Tensor(Conversions, ElementTypes, NamedMethods, Methods):
-    """An n-dimensional array on a device. Made by ``nnkit.tensor`` and by ops.
+    """An n-dimensional array on a device.
 
-    As PyTorch's old ``Tensor(2, 3)`` it has these sizes and values that are not set, as ``Tensor([2, 3])`` this data,
-    in the default float type.
+    Made by ``nnkit.tensor`` and by ops. As PyTorch's old ``Tensor(2, 3)`` it has these sizes and values that are not
+    set, as ``Tensor([2, 3])`` this data, in the default float type. Raises TypeError for anything else, ShapeError for
+    sizes below 0.
 
     >>> import nnkit
     >>> x = nnkit.tensor([1.0, 2.0], requires_grad=True)
@@ -375,6 +380,9 @@ class Tensor(Conversions, ElementTypes, NamedMethods, Methods):
 
 class Parameter(Tensor):
     """A leaf tensor that a module trains.
+
+    ``data`` is of any shape, of floats unless ``requires_grad=False``. Raises DtypeError for whole numbers that are to
+    have gradients. As ``torch.nn.Parameter``.
 
     >>> import nnkit
     >>> nnkit.Parameter(nnkit.zeros(2)).requires_grad

@@ -40,6 +40,7 @@ def _maker(name: str, dtype: np.dtype, place: str = "cpu") -> TypedMaker:
     module = "nnkit" if place == "cpu" else f"nnkit.{place}"
     where = "" if place == "cpu" else " on a GPU"
     text = f"A {dtype} tensor{where} of data, or of sizes with values that are not set: PyTorch's old name."
+    text += "\n\n    Raises TypeError for a text, DtypeError for data that are no numbers."
     if place == "cpu":
         text += f"\n\n    >>> import nnkit\n    >>> nnkit.{name}(2, 3).shape\n    (2, 3)"
     return TypedMaker(name, (), {"dtype": dtype, "place": place, "__doc__": text, "__module__": module})
@@ -67,7 +68,8 @@ def twins(place: str) -> dict[str, TypedMaker]:
 def set_default_tensor_type(t: Any) -> None:
     """The type (and, for ``cuda``'s, the device) of new float tensors: ``FloatTensor``, or its name as PyTorch says it.
 
-    Raises UnknownNameError for another name, TypeError for a type that is no float type.
+    Raises UnknownNameError for another name, TypeError for a type that is no float type. Source:
+    ``torch.set_default_tensor_type``.
 
     >>> set_default_tensor_type("torch.DoubleTensor"); creation.zeros(1).dtype
     dtype('float64')
