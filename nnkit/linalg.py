@@ -7,7 +7,7 @@ from typing import Any
 from nnkit.docstrings import describe
 from nnkit.ops import contracting, rearranging
 from nnkit.ops.contracting import multi_dot
-from nnkit.ops.examples import show_examples
+from nnkit.ops.examples import OF_LINALG, show_examples
 from nnkit.ops.families import LINALG
 from nnkit.ops.linear_algebra import (
     cholesky,
@@ -46,7 +46,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 
 describe(globals(), LINALG)
-show_examples(globals(), "nnkit", prefix="linalg.")
+show_examples(globals(), "nnkit", OF_LINALG, prefix="linalg.")
 _functions: dict[str, Any] = {name: spoken(globals()[name]) for name in __all__}
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["examples", "show_examples"]
+__all__ = ["OF_LINALG", "examples", "show_examples"]
 
 #: Names in a call: no attributes, texts or names of arguments.
 NAMES = re.compile(r"""(?<![\w."'])[A-Za-z_]\w*(?![\w"']|=)""")
@@ -153,27 +153,6 @@ kron(tensor([1, 2]), tensor([1, 10])) → tensor([ 1, 10,  2, 20])
 kthvalue(tensor([3.0, 1.0, 2.0]), 2) → Extreme(values=tensor(2.), indices=tensor(2))
 le(tensor([1, 2, 3]), 2) → tensor([ True,  True, False])
 lgamma(tensor([1.0, 5.0])) → tensor([4.7684e-07, 3.1781e+00])
-linalg.cholesky(tensor([[4.0, 2.0], [2.0, 5.0]])) → tensor([[2., 0.],
-        [1., 2.]])
-linalg.cond(tensor([[2.0, 0.0], [0.0, 1.0]])) → tensor(2.)
-linalg.cross(tensor([1.0, 0.0, 0.0]), tensor([0.0, 1.0, 0.0])) → tensor([0., 0., 1.])
-linalg.diagonal(tensor([[1, 2], [3, 4]])) → tensor([1, 4])
-linalg.eigh(tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues → tensor([1., 2.])
-linalg.eigvalsh(tensor([[2.0, 0.0], [0.0, 1.0]])) → tensor([1., 2.])
-linalg.lstsq(tensor([[1.0], [1.0]]), tensor([[1.0], [3.0]])).solution → tensor([[2.]])
-linalg.matrix_norm(tensor([[3.0, 0.0], [0.0, 4.0]])) → tensor(5.)
-linalg.matrix_rank(tensor([[1.0, 1.0], [1.0, 1.0]])) → tensor(1)
-linalg.multi_dot((tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]]), tensor([[2.0]]))) → tensor([[22.]])
-linalg.norm(tensor([3.0, 4.0])) → tensor(5.)
-linalg.pinv(tensor([[2.0, 0.0], [0.0, 4.0]])).round(decimals=2) → tensor([[0.5 , 0.  ],
-        [0.  , 0.25]])
-linalg.qr(tensor([[2.0]])).R.abs() → tensor([[2.]])
-linalg.solve(tensor([[2.0]]), tensor([[6.0]])) → tensor([[3.]])
-linalg.solve_triangular(tensor([[2.0]]), tensor([[6.0]]), upper=True) → tensor([[3.]])
-linalg.svd(tensor([[3.0]])).S → tensor([3.])
-linalg.svdvals(tensor([[3.0, 0.0], [0.0, 1.0]])) → tensor([3., 1.])
-linalg.vecdot(tensor([1.0, 2.0]), tensor([3.0, 4.0])) → tensor(11.)
-linalg.vector_norm(tensor([3.0, -4.0]), ord=1) → tensor(7.)
 log(tensor([1.0])) → tensor([0.])
 log10(tensor([100.0])) → tensor([2.])
 log1p(tensor([0.0])) → tensor([0.])
@@ -287,6 +266,30 @@ var(tensor([1.0, 2.0, 3.0])) → tensor(1.)
 var_mean(tensor([1.0, 2.0, 3.0])) → (tensor(1.), tensor(2.))
 vsplit(tensor([[1, 2], [3, 4]]), 2) → (tensor([[1, 2]]), tensor([[3, 4]]))
 xlogy(tensor([0.0, 1.0]), tensor([0.0, 1.0])) → tensor([0., 0.])
+"""
+#: Those of ``nnkit.linalg``.
+OF_LINALG = """
+linalg.cholesky(tensor([[4.0, 2.0], [2.0, 5.0]])) → tensor([[2., 0.],
+        [1., 2.]])
+linalg.cond(tensor([[2.0, 0.0], [0.0, 1.0]])) → tensor(2.)
+linalg.cross(tensor([1.0, 0.0, 0.0]), tensor([0.0, 1.0, 0.0])) → tensor([0., 0., 1.])
+linalg.diagonal(tensor([[1, 2], [3, 4]])) → tensor([1, 4])
+linalg.eigh(tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues → tensor([1., 2.])
+linalg.eigvalsh(tensor([[2.0, 0.0], [0.0, 1.0]])) → tensor([1., 2.])
+linalg.lstsq(tensor([[1.0], [1.0]]), tensor([[1.0], [3.0]])).solution → tensor([[2.]])
+linalg.matrix_norm(tensor([[3.0, 0.0], [0.0, 4.0]])) → tensor(5.)
+linalg.matrix_rank(tensor([[1.0, 1.0], [1.0, 1.0]])) → tensor(1)
+linalg.multi_dot((tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]]), tensor([[2.0]]))) → tensor([[22.]])
+linalg.norm(tensor([3.0, 4.0])) → tensor(5.)
+linalg.pinv(tensor([[2.0, 0.0], [0.0, 4.0]])).round(decimals=2) → tensor([[0.5 , 0.  ],
+        [0.  , 0.25]])
+linalg.qr(tensor([[2.0]])).R.abs() → tensor([[2.]])
+linalg.solve(tensor([[2.0]]), tensor([[6.0]])) → tensor([[3.]])
+linalg.solve_triangular(tensor([[2.0]]), tensor([[6.0]]), upper=True) → tensor([[3.]])
+linalg.svd(tensor([[3.0]])).S → tensor([3.])
+linalg.svdvals(tensor([[3.0, 0.0], [0.0, 1.0]])) → tensor([3., 1.])
+linalg.vecdot(tensor([1.0, 2.0]), tensor([3.0, 4.0])) → tensor(11.)
+linalg.vector_norm(tensor([3.0, -4.0]), ord=1) → tensor(7.)
 """
 
 
