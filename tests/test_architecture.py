@@ -152,6 +152,31 @@ def test_a_function_imports_nothing_of_nnkit() -> None:
         assert not {n for n in inner if n.startswith("nnkit")}, f"{name}: {inner}"
 
 
+#: The way of the data through ``nnkit.training``, stage after stage; a module knows those before it and beside it.
+WAY = [
+    ("arguments", "home", "loss_kinds", "modes", "outputs", "several"),  # what all stages speak of
+    ("checked", "values"),
+    ("kinds", "tables"),  # what came in
+    ("door", "inputs", "sample_weights", "targets"),  # checked arrays
+    ("batches", "fingerprint", "streamed", "sources"),  # batches on the device
+    ("data",),  # all of these, in turn
+    ("evaluation", "replay", "steps", "trainer"),
+    ("api",),
+]
+
+
+def test_the_data_of_a_training_go_one_way() -> None:
+    stage = {f"nnkit.training.{name}": number for number, names in enumerate(WAY) for name in names}
+    assert stage.keys() <= modules().keys()
+    for name, own in stage.items():
+        known, new = set[str](), {name}
+        while new:
+            known |= new
+            new = {n for m in new for n in imports(m, True) if n.startswith("nnkit.training.")} - known
+        for imported in known & stage.keys():
+            assert stage[imported] <= own, f"{name} knows {imported}, which comes after it"
+
+
 # ---- who may compute on arrays --------------------------------------------------------------------------------------
 
 #: Libraries of arrays and compilers, and the only floors that may name them.

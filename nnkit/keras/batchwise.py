@@ -13,7 +13,7 @@ from nnkit.recording.compiled import enabled
 from nnkit.recording.structures import rebuilt
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
-from nnkit.training.door import home
+from nnkit.training.home import home
 
 __all__ = ["WithBatches"]
 

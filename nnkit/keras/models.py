@@ -28,7 +28,7 @@ from nnkit.keras.symbolic_calls import tensors_of
 from nnkit.keras.with_files import WithFiles
 from nnkit.tensors.creation import zeros
 from nnkit.tensors.tape import no_grad
-from nnkit.training.inputs import host_array
+from nnkit.training.values import host_array
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model"]
 

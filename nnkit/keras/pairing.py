@@ -18,7 +18,7 @@ from nnkit.keras.layer import Shape
 from nnkit.keras.shapes import as_labels, matched
 from nnkit.keras.sides import inputs_side
 from nnkit.tensors.tensor import Tensor
-from nnkit.training.sources import yields_batches
+from nnkit.training.kinds import yields_batches
 from nnkit.utils.data import DataLoader, Dataset, TensorDataset
 
 __all__ = ["Pairing", "first_inputs"]

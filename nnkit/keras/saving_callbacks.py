@@ -9,8 +9,8 @@ from typing import Any
 
 from nnkit import io, training
 from nnkit.keras.callback_base import Callback, Hooks, is_there
+from nnkit.training.arguments import positive_integer
 from nnkit.training.callbacks import Logs
-from nnkit.training.inputs import positive_integer
 
 __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
 

@@ -31,11 +31,12 @@ from nnkit.keras.sides import inputs_side
 from nnkit.recording.structures import rebuilt
 from nnkit.tensors.precision import autocast
 from nnkit.tensors.tape import no_grad
-from nnkit.training.inputs import host_array, positive_integer
+from nnkit.training.arguments import positive_integer
+from nnkit.training.kinds import yields_batches
 from nnkit.training.prediction import recall
 from nnkit.training.progress import style_of
 from nnkit.training.several import Several
-from nnkit.training.sources import yields_batches
+from nnkit.training.values import host_array
 from nnkit.utils.data import Dataset
 
 __all__ = ["Trainer"]

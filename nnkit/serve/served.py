@@ -14,7 +14,8 @@ from nnkit.preprocessing.frames import is_table
 from nnkit.preprocessing.table import ATTRIBUTE, Table
 from nnkit.serve.ladder import Ladder, climb
 from nnkit.tensors.dtypes import is_float
-from nnkit.training.door import Door, first_linear
+from nnkit.training.door import Door
+from nnkit.training.inputs import first_linear
 from nnkit.training.prediction import predictor_of
 from nnkit.training.tables import inputs_of
 

@@ -21,7 +21,7 @@ from nnkit.sklearn.prepared import picked_up
 from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
 from nnkit.tensors import random
-from nnkit.training.door import home
+from nnkit.training.home import home
 
 __all__ = ["Job", "Neural"]
 

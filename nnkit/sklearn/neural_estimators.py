@@ -20,7 +20,7 @@ from nnkit.sklearn.neural import Neural
 from nnkit.sklearn.parameters import ParameterError
 from nnkit.sklearn.validation import Samples
 from nnkit.tensors.creation import as_tensor
-from nnkit.training.door import home
+from nnkit.training.home import home
 from nnkit.training.modes import evaluating
 
 __all__ = ["NeuralClassifier", "NeuralRegressor", "NeuralTransformer"]

@@ -14,8 +14,7 @@ from nnkit.backends import Backend
 from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.tensor import Tensor, resolve
 from nnkit.training.batches import ArraySource, Batch
-from nnkit.training.checked import Checked
-from nnkit.training.door import HostData
+from nnkit.training.checked import Checked, HostData
 from nnkit.training.streamed import WINDOW, StreamedSource
 
 __all__ = ["dense_chunks", "is_sparse", "source_of"]

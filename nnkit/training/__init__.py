@@ -1,8 +1,9 @@
 """Training: ``fit``, ``evaluate`` and ``predict`` of every Module, and what they are made of.
 
-From outside to inside: ``api`` (the three functions), ``door`` and ``inputs`` (is the data usable?), ``sources`` and
-``batches`` (where batches come from), ``trainer`` (the loop), ``steps`` (one step), ``callbacks`` (what happens in
-between).
+From outside to inside: ``api`` (the three functions), ``data`` (the way of the data), ``trainer`` (the loop), ``steps``
+(one step), ``callbacks`` (what happens in between). The data go one way: what came in (``tables``, ``kinds``), checked
+arrays (``door``, which asks ``inputs``, ``targets``, ``sample_weights``), batches on the device (``sources``,
+``batches``), steps (``replay``, ``steps``).
 """
 
 from __future__ import annotations

@@ -18,11 +18,12 @@ from nnkit.parallel import MPI
 from nnkit.recording.compiled import enabled as recording_enabled
 from nnkit.tensors.random import Generator, using
 from nnkit.training import metrics as metric_table
+from nnkit.training.arguments import Plan, positive_integer
 from nnkit.training.callbacks import Callback
+from nnkit.training.data import evaluation_source, input_batches, training_sources
 from nnkit.training.door import Door
 from nnkit.training.evaluation import Evaluation, predictions
 from nnkit.training.history import History
-from nnkit.training.inputs import positive_integer
 from nnkit.training.lone_rows import refuse_lone_rows
 from nnkit.training.metrics import Metric
 from nnkit.training.objective import Objective
@@ -32,7 +33,6 @@ from nnkit.training.progress import ProgressBar, line, style_of
 from nnkit.training.ranked import begin, processes, quiet, same_stream, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
-from nnkit.training.sources import Plan, evaluation_source, input_batches, training_sources
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 from nnkit.training.tables import inputs_of, pair_of, samples_of
 

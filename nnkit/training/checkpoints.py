@@ -12,8 +12,8 @@ from typing import Any
 
 from nnkit import io
 from nnkit.tensors.loading import Fit
+from nnkit.training.arguments import positive_integer
 from nnkit.training.callbacks import Callback, Logs, Monitor
-from nnkit.training.inputs import positive_integer
 from nnkit.training.resume import save_run
 
 __all__ = ["ModelCheckpoint", "RunCheckpoint"]

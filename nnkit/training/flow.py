@@ -13,7 +13,7 @@ from collections import deque
 from nnkit.backends.memory import Span
 from nnkit.nn.module import Module
 from nnkit.tensors.tensor import resolve
-from nnkit.training.door import home
+from nnkit.training.home import home
 from nnkit.training.replay import Runner
 
 __all__ = ["LOOK_SECONDS", "Flow"]

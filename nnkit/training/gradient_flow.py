@@ -12,8 +12,8 @@ from nnkit.nn.module import Module
 from nnkit.plot.gradients import GradientFlowDisplay
 from nnkit.tensors.loading import Fit
 from nnkit.tensors.tape import no_grad
+from nnkit.training.arguments import positive_integer
 from nnkit.training.callbacks import Callback
-from nnkit.training.inputs import positive_integer
 
 __all__ = ["GradientFlow"]
 

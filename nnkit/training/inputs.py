@@ -1,232 +1,95 @@
-"""The door for arrays: what a person hands to ``fit``, checked once and made a plain array.
-
-Everything is looked at on the host, before any device sees it, so the messages are the same on every device. An
-array that is read-only, strided, Fortran-ordered or byte-swapped counts as the plain array of the same values;
-what would lose information (a mask, an imaginary part, text) is refused. User arrays are never written.
-"""
+"""The door for inputs: are these samples, and can the model's first layer take them?"""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence, Set
+import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 
-from nnkit.errors import DataError, DtypeError, ShapeError
-from nnkit.tensors.dtypes import is_float
+from nnkit.errors import DataError, ShapeError
+from nnkit.nn import Dropout, Flatten, Identity, Linear, Sequential
+from nnkit.nn.module import Module
+from nnkit.tensors.dtypes import int64
 from nnkit.tensors.tensor import Tensor
-from nnkit.training.checked import Checked, every
-from nnkit.training.frames import columns_of, numbers_of
+from nnkit.training.checked import Checked
+from nnkit.training.several import Several, named
+from nnkit.training.values import columns_of, floats, numbers, variable
 
-__all__ = [
-    "check_finite", "check_lengths", "features", "host_array", "numbers", "positive_integer", "sample_weights",
-]  # fmt: skip
-
-_ADVICE = {
-    "c": "use .real, .imag or abs() of it",
-    "O": "make it numeric: np.asarray({name}, dtype=np.float32)",
-    "M": "convert it to numbers, for example days since a start",
-    "m": "convert it to numbers: {name} / np.timedelta64(1, 's')",
-    "U": "convert it to numbers: {name}.astype(np.float32), or np.unique({name}, return_inverse=True)[1] for labels",
-    "S": "convert it to numbers: {name}.astype(np.float32), or np.unique({name}, return_inverse=True)[1] for labels",
-    "T": "convert it to numbers: {name}.astype(np.float32), or np.unique({name}, return_inverse=True)[1] for labels",
-    "V": "use one of its fields, or stack them: np.stack([{name}[f] for f in {name}.dtype.names], axis=1)",
-}
+__all__ = ["Inputs", "first_linear"]
 
 
-def host_array(value: Any, name: str) -> np.ndarray:
-    """``value`` as a contiguous numpy array of native byte order, still of its own dtype; see ``numbers``.
+class Inputs:
+    """What x must be, from the model that reads it; ``convert`` checks and converts."""
 
-    >>> host_array([[1, 2], [3, 4]], "x").shape
-    (2, 2)
-    """
-    array = numbers(value, name)
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+    def __init__(self, model: Module, dtype: np.dtype[Any]) -> None:
+        self.model = model
+        self.dtype = dtype
+        # An embedding among its parts takes whole numbers as they are; to others they are features like any.
+        self._reads_whole_numbers = any(getattr(module, "reads_whole_numbers", False) for module in model.modules())
 
+    def convert(self, value: Any, name: str, finite: bool = True) -> Any:
+        """x as the model takes it, of its dtype; each of several by itself.
 
-def numbers(value: Any, name: str) -> np.ndarray:
-    """``value`` as a numpy array of real numbers; without a copy where it is one, whatever its layout.
+        Raises ShapeError for a single number and for what the first Linear cannot take, DataError for emptiness, NaN,
+        infinity (where ``finite``) or values beyond the dtype, and whatever ``numbers`` raises.
+        """
+        if isinstance(value, Several):
+            checked = [self._converted(part, own, finite) for own, part in named(**{name: value}).items()]
+            return Several(checked, value.names, value.form)
+        found = self._converted(value, name, finite)
+        _check_first_layer(self.model, found.shape, name)
+        return found
 
-    Raises TypeError for masked arrays, numpy.matrix and sparse matrices, ShapeError for rows of unequal
-    lengths, DtypeError for what is not real numbers.
-    """
-    array = _plain_array(value, name)
-    if array.dtype.kind not in "biuf" and not is_float(array.dtype):
-        advice = _ADVICE.get(array.dtype.kind, "make it numeric").format(name=variable(name))
-        raise DtypeError(f"{name} has dtype {array.dtype}; expected real numbers: {advice}")
-    return array
-
-
-def _plain_array(value: Any, name: str) -> np.ndarray:
-    if value is None:
-        raise TypeError(f"{name} is None; expected an array, a Tensor or a list")
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, and its mask would be lost; fill it first: {variable(name)}.filled(0), "
-            "or drop those rows"
-        )
-    if isinstance(value, np.matrix):
-        raise TypeError(f"{name} is a numpy.matrix; pass an array: np.asarray({variable(name)})")
-    refuse_unordered(value, name)
-    if isinstance(value, Tensor):
-        return value.detach().numpy()
-    if columns_of(value) is not None:
-        return numbers_of(value, name)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(
-            f"{name} does not form an array: its rows have unequal lengths ({error}); pad or cut them"
-        ) from error
-    if array.dtype.kind == "O" and array.ndim == 0:
-        raise TypeError(
-            f"{name} is of type {type(value).__name__}; expected an array, a Tensor, a list or a DataLoader"
-        )
-    return array
+    def _converted(self, value: Any, name: str, finite: bool) -> Checked:
+        array = _with_features(numbers(value, name), name)
+        found = floats(array, name, self.dtype, finite, columns_of(value))
+        if self._reads_whole_numbers and array.dtype.kind in "iu":
+            found = Checked(array, int64)
+        return dataclasses.replace(found, tensor=value) if isinstance(value, Tensor) else found
 
 
-def refuse_unordered(value: Any, name: str) -> None:
-    """Raise TypeError for what looks like data and has no rows in order: a sparse matrix, a dict, a set."""
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"{name} is a sparse matrix; pass a dense array: {variable(name)}.toarray()")
-    if isinstance(value, Mapping):
-        raise TypeError(
-            f"{name} is a {type(value).__name__}; expected one array: np.stack([{variable(name)}[key] for key in "
-            f"{variable(name)}], axis=1) makes one of columns"
-        )
-    if isinstance(value, Set):
-        raise TypeError(f"{name} is a {type(value).__name__}, which has no order; pass a list or an array")
-
-
-def features(value: Any, name: str, dtype: np.dtype[Any], finite: bool = True) -> Checked:
-    """The inputs of a model, to be of ``dtype``: at least one sample, no feature dimension of size 0.
-
-    Raises ShapeError for a single number, DataError for emptiness, NaN, infinity (where ``finite``), or values
-    beyond ``dtype``, and whatever ``numbers`` raises.
-    """
-    array = numbers(value, name)
+def _with_features(array: np.ndarray, name: str) -> np.ndarray:
+    """Refuse what has no samples, or samples of no numbers."""
     if array.ndim == 0:
         raise ShapeError(f"{name} is a single number; expected an array whose first dimension is the samples")
     if array.shape[0] == 0:
         raise DataError(f"{name} has 0 samples (shape {array.shape}); expected at least one row")
     if array.size == 0:
         raise DataError(f"{name} has 0 features (shape {array.shape}); expected at least one column")
-    return floats(array, name, dtype, finite, columns_of(value))
+    return array
 
 
-def floats(
-    array: np.ndarray, name: str, dtype: np.dtype[Any], finite: bool = True, columns: Sequence[str] | None = None
-) -> Checked:
-    """``array``, to be of the floating-point ``dtype``; see ``features`` for the errors."""
-    checked = Checked(array, dtype)
-    with np.errstate(over="ignore"):
-        if finite and not every(array, lambda part: np.isfinite(part.astype(dtype, copy=False))):
-            check_finite(array, name, columns)
-            _refuse_overflow(array, checked.converted(), name)
-    return checked
-
-
-def check_finite(array: np.ndarray, name: str, columns: Sequence[str] | None = None) -> None:
-    """Raise DataError where ``array`` holds NaN or infinity: how many, and the first of them, by its column's name.
-
-    >>> check_finite(np.array([[1.0, 2.0], [3.0, np.nan]]), "x")
-    Traceback (most recent call last):
-    nnkit.errors.DataError: x holds 1 value that is NaN or infinite: the first, nan, is in row 1, column 1. ...
-    """
-    if every(array, np.isfinite):
+def _check_first_layer(model: Module, shape: tuple[int, ...], name: str) -> None:
+    """Refuse inputs that the Linear at the front of the model cannot take; other models speak for themselves."""
+    first, flattened = first_linear(model, False)
+    if first is None:
         return
-    count, place = _count_and_place(~np.isfinite(array))
-    raise DataError(
-        f"{name} holds {count} value{'s' if count > 1 else ''} that {'are' if count > 1 else 'is'} NaN or infinite: "
-        f"the first, {array[place]}, is in {describe(place, columns)}. Remove or fill such values first"
+    wanted = first.in_features
+    given = math.prod(shape[1:]) if flattened else shape[-1]
+    if len(shape) > 1 and given == wanted:
+        return
+    fix = ""
+    if len(shape) == 1:
+        fix = f": write {variable(name)}.reshape({'-1, 1' if wanted == 1 else '1, -1'})"
+        fix = fix if wanted in (1, shape[0]) else ""
+    elif math.prod(shape[1:]) == wanted:
+        fix = f": write {variable(name)}.reshape(len({variable(name)}), -1), or put nn.Flatten() first"
+    raise ShapeError(
+        f"{name} has shape {tuple(shape)}; the model's first layer, {first!r}, expects {wanted} "
+        f"feature{'' if wanted == 1 else 's'} per sample, shape {(shape[0], wanted)}{fix}"
     )
 
 
-def _refuse_overflow(array: np.ndarray, converted: np.ndarray, name: str) -> None:
-    count, place = _count_and_place(~np.isfinite(converted))
-    raise DataError(
-        f"{name} holds {count} value{'s' if count > 1 else ''} too large for the model's {converted.dtype}: the first, "
-        f"{array[place]}, is in {describe(place)}. Scale the data, or use a float64 model: model.double()"
-    )
-
-
-def _count_and_place(bad: np.ndarray) -> tuple[int, tuple[int, ...]]:
-    """How many elements of ``bad`` are True, and the index of the first."""
-    place = np.unravel_index(int(np.argmax(bad)), bad.shape)
-    return int(np.count_nonzero(bad)), tuple(int(i) for i in place)
-
-
-def describe(place: tuple[int, ...], columns: Sequence[str] | None = None) -> str:
-    """An index in words.
-
-    >>> describe((7,)), describe((7, 2)), describe((7, 2, 3))
-    ('row 7', 'row 7, column 2', 'row 7, position (2, 3)')
-    """
-    if len(place) == 1:
-        return f"row {place[0]}"
-    if len(place) == 2 and columns is not None:
-        return f"row {place[0]}, column {columns[place[1]]!r}"
-    return f"row {place[0]}, " + (f"column {place[1]}" if len(place) == 2 else f"position {place[1:]}")
-
-
-def first_bad(bad: np.ndarray) -> tuple[int, str, tuple[int, ...]]:
-    """How many elements are True, the first one's place in words, and its index."""
-    count, place = _count_and_place(bad)
-    return count, describe(place), place
-
-
-def check_lengths(**lengths: int) -> None:
-    """Raise DataError unless all lengths are equal; every one is named.
-
-    >>> check_lengths(x=3, y=4)
-    Traceback (most recent call last):
-    nnkit.errors.DataError: lengths differ: x has 3 samples, y has 4; ...
-    """
-    if len(set(lengths.values())) > 1:
-        (first, count), *rest = lengths.items()
-        others = ", ".join(f"{name} has {length}" for name, length in rest)
-        raise DataError(
-            f"lengths differ: {first} has {count} samples, {others}; each sample needs one entry in each of them"
-        )
-
-
-def sample_weights(value: Any, name: str, dtype: np.dtype[Any]) -> np.ndarray:
-    """One weight per sample, (n,), finite and not negative; raises ShapeError or DataError."""
-    weights = host_array(value, name)
-    if weights.ndim != 1:
-        fix = f": write {variable(name)}.reshape(-1)" if weights.ndim == 2 and weights.shape[1] == 1 else ""
-        raise ShapeError(f"{name} has shape {weights.shape}; expected one number per sample{fix}")
-    weights = floats(weights, name, dtype).converted()
-    if (weights < 0).any():
-        count, where, place = first_bad(weights < 0)
-        raise DataError(
-            f"{name} holds {count} negative weight{'s' if count > 1 else ''}: the first, {weights[place]}, "
-            f"is in {where}"
-        )
-    if len(weights) and not weights.any():
-        raise DataError(f"{name} is 0 for every sample: then nothing counts; give some of them a weight")
-    return weights
-
-
-def variable(name: str) -> str:
-    """The variable to write in a fix: ``"y of batch 3"`` -> ``"y"``."""
-    return name.split()[0]
-
-
-def positive_integer(value: Any, name: str, least: int = 1) -> int:
-    """``value`` as an int of at least ``least``; raises TypeError or ValueError that names it.
-
-    >>> positive_integer(0, "batch_size")
-    Traceback (most recent call last):
-    ValueError: batch_size must be at least 1, got 0
-    """
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    return number
+def first_linear(module: Module, flattened: bool) -> tuple[Linear | None, bool]:
+    """The Linear that sees the model's input, and whether a Flatten stands before it; None where that is not plain."""
+    if isinstance(module, Linear):
+        return module, flattened
+    if type(module) is Sequential:
+        for child in module:
+            if isinstance(child, Flatten):
+                flattened = True
+            elif not isinstance(child, (Dropout, Identity)):
+                return first_linear(child, flattened)
+    return None, flattened

@@ -13,8 +13,8 @@ from typing import Any
 from nnkit.plot.rates import LearningRateDisplay
 from nnkit.tensors.random import Generator, using
 from nnkit.training.api import fit
+from nnkit.training.arguments import positive_integer
 from nnkit.training.callbacks import Callback, Logs
-from nnkit.training.inputs import positive_integer
 from nnkit.training.weights import WeightSnapshot
 
 __all__ = ["LRFinder", "LearningRates", "lr_finder"]

@@ -23,8 +23,8 @@ from nnkit.optim import GradScaler
 from nnkit.tensors import random
 from nnkit.tensors.loading import Fit
 from nnkit.tensors.tensor import Tensor
-from nnkit.training.door import home
 from nnkit.training.fingerprint import compare
+from nnkit.training.home import home
 
 if TYPE_CHECKING:
     from nnkit.training.trainer import Trainer

@@ -15,8 +15,7 @@ import numpy as np
 from nnkit.backends import Backend
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch
-from nnkit.training.checked import Checked
-from nnkit.training.door import HostData
+from nnkit.training.checked import Checked, HostData
 from nnkit.training.fingerprint import fingerprint
 from nnkit.training.several import each, filled, named, parts_of
 
@@ -32,7 +31,8 @@ class StreamedSource(ArraySource):
         self, host: HostData, backend: Backend, batch_size: int, shuffle: bool = False, seed: int | None = None,
         limit: int | None = None,
     ) -> None:  # fmt: skip
-        weight = None if host.weight is None else each(host.weight, lambda array: Checked(array, array.dtype))
+        weights = host.weights
+        weight = None if weights is None else each(weights, lambda array: Checked(array, array.dtype))
         self._form = (host.x, host.y) if weight is None else (host.x, host.y, weight)
         self._host: list[Checked] = [part for side in self._form for part in parts_of(side)]
         width = sum(array.nbytes for array in self._host) // len(host.x)

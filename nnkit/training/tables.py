@@ -12,7 +12,7 @@ from nnkit.nn.module import Module
 from nnkit.nn.table import TableInput
 from nnkit.preprocessing.frames import columns_of, is_table
 from nnkit.preprocessing.table import ATTRIBUTE, Table
-from nnkit.training.targets import BINARY, LABEL_LOSSES
+from nnkit.training.loss_kinds import BINARY, LABEL_LOSSES
 
 __all__ = ["inputs_of", "pair_of", "reads", "samples_of"]
 

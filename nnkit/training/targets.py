@@ -7,23 +7,22 @@ it is.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nnkit.errors import DataError, DtypeError, LabelError, ShapeError, UnknownNameError
-from nnkit.nn import MultiLabelMarginLoss, MultiMarginLoss, losses
+from nnkit.errors import DataError, DtypeError, LabelError, ShapeError
+from nnkit.nn import MultiLabelMarginLoss, losses
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.checked import Checked, every
-from nnkit.training.frames import fixed_for
-from nnkit.training.inputs import first_bad, floats, host_array, numbers, variable
+from nnkit.training.loss_kinds import BINARY, LABEL_LOSSES
+from nnkit.training.values import first_bad, fixed_for, floats, numbers, variable
 
-__all__ = ["BINARY", "LABEL_LOSSES", "Targets", "check_outputs", "class_weights"]
+__all__ = ["Targets", "check_outputs"]
 
-LABEL_LOSSES = (losses.CrossEntropyLoss, losses.NLLLoss, MultiMarginLoss)
-BINARY = (losses.BCELoss, losses.BCEWithLogitsLoss)
 LABELS = np.dtype(np.int64)
 
 
@@ -44,9 +43,10 @@ class Targets:
         Raises LabelError, ShapeError, DataError or DtypeError with the fix.
         """
         try:
-            return self._converted(value, name)
+            found = self._converted(value, name)
         except ShapeError as error:
             raise ShapeError(fixed_for(value, str(error))) from None
+        return dataclasses.replace(found, tensor=value) if isinstance(value, Tensor) else found
 
     def _converted(self, value: Any, name: str) -> Checked:
         if isinstance(self.loss, LABEL_LOSSES):
@@ -130,50 +130,6 @@ class Targets:
                 f"matrix{fix}",
                 stacklevel=2,
             )
-
-
-def class_weights(weights: Mapping[int, float] | Any, labels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """The weight of each sample, (n,), by its class: from {label: weight} (others weigh 1), one number per class, or
-    "balanced": n / (classes * samples of the class), as scikit-learn's.
-
-    ``labels``: (n,) or (n, 1) class numbers, or (n, C) one-hot rows.
-    Raises DataError for a key that is no class or a negative weight, ShapeError for other targets.
-    """
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        labels = labels.argmax(axis=1)
-    labels = labels.reshape(len(labels), -1)
-    if labels.shape[1] != 1 or (labels != np.rint(labels)).any():
-        raise ShapeError("class_weight needs targets that are class labels: (n,), (n, 1) or one-hot (n, C)")
-    present, counts = np.unique(labels[:, 0], return_counts=True)
-    if isinstance(weights, str):
-        if weights != "balanced":
-            raise UnknownNameError("class_weight", weights, ["balanced"])
-        weights = dict(zip(present.tolist(), len(labels) / (len(present) * counts), strict=True))
-    table = _by_class(weights, present)
-    chosen = np.ones(len(labels), dtype=dtype)
-    for label, weight in table.items():
-        if not isinstance(weight, (int, float, np.number)) or not np.isfinite(weight) or weight < 0:
-            raise DataError(f"class_weight[{label!r}] must be a finite number >= 0, got {weight!r}")
-        chosen[labels[:, 0] == label] = weight
-    return chosen
-
-
-def _by_class(weights: Mapping[Any, float] | Any, present: np.ndarray) -> dict[Any, Any]:
-    """Class -> weight; every key must be a class number, and a list must have one for each class."""
-    classes = int(present.max()) + 1
-    if not isinstance(weights, Mapping):
-        listed = host_array(weights, "class_weight")
-        if listed.ndim != 1 or len(listed) < classes:
-            raise DataError(
-                f"class_weight has shape {listed.shape}, and the labels go to {classes - 1}: give {classes} numbers, "
-                "one for each class, or a dict {label: weight}"
-            )
-        return dict(enumerate(listed))
-    for label in weights:
-        if not isinstance(label, (int, float, np.number)) or label not in present:
-            shown = ", ".join(f"{value:g}" for value in present[:10]) + (", ..." if len(present) > 10 else "")
-            raise DataError(f"class_weight has the key {label!r}, but the labels are {shown}: give {{label: weight}}")
-    return dict(weights)
 
 
 def check_outputs(loss: Callable[..., Any] | None, output: Tensor) -> None:

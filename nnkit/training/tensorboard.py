@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from nnkit.nn.module import Module
+from nnkit.training.arguments import positive_integer
 from nnkit.training.callbacks import Callback, Logs
-from nnkit.training.inputs import positive_integer
 from nnkit.utils.tensorboard import SummaryWriter
 from nnkit.utils.tensorboard.weights import add_weight
 

@@ -13,14 +13,14 @@ from nnkit.errors import DataError
 from nnkit.nn import losses
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.api import fit, metrics_of
+from nnkit.training.arguments import Plan, positive_integer
 from nnkit.training.batches import ArraySource, Source
 from nnkit.training.callbacks import Callback
+from nnkit.training.data import training_sources
 from nnkit.training.door import Door
-from nnkit.training.inputs import positive_integer
 from nnkit.training.lone_rows import refuse_lone_rows
 from nnkit.training.metrics import Metric
 from nnkit.training.objective import Objective
-from nnkit.training.sources import Plan, training_sources
 from nnkit.training.tables import pair_of, samples_of
 from nnkit.tune.networks import Network
 

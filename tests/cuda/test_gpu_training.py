@@ -15,6 +15,8 @@ from nnkit import nn, optim
 from nnkit.backends.errors import DeviceOutOfMemory
 from nnkit.nn import losses
 from nnkit.training.door import Door
+from nnkit.training.kinds import Arrays
+from nnkit.training.sources import batch_on
 
 
 def test_a_step_without_arguments_is_recorded_on_the_device_of_its_model(device: str) -> None:
@@ -84,13 +86,13 @@ def test_checking_data_copies_none_of_them(source: str, loss: str, device: str) 
     """From the arguments of ``fit`` to the device: beyond the user's arrays the host holds a piece, and the buffers."""
     x, y = np.ones((2048, 2048), source).T, np.ones((4096, 2048), source)[::2]
     door = Door(nn.Identity(), losses.get(loss))
-    door.move(door.checked(x[:2], y[:2]))
+    batch_on(door.arrays(Arrays(x[:2], y[:2])), door.device)
     tracemalloc.start()
     try:
-        data = door.checked(x, y)
+        data = door.arrays(Arrays(x, y))
         checking = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()
-        batch = door.move(data)
+        batch = batch_on(data, door.device)
         moving = tracemalloc.get_traced_memory()[1] - batch.x.array.nbytes - batch.y.array.nbytes
     finally:
         tracemalloc.stop()
