@@ -1,28 +1,41 @@
 """Matrix products by BLAS, and by ``kernels.cpu.products`` and ``panels``: why nnkit multiplies matrices itself.
 
-On a 2-core AMD EPYC (Zen 4), OpenBLAS 0.3.30, Numba 0.68, one thread, float32, GFLOP/s; left held to AVX2 (OpenBLAS's
-Haswell kernels), right with AVX-512 (SkylakeX):
+On 2 cores of an Intel Xeon (model 207, Emerald Rapids; load 12 to 16, run at ``chrt -r 5``, the better of two runs),
+OpenBLAS 0.3.30, Numba 0.68, one thread, float32, GFLOP/s; left held to AVX2 (OpenBLAS's Haswell kernels), right with
+AVX-512 (SkylakeX), where two multiply-adds a cycle would be some 160:
 
     which, rows x columns, length of the sums   BLAS  tiles  panels     BLAS  tiles  panels
-    dot     32 x   32,   20                       20     48      45       22     49      36
-    dot     32 x   64,  784                       57    101      85       68    106      84
-    dot    128 x  128,  784                       90    101     103       93    107     104
-    dot    256 x 2048, 1024                      100     86     106       94    107     105
-    dot    256 x 2048, 2048                       98     70     104       92     93     104
-    outer  128 x  512,  512                       92     95     104       95    115     110
-    outer  256 x 2048, 2048                      101     98     104       98    101     104
-    outer 1024 x 1024, 1024                      108     96     108      101    104     108
-    outer 2048 x 2048, 2048                      111     80     109      108     99     108
-    grad   128 x  784,  128                       90    100     107       93    112     109
-    grad   512 x  512,  512                      104     78     107      102    113     110
-    grad  2048 x 1024,  256                      104     56     109      100    100     108
-    grad  2048 x 2048,  256                      107     79     110      102    103     108
+    dot     32 x   32,   20                       17     36      32       20     56      42
+    dot     32 x   64,   64                       36     61      54       49     95      74
+    dot     32 x   64,  784                       44     71      59       70    148      98
+    dot    128 x  128,  784                       58     58      76      122    150     143
+    dot    128 x  512,  512                       67     72      77      128    142     153
+    dot    256 x 2048, 1024                       76     69      83      138    144     157
+    dot    256 x 2048, 2048                       73     64      83      136    129     152
+    outer   32 x   20,   32                       17     35      30       21     51      40
+    outer  128 x  512,  512                       69     75      74      117    148     146
+    outer  256 x 2048, 2048                       71     60      69      104    132     147
+    outer 1024 x 1024, 1024                       81     58      82      132    118     151
+    outer 2048 x 2048, 2048                       81     49      79      154    117     164
+    grad    64 x  784,   32                       50     71      66       82    131     140
+    grad   128 x  784,  128                       63     68      75      126    162     148
+    grad   512 x  512,  512                       79     52      80      138    117     139
+    grad  2048 x 1024,  256                       81     43      80      136     79     156
+    grad  2048 x 2048,  256                       78     42      79      140     83     156
 
-``outer`` and ``grad`` take panels from 2**24 multiplications on with 16 registers, from 2**28 on with AVX-512; ``dot``
-where weights have 7 MiB or 16 MiB. With few rows panels are not packed (``thin``). BLAS copies both factors into an
-order of its own first, which small products do not pay back; the layouts of a linear layer need no copy. Besides, two
-BLAS libraries in one process (NumPy's and SciPy's) have threads that wait for work by spinning, against each other.
-SciPy's call from Python is part of its time: 0.7 us. Both threads: ``bench.lab.products_in_turns``.
+``outer`` and ``grad`` take panels from 2**24 multiplications on with 16 registers, from 2**27 on with AVX-512; ``dot``
+where weights have 7 MiB: panels are faster there from some 128 rows on and slower below. With few rows panels are not
+packed (``thin``). BLAS copies both factors into an order of its own first, which small products do not pay back; the
+layouts of a linear layer need no copy.
+
+What this processor gained by, each measured beside the kernel before in one process: to pack the next panel between
+the tiles, from memory that they have fetched, a tenth with 256 rows; to fetch the result of the tile below, step
+by step and as if to be read, a tenth in gradients of weights of 16 MiB. Fetched as if to be written, into the
+first cache, it costs more than it gains. Blocks of 1024 terms, tiles of 12 or 14 rows by 2 registers, and blocks
+that fit the first cache (192 or 256 terms) gave nothing or less.
+
+Besides, two BLAS libraries in one process (NumPy's and SciPy's) have threads that wait for work by spinning, against
+each other. SciPy's call from Python is part of its time: 0.7 us. Both threads: ``bench.lab.products_in_turns``.
 Run: ``env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OPENBLAS_NUM_THREADS=1 python -m bench.lab.products``; held to AVX2:
 ``env -u OPENBLAS_L2_SIZE OPENBLAS_CORETYPE=Haswell OPENBLAS_NUM_THREADS=1 NNKIT_VECTORS=avx2 python -m ...``.
 """

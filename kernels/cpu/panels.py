@@ -25,10 +25,11 @@ from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import control_words, memory_words
 
 TALLEST = 384  # rows of the left factor in a block, at most: the block lies on the stack
-#: Bytes of weights from which on sums are made in the order of panels: with registers of 64 bytes, and of less.
-HEAVY_WIDE, HEAVY = 16 << 20, 7 << 20
+HEAVY = 7 << 20  # bytes of weights from which on sums are made in the order of panels
 BROAD = 3072  # columns of the right factor whose panels are kept: a few MiB, for the third cache
-UNROLLED = 4  # steps of a sum
+UNROLLED = 8  # steps of a sum
+CACHE_LINE = 64  # bytes
+SLICE = 4 * CACHE_LINE  # bytes of a row: so many terms of the next panel are packed at a time
 Build = Callable[..., None]
 
 
@@ -49,13 +50,12 @@ def width(dtype: str) -> int:
 
 def large_product(M: int, N: int, K: int) -> bool:
     """Whether a product is made faster by panels than by ``outer``, which gives the same numbers."""
-    return M * N * K >= (1 << 28 if registers().number >= 32 and registers().nbytes >= 64 else 1 << 24)
+    return M * N * K >= (1 << 27 if registers().number >= 32 and registers().nbytes >= 64 else 1 << 24)
 
 
 def large_weights(dtype: str, N: int, K: int) -> bool:
     """Whether products with these weights (N, K) are made by panels rather than by ``dot``, in another order."""
-    heavy = HEAVY_WIDE if registers().nbytes >= 64 else HEAVY
-    return N * K * np.dtype(dtype).itemsize >= heavy
+    return N * K * np.dtype(dtype).itemsize >= HEAVY
 
 
 def tall(dtype: str, M: int) -> int:
@@ -129,16 +129,23 @@ def _transposed(count: int) -> Build:
 # ---- the tile -------------------------------------------------------------------------------------------------------
 
 
-def _tile(C: int, part: bool, later: int) -> Build:
+def touched(nbytes: int) -> int:
+    """A power of 2 that is no fewer than the cache lines that so many bytes touch, wherever they lie."""
+    return 1 << (-(-nbytes // CACHE_LINE)).bit_length()
+
+
+def _tile(C: int, part: bool, later: int, fetched: tuple[int, int]) -> Build:
     """y[r, …] = what it begins with, plus the sums over k of a[k, r] b[k, …], a and b panels.
 
     ``later``: how a block begins that is not the first: with the RESULT, or with zero and the result is ADDED.
-
     ``rows`` of its rows are there, and stored; ``part``: the last of its C registers of columns is not full.
+
+    Meanwhile it fetches, into the second cache, the result of the tile below, and the slice of the right factor
+    ``ahead`` from its cache line number ``first`` on: ``fetched`` says how many rows and cache lines of each it has.
     """
 
     def build(v: Vectors, a: Any, b: Any, y: Any, bias: Any, *numbers: Any) -> None:
-        rows, columns, K, ldy, begin = numbers
+        rows, columns, K, ldy, begin, ahead, apart, first = numbers
         R, wide = tile_rows(), tile_registers() * v.lanes
         starts = [c * v.lanes for c in range(C)]
         counts = [
@@ -153,6 +160,12 @@ def _tile(C: int, part: bool, later: int) -> Build:
                     for c, start in enumerate(starts):
                         v.builder.store(v.load(memory, v.plus(places[r], start), counts[c]), sums[r][c])
 
+        def fetch(start: Any, number: Any, row_length: Any, rows: int, lines: int) -> None:
+            """The cache line of that number; ``lines`` is a power of 2."""
+            row = v.at_most(v.builder.lshr(number, v.integer(lines.bit_length() - 1)), v.integer(rows - 1))
+            line = v.times(v.builder.and_(number, v.integer(lines - 1)), v.integer(CACHE_LINE))
+            v.prefetch(v.plus(start, v.plus(v.times(v.times(row, row_length), v.integer(v.size)), line)))
+
         def step(k: Any) -> None:
             left, right = v.times(k, v.integer(R)), v.times(k, v.integer(wide))
             factors = [v.load(b, v.plus(right, start)) for start in starts]
@@ -161,6 +174,7 @@ def _tile(C: int, part: bool, later: int) -> Build:
                 for c in range(C):
                     v.builder.store(v.multiply_add(factor, factors[c], v.builder.load(sums[r][c])), sums[r][c])
 
+        below = v.address(y, v.times(v.integer(R), ldy))
         if later == RESULT:
             begin_with(RESULT, y, row_places)
         begin_with(BIAS, bias, [v.integer(0)] * R)
@@ -169,6 +183,9 @@ def _tile(C: int, part: bool, later: int) -> Build:
         with v.loop(whole, UNROLLED) as k:
             for more in range(UNROLLED):
                 step(v.plus(k, more))
+            number = v.builder.lshr(k, v.integer(UNROLLED.bit_length() - 1))
+            fetch(ahead, v.plus(first, number), apart, *fetched)
+            fetch(below, number, ldy, R, touched(C * v.lanes * v.size))
         with v.loop(rest) as k:
             step(v.plus(whole, k))
         if later == ADDED:
@@ -189,13 +206,15 @@ def _tile(C: int, part: bool, later: int) -> Build:
 
 # Block: [a, b, y, M, N, K, lda, ldb, ldy, add, bias or 0, tall, room or 0]: y (M, N) = a b + bias, or y + a b. A block
 # of the left factor has ``tall`` rows; where there are several, the panels of the right factor are kept for the next
-# ones in ``room``, of ``room_bytes``.
+# ones in ``room``, of ``room_bytes``. The panel after the one at hand is packed between tiles, so many terms of the
+# sums at a time, every so many tiles; these have fetched the terms meanwhile, so nobody waits for memory. The first
+# panel is packed when there is none at hand. What is kept is fetched in the same way.
 PANELS = """
 def kernel(block):
     M, N, K, lda, ldb, ldy = block[3], block[4], block[5], block[6], block[7], block[8]
-    left, right, between = stack(({tallest} + {W}) * {deep} * {size}), stack({wide} * {deep} * {size}), 0
+    left, right = stack(({tallest} + {W}) * {deep} * {size}), stack(2 * {wide} * {deep} * {size})
     if block[12] != 0:
-        right, between = block[12], {size}
+        right = block[12]
     for n0 in range(0, N, {broad}):
         broad = min({broad}, N - n0)
         for k0 in range(0, K, {deep}):
@@ -208,17 +227,33 @@ def kernel(block):
                 for i in range(0, rows, {R}):
                     from_a, to_a = pointer(block[0] + {left_place} * {size}), pointer(left + i * depth * {size})
                     {pack_left}
-                for j in range(0, broad, {wide}):
-                    columns = min({wide}, broad - j)
-                    b = pointer(right + j * depth * between)
-                    if i0 == 0 or between == 0:
-                        from_b = pointer(block[1] + {right_place} * {size})
-                        {pack_right}
-                    bias = pointer(block[10] + (n0 + j) * {size})
-                    for i in range(0, rows, {R}):
-                        a, present = pointer(left + i * depth * {size}), min({R}, rows - i)
-                        y = pointer(block[2] + ((i0 + i) * ldy + n0 + j) * {size})
-                        {choice}
+                tiles = -(-rows // {R})
+                terms = -(-depth // ({slice} * tiles)) * {slice}
+                every = tiles // -(-depth // terms)
+                for j in range(-{wide}, broad, {wide}):
+                    columns, following = min({wide}, broad - j), min({wide}, broad - j - {wide})
+                    here, there = j // {wide}, j // {wide} + 1
+                    if block[12] == 0:
+                        here, there = here & 1, there & 1
+                    b, bias = pointer(right + here * {wide} * depth * {size}), pointer(block[10] + (n0 + j) * {size})
+                    ahead, apart = block[1], ldb
+                    for tile in range(tiles):
+                        i, k = tile * {R}, tile // every * terms
+                        if tile % every == 0 and k < depth and following > 0:
+                            to_b, count = right + (there * depth + k) * {wide} * {size}, min(terms, depth - k)
+                            if block[12] != 0 and i0 > 0:
+                                ahead, apart = to_b + terms * {wide} * {size}, {apart}
+                            else:
+                                from_b, packed = pointer(block[1] + {right_place} * {size}), pointer(to_b)
+                                {pack_right}
+                                k, ahead = k + terms, block[1]
+                                if k < depth:
+                                    ahead += {right_place} * {size}
+                        if j >= 0:
+                            a, present = pointer(left + i * depth * {size}), min({R}, rows - i)
+                            y = pointer(block[2] + ((i0 + i) * ldy + n0 + j) * {size})
+                            first = tile % every * (depth // {unrolled})
+                            {choice}
 """
 #: How sums run through the factors -> where a panel begins, and how it is filled.
 LEFT = {
@@ -226,8 +261,8 @@ LEFT = {
     "across": ("(k0 * lda + i0 + i)", "{name}_left(from_a, to_a, depth, lda, rows - i)"),
 }
 RIGHT = {
-    "along": ("((n0 + j) * ldb + k0)", "transposed_right(from_b, b, depth, ldb, columns)"),
-    "across": ("(k0 * ldb + n0 + j)", "{name}_right(from_b, b, depth, ldb, columns)"),
+    "along": ("((n0 + j + {wide}) * ldb + k0 + k)", "transposed_right(from_b, packed, count, ldb, following)"),
+    "across": ("((k0 + k) * ldb + n0 + j + {wide})", "{name}_right(from_b, packed, count, ldb, following)"),
 }
 #: How a block of the sums begins that is not the first.
 LATER = {"along": RESULT, "across": ADDED}
@@ -243,12 +278,21 @@ def _either(line: str, condition: str, indent: int) -> str:
 
 def _choice(dtype: str, indent: int) -> str:
     """Which tile is called: by its width and by whether its last register is full."""
+    arguments = "a, b, y, bias, present, columns, depth, ldy, begin, ahead, apart, first"
     W, lines = lanes(dtype), list[str]()
     for C in range(tile_registers(), 0, -1):
         for part, condition in ((False, f"columns == {C * W}"), (True, f"columns > {(C - 1) * W}")):
             lines.append(f"{'elif' if lines else 'if'} {condition}:")
-            lines.append(f"    tile{C}{'p' * part}(a, b, y, bias, present, columns, depth, ldy, begin)")
+            lines.append(f"    tile{C}{'p' * part}({arguments})")
     return f"\n{' ' * indent}".join(lines)
+
+
+def _slice(dtype: str, b: str) -> tuple[int, int, int]:
+    """Of a slice of the right factor: its rows in memory, the cache lines of each, and its elements, in a panel."""
+    terms, wide = SLICE // np.dtype(dtype).itemsize, width(dtype)
+    if b == "along":
+        return wide, SLICE // CACHE_LINE, terms
+    return terms, touched(wide * np.dtype(dtype).itemsize), wide
 
 
 @functools.cache
@@ -258,20 +302,22 @@ def panels_kernel(dtype: str, a: str, b: str) -> Kernel:
     (left_place, left), (right_place, right) = LEFT[a], RIGHT[b]
     text = PANELS.format(
         W=W, R=R, wide=wide, deep=depth(dtype), size=np.dtype(dtype).itemsize, tallest=TALLEST, broad=BROAD, zero=ZERO,
-        bias=BIAS, later=LATER[a], left_place=left_place, right_place=right_place,
+        bias=BIAS, later=LATER[a], left_place=left_place, right_place=right_place.format(wide=wide),
         pack_left=_either(left, f"rows - i >= {-(-R // W) * W}", 20),
-        pack_right=_either(right, f"columns == {wide}", 24), choice=_choice(dtype, 24),
+        pack_right=_either(right, f"following == {wide}", 32), choice=_choice(dtype, 28),
+        slice=SLICE // np.dtype(dtype).itemsize, unrolled=UNROLLED, apart=_slice(dtype, b)[2],
     )  # fmt: skip
-    return load(Source(f"panels_{a}_{b}_{dtype}_{W}_{depth(dtype)}", text, _words, (dtype, a)))
+    return load(Source(f"panels_{a}_{b}_{dtype}_{W}_{depth(dtype)}", text, _words, (dtype, a, b)))
 
 
-def _words(dtype: str, a: str) -> dict[str, Any]:
+def _words(dtype: str, a: str, b: str) -> dict[str, Any]:
     words = memory_words(dtype) | control_words()
     for side, count in (("left", tile_rows()), ("right", width(dtype))):
         words[f"transposed_{side}"] = tile_word(dtype, 2, 3, _transposed(count))
         words[f"copied_{side}"] = tile_word(dtype, 2, 3, _copied(count, False))
         words[f"part_{side}"] = tile_word(dtype, 2, 3, _copied(count, True))
+    fetched = _slice(dtype, b)[:2]
     for C in range(1, tile_registers() + 1):
         for part in (False, True):
-            words[f"tile{C}{'p' * part}"] = tile_word(dtype, 4, 5, _tile(C, part, LATER[a]))
+            words[f"tile{C}{'p' * part}"] = tile_word(dtype, 4, 8, _tile(C, part, LATER[a], fetched))
     return words

@@ -175,6 +175,16 @@ class Vectors:
         """``store`` of ``count`` elements, at least one, without a mask where processors are slow at that."""
         self._store_first(pointer, index, vector, count, self.size, f"llvm.masked.store.{self.suffix}.p0")
 
+    def address(self, pointer: Any, index: Any) -> Any:
+        """Where an element lies, as a number."""
+        return self.builder.ptrtoint(self.element(pointer, index), self.ir.IntType(64))
+
+    def prefetch(self, address: Any) -> None:
+        """Begin to fetch the cache line at an address, which need not be anyone's, into the second cache."""
+        i32, at = self.ir.IntType(32), self.ir.IntType(8).as_pointer()
+        how = [self.ir.Constant(i32, k) for k in (0, 2, 1)]  # to read; not into the first cache; data
+        self._call("llvm.prefetch.p0", self.ir.VoidType(), self.builder.inttoptr(address, at), *how)
+
     def store_integers(self, address: Any, index: Any, vector: Any, count: Any = None) -> None:
         """Write int64 from element ``index`` of the memory at an address on; where given, ``count`` of them."""
         pointer = self.builder.inttoptr(address, self.ir.IntType(64).as_pointer())
