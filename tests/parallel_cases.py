@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 
 import nnkit
-from nnkit import nn, optim
+from nnkit import keras, nn, optim
 from nnkit.parallel import MPI, shard
 from nnkit.training import EarlyStopping, LearningRateScheduler, ModelCheckpoint, RunCheckpoint
 from nnkit.training.callbacks import Callback
@@ -133,6 +133,75 @@ def convolved(parallel: Any) -> Found:
     return fitted(model, X, Y, parallel)
 
 
+def sequences(*layers: nn.Module) -> nn.Sequential:
+    nnkit.manual_seed(2)
+    return nn.Sequential(nn.Unflatten(1, (5, 2)), nn.Linear(2, 4), *layers, nn.Flatten(), nn.Linear(20, 3))
+
+
+class Turned(nn.Module):
+    """A layer that takes (time, samples, features)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: nnkit.Tensor) -> nnkit.Tensor:
+        return self.layer(x.transpose(0, 1)).transpose(0, 1)
+
+
+def attended(parallel: Any) -> Found:
+    layer = nn.TransformerEncoderLayer(4, 2, 8, 0.3, batch_first=True)
+    return fitted(sequences(layer), X, Y, parallel)
+
+
+def by_time(parallel: Any) -> Found:
+    """Samples along the second axis, inside."""
+    layer = Turned(nn.TransformerEncoderLayer(4, 2, 8, 0.3))
+    return fitted(sequences(layer), X, Y, parallel, batch_size=10)  # of 2 processes each has as many rows as steps
+
+
+def noisy(parallel: Any) -> Found:
+    layers = keras.layers.GaussianNoise(0.1), keras.layers.AlphaDropout(0.2), nn.RReLU()
+    return fitted(sequences(*layers), X, Y, parallel)
+
+
+def batch_normed(parallel: Any) -> Found:
+    model = network(nn.BatchNorm1d(16), nn.Dropout(0.2))
+    optimizer = optim.SGD(model.parameters(), lr=0.05)  # Adam would make steps of the rounding of gradients that are 0
+    return fitted(model, X, Y, of_all(parallel), batch_size=15, validation_split=0.2, optimizer=optimizer)
+
+
+def batch_normed_early(parallel: Any) -> Found:
+    """Before any weights, far from 0."""
+    nnkit.manual_seed(2)
+    model = nn.Sequential(nn.Unflatten(1, (5, 2)), nn.BatchNorm1d(5), nn.Flatten(), nn.Linear(10, 3))
+    return fitted(model, X * 3 + 100, Y, of_all(parallel), validation_split=0.2)
+
+
+def instance_normed(parallel: Any) -> Found:
+    """The running statistics are means over the batch."""
+    nnkit.manual_seed(2)
+    norm = nn.InstanceNorm1d(2, affine=True, track_running_stats=True)
+    model = nn.Sequential(nn.Unflatten(1, (2, 5)), norm, nn.Flatten(), nn.Linear(10, 3))
+    return fitted(model, X, Y, of_all(parallel), validation_split=0.2)
+
+
+def batch_normed_keras(parallel: Any) -> Found:
+    """With a mask: the padded steps do not count."""
+    nnkit.manual_seed(2)
+    tokens = keras.layers.Embedding(6, 4, mask_zero=True)
+    layers = [tokens, keras.layers.BatchNormalization(), keras.layers.BatchNormalization(1), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(40, 3))
+    x = np.abs(X * 2).astype(np.int64) % 6
+    x[:, 0] = 1
+    model(nnkit.tensor(x))
+    return fitted(model, x, Y, of_all(parallel), compile=False)
+
+
+def of_all(parallel: Any) -> Any:
+    return None if parallel is None else MPI(batch_statistics="all")
+
+
 def many_steps(parallel: Any) -> Found:
     return fitted(network(), X, Y, parallel, batch_size=4, epochs=8)
 
@@ -194,25 +263,25 @@ CASES: dict[str, Callable[[Any], Found]] = {
     case.__name__: case
     for case in (
         dropout, odd_dropout, plainly, weighted, ignored, ignored_with_penalty, summed, ranking, rows_of_a_table,
-        loader, streamed, convolved, stopped, by_batch, many_steps, groups, kept, own_loop, samples_counted,
+        loader, streamed, convolved, attended, by_time, noisy, batch_normed, batch_normed_early, batch_normed_keras,
+        instance_normed, stopped, by_batch, many_steps, groups, kept, own_loop, samples_counted,
     )
 }  # fmt: skip
 
 
 def refusals() -> dict[str, str]:
     """What is not the same over processes, and what is said of it."""
-    normed, attended = network(nn.BatchNorm1d(16)), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
-    sequence = nn.Sequential(nn.Unflatten(1, (2, 4)), attended, nn.Flatten(), nn.Linear(8, 3))
+    normed = network(nn.BatchNorm1d(16))
     found = {}
     for name, model, options in (
         ("batch norm", normed, {}),
-        ("attention", sequence, {}),
+        ("by time", sequences(Turned(nn.Dropout(0.5))), {}),
         ("float16", network(), {"precision": "float16"}),
         ("within epochs", network(), {"callbacks": [RunCheckpoint("never", every=2)]}),
         ("other data", network(), {"rank": True}),
         ("other batches", network(), {"batch_size": None}),
     ):
-        x = X[:96, :8] if name == "attention" else X[: 90 + MPI().rank] if options.pop("rank", None) else X[:96]
+        x = X[: 90 + MPI().rank] if options.pop("rank", None) else X[:96]
         y: Any = Y[: len(x)]
         if name == "other batches":
             x, y = [(X[:8], Y[:8]), (X[: 8 + MPI().rank], Y[: 8 + MPI().rank])], None

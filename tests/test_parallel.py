@@ -124,7 +124,7 @@ def test_what_would_give_other_numbers_is_refused(ranks: Any) -> None:
     for rank in ranks[0]:
         said = rank["refusals"]
         assert "batch_statistics='own'" in said["batch norm"]
-        assert "nn.Dropout" in said["attention"] and "bfloat16" in said["float16"]
+        assert "2.layer (Dropout) draws" in said["by time"] and "bfloat16" in said["float16"]
         assert "'every'" in said["within epochs"] and "rank 1 has other data" in said["other data"]
         assert "rank 1 read 9 rows as its next batch, and rank 0 read 8" in said["other batches"]
         assert said["own statistics"] == ranks[0][0]["refusals"]["own statistics"]
@@ -217,10 +217,10 @@ def test_dropout_of_a_share_is_part_of_the_whole_one(device: str, shape: Any, fi
 def test_what_is_not_keyed_by_place_is_refused() -> None:
     x = nnkit.ones(4, 3)
     with divided(Share(0, 2, 4)):
-        with pytest.raises(NotImplementedError, match="first dimension must be the samples"):
+        with pytest.raises(NotImplementedError, match="axis 0 must be the samples"):
             nn.functional.dropout(x, 0.5)
-        with pytest.raises(NotImplementedError, match=r"other than nn\.Dropout"):
-            nnkit.rand(2)
+        with pytest.raises(NotImplementedError, match="not keyed by the samples' places"):
+            nnkit.randperm(2)
 
 
 def test_one_process_is_as_without(device: str) -> None:

@@ -13,7 +13,8 @@ from nnkit.keras.layer import LayerOptions, SameShape, Shape, refuse
 from nnkit.keras.naming import configured
 from nnkit.nn import functional
 from nnkit.ops.in_place import move_average
-from nnkit.tensors.shares import own_statistics
+from nnkit.ops.whole_batch import normalize_whole, sum_of_batch
+from nnkit.tensors.shares import share_of_statistics
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
@@ -170,9 +171,10 @@ class BatchNormalization(_Scaled):
         if mask.ndim != x.ndim - 1:
             raise ShapeError(f"BatchNormalization layer {self.name!r}: a mask of {mask.shape} beside inputs {x.shape}")
         held, others = mask.unsqueeze(-1).expand(x.shape), [k for k in range(x.ndim) if k != axis]
-        count = held.to(x.dtype).sum(others, keepdim=True) + EPSILON
-        mean = ops.where(held, x, 0.0).sum(others, keepdim=True) / count
-        variance = ops.square(ops.where(held, x - mean, 0.0)).sum(others, keepdim=True) / count
+        whole = sum_of_batch()
+        count = whole(held.to(x.dtype).sum(others, keepdim=True)) + EPSILON
+        mean = whole(ops.where(held, x, 0.0).sum(others, keepdim=True)) / count
+        variance = whole(ops.square(ops.where(held, x - mean, 0.0)).sum(others, keepdim=True)) / count
         with no_grad():
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 move_average(moving, batch.detach().reshape(moving.shape).to(moving.dtype), 1.0 - self.momentum)
@@ -185,8 +187,11 @@ class BatchNormalization(_Scaled):
         if not (training and self.trainable):
             statistics = self.moving_mean, self.moving_variance
             return ops.normalize_by(part, *statistics, self.gamma, self.beta, self.epsilon).reshape(*x.shape)
-        own_statistics()
-        out, mean, variance = ops.normalize(part, self.gamma, self.beta, 0, self.epsilon)
+        share = share_of_statistics()
+        if share is None:
+            out, mean, variance = ops.normalize(part, self.gamma, self.beta, 0, self.epsilon)
+        else:
+            out, mean, variance, _ = normalize_whole(part, self.gamma, self.beta, self.epsilon, share)
         with no_grad():
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 move_average(moving, batch.to(moving.dtype), 1.0 - self.momentum)

@@ -17,6 +17,7 @@ from nnkit.nn.sizes import positive
 from nnkit.recording.observer import call
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import empty, zeros
+from nnkit.tensors.shares import samples_along
 from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["MultiheadAttention"]
@@ -106,26 +107,27 @@ class MultiheadAttention(Module):
         own = query is key and key is value
         if not self.batch_first:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        if cache is not None:
-            if not own or key_padding_mask is not None or attn_mask is not None or need_weights:
-                raise ValueError(
-                    "cache: only for self-attention without masks and with need_weights=False; queries see all "
-                    "tokens so far and none after themselves"
-                )
-            out = self._with_cache(query, cache)
-        else:
-            causal = is_causal and (attn_mask is None or (key_padding_mask is None and not need_weights))
-            mask = self._mask(query, key, key_padding_mask, None if causal else attn_mask)
-            if need_weights:
-                out, weights = self._weighted(query, key, value, mask, causal)
-                weights = weights.mean(1) if average_attn_weights else weights
-            elif own and self.in_proj_weight is not None and self._is_plain():
-                qkv = ops.linear(query, self.in_proj_weight, self.in_proj_bias)
-                out = ops.self_attention(qkv, self.num_heads, None, mask, causal, None, self._p())
+        with samples_along(0):
+            if cache is not None:
+                if not own or key_padding_mask is not None or attn_mask is not None or need_weights:
+                    raise ValueError(
+                        "cache: only for self-attention without masks and with need_weights=False; queries see all "
+                        "tokens so far and none after themselves"
+                    )
+                out = self._with_cache(query, cache)
             else:
-                q, k, v = self._projected(query, key, value)
-                mask = self._longer(mask, k.shape[2] - key.shape[1])
-                out = self._joined(ops.attention(q, k, v, mask, causal, None, self._p()))
+                causal = is_causal and (attn_mask is None or (key_padding_mask is None and not need_weights))
+                mask = self._mask(query, key, key_padding_mask, None if causal else attn_mask)
+                if need_weights:
+                    out, weights = self._weighted(query, key, value, mask, causal)
+                    weights = weights.mean(1) if average_attn_weights else weights
+                elif own and self.in_proj_weight is not None and self._is_plain():
+                    qkv = ops.linear(query, self.in_proj_weight, self.in_proj_bias)
+                    out = ops.self_attention(qkv, self.num_heads, None, mask, causal, None, self._p())
+                else:
+                    q, k, v = self._projected(query, key, value)
+                    mask = self._longer(mask, k.shape[2] - key.shape[1])
+                    out = self._joined(ops.attention(q, k, v, mask, causal, None, self._p()))
         y = call(self.out_proj, out)
         y = y if self.batch_first else y.transpose(0, 1)
         return y, weights if need_weights else None

@@ -9,7 +9,8 @@ from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError
 from nnkit.ops.in_place import move_average
-from nnkit.tensors.shares import own_statistics
+from nnkit.ops.whole_batch import mean_of_batch, normalize_whole
+from nnkit.tensors.shares import share_of_statistics
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
@@ -41,14 +42,17 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed unless training=True")
         return ops.normalize_by(x, running_mean, running_var, weight, bias, eps).reshape(*input.shape)
-    own_statistics()
-    count = B * math.prod(sizes)
+    share = share_of_statistics()
+    count = (B if share is None else share.whole) * math.prod(sizes)
     if count == 1:
         raise ShapeError(
             f"batch_norm: expected more than 1 value for each channel in training, got an input of {input.shape}: the "
             "variance would be 0. Use larger batches, drop_last=True, or model.eval()"
         )
-    out, mean, variance = ops.normalize(x, weight, bias, 0, eps)
+    if share is None:
+        out, mean, variance = ops.normalize(x, weight, bias, 0, eps)
+    else:
+        out, mean, variance, count = normalize_whole(x, weight, bias, eps, share)
     with no_grad():
         for running, batch, factor in ((running_mean, mean, 1.0), (running_var, variance, count / max(count - 1, 1))):
             if running is not None:
@@ -143,7 +147,7 @@ def instance_norm(
     with no_grad():
         for running, own, factor in ((running_mean, mean, 1.0), (running_var, variance, count / max(count - 1, 1))):
             if running is not None:
-                move_average(running, own.mean(dim=0).to(running.dtype), momentum, factor)
+                move_average(running, mean_of_batch(own).to(running.dtype), momentum, factor)
     return out.reshape(*input.shape)
 
 

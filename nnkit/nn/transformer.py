@@ -24,6 +24,7 @@ from nnkit.nn.sizes import positive
 from nnkit.recording.observer import call
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, zeros
+from nnkit.tensors.shares import samples_along
 from nnkit.tensors.tensor import Tensor
 
 __all__ = [
@@ -113,7 +114,8 @@ class TransformerEncoderLayer(_Layer):
         cache: KeyValueCache | None = None,
     ) -> Tensor:  # fmt: skip
         attend = lambda x: self._attend(x, src_mask, src_key_padding_mask, is_causal, cache)  # noqa: E731
-        return self._added(2, self._added(1, src, attend), self._network)
+        with samples_along(0 if self.self_attn.batch_first else 1):
+            return self._added(2, self._added(1, src, attend), self._network)
 
 
 class TransformerDecoderLayer(_Layer):
@@ -152,7 +154,8 @@ class TransformerDecoderLayer(_Layer):
             return call(self.multihead_attn, x, memory, memory, need_weights=False, **options)[0]
 
         attend = lambda x: self._attend(x, tgt_mask, tgt_key_padding_mask, tgt_is_causal, cache)  # noqa: E731
-        return self._added(3, self._added(2, self._added(1, tgt, attend), to_memory), self._network)
+        with samples_along(0 if self.self_attn.batch_first else 1):
+            return self._added(3, self._added(2, self._added(1, tgt, attend), to_memory), self._network)
 
 
 class _Stack(Module):

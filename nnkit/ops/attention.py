@@ -23,6 +23,7 @@ from nnkit.ops.whole_attention import in_ops, rounded, whole_attention
 from nnkit.tensors import dtypes, random
 from nnkit.tensors.methods import op
 from nnkit.tensors.precision import autocast_type, rounding
+from nnkit.tensors.shares import Part, part_of
 from nnkit.tensors.tape import Gradient, Rule
 from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result, same_backend
 
@@ -68,9 +69,12 @@ def attention(
         return whole_attention(q, k, v, mask, causal, scale, p)
     half = _half_for(q.dtype)
     (B, H, L, E), F = q.shape, v.shape[3]
+    rule = _rule(E, causal, scale, p)
+    part = part_of((B, H, L, k.shape[2])) if p else None
+    if part is not None:
+        return in_ops(q, k, v, (mask, past, random.current().next_key(backend)), rule, half, part)
     arrays = tuple(_operand(backend, t, half) for t in (q, k, v))
     out = _like_queries(backend, q, (B, H, L, F))
-    rule = _rule(E, causal, scale, p)
     run = _run(backend, arrays, _checked_mask(mask, (B, H, L, k.shape[2]), q.dtype), past, rule, out)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any, ...]:
@@ -117,10 +121,20 @@ def self_attention(
         cuts = (slice(0, heads), slice(heads, heads + groups), slice(heads + groups, heads + 2 * groups))
         return tuple(backend.permute(whole[:, :, cut, :], (0, 2, 1, 3)) for cut in cuts)
 
+    def through_ops(x: Tensor, key: Any, part: Part | None = None) -> Tensor:
+        whole = reshape(x, (B, L, heads + 2 * groups, E))
+        q, k, v = (permute(each, (0, 2, 1, 3)) for each in split(whole, [heads, groups, groups], 2))
+        mean = in_ops(q, k, v, (mask, None, key), rule, half, part)
+        return reshape(permute(mean, (0, 2, 1, 3)), (B, L, heads * E))
+
+    rule = _rule(E, causal, scale, p)
+    part = part_of((B, heads, L, L)) if p else None
+    if part is not None:
+        return through_ops(x, random.current().next_key(backend), part)
     out = _like_tokens(backend, x, heads * E)
     by_head = backend.permute(backend.reshape(out, (B, L, heads, E)), (0, 2, 1, 3))
     given = _checked_mask(mask, (B, heads, L, L), x.dtype)
-    run = _run(backend, parts(_operand(backend, x, half)), given, None, _rule(E, causal, scale, p), by_head)
+    run = _run(backend, parts(_operand(backend, x, half)), given, None, rule, by_head)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = _like_tokens(backend, x, width)
@@ -129,10 +143,7 @@ def self_attention(
         return (dx,)
 
     def again(x: Tensor) -> tuple[Tensor]:
-        whole = reshape(x, (B, L, heads + 2 * groups, E))
-        q, k, v = (permute(part, (0, 2, 1, 3)) for part in split(whole, [heads, groups, groups], 2))
-        mean = in_ops(q, k, v, (mask, None, run.arrays[5]), run.rule, half)
-        return (reshape(permute(mean, (0, 2, 1, 3)), (B, L, heads * E)),)
+        return (through_ops(x, run.arrays[5]),)
 
     read = (x, OUTPUT, *(() if mask is None else (mask,)))
     again_by = _gradients_by("self_attention", (x,), again, half)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from nnkit.backends import Backend
 from nnkit.backends.recording import recorder
 from nnkit.errors import LabelError, ShapeError
 from nnkit.ops.choice import eq
@@ -16,7 +19,7 @@ from nnkit.ops.reductions import axes_of, sum
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tensors import dtypes, random
 from nnkit.tensors.methods import op
-from nnkit.tensors.shares import keyed_by_place
+from nnkit.tensors.shares import Part, part_of
 from nnkit.tensors.tape import Gradient
 from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
 
@@ -171,19 +174,29 @@ def dropout(x: Tensor, p: float = 0.5) -> Tensor:
         return x
     if p == 1.0:
         return x * 0.0
-    first = keyed_by_place(tuple(x.shape))
-    return dropped(x, p, random.current().next_key(x.backend), first)
+    part = part_of(tuple(x.shape))
+    return dropped(x, p, random.current().next_key(x.backend), part)
 
 
-def dropped(x: Tensor, p: float, key: Any, first: int = 0) -> Tensor:
-    """``dropout`` by the mask of a key, from its element ``first`` on; so its gradient is of the same kind."""
+def dropped(x: Tensor, p: float, key: Any, part: Part | None = None) -> Tensor:
+    """``dropout`` by the mask of a key, or a part of that; so its gradient is of the same kind."""
     backend = x.backend
     y = backend.empty(x.shape, x.dtype)
-    backend.dropout(x.array, p, key, y, first)
+    _drop(backend, x.array, p, key, y, part)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.empty(x.shape, x.dtype)
-        backend.dropout(dy, p, key, dx, first)
+        _drop(backend, dy, p, key, dx, part)
         return (dx,)
 
-    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (dropped(dy, p, key, first),))
+    return result("dropout", y, backend, (x,), pullback, (), lambda dy, asked: (dropped(dy, p, key, part),))
+
+
+def _drop(backend: Backend, x: Any, p: float, key: Any, y: Any, part: Part | None) -> None:
+    """Write x, or 0, into y: a call for each block of samples that lie together."""
+    if part is None:
+        backend.dropout(x, p, key, y, 0)
+        return
+    inner = math.prod(x.shape[part.axis + 1 :])
+    for number, place in enumerate(itertools.product(*map(range, x.shape[: part.axis]))):
+        backend.dropout(x[place], p, key, y[place], (number * part.whole + part.start) * inner)

@@ -15,6 +15,7 @@ from nnkit.ops.reductions import amax
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, full
+from nnkit.tensors.shares import Part
 from nnkit.tensors.tensor import Tensor, result
 
 
@@ -57,9 +58,11 @@ def attention_weights(
 
 
 def in_ops(
-    q: Tensor, k: Tensor, v: Tensor, besides: tuple[Tensor | None, Tensor | None, Any], rule: Weighing, half: str | None
-) -> Tensor:
-    """What the kernel computes, of the same numbers. ``besides``: mask, past and the key of dropout's numbers."""
+    q: Tensor, k: Tensor, v: Tensor, besides: tuple[Tensor | None, Tensor | None, Any], rule: Weighing,
+    half: str | None, part: Part | None = None,
+) -> Tensor:  # fmt: skip
+    """What the kernel computes, of the same numbers. ``besides``: mask, past and the key of dropout's numbers, of which
+    ``part`` are these samples' where a batch is divided."""
     mask, past, key = besides
     q, k, v = (rounded(t, half) for t in (q, k, v))
     (scale, causal, p), L, S = rule, q.shape[2], k.shape[2]
@@ -68,20 +71,20 @@ def in_ops(
         seen = le(arange(S, device=q.device), reshape(last + past.detach(), (L, 1)))
         mask, causal = seen if mask is None else _both(mask, seen), False
     weights = attention_weights(q, k, None if mask is None else mask.detach(), causal, scale, safe=True)
-    return _mean(weights if key is None else _dropped(weights, p, key), v)
+    return _mean(weights if key is None else _dropped(weights, p, key, part), v)
 
 
 def _both(mask: Tensor, seen: Tensor) -> Tensor:
     return logical_and(mask, seen) if mask.dtype == dtypes.bool_ else where(seen, mask, -math.inf)
 
 
-def _dropped(weights: Tensor, p: float, key: Any) -> Tensor:
+def _dropped(weights: Tensor, p: float, key: Any, part: Part | None) -> Tensor:
     """``dropout`` of weights as the kernel draws it: the numbers of a row begin at a multiple of four."""
     if p >= 1.0:
         return weights * 0.0
     S = weights.shape[3]
     padded = pad_with(weights, ((0, 0), (0, 0), (0, 0), (0, -S % 4)))
-    return getitem(dropped(padded, p, key), (Ellipsis, slice(0, S)))
+    return getitem(dropped(padded, p, key, part), (Ellipsis, slice(0, S)))
 
 
 def rounded(x: Tensor, half: str | None) -> Tensor:

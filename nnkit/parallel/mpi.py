@@ -26,8 +26,9 @@ class MPI:
 
     Args:
         communicator: one of mpi4py's, in place of all processes.
-        batch_statistics: "refuse" batch normalization, whose statistics would be of a part of the batch, or let each
-            process normalize by its "own" rows; running statistics are then averaged after each epoch.
+        batch_statistics: "refuse" batch normalization, whose statistics would be of a part of the batch, take them over
+            "all" processes' rows (two small exchanges a layer and step), or let each process normalize by its "own"
+            rows; running statistics are then averaged after each epoch.
         timeout: seconds that the others wait for a process in each exchange, which has to cover what one process does
             alone (rank 0 saves, a callback reads); None: for ever.
 
@@ -46,11 +47,11 @@ class MPI:
     def __init__(
         self, communicator: Any = None, batch_statistics: str = "refuse", timeout: float | None = TIMEOUT
     ) -> None:
-        if batch_statistics not in ("refuse", "own"):
-            raise ValueError(f"batch_statistics must be 'refuse' or 'own', got {batch_statistics!r}")
+        if batch_statistics not in ("refuse", "all", "own"):
+            raise ValueError(f"batch_statistics must be 'refuse', 'all' or 'own', got {batch_statistics!r}")
         if timeout is not None and not timeout > 0.0:
             raise ValueError(f"timeout must be a number of seconds greater than 0, or None, got {timeout!r}")
-        self.own_statistics = batch_statistics == "own"
+        self.batch_statistics = batch_statistics
         self.communicator = world() if communicator is None else communicator
         if self.communicator is not None:
             self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
@@ -68,11 +69,12 @@ class MPI:
         """Which rows of a batch are this process's: parts of one size, the first ones a row larger where it needs be.
 
         >>> MPI().share(5)
-        Share(first=0, rows=5, whole=5, statistics=False)
+        Share(first=0, rows=5, whole=5, statistics='refuse', add_up=None)
         """
         each, more = divmod(rows, self.size)
         first = self.rank * each + min(self.rank, more)
-        return Share(first, each + (self.rank < more), rows, self.own_statistics)
+        add_up = self.add_up if self.batch_statistics == "all" else None
+        return Share(first, each + (self.rank < more), rows, self.batch_statistics, add_up)
 
     # ---- what is exchanged --------------------------------------------------------------------------------
 

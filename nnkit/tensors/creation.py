@@ -16,6 +16,7 @@ from nnkit.errors import DtypeError, ShapeError
 from nnkit.kernels.philox import PURPOSES
 from nnkit.tensors import dtypes, random
 from nnkit.tensors.methods import op
+from nnkit.tensors.shares import part_of
 from nnkit.tensors.tensor import Size, Tensor, resolve
 
 
@@ -379,9 +380,16 @@ def rand(
     >>> rand(2, 3).shape
     (2, 3)
     """
-    out = _make_floats("rand", _shape(sizes, size), dtype, device)
+    shape = _shape(sizes, size)
+    part = part_of(shape)
+    if part is not None:  # those of the whole batch, of which these are some
+        axis, start, rows = part.axis, part.start, shape[part.axis]
+        shape = (*shape[:axis], part.whole, *shape[axis + 1 :])
+    out = _make_floats("rand", shape, dtype, device)
     with random.using(generator):
-        out.backend.uniform(random.next_key(out.backend), PURPOSES["sample"], out.array)
+        out.backend.uniform(random.current().next_key(out.backend), PURPOSES["sample"], out.array)
+    if part is not None:
+        out = out[(slice(None),) * axis + (slice(start, start + rows),)].clone()
     return out.requires_grad_(requires_grad)
 
 

@@ -26,6 +26,7 @@ from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch, Source
 from nnkit.training.divided import part_of_batch, same_rows
+from nnkit.training.places import check_places
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook
 from nnkit.training.several import each
@@ -105,6 +106,8 @@ class Plain:
         batch = self._batch
         assert batch is not None
         self.step.totals.prepare(self.step.model, batch, self.step.totals.samples + batch.rows)
+        if self.ranks is not None and not self._warm:
+            check_places(self.step.model, batch.x)
         with contextlib.nullcontext() if self._warm else batch.x.backend.batch_of(batch.rows):
             self.step(batch if self.ranks is None else part_of_batch(batch, self.ranks))
         self._warm = True
@@ -202,6 +205,8 @@ class Replay:
         """One step in Python; recorded, unless it is the first of all or cannot be replayed."""
         if not self._warm:
             self._warm = True
+            if self.ranks is not None:
+                check_places(self.step.model, self.source.sample().x)
             with self._order.backend.batch_of(rows):
                 self._step(rows)
             return 1
