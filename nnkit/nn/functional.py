@@ -23,6 +23,13 @@ from nnkit.nn.activation_functions import (
     tanhshrink,
     threshold,
 )
+from nnkit.nn.adaptive_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+)
 from nnkit.nn.attention_functions import scaled_dot_product_attention
 from nnkit.nn.ctc import ctc_loss
 from nnkit.nn.distances import cosine_similarity, pairwise_distance
@@ -63,11 +70,6 @@ from nnkit.nn.normalization_functions import (
 from nnkit.nn.overlap_losses import dice_loss, sigmoid_focal_loss
 from nnkit.nn.resizing_functions import interpolate, pad, pixel_shuffle, pixel_unshuffle, upsample
 from nnkit.nn.windowed_functions import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,

@@ -19,7 +19,6 @@ from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "fold", "max_pool1d", "max_pool2d", "max_pool3d", "unfold",
 ]
@@ -45,7 +44,7 @@ def window_of(kernel: Sizes, stride: Any, padding: Any, dilation: Any, axes: int
     return Window(sizes, steps, around, apart)
 
 
-def _batched(name: str, input: Tensor, axes: int, function: Callable[[Tensor], Tensor]) -> Tensor:
+def batched(name: str, input: Tensor, axes: int, function: Callable[[Tensor], Tensor]) -> Tensor:
     """The function of an input (B, C, *S); of one sample (C, *S) too."""
     if input.ndim == axes + 2:
         return function(input)
@@ -67,7 +66,7 @@ def _conv(
     if weight.ndim != axes + 2:
         raise ShapeError(f"conv{axes}d: expected a weight of {axes + 2} axes, got shape {weight.shape}")
     window = window_of(weight.shape[2:], stride, padding, dilation, axes)
-    return _batched(f"conv{axes}d", input, axes, lambda x: ops.conv(x, weight, bias, window, groups))
+    return batched(f"conv{axes}d", input, axes, lambda x: ops.conv(x, weight, bias, window, groups))
 
 
 def conv1d(
@@ -135,7 +134,7 @@ def _conv_transpose(
             raise ShapeError(f"{name}: the result would have {sizes} places: use less padding or a larger input")
         return ops.conv_transpose(x, weight, bias, window, sizes, groups)
 
-    return _batched(name, input, axes, of)
+    return batched(name, input, axes, of)
 
 
 def conv_transpose1d(
@@ -194,7 +193,7 @@ def unfold(input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Size
         B, C, taps, *places = seen.shape
         return seen.reshape(B, C * taps, math.prod(places))
 
-    return _batched("unfold", input, 2, of)
+    return batched("unfold", input, 2, of)
 
 
 def fold(
@@ -254,7 +253,7 @@ def _max_pool(
             f"{name}: return_indices=True is not supported: nnkit keeps the places of the greatest elements for the "
             "gradient alone"
         )
-    return _batched(
+    return batched(
         name, input, axes,
         lambda x: ops.max_pool(x, pool_window(kernel_size, stride, padding, dilation, ceil_mode, x.shape[2:])),
     )  # fmt: skip
@@ -318,7 +317,7 @@ def _avg_pool(
             return ops.sum_pool(x, window, 1.0 / whole)
         return ops.sum_pool(x, window) / counts(x, window, counted)
 
-    return _batched(f"avg_pool{axes}d", input, axes, of)
+    return batched(f"avg_pool{axes}d", input, axes, of)
 
 
 def counts(x: Tensor, window: Window, counted: Sequence[tuple[int, int]]) -> Tensor:
@@ -371,102 +370,3 @@ def avg_pool3d(
     (1, 3, 2, 3, 4)
     """
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-# ---- pools to a given size ------------------------------------------------------------------------------------------
-
-
-def _adaptive(
-    name: str, axes: int, input: Tensor, output_size: Any, pool: Callable[[Tensor, Window], Tensor],
-    of_part: Callable[[Tensor, int], Tensor],
-) -> Tensor:  # fmt: skip
-    """A pool whose windows split each axis as evenly as they can: window i begins at i S // P, and may overlap."""
-
-    def of(x: Tensor) -> Tensor:
-        sizes = x.shape[2:]
-        given = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
-        wanted = numbers("output_size", [n if p is None else p for p, n in zip(given, sizes, strict=True)], axes)
-        if any(n == 0 for n in sizes):
-            raise ShapeError(f"{name}: the input of shape {x.shape} has no places")
-        if all(n % p == 0 for n, p in zip(sizes, wanted, strict=True)):
-            kernel = tuple(n // p for n, p in zip(sizes, wanted, strict=True))
-            return pool(x, Window(kernel, kernel, ((0, 0),) * axes, (1,) * axes))
-        for axis, (n, p) in enumerate(zip(sizes, wanted, strict=True), 2):
-            if n != p:
-                spans = [(k * n // p, -(-(k + 1) * n // p)) for k in range(p)]
-                before = (slice(None),) * axis
-                x = ops.cat([of_part(x[(*before, slice(*span))], axis) for span in spans], dim=axis)
-        return x
-
-    return _batched(name, input, axes, of)
-
-
-def _mean_pool(x: Tensor, window: Window) -> Tensor:
-    if window.kernel == x.shape[2:]:
-        return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
-    return ops.sum_pool(x, window, 1.0 / math.prod(window.kernel))
-
-
-def _adaptive_avg(axes: int, input: Tensor, output_size: Any) -> Tensor:
-    def of_part(x: Tensor, axis: int) -> Tensor:
-        return x.mean(dim=axis, keepdim=True)
-
-    return _adaptive(f"adaptive_avg_pool{axes}d", axes, input, output_size, _mean_pool, of_part)
-
-
-def _adaptive_max(axes: int, input: Tensor, output_size: Any, return_indices: bool) -> Tensor:
-    name = f"adaptive_max_pool{axes}d"
-    if return_indices:
-        raise NotImplementedError(f"{name}: return_indices=True is not supported")
-    pool = ops.max_pool
-    return _adaptive(name, axes, input, output_size, pool, lambda x, axis: x.max(dim=axis, keepdim=True).values)
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """The means of ``output_size`` windows that split the places evenly: (B, C, L) -> (B, C, output_size).
-
-    >>> import nnkit
-    >>> adaptive_avg_pool1d(nnkit.tensor([[[1.0, 2.0, 3.0]]]), 2).tolist()
-    [[[1.5, 2.5]]]
-    """
-    return _adaptive_avg(1, input, output_size)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """The same of images: (B, C, H, W) -> (B, C, *output_size); None keeps an axis.
-
-    >>> import nnkit
-    >>> adaptive_avg_pool2d(nnkit.arange(4.0).reshape(1, 1, 2, 2), 1).item()
-    1.5
-    """
-    return _adaptive_avg(2, input, output_size)
-
-
-def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """The same of volumes.
-
-    >>> import nnkit
-    >>> adaptive_avg_pool3d(nnkit.zeros(1, 3, 4, 6, 8), 2).shape
-    (1, 3, 2, 2, 2)
-    """
-    return _adaptive_avg(3, input, output_size)
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
-    """The greatest elements of ``output_size`` windows that split the places evenly.
-
-    >>> import nnkit
-    >>> adaptive_max_pool1d(nnkit.tensor([[[1.0, 2.0, 3.0]]]), 2).tolist()
-    [[[2.0, 3.0]]]
-    """
-    return _adaptive_max(1, input, output_size, return_indices)
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
-    """The same of images: (B, C, H, W) -> (B, C, *output_size).
-
-    >>> import nnkit
-    >>> adaptive_max_pool2d(nnkit.tensor([[[1.0, 4.0], [3.0, 2.0]]]), 1).item()
-    4.0
-    """
-    return _adaptive_max(2, input, output_size, return_indices)
