@@ -8,16 +8,23 @@ standard deviation after the cut is the one asked for. Definitions: ``keras.init
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from nnkit.errors import ShapeError
 from nnkit.keras import objects
+from nnkit.keras.initializer import Initializer
 from nnkit.keras.naming import resolve, snake_case
+from nnkit.keras.scaled_initializers import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    LecunUniform,
+    VarianceScaling,
+)
 from nnkit.nn import init
-from nnkit.tensors import random
-from nnkit.tensors.creation import empty
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
@@ -57,54 +64,6 @@ __all__ = [
     "variance_scaling",
     "zeros",
 ]
-
-#: The standard deviation of a standard normal variable cut off at -2 and 2.
-TRUNCATED_DEVIATION = 0.87962566103423978
-
-
-class Initializer:
-    """The base class: a callable from a shape to a Tensor.
-
-    With an integer ``seed`` every call gives the same numbers; without, they come from nnkit's random stream,
-    which ``keras.utils.set_random_seed`` starts afresh.
-
-    >>> class Sevens(Initializer):
-    ...     def __call__(self, shape, dtype=None):
-    ...         return 7.0 * Ones()(shape, dtype)
-    >>> Sevens()((2,)).tolist()
-    [7.0, 7.0]
-    """
-
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-
-    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        values = empty(*shape, dtype=dtype)
-        if init.are_skipped():
-            return values
-        if self.seed is None:
-            self.fill(values)
-        else:
-            with random.using(random.Generator(self.seed)):
-                self.fill(values)
-        return values
-
-    def fill(self, values: Tensor) -> None:
-        """Write the first values in place; a subclass defines this."""
-        raise NotImplementedError(f"{type(self).__name__} must define fill(self, values)")
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that rebuild this initializer."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The initializer that ``get_config`` described."""
-        return cls(**config)
-
-    def clone(self) -> Self:
-        """Another like it."""
-        return self.from_config(self.get_config())
 
 
 class Zeros(Initializer):
@@ -234,124 +193,6 @@ class Orthogonal(Initializer):
         init.orthogonal_(values if values.ndim < 3 else values.reshape(-1, values.shape[-1]), self.gain)
 
 
-class VarianceScaling(Initializer):
-    """A spread of variance ``scale / n``, with n the fan-in, the fan-out or their average.
-
-    Args:
-        scale: a positive factor.
-        mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-        distribution: ``"truncated_normal"``, ``"untruncated_normal"`` or ``"uniform"``.
-        seed: an integer that makes every call the same.
-
-    >>> VarianceScaling()((2, 3)).shape
-    (2, 3)
-    """
-
-    def __init__(
-        self,
-        scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(seed)
-        if scale <= 0:
-            raise ValueError(f"scale must be larger than 0; got {scale}")
-        distribution = "truncated_normal" if distribution == "normal" else distribution
-        for argument, given, known in (
-            ("mode", mode, ("fan_in", "fan_out", "fan_avg")),
-            ("distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform")),
-        ):
-            if given not in known:
-                raise ValueError(f"{argument} must be one of {', '.join(known)}; got {given!r}")
-        self.scale, self.mode, self.distribution = scale, mode, distribution
-
-    def fill(self, values: Tensor) -> None:
-        fan_in, fan_out = _fans(values.shape)
-        count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
-        deviation = math.sqrt(self.scale / max(1.0, count))
-        if self.distribution == "uniform":
-            limit = math.sqrt(3.0) * deviation
-            init.uniform_(values, -limit, limit)
-        elif self.distribution == "untruncated_normal":
-            init.normal_(values, 0.0, deviation)
-        else:
-            deviation /= TRUNCATED_DEVIATION
-            init.trunc_normal_(values, 0.0, deviation, -2 * deviation, 2 * deviation)
-
-
-class _Scaled(VarianceScaling):
-    """A :class:`VarianceScaling` whose subclass fixes everything but the seed."""
-
-    settings: tuple[float, str, str]
-
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(*self.settings, seed=seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
-
-
-class GlorotUniform(_Scaled):
-    """Uniform within ``sqrt(6 / (fan_in + fan_out))`` of 0 (Glorot & Bengio, 2010): ``Dense``'s default.
-
-    >>> GlorotUniform()((2, 3)).shape
-    (2, 3)
-    """
-
-    settings = (1.0, "fan_avg", "uniform")
-
-
-class GlorotNormal(_Scaled):
-    """Truncated normal of standard deviation ``sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio, 2010).
-
-    >>> GlorotNormal()((2, 3)).shape
-    (2, 3)
-    """
-
-    settings = (1.0, "fan_avg", "truncated_normal")
-
-
-class HeUniform(_Scaled):
-    """Uniform within ``sqrt(6 / fan_in)`` of 0 (He et al., 2015).
-
-    >>> HeUniform()((2, 3)).shape
-    (2, 3)
-    """
-
-    settings = (2.0, "fan_in", "uniform")
-
-
-class HeNormal(_Scaled):
-    """Truncated normal of standard deviation ``sqrt(2 / fan_in)`` (He et al., 2015).
-
-    >>> HeNormal()((2, 3)).shape
-    (2, 3)
-    """
-
-    settings = (2.0, "fan_in", "truncated_normal")
-
-
-class LecunUniform(_Scaled):
-    """Uniform within ``sqrt(3 / fan_in)`` of 0 (LeCun et al., 1998).
-
-    >>> LecunUniform()((2, 3)).shape
-    (2, 3)
-    """
-
-    settings = (1.0, "fan_in", "uniform")
-
-
-class LecunNormal(_Scaled):
-    """Truncated normal of standard deviation ``sqrt(1 / fan_in)`` (LeCun et al., 1998).
-
-    >>> LecunNormal()((2, 3)).shape
-    (2, 3)
-    """
-
-    settings = (1.0, "fan_in", "truncated_normal")
-
-
 zeros = Zeros
 ones = Ones
 constant = Constant
@@ -405,15 +246,6 @@ def get(
     if identifier is None or callable(identifier):
         return identifier
     return resolve("initializer", identifier, _BY_NAME)
-
-
-def _fans(shape: Sequence[int]) -> tuple[float, float]:
-    """Inputs and outputs of a weight: rows and columns, times the size of the window before them."""
-    if len(shape) < 2:
-        count = float(shape[0]) if shape else 1.0
-        return count, count
-    window = math.prod(shape[:-2])
-    return float(window * shape[-2]), float(window * shape[-1])
 
 
 def serialize(initializer: Any) -> Any:
