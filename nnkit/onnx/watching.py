@@ -23,16 +23,18 @@ from nnkit.backends.recording import Instruction, arrays_in, paused, recording
 from nnkit.nn.module import Module
 from nnkit.onnx.errors import OnnxError
 from nnkit.onnx.memory import Part, Region, Span, names_of, part_of, span_of, weights_of
+from nnkit.onnx.rules import RULES
 from nnkit.onnx.sizes import Ref
 from nnkit.tensors.tensor import Tensor
 
 #: Primitives that draw random numbers.
 RANDOM = ("next_key", "random_bits", "uniform", "dropout")
-#: Primitive -> the parameters that it writes into.
+#: What a primitive writes into where that is not ``out``.
+WRITTEN = {"sort": ("values", "places")}
+#: A primitive that has a rule -> the parameters that it writes into.
 WRITES = {
-    "map": ("out",), "fill": ("out",), "copy": ("out",), "reduce": ("out",), "arg_reduce": ("out",),
-    "gather": ("out",), "sort": ("values", "places"), "scan": ("out",), "search": ("out",),
-}  # fmt: skip
+    name: WRITTEN.get(name, ("out",)) for name in (r.removeprefix("primitive ") for r in RULES if "primitive " in r)
+}
 #: What functions of an op's inside may change in place: the argument of that name is what comes out.
 IN_PLACE = {"setitem": "x"}
 
