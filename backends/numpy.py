@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.backends.base import Array, Backend, Scalar
+from nnkit.backends.neighbours import Neighbours
 from nnkit.backends.pool import aligned_empty
 from nnkit.backends.precision import is_half
 from nnkit.backends.recording import recorder
@@ -25,7 +26,7 @@ UFUNCS = {
 FOLDS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-class NumpyBackend(Backend):
+class NumpyBackend(Backend, Neighbours):
     """Arrays are ``numpy.ndarray``."""
 
     name = "numpy"

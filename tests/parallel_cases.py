@@ -356,6 +356,23 @@ def sleeps() -> None:
     MPI(timeout=1.0).gather(None)
 
 
+def sleeps_before_a_step() -> None:
+    """The others wait for rank 1 within a kernel of a recorded step."""
+    mpi, model = MPI(timeout=1.0), network()
+    optimizer = mpi.optimizer(optim.SGD(model.parameters(), lr=0.1))
+
+    @nnkit.compile
+    def step(x: nnkit.Tensor) -> None:
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+
+    for number in range(6):
+        if mpi.rank == 1 and number == 5:
+            time.sleep(300)
+        step(nnkit.tensor(X))
+
+
 def stopped_by_hand() -> None:
     """Rank 1 does not even answer."""
     MPI().gather(None)
@@ -371,7 +388,8 @@ FATES: dict[str, Callable[[], None]] = {
 }
 
 TOLD: dict[str, Callable[[], None]] = {
-    told.__name__: told for told in (breaks, bad_gradient, bad_last_gradient, sleeps, stopped_by_hand)
+    told.__name__: told
+    for told in (breaks, bad_gradient, bad_last_gradient, sleeps, sleeps_before_a_step, stopped_by_hand)
 }
 
 

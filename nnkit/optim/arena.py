@@ -9,7 +9,7 @@ padding between them is zero and stays zero, because every update leaves a zero 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
 from nnkit.backends.base import Backend
@@ -20,26 +20,32 @@ from nnkit.tensors.tensor import Tensor
 
 ALIGNMENT = 256  # bytes
 
+#: What gives an array of zeros of a shape and a dtype.
+Zeros = Callable[[tuple[int, ...], Any], Any]
+
 
 class Block:
     """Two flat arrays of one length, on one backend and in one dtype: values and gradients."""
 
     __slots__ = ("backend", "dtype", "gradients", "values")
 
-    def __init__(self, backend: Backend, dtype: Any, length: int) -> None:
+    def __init__(self, backend: Backend, dtype: Any, length: int, memory: Zeros | None = None) -> None:
         self.backend, self.dtype = backend, dtype
         self.values = backend.zeros((length,), dtype)
-        self.gradients = backend.zeros((length,), dtype)
+        self.gradients = (memory or backend.zeros)((length,), dtype)
 
     @classmethod
-    def of(cls, parameters: list[Tensor]) -> Block:
-        """A new block with a seat for each of ``parameters``, which share a backend and a dtype."""
+    def of(cls, parameters: list[Tensor], memory: Zeros | None = None) -> Block:
+        """A new block with a seat for each of ``parameters``, which share a backend and a dtype.
+
+        ``memory`` gives the flat array of gradients, where it is not to be any.
+        """
         step = max(1, ALIGNMENT // parameters[0].dtype.itemsize)
         starts, length = [], 0
         for parameter in parameters:
             starts.append(length)
             length += -(-parameter.numel() // step) * step
-        block = cls(parameters[0].backend, parameters[0].dtype, length)
+        block = cls(parameters[0].backend, parameters[0].dtype, length, memory)
         ends = [*starts[1:], length]
         for parameter, start, end in zip(parameters, starts, ends, strict=True):
             Slot(block, start, end, tuple(parameter.shape)).seat(parameter)

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nnkit.optim import Optimizer
-from nnkit.optim.arena import filled_runs
-from nnkit.tensors.creation import full
-from nnkit.tensors.tape import enable_grad, no_grad
+from nnkit.tensors.tape import enable_grad
 
 if TYPE_CHECKING:
     from nnkit.parallel.mpi import MPI
@@ -26,29 +24,9 @@ class Exchanging:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        if self.mpi.size > 1:  # type: ignore[attr-defined]
-            _average(optimizer, self.mpi, samples)  # type: ignore[attr-defined]
+        optimizer.mpi.mean(optimizer, samples)
         super().step()  # type: ignore[misc]
         return loss
-
-
-def _average(optimizer: Any, mpi: MPI, samples: int | None) -> None:
-    optimizer.prepare()
-    runs = list(filled_runs(optimizer.arena.parameters))
-    with no_grad():
-        for block in optimizer.arena.blocks():
-            weight = 1.0 if samples is None else float(samples)
-            total = full((1,), weight, dtype=str(block.dtype), device=block.backend.device)
-            if samples is None:
-                total = total * float(mpi.size)
-            else:
-                mpi.add_up(block.backend, total.array)
-            factor = (weight / total).array
-            for run in runs:
-                if run.block is block:
-                    part = block.gradients[run.start : run.stop]
-                    block.backend.map("mul", (part, block.backend.broadcast_to(factor, part.shape)), (part,))
-    mpi.exchange(optimizer)
 
 
 def exchanging(optimizer: Optimizer, mpi: MPI) -> Optimizer:

@@ -10,7 +10,7 @@ import numpy as np
 from nnkit.backends import Backend
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
-from nnkit.parallel.exchange import Exchange
+from nnkit.parallel.exchange import Weight, exchange_of
 from nnkit.parallel.exchanging import exchanging
 from nnkit.parallel.launch import abort, end_together, world
 from nnkit.parallel.watch import TIMEOUT, Waiting, watch_of
@@ -43,6 +43,7 @@ class MPI:
 
     rank = 0
     size = 1
+    is_on_the_device = True  # what changes here is memory: a recorded step need not look
 
     def __init__(
         self, communicator: Any = None, batch_statistics: str = "refuse", timeout: float | None = TIMEOUT
@@ -58,7 +59,7 @@ class MPI:
             if self.size > 1:
                 end_together(self.communicator)
                 self._waiting = Waiting(watch_of(self.communicator), timeout)
-                self._exchange = Exchange(self.communicator, self._waiting)
+                self._exchange = exchange_of(self.communicator, self._waiting)
 
     def __repr__(self) -> str:
         return f"MPI(rank {self.rank} of {self.size})"
@@ -149,6 +150,12 @@ class MPI:
         """Let the optimizer's gradients become their sums over all processes; part of a recorded step."""
         if self.size > 1:
             self._exchange.gradients(optimizer)
+
+    def mean(self, optimizer: Optimizer, samples: int | None = None) -> None:
+        """Let them become their means, to which a process counts by its number of ``samples``, where it is given."""
+        if self.size > 1:
+            weight = Weight(1.0, float(self.size)) if samples is None else Weight(float(samples), None)
+            self._exchange.gradients(optimizer, weight)
 
 
 def _host(tensor: Tensor) -> np.ndarray:

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nnkit.parallel.launch import end_all
@@ -47,6 +48,9 @@ class Watch:
         self.begun = 0
         self.since: float | None = None
         self.timeout: float | None = None
+        #: To how many meetings in kernels it has come, and whether it waits in the last.
+        self.meetings: Callable[[], tuple[int, bool]] = lambda: (0, False)
+        self._met: tuple[int, float] = (0, 0.0)  # the last that it was seen to wait in, and since when
         self._rank = communicator.Get_rank()
         self._thread = threading.get_ident()
         self._ended = threading.Event()
@@ -86,11 +90,21 @@ class Watch:
         while not self._ended.wait(beat):
             if self._can_ask:
                 self._hear()
-            since, timeout = self.since, self.timeout
+            (begun, since), timeout = self._state(), self.timeout
             if since is not None and timeout is not None:
                 beat = min(BEAT, timeout / 4)
                 if time.monotonic() - since > timeout:
-                    self._suspect(self.begun, timeout)
+                    self._suspect(begun, timeout)
+
+    def _state(self) -> tuple[int, float | None]:
+        """How many exchanges it has begun, and since when it waits in the last one, if it does."""
+        met, waits = self.meetings()
+        begun, since = self.begun + met, self.since
+        if not waits:
+            return begun, since
+        if self._met[0] != begun:
+            self._met = begun, time.monotonic()
+        return begun, self._met[1]
 
     def _hear(self) -> None:
         """Keep the answers of others, and answer their questions."""
@@ -103,8 +117,8 @@ class Watch:
 
     def _send(self, receiver: int, asks: bool) -> None:
         self._sent = [request for request in self._sent if not request.Test()]
-        line = "" if self.since is not None else line_of(self._thread)
-        message = Message(self._rank, asks, self.begun, line)
+        begun, since = self._state()
+        message = Message(self._rank, asks, begun, "" if since is not None else line_of(self._thread))
         self._sent.append(self.communicator.isend(tuple(message), receiver, self._tag))
 
     def _suspect(self, exchange: int, timeout: float) -> None:
@@ -127,7 +141,8 @@ class Watch:
         return rank in self._answers and self._answers[rank].begun >= exchange
 
     def _end(self, exchange: int, timeout: float, who: str) -> None:
-        if self.since is not None and self.begun == exchange:
+        begun, since = self._state()
+        if since is not None and begun == exchange:
             end_all(self.communicator, f"after {timeout:g} s of waiting for all in exchange {exchange}: {who}")
 
 
@@ -169,6 +184,10 @@ class Waiting:
 
     def __exit__(self, *raised: object) -> None:
         self._watch.end()
+
+    def also(self, meetings: Callable[[], tuple[int, bool]]) -> None:
+        """Let the watch see what waits in kernels; ``meetings`` as in ``Watch``."""
+        self._watch.meetings = meetings
 
 
 _watches: list[Watch] = []
