@@ -24,9 +24,9 @@ AVX-512 (SkylakeX), where two multiply-adds a cycle would be some 160:
     grad  2048 x 2048,  256                       78     42      79      140     83     156
 
 ``outer`` and ``grad`` take panels from 2**24 multiplications on with 16 registers, from 2**27 on with AVX-512; ``dot``
-where weights have 7 MiB: panels are faster there from some 128 rows on and slower below. With few rows panels are not
-packed (``thin``). BLAS copies both factors into an order of its own first, which small products do not pay back; the
-layouts of a linear layer need no copy.
+where weights have 4 MiB and 7 MiB: panels are faster there from some 64 or 128 rows on and slower below. With few rows
+panels are not packed (``thin``). BLAS copies both factors into an order of its own first, which small products do not
+pay back; the layouts of a linear layer need no copy.
 
 What this processor gained by, each measured beside the kernel before in one process: to pack the next panel between
 the tiles, from memory that they have fetched, a tenth with 256 rows; to fetch the result of the tile below, step

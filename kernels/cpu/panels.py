@@ -25,7 +25,8 @@ from nnkit.kernels.cpu.vectors import Vectors, lanes, registers, tile_word
 from nnkit.kernels.cpu.words import control_words, memory_words
 
 TALLEST = 384  # rows of the left factor in a block, at most: the block lies on the stack
-HEAVY = 7 << 20  # bytes of weights from which on sums are made in the order of panels
+#: Bytes of weights from which on sums are made in the order of panels: with 16 registers, and with more.
+HEAVY, HEAVY_MANY = 4 << 20, 7 << 20
 BROAD = 3072  # columns of the right factor whose panels are kept: a few MiB, for the third cache
 UNROLLED = 8  # steps of a sum
 CACHE_LINE = 64  # bytes
@@ -55,7 +56,7 @@ def large_product(M: int, N: int, K: int) -> bool:
 
 def large_weights(dtype: str, N: int, K: int) -> bool:
     """Whether products with these weights (N, K) are made by panels rather than by ``dot``, in another order."""
-    return N * K * np.dtype(dtype).itemsize >= HEAVY
+    return N * K * np.dtype(dtype).itemsize >= (HEAVY_MANY if registers().number >= 32 else HEAVY)
 
 
 def tall(dtype: str, M: int) -> int:
