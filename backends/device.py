@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import os
+
+#: What launchers of MPI (Hydra, Open MPI, MVAPICH, Cray's, Slurm's, Flux) call a process's number on its machine.
+LOCAL_RANK = (
+    "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "PALS_LOCAL_RANKID", "SLURM_LOCALID",
+    "FLUX_TASK_LOCAL_ID",
+)  # fmt: skip
+
 
 class Device:
     """A backend's name and, where there are several of its kind, an index.
@@ -11,7 +21,8 @@ class Device:
     >>> Device("cuda:1") == Device("cuda", 1), Device("numba").type
     (True, 'cpu')
 
-    As in PyTorch a number alone is that of a GPU. Raises ValueError for an index that is none, or is given twice.
+    As in PyTorch a number alone is that of a GPU. "cuda" without one is GPU 0, or, where ``mpirun`` started several
+    processes on this machine, this one's own. Raises ValueError for an index that is none, or is given twice.
     """
 
     __slots__ = ("index", "name")
@@ -27,7 +38,7 @@ class Device:
             name, colon, text = type.strip().lower().partition(":")
             if colon and (not text.isdigit() or index is not None):
                 raise ValueError(f"device {type!r}: expected a name or name:index such as 'cuda:1', and one index")
-            number = int(text) if colon else 0
+            number = int(text) if colon else _of_name(name)
         self.name = name
         self.index = number if index is None else index
 
@@ -48,7 +59,23 @@ class Device:
         return hash((self.name, self.index))
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.index}" if self.index else self.name
+        return self.name if self.index == _of_name(self.name) else f"{self.name}:{self.index}"
 
     def __repr__(self) -> str:
         return f"device('{self}')"
+
+
+def _of_name(name: str) -> int:
+    """The index that a name alone means: of GPUs, which the processes of a machine get by turns, one each."""
+    rank = _local_rank() if name == "cuda" else 0
+    if rank == 0:
+        return 0
+    try:
+        return rank % max(1, importlib.import_module("cupy").cuda.runtime.getDeviceCount())
+    except Exception:  # CuPy is missing, or finds no driver: whoever uses the GPU is told
+        return 0
+
+
+@functools.cache
+def _local_rank() -> int:
+    return next((int(rank) for name in LOCAL_RANK if (rank := os.environ.get(name, "")).isdigit()), 0)

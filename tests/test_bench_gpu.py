@@ -35,11 +35,12 @@ from bench.gpu import (
     report,
     session,
     speed,
+    sums,
     workloads,
 )
 from bench.gpu.agreement import Output, agree
 from bench.gpu.lines import Lines
-from bench.gpu.outcomes import PASSED
+from bench.gpu.outcomes import PASSED, SKIPPED
 from bench.gpu.plan import Plan
 from bench.worker import WorkerError
 
@@ -78,6 +79,22 @@ def test_checks_pass_on_the_stand_in(section: str, gpu: Machine) -> None:
     assert [(item["name"], item["outcome"], item["detail"]) for item in found if item["outcome"] != PASSED] == []
     assert [item["name"] for item in found] == chosen
     assert section != "device" or checks.cuda_is_gone()
+
+
+@pytest.mark.parametrize(("count", "remark"), [(2, "on two GPUs, captured in graphs"), (1, "there is one; two")])
+def test_sums_by_nccl(count: int, remark: str, gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu.device_count = count
+    monkeypatch.setattr(sums, "RANK", "gpu_ranks:pretended")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "cuda"))
+    alone, two = (item for item in checks.work("device", list(sums.CHECKS), "tiny") if "outcome" in item)
+    assert (alone["outcome"], alone["detail"]) == (PASSED, "captured in a graph"), alone
+    assert two["outcome"] == PASSED and remark in two["detail"], two
+
+
+def test_without_nccl_sums_are_left_out(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["cupy.cuda.nccl"], "available", False)
+    found = [item for item in checks.work("device", list(sums.CHECKS), "tiny") if "outcome" in item]
+    assert [item["outcome"] for item in found] == [SKIPPED] * 2 and "nvidia-nccl-cu13" in found[0]["detail"]
 
 
 def test_the_names_of_checks_are_unique_and_many() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import nnkit
+from bench.gpu import sums
 from bench.gpu.agreement import Output, agree, remark
 from bench.gpu.checks import Check, Sizes, Skip
 from bench.gpu.training import CPU, GPU, Run, close, data, network
@@ -240,6 +241,7 @@ CHECKS: dict[str, Check] = {
     "out of memory": _out_of_memory,
     "many threads": lambda sizes: _together(sizes, streams=False),
     "many streams": lambda sizes: _together(sizes, streams=True),
+    **sums.CHECKS,
     "forked": _forked,
     "broken context": _broken,
 }

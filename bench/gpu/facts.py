@@ -20,7 +20,7 @@ PACKAGES = (
     "nnkit", "numpy", "cupy-cuda12x", "cupy-cuda13x", "numba", "numba-cuda", "numba-cuda-mlir", "nvidia-nvjitlink",
     "nvidia-cublas", "nvidia-cublas-cu12", "cuda-bindings", "cuda-pathfinder", "array-api-compat", "ml-dtypes",
     "safetensors", "torch", "triton", "jax", "jaxlib", "optax", "pytest", "greenlet", "llvmlite", "nvidia-nvvm",
-    "nvidia-cuda-nvrtc", "hypothesis", "scikit-learn",
+    "nvidia-cuda-nvrtc", "nvidia-nccl-cu12", "nvidia-nccl-cu13", "hypothesis", "scikit-learn",
 )  # fmt: skip
 #: What compiles, assembles and multiplies, as cuda-pathfinder names it.
 LIBRARIES = ("nvvm", "nvJitLink", "nvrtc", "cublasLt")

@@ -44,16 +44,17 @@ def init() -> None:
 
 
 def current_device() -> int:
-    """The number of the GPU that "cuda" without a number means: 0. Raises DeviceUnavailable where none is usable."""
+    """The number of the GPU that "cuda" without a number means: 0, or this process's own where ``mpirun`` started
+    several on this machine. Raises DeviceUnavailable where it is not usable."""
     return index_of(None)
 
 
 def set_device(device: Any) -> None:
-    """Use GPU 0, which "cuda" always means. Raises DeviceError for another that is usable."""
-    index = _number(device)
-    if index not in (None, -1, 0) and failure(Device("cuda", index)) is None:
+    """Use the GPU that "cuda" always means. Raises DeviceError for another that is usable."""
+    index, own = _number(device), Device("cuda").index
+    if index not in (None, -1, own) and failure(Device("cuda", index)) is None:
         raise DeviceError(
-            f"set_device({index}): 'cuda' without a number is always the first GPU here; name the other one where "
+            f"set_device({index}): 'cuda' without a number is always GPU {own} here; name the other one where "
             f"tensors are made or moved, device='cuda:{index}', or start with CUDA_VISIBLE_DEVICES={index}"
         )
 
@@ -100,9 +101,9 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 def synchronize(device: Any = None) -> None:
     """Wait until a GPU has done all it was given; nothing where none is usable, as a CPU is never behind."""
-    index = _number(device) or 0
+    index = _or_own(device)
     if failure(Device("cuda", index)) is None:
-        get(str(Device("cuda", index))).synchronize()
+        get(Device("cuda", index)).synchronize()
 
 
 def version() -> str | None:
@@ -122,10 +123,15 @@ def figures(index: int) -> Any:
 
 
 def index_of(device: Any) -> int:
-    """The number of a usable GPU; None means the first. Raises DeviceUnavailable where it is not usable."""
-    index = _number(device) or 0
+    """The number of a usable GPU; None means that of "cuda". Raises DeviceUnavailable where it is not usable."""
+    index = _or_own(device)
     figures(index)
     return index
+
+
+def _or_own(device: Any) -> int:
+    index = _number(device)
+    return Device("cuda").index if index is None else index
 
 
 def _number(device: Any) -> int | None:

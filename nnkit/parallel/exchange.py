@@ -18,6 +18,7 @@ from nnkit.backends.neighbours import Neighbours
 from nnkit.backends.recording import note_call, paused, recorder
 from nnkit.optim import Optimizer
 from nnkit.optim.arena import Block, has_gradient
+from nnkit.parallel.gpus import team_of
 from nnkit.parallel.rooms import Node, Room
 from nnkit.parallel.watch import Waiting
 
@@ -47,9 +48,14 @@ class Exchange:
         self._node: Node | None = None
 
     def add_up(self, backend: Backend, *arrays: Any) -> None:
-        """Let each contiguous array become its sum over all processes; part of a recorded step, as a call."""
+        """Let each contiguous array become its sum over all processes; part of a recorded step, as a call,
+        or between GPUs that can as a kernel of NCCL's."""
+        team = team_of(self.communicator, backend, self.waiting)
         for array in arrays:
-            self._reduce(self.communicator, backend, array)
+            if team is not None and team.takes(array):
+                team.add_up(array)
+            else:
+                self._reduce(self.communicator, backend, array)
 
     def _reduce(self, communicator: Any, backend: Backend, array: Any) -> None:
         def exchange(backend: Backend, array: Any) -> None:

@@ -101,7 +101,7 @@ class Conversions:
 
     def cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
         """On an NVIDIA GPU, by number or name; ``non_blocking`` as of ``to``."""
-        return self.to(Device("cuda", 0) if device is None else device)
+        return self.to(Device("cuda") if device is None else device)
 
 
 def destination(targets: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Any, Any]:

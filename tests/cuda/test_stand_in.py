@@ -61,9 +61,7 @@ PLACES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_names_and_signatures_are_the_real_ones(place: str) -> None:
-    true, made = look_up(real(), place), look_up(pretended(), place)
+def check_names(true: Any, made: Any) -> None:
     defined = {n: v for c in made.__mro__[:-1] for n, v in vars(c).items()} if isinstance(made, type) else vars(made)
     wrong = []
     for name in sorted(n for n in defined if not n.startswith("_")):
@@ -78,6 +76,11 @@ def test_names_and_signatures_are_the_real_ones(place: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_names_and_signatures_are_the_real_ones(place: str) -> None:
+    check_names(look_up(real(), place), look_up(pretended(), place))
+
+
 CONSTRUCTORS = (
     "cuda.Stream", "cuda.ExternalStream", "cuda.Event", "cuda.Device", "cuda.MemoryPool", "cuda.MemoryPointer",
     "cuda.UnownedMemory", "cuda.Memory", "cuda.PinnedMemory", "cuda.PinnedMemoryPool", "cuda.memory.OutOfMemoryError",
@@ -88,6 +91,14 @@ CONSTRUCTORS = (
 @pytest.mark.parametrize("place", CONSTRUCTORS)
 def test_classes_are_made_like_the_real_ones(place: str) -> None:
     assert parameters(look_up(pretended(), place)) == parameters(look_up(real(), place))
+
+
+@pytest.mark.parametrize("place", ["", "NcclCommunicator", "NcclError"])
+def test_names_of_nccl_are_the_real_ones(place: str) -> None:
+    true = pytest.importorskip("cupy_backends.cuda.libs.nccl", reason="no NCCL", exc_type=ImportError)
+    check_names(look_up(true, place), look_up(stand_in._modules()["cupy.cuda.nccl"], place))
+    for status in range(7):
+        assert stand_in.nccl.NcclError(status).args == true.NcclError(status).args
 
 
 @pytest.mark.parametrize("name", [n for n, v in vars(stand_in.runtime).items() if isinstance(v, int) and n[0] != "_"])

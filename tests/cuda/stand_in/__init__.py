@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from . import array, device, errors, function, memory, namespace, pinned, queues, runtime, streams
+from . import array, device, errors, function, memory, namespace, nccl, pinned, queues, runtime, streams
 from .machine import Machine, machine
 
 VERSION = "14.2.0"
@@ -57,6 +57,7 @@ def _modules() -> dict[str, types.ModuleType]:
     kernels = _module("cupy.cuda.function", Module=function.Module, Function=function.Function)
     graph = _module("cupy.cuda.graph", Graph=streams.Graph)
     host = _module("cupy.cuda.pinned_memory", pinned)
+    sums = _module("cupy.cuda.nccl", nccl, available=True)
     gpus = _module("cupy.cuda.device", Device=device.Device, get_device_id=device.get_device_id)
     names = {n: getattr(memory, n) for n in (
         "BaseMemory", "Memory", "MemoryPointer", "MemoryPool", "UnownedMemory", "alloc", "get_allocator",
@@ -83,7 +84,7 @@ def _modules() -> dict[str, types.ModuleType]:
     )  # fmt: skip
     for made in (top, cuda):
         made.__path__ = []
-    found = (top, cuda, driver, calls, blocks, order, kernels, graph, host, gpus, linalg, fft, core)
+    found = (top, cuda, driver, calls, blocks, order, kernels, graph, host, sums, gpus, linalg, fft, core)
     return {m.__name__: m for m in found} | {
         "cupy.cuda.runtime": calls,
         "cupy.cuda.driver": driver,

@@ -69,6 +69,11 @@ def getDeviceProperties(device: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def deviceGetPCIBusId(device: int) -> str:
+    machine.call("cudaDeviceGetPCIBusId")
+    return f"0000:{device:02x}:00.0"
+
+
 def deviceSynchronize() -> None:
     queues.synchronize_device()
 
