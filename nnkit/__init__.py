@@ -422,8 +422,8 @@ has_mps = has_cudnn = has_mkl = False
 
 #: Modules that are imported when first asked for.
 _LATER = (
-    "autograd", "datasets", "distributions", "func", "keras", "onnx", "plot", "preprocessing", "serve", "sklearn",
-    "testing", "tune",
+    "autograd", "datasets", "distributed", "distributions", "func", "keras", "onnx", "plot", "preprocessing", "serve",
+    "sklearn", "testing", "tune",
 )  # fmt: skip
 
 

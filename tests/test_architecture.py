@@ -82,7 +82,16 @@ def floor(name: str) -> str:
 KNOWN_ALONE = ("nnkit.recording.state", "nnkit.recording.observer", "nnkit.tensors.random")
 LEAVES = {"nnkit.errors", "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils"}
 CORE = {"nnkit.ops", "nnkit.tensors", "nnkit.tensors.random", "nnkit.recording.state"}
-TRAINED = {"nnkit.nn", "nnkit.optim", "nnkit.parallel", "nnkit.training", "nnkit.keras", "nnkit.sklearn", "nnkit.io"}
+TRAINED = {
+    "nnkit.nn",
+    "nnkit.optim",
+    "nnkit.parallel",
+    "nnkit.distributed",
+    "nnkit.training",
+    "nnkit.keras",
+    "nnkit.sklearn",
+    "nnkit.io",
+}
 #: Part -> the parts that it may not import, at any level of any function.
 FORBIDDEN = {
     "nnkit.kernels": {"nnkit.backends", *CORE, *TRAINED, *LEAVES, "nnkit"},

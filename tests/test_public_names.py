@@ -22,7 +22,7 @@ PUBLIC = (
     "nnkit.keras.metrics", "nnkit.keras.optimizers", "nnkit.keras.callbacks", "nnkit.keras.ops", "nnkit.keras.utils",
     "nnkit.keras.initializers", "nnkit.keras.regularizers", "nnkit.keras.constraints", "nnkit.keras.activations",
     "nnkit.keras.backend", "nnkit.keras.datasets", "nnkit.keras.random", "nnkit.keras.saving", "nnkit.plot",
-    "nnkit.parallel", "nnkit.tune", "nnkit.registry", "nnkit.monitor", "nnkit.onnx", "nnkit.serve",
+    "nnkit.parallel", "nnkit.distributed", "nnkit.tune", "nnkit.registry", "nnkit.monitor", "nnkit.onnx", "nnkit.serve",
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ WITH_EXAMPLES = (
     "nnkit.autograd", "nnkit.func", "nnkit.random", "nnkit.io", "nnkit.datasets", "nnkit.preprocessing",
     "nnkit.sklearn", "nnkit.keras.ops", "nnkit.keras.layers", "nnkit.keras.losses", "nnkit.keras.metrics",
     "nnkit.keras.optimizers", "nnkit.keras.initializers", "nnkit.keras.regularizers", "nnkit.keras.constraints",
-    "nnkit.keras.random", "nnkit.plot", "nnkit.monitor", "nnkit.parallel",
+    "nnkit.keras.random", "nnkit.plot", "nnkit.monitor", "nnkit.parallel", "nnkit.distributed",
 )  # fmt: skip
 #: Bases that nobody makes an instance of, old words that warn, and what only says what to use in its stead.
 LEFT_OUT = {

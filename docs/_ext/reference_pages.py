@@ -21,7 +21,7 @@ GROUPS: dict[str, list[str]] = {
     ],
     "Training": [
         "nnkit.optim", "nnkit.optim.lr_scheduler", "nnkit.optim.swa_utils", "nnkit.training", "nnkit.parallel",
-        "nnkit.distributions",
+        "nnkit.distributed", "nnkit.distributions",
     ],
     "Data and files": [
         "nnkit.datasets", "nnkit.preprocessing", "nnkit.utils.data", "nnkit.io", "nnkit.utils.tensorboard",

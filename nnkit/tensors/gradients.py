@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit.errors import GradientError, ShapeError
@@ -24,6 +24,22 @@ class _Anomaly(threading.local):
 
 
 anomaly = _Anomaly()
+
+
+class _Afterwards(threading.local):
+    """What is to be done once this thread's next backward has ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+
+_afterwards = _Afterwards()
+
+
+def after_backward(call: Callable[[], None]) -> None:
+    """Call ``call``, once, when the next backward has left its gradients in the leaves."""
+    if call not in _afterwards.calls:
+        _afterwards.calls.append(call)
 
 
 def grad(
@@ -83,6 +99,16 @@ def backward(
     >>> backward(x * x); x.grad.item()
     6.0
     """
+    _into_leaves(tensor, gradient, retain_graph, create_graph, inputs)
+    if _afterwards.calls:
+        calls, _afterwards.calls = _afterwards.calls, []
+        for call in calls:
+            call()
+
+
+def _into_leaves(
+    tensor: Tensors, gradient: Any, retain_graph: bool | None, create_graph: bool, inputs: Tensors | None
+) -> None:
     if inputs is None and not create_graph and isinstance(tensor, Tensor) and not anomaly.on:
         edge = tensor._edge()
         if not on_the_way(edge):  # the common case, without detours

@@ -1,4 +1,4 @@
-"""The sampler that shares a dataset out to several processes; nnkit runs in one."""
+"""The sampler that shares a dataset out to several processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from nnkit.tensors.processes import joined
 from nnkit.utils.data.orders import permutation
 from nnkit.utils.data.sampler import Sampler
 
@@ -16,7 +17,8 @@ class DistributedSampler(Sampler):
     """Process ``rank`` of ``num_replicas`` gets every ``num_replicas``-th number, all of them as many.
 
     What is short is filled up from the beginning, or left out with ``drop_last``. ``set_epoch`` gives another order,
-    which depends on ``seed`` and the epoch alone. By default there is one process: a random order of all.
+    which depends on ``seed`` and the epoch alone. By default the processes are those of ``nnkit.distributed``, and one
+    before ``init_process_group``: a random order of all.
 
     >>> list(DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False))
     [1, 3, 0]
@@ -32,8 +34,10 @@ class DistributedSampler(Sampler):
         drop_last: bool = False,
     ) -> None:
         self.dataset = dataset
-        self.num_replicas = 1 if num_replicas is None else num_replicas
-        self.rank = 0 if rank is None else rank
+        processes = joined()
+        size, own = (1, 0) if processes is None else (processes.size, processes.rank)
+        self.num_replicas = size if num_replicas is None else num_replicas
+        self.rank = own if rank is None else rank
         if not 0 <= self.rank < self.num_replicas:
             raise ValueError(f"rank must be from 0 to {self.num_replicas - 1}, got {rank}")
         self.epoch, self.shuffle, self.seed, self.drop_last = 0, shuffle, seed, drop_last
