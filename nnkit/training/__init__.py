@@ -15,8 +15,6 @@ from nnkit.training.callbacks import (
     Callback,
     EarlyStopping,
     LambdaCallback,
-    LearningRateScheduler,
-    ReduceLROnPlateau,
     TerminateOnNaN,
     TimeBudget,
 )
@@ -41,6 +39,7 @@ from nnkit.training.metrics import (
 )
 from nnkit.training.progress import ProgressBar
 from nnkit.training.ranking import AUC, AveragePrecision
+from nnkit.training.rate_callbacks import LearningRateScheduler, ReduceLROnPlateau
 from nnkit.training.rate_finder import LearningRates, LRFinder, lr_finder
 from nnkit.training.tables import reads
 from nnkit.training.tensorboard import TensorBoard
