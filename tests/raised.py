@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from raised_nn import OF_NETWORKS
+
 RAISED: tuple[tuple[str, str, str, str], ...] = (
     ("nnkit.linalg", "ShapeError", "{}(ones(3))", "cond matrix_rank pinv qr svd svdvals"),
     ("nnkit.linalg", "ShapeError", "{}(ones(2, 3))", "cholesky det eigh eigvalsh inv matrix_exp slogdet"),
@@ -213,7 +215,8 @@ RAISED: tuple[tuple[str, str, str, str], ...] = (
 
 def calls() -> list[tuple[str, str, str, str]]:
     """Module, error, the call, and the name that it calls."""
-    return [(module, error, call.format(name), name) for module, error, call, names in RAISED for name in names.split()]
+    rows = (*RAISED, *OF_NETWORKS)
+    return [(module, error, call.format(name), name) for module, error, call, names in rows for name in names.split()]
 
 
 def words(module: str) -> dict[str, Any]:

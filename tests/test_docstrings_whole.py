@@ -12,7 +12,16 @@ from test_public_names import PUBLIC, WITH_EXAMPLES
 
 MODULES = tuple(dict.fromkeys(("nnkit", *PUBLIC, *WITH_EXAMPLES)))
 #: Modules of which every name's docstring is whole. ``python tests/docstrings.py`` counts what the others lack.
-WHOLE = ("nnkit", "nnkit.linalg", "nnkit.onnx", "nnkit.utils", "nnkit.version", "nnkit.keras.datasets")
+WHOLE = (
+    "nnkit",
+    "nnkit.nn",
+    "nnkit.nn.functional",
+    "nnkit.linalg",
+    "nnkit.onnx",
+    "nnkit.utils",
+    "nnkit.version",
+    "nnkit.keras.datasets",
+)
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -3,6 +3,7 @@
 Start with ``module`` (what a module is), then ``linear`` (the commonest one) and ``losses``.
 """
 
+from nnkit.docstrings import describe as _describe
 from nnkit.nn import activations, compiled, constraints, functional, init, losses, parallel, parameter, summary, utils
 from nnkit.nn.activations import (
     ELU,
@@ -38,6 +39,7 @@ from nnkit.nn.embedding_losses import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from nnkit.nn.families import MODULES as _MODULES
 from nnkit.nn.further_activations import (
     CELU,
     GLU,
@@ -179,6 +181,8 @@ __all__ = [
     "functional", "init", "losses", "parallel", "parameter", "register_activation", "utils",
 ]
 # fmt: on
+
+_describe(globals(), _MODULES)
 
 
 def __dir__() -> list[str]:

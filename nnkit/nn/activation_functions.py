@@ -86,7 +86,8 @@ def logsigmoid(input: Tensor) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a sigmoid(b) of the two halves a, b along ``dim`` (Dauphin et al. 2017).
 
-    Raises ShapeError for an odd size.
+    Raises ShapeError for an odd size. A Tensor of numbers. Source: ``torch.nn.functional.glu``. The result has its
+    float dtype.
 
     >>> import nnkit
     >>> glu(nnkit.tensor([4.0, 0.0])).tolist()
@@ -101,7 +102,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight x (He et al. 2015): weight (1,) or (), or (C,), one for each channel (dimension 1).
 
-    Raises ShapeError for another number of weights.
+    Raises ShapeError for another number of weights. Both of floats. Source: ``torch.nn.functional.prelu``.
 
     >>> import nnkit
     >>> prelu(nnkit.tensor([-4.0, 2.0]), nnkit.tensor([0.25])).tolist()
@@ -142,7 +143,9 @@ def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, eps: fl
     """Near one-hot samples of classes with a gradient: softmax of (logits + Gumbel noise) / tau along ``dim``.
 
     Jang et al., Categorical Reparameterization with Gumbel-Softmax, 2017. ``hard``: one-hot, with the gradient of the
-    soft sample. ``eps`` has no effect, as in PyTorch. Raises ValueError unless tau > 0.
+    soft sample. ``eps`` has no effect, as in PyTorch. Raises ValueError unless tau > 0. logits are floats of any shape,
+    and so is the result. Raises DtypeError for whole numbers. Source: ``torch.nn.functional.gumbel_softmax``. Raises
+    ShapeError for an axis that there is not.
 
     >>> import nnkit
     >>> gumbel_softmax(nnkit.zeros(3), hard=True).sum().item()

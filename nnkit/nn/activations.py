@@ -44,6 +44,9 @@ ROW_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Activation(Module):
     """An elementwise activation: a formula, and the attributes that are its scalars.
 
+    Input and result are of one shape and float dtype. Raises TypeError, when it is called, for what is no Tensor.
+    Source: nnkit's own, for ``register_activation``.
+
     >>> class Doubled(Activation):
     ...     formula = "leaky_relu"
     ...     scalar_names = {"slope": "negative_slope"}
@@ -327,6 +330,8 @@ def register_activation(name: str, function: Formula, gradient: Formula) -> type
 
     Returns a module class of that name, whose arguments are the scalars. Every backend compiles the formulas, with
     a linear layer too; what they may contain: see ``nnkit.optim.register``. Raises ValueError or TypeError otherwise.
+
+    The formulas are tried with numbers of float32 and float64.
 
     >>> import nnkit
     >>> from nnkit.kernels.vocabulary import where

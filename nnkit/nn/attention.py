@@ -31,7 +31,7 @@ class MultiheadAttention(Module):
     ``v_proj_weight``; ``in_proj_bias``; ``out_proj``; with ``add_bias_kv`` a key and a value of the layer's own,
     ``bias_k`` and ``bias_v``; with ``add_zero_attn`` one that is 0. ``dropout`` is of weights, in training. Vaswani et
     al., Attention is all you need, 2017. Beyond PyTorch: ``rotary``, ``RotaryPositions`` of the width of a head, turns
-    queries and keys. Raises ShapeError where shapes do not fit.
+    queries and keys. Raises ShapeError where shapes do not fit. Parameters are float32 unless ``dtype`` is given.
 
     >>> import nnkit
     >>> x = nnkit.zeros(5, 3, 8)

@@ -103,7 +103,7 @@ class Sequential(_Row):
     names.
 
     A Linear or a convolution directly followed by an elementwise activation runs as one fused op, with the same result;
-    so does a Conv2d with a MaxPool2d behind it.
+    so does a Conv2d with a MaxPool2d behind it. What passes is of any shape and dtype.
 
     >>> import nnkit
     >>> model = Sequential(Linear(4, 3), nnkit.nn.ReLU())

@@ -166,6 +166,9 @@ def _between_blanks(labels: Tensor, blank: int) -> Tensor:
 class CTCLoss(Module):
     """``ctc_loss`` as a module: ``loss(log_probs, targets, input_lengths, target_lengths)``.
 
+    log_probs is (T, B, C), of floats; targets and lengths are int64. Raises UnknownNameError for another reduction and,
+    when it is called, ShapeError for sizes that do not fit. Source: ``torch.nn.CTCLoss``.
+
     >>> import nnkit
     >>> even = nnkit.zeros(2, 1, 2).log_softmax(dim=2)
     >>> round(CTCLoss()(even, nnkit.tensor([[1]]), [2], [1]).item(), 4)

@@ -118,7 +118,8 @@ class EmbeddingBag(_Table):
 
     input (B, N), bags of one size, or (N,) with offsets (B,), where each bag begins; ``per_sample_weights`` of the
     input's shape multiply the rows, in mode "sum". Result (B, embedding_dim); a bag of nothing is 0. Raises ValueError
-    for what does not fit, IndexError for an index out of range. Source: ``torch.nn.EmbeddingBag``.
+    for what does not fit, IndexError for an index out of range. Source: ``torch.nn.EmbeddingBag``. Rows are float32
+    unless ``dtype`` is given.
 
     >>> import nnkit
     >>> bag = EmbeddingBag.from_pretrained(nnkit.tensor([[1.0], [2.0]]), mode="sum")

@@ -26,7 +26,8 @@ def embedding(
 ) -> Tensor:  # fmt: skip
     """Rows of ``weight`` (N, D) by number: whole numbers from 0 to N - 1 of any shape -> (..., D).
 
-    See ``nn.Embedding`` for the arguments. Raises IndexError for a number out of range.
+    See ``nn.Embedding`` for the arguments. Raises IndexError for a number out of range. Weights are floats, and so are
+    the rows. Raises DtypeError for numbers that are not whole. Source: ``torch.nn.functional.embedding``.
 
     >>> embedding(tensor([1, 0]), tensor([[1.0], [2.0]])).tolist()
     [[2.0], [1.0]]
@@ -87,6 +88,10 @@ def embedding_bag(
     per_sample_weights: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Sums, means or maxima of rows of ``weight``; see ``nn.EmbeddingBag``.
+
+    input (B, N), or (N,) with offsets (B,), of int64; weights and result are of one float dtype, (B, D). Raises
+    IndexError for a number out of range, DtypeError for one that is not whole, UnknownNameError for another mode.
+    Source: ``torch.nn.functional.embedding_bag``.
 
     >>> embedding_bag(tensor([[0, 1]]), tensor([[1.0], [2.0]]), mode="sum").tolist()
     [[3.0]]

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from nnkit import ops
+from nnkit.docstrings import describe
 from nnkit.errors import LabelError, ShapeError, UnknownNameError
 from nnkit.nn.activation_functions import (
     celu,
@@ -40,6 +41,7 @@ from nnkit.nn.embedding_losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from nnkit.nn.families import FUNCTIONS
 from nnkit.nn.grid_functions import affine_grid, grid_sample
 from nnkit.nn.likelihood_losses import gaussian_nll_loss, kl_div, poisson_nll_loss, quantile_loss
 from nnkit.nn.loss_functions import (
@@ -121,6 +123,8 @@ def __dir__() -> list[str]:
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: (..., I), (O, I), (O,) -> (..., O).
 
+    Of numbers, which become floats. Raises ShapeError where sizes do not fit. Source: ``torch.nn.functional.linear``.
+
     >>> import nnkit
     >>> linear(nnkit.tensor([1.0, 2.0]), nnkit.tensor([[3.0, 4.0]]), nnkit.tensor([5.0])).tolist()
     [16.0]
@@ -193,7 +197,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Integer labels (...) -> int64 (..., num_classes) of 0 and 1; -1 takes one class more than the largest
     label.
 
-    Raises LabelError for labels that are not integers from 0 to num_classes - 1.
+    Raises LabelError for labels that are not integers from 0 to num_classes - 1. Source:
+    ``torch.nn.functional.one_hot``.
 
     >>> import nnkit
     >>> one_hot(nnkit.tensor([2, 0]), 3).tolist()
@@ -215,6 +220,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """``input`` over its p-norm along ``dim``; a norm below ``eps`` counts as ``eps``.
+
+    A Tensor of numbers, of any shape; the result has it, of floats. Raises ShapeError for an axis that there is not.
+    Source: ``torch.nn.functional.normalize``.
 
     >>> import nnkit
     >>> [round(x, 4) for x in normalize(nnkit.tensor([[3.0, 4.0]])).tolist()[0]]
@@ -425,3 +433,6 @@ def _chosen_dim(name: str, input: Tensor, dim: int | None) -> int:
     chosen = 0 if input.ndim in (0, 1, 3) else 1
     warnings.warn(f"{name} without dim takes dim={chosen} for {input.ndim} dimensions: pass dim", stacklevel=3)
     return chosen
+
+
+describe(globals(), FUNCTIONS)

@@ -111,6 +111,9 @@ class LogSigmoid(Activation):
 class GLU(Module):
     """a sigmoid(b) of the two halves a, b along ``dim`` (Dauphin et al. 2017).
 
+    Called with a Tensor of floats it gives half of it along that axis, of the same dtype, and raises ShapeError for an
+    odd size. Source: ``torch.nn.GLU``.
+
     >>> import nnkit
     >>> GLU()(nnkit.tensor([4.0, 0.0])).tolist()
     [2.0]
@@ -129,6 +132,9 @@ class GLU(Module):
 
 class PReLU(Module):
     """x where x > 0, else a learned weight times x, one for all or one for each channel (He et al. 2015).
+
+    Input and result are of one shape and float dtype. Raises ShapeError, when it is called, for another number of
+    channels. Source: ``torch.nn.PReLU``.
 
     >>> import nnkit
     >>> PReLU()(nnkit.tensor([-4.0, 2.0])).tolist()
@@ -184,7 +190,7 @@ class Softmin(Softmax):
 class Softmax2d(Module):
     """softmax over the channels of (B, C, H, W) or (C, H, W).
 
-    Raises ShapeError for other shapes.
+    Raises ShapeError for other shapes. They are of floats. Source: ``torch.nn.Softmax2d``.
 
     >>> import nnkit
     >>> Softmax2d()(nnkit.zeros(1, 2, 1, 1)).reshape(2).tolist()

@@ -35,6 +35,8 @@ def grid_sample(
     fit, UnknownNameError for another mode ("bicubic" too). Jaderberg et al., Spatial Transformer Networks, 2015;
     source: ``torch.nn.functional.grid_sample``.
 
+    The result has the images' float dtype.
+
     >>> import nnkit
     >>> image = nnkit.tensor([[[[1.0, 3.0]]]])
     >>> grid_sample(image, nnkit.tensor([[[[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]]]]), align_corners=True).tolist()
@@ -121,7 +123,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     theta (B, 3, 4) is for volumes: size (B, C, D, H, W), result (B, D, H, W, 3). ``align_corners`` (None is False)
     should be that of ``grid_sample``. Raises ShapeError where theta and size do not fit. Source:
-    ``torch.nn.functional.affine_grid``.
+    ``torch.nn.functional.affine_grid``. theta is of floats, and the result of its dtype.
 
     >>> import nnkit
     >>> affine_grid(nnkit.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]), (1, 3, 1, 2)).tolist()

@@ -31,7 +31,7 @@ class KeyValueCache(Watched):
     far, and none that comes later: so a model is called with a prompt, and from then on with one token at a time. It
     makes no gradients: call the model under ``nnkit.no_grad()``. How many tokens there are is a number on the device,
     so that a step under ``nnkit.compile`` is replayed. Raises ShapeError where the tokens would be more than the
-    capacity, or come in batches of another size.
+    capacity, or come in batches of another size. Source: nnkit's own.
 
     >>> import nnkit
     >>> layer = nnkit.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()

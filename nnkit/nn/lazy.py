@@ -67,7 +67,9 @@ class _Lazy(Module):
 class LazyLinear(_Lazy):
     """A ``Linear`` whose ``in_features`` are those of its first input, by which it becomes one.
 
-    Until then its parameters have no elements. They stay the same objects, so an optimizer may be made before.
+    Until then its parameters have no elements. They stay the same objects, so an optimizer may be made before. Input
+    and result are (..., in_features) and (..., out_features), float32 unless ``dtype`` is given. Raises ShapeError,
+    when it is called, for an input without axes. Source: ``torch.nn.LazyLinear``.
 
     >>> import nnkit
     >>> layer = LazyLinear(2)

@@ -21,10 +21,10 @@ __all__ = ["Dropout", "Flatten", "Identity", "Linear", "Reshape", "Unflatten"]
 class Linear(Module):
     """``activation(x @ weight.T + bias)``: x (..., in_features) -> (..., out_features), as PyTorch's Linear.
 
-    ``weight`` (out_features, in_features) and ``bias`` (out_features,) start uniform in
-    +-1/sqrt(in_features). Beyond PyTorch: ``activation`` is a name, a function or a Module; ``l1`` and ``l2``
-    weigh a penalty on ``weight`` (``Module.penalty``). Raises ShapeError where x has another number of
-    features.
+    ``weight`` (out_features, in_features) and ``bias`` (out_features,) start uniform in +-1/sqrt(in_features). Beyond
+    PyTorch: ``activation`` is a name, a function or a Module; ``l1`` and ``l2`` weigh a penalty on ``weight``
+    (``Module.penalty``). Raises ShapeError where x has another number of features. Parameters are float32 unless
+    ``dtype`` is given.
 
     >>> import nnkit
     >>> Linear(3, 2, activation="relu")(nnkit.zeros(5, 3)).shape
@@ -101,6 +101,8 @@ class Linear(Module):
 class Identity(Module):
     """Returns its input; accepts and ignores any arguments, as PyTorch's.
 
+    Of any shape and dtype. Never raises.
+
     >>> import nnkit
     >>> Identity()(nnkit.tensor([1.0])).tolist()
     [1.0]
@@ -115,6 +117,9 @@ class Identity(Module):
 
 class Flatten(Module):
     """Joins dimensions ``start_dim`` to ``end_dim`` (both included) into one; the default keeps the batch.
+
+    Input and result are of one dtype. Raises ShapeError, when it is called, for an axis that it does not have. As
+    ``torch.nn.Flatten``.
 
     >>> import nnkit
     >>> Flatten()(nnkit.zeros(5, 2, 3)).shape
@@ -136,6 +141,9 @@ class Flatten(Module):
 class Unflatten(Module):
     """Splits dimension ``dim`` into ``unflattened_size``, of which one may be -1.
 
+    Input and result are of one dtype. Raises ShapeError, when it is called, where the sizes do not fit. As
+    ``torch.nn.Unflatten``.
+
     >>> import nnkit
     >>> Unflatten(1, (2, 3))(nnkit.zeros(5, 6)).shape
     (5, 2, 3)
@@ -156,6 +164,8 @@ class Unflatten(Module):
 
 class Reshape(Module):
     """Gives every sample the shape ``shape`` and keeps the batch, as Keras's Reshape; one size may be -1.
+
+    Input and result are of one dtype. Raises ShapeError, when it is called, where the number of elements is another.
 
     >>> import nnkit
     >>> Reshape((2, 3))(nnkit.zeros(5, 6)).shape

@@ -46,6 +46,8 @@ class Module(Lookups, Casts):
     """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
     function.
 
+    Source: ``torch.nn.Module``.
+
     >>> import nnkit
     >>> class Scale(Module):
     ...     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError
+from nnkit.ops.elementwise import check_float
 from nnkit.ops.in_place import move_average
 from nnkit.ops.whole_batch import mean_of_batch, normalize_whole
 from nnkit.tensors.shares import share_of_statistics
@@ -86,6 +87,7 @@ def rms_norm(
     >>> rms_norm(nnkit.tensor([[3.0, 4.0]]), (2,)).round(decimals=3)
     tensor([[0.849, 1.131]])
     """
+    check_float("rms_norm", input)
     least = SPACING[str(input.dtype)] if eps is None else eps
     return _over_last("rms_norm", input, normalized_shape, weight, None, least, False)
 

@@ -25,6 +25,8 @@ __all__ = ["DataParallel", "DistributedDataParallel"]
 class DataParallel(Module):
     """``module``, called as it is, on the one device where it is; its names begin with "module." as in PyTorch.
 
+    Never raises. As ``torch.nn.DataParallel``.
+
     >>> import nnkit
     >>> model = DataParallel(nnkit.nn.Linear(2, 1))
     >>> model(nnkit.zeros(3, 2)).shape, list(model.state_dict())

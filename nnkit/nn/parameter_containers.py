@@ -24,7 +24,7 @@ def _parameter(value: Any, place: object) -> Parameter:
 class ParameterList(Module):
     """A list of parameters, which are found as the module's own.
 
-    Tensors become parameters.
+    Tensors become parameters. Raises TypeError for what is neither. Source: ``torch.nn.ParameterList``.
 
     >>> import nnkit
     >>> weights = ParameterList([nnkit.ones(2), nnkit.zeros(3)])
@@ -82,7 +82,7 @@ class ParameterList(Module):
 class ParameterDict(Module):
     """Parameters by name, which are found as the module's own.
 
-    Tensors become parameters.
+    Tensors become parameters. Raises TypeError for what is neither. Source: ``torch.nn.ParameterDict``.
 
     >>> import nnkit
     >>> weights = ParameterDict({"left": nnkit.ones(2)})

@@ -65,7 +65,7 @@ class RotaryPositions(Module):
 
     Column i and column i + width / 2 are the two coordinates that are turned by place / base**(2 i / width): Su et al.,
     RoFormer, 2021, in the order that Llama's weights have. ``MultiheadAttention`` takes one as ``rotary``. No
-    parameters. Raises ShapeError for another width. ``width`` has to be even.
+    parameters. Raises ShapeError for another width. ``width`` has to be even. They are of one float dtype.
 
     >>> import nnkit
     >>> RotaryPositions(2)(nnkit.tensor([[1.0, 0.0], [1.0, 0.0]]))

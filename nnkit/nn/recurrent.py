@@ -20,6 +20,9 @@ from nnkit.nn.utils.rnn import PackedSequence, on_host, padded, places
 from nnkit.tensors.creation import empty, tensor
 from nnkit.tensors.tensor import Parameter, Tensor
 
+#: PyTorch's names of the kinds.
+MODES = ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")
+
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
 
 States = list[Tensor]  # for each kind of state (hidden; of an LSTM also cell), all layers and directions
@@ -35,7 +38,13 @@ class _Batch(NamedTuple):
 
 
 class RNNBase(Module):
-    """What RNN, LSTM and GRU have in common. ``mode`` is PyTorch's: "RNN_TANH", "RNN_RELU", "LSTM" or "GRU"."""
+    """What RNN, LSTM and GRU have in common. ``mode`` is PyTorch's: "RNN_TANH", "RNN_RELU", "LSTM" or "GRU".
+
+    Raises ValueError for fewer than one layer, UnknownNameError for another mode.
+
+    >>> tuple(RNNBase("GRU", 2, 3).weight_ih_l0.shape)
+    (9, 2)
+    """
 
     def __init__(
         self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
@@ -47,6 +56,8 @@ class RNNBase(Module):
             raise ValueError(
                 f"proj_size={proj_size!r} is not supported: apply an nn.Linear to the hidden states, or use proj_size=0"
             )
+        if mode not in MODES:
+            raise UnknownNameError("mode", mode, MODES)
         self.mode, self.proj_size = mode, proj_size
         self.input_size, self.hidden_size = positive("input_size", input_size), positive("hidden_size", hidden_size)
         self.num_layers, self.bias, self.batch_first = positive("num_layers", num_layers), bool(bias), bool(batch_first)
@@ -239,7 +250,7 @@ class LSTM(RNNBase):
 
     Arguments, shapes and parameters as of ``RNN``, without ``nonlinearity``; hx is a pair (h_0, c_0), and so is what
     comes last, (h_n, c_n). Rows of the weights: input gate, forget gate, cell, output gate. ``proj_size`` other than 0
-    raises ValueError. Source: ``torch.nn.LSTM``.
+    raises ValueError. Source: ``torch.nn.LSTM``. Raises ShapeError, when it is called, for an input of another size.
 
     >>> import nnkit
     >>> output, (h, c) = LSTM(3, 4, bidirectional=True)(nnkit.zeros(5, 2, 3)); output.shape, c.shape
@@ -260,7 +271,7 @@ class GRU(RNNBase):
     """The gated recurrent unit over a sequence: Cho et al., 2014, with the reset gate after the product.
 
     Arguments, shapes and parameters as of ``RNN``, without ``nonlinearity``. Rows of the weights: reset gate, update
-    gate, new. Source: ``torch.nn.GRU``.
+    gate, new. Source: ``torch.nn.GRU``. Raises ShapeError, when it is called, for an input of another size.
 
     >>> import nnkit
     >>> output, h = GRU(3, 4, batch_first=True)(nnkit.zeros(2, 5, 3)); output.shape, h.shape

@@ -18,7 +18,13 @@ __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 
 
 class RNNCellBase(Module):
-    """What the cells have in common: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh``, and one step."""
+    """What the cells have in common: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh``, and one step.
+
+    Parameters are float32 unless ``dtype`` is given. Raises ValueError for a size below 1. As ``torch.nn.RNNCellBase``.
+
+    >>> tuple(RNNCellBase(2, 3, True, 4).weight_ih.shape)
+    (12, 2)
+    """
 
     weight_ih: Parameter
     weight_hh: Parameter

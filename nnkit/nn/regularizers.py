@@ -40,6 +40,8 @@ for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem"
 class L1L2(Watched):
     """``l1 * sum(|w|) + l2 * sum(w**2)``, a scalar: Keras's definition (no factor 1/2).
 
+    Raises ValueError for a weight below 0.
+
     >>> import nnkit
     >>> L1L2(l1=0.5, l2=0.25)(nnkit.tensor([1.0, -2.0])).item()
     2.75

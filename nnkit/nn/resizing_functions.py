@@ -26,7 +26,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
     "constant" adds ``value`` (0), "reflect" what lies behind the edge as in a mirror, "replicate" the edge, "circular"
     the other end. Negative numbers cut elements off. Raises ShapeError for an odd number of numbers, for more than
-    there are axes, and where a mirror or a circle would need more than there is.
+    there are axes, and where a mirror or a circle would need more than there is. A Tensor of any dtype, which the
+    result has. Raises UnknownNameError for another mode. Source: ``torch.nn.functional.pad``.
 
     >>> import nnkit
     >>> pad(nnkit.tensor([1.0, 2.0, 3.0]), (1, 2)).tolist()

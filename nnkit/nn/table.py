@@ -25,6 +25,8 @@ class TableInput(Module):
     With ``nnkit.preprocessing.Table``: ``nn.TableInput(*table.layout)``. Raises ShapeError for another number of
     columns. Source: Guo and Berkhahn (2016), Entity embeddings of categorical variables.
 
+    Input is float32, and so is what comes.
+
     >>> import nnkit
     >>> TableInput(2, [(5, 3)])(nnkit.tensor([[0.5, -1.0, 4.0]])).shape
     (1, 5)

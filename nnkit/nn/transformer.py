@@ -175,7 +175,8 @@ class TransformerEncoder(_Stack):
     """``num_layers`` copies of a ``TransformerEncoderLayer``, and ``norm`` at the end where given.
 
     The copies begin with the same values, as in PyTorch. ``enable_nested_tensor`` and ``mask_check`` have no effect.
-    ``is_causal`` None is False: a mask is used as it is, whatever is in it.
+    ``is_causal`` None is False: a mask is used as it is, whatever is in it. Input and result are (S, B, d_model), or
+    with the batch first.
 
     >>> import nnkit
     >>> layer = TransformerEncoderLayer(8, 2, 16, batch_first=True)
@@ -202,6 +203,8 @@ class TransformerEncoder(_Stack):
 
 class TransformerDecoder(_Stack):
     """``num_layers`` copies of a ``TransformerDecoderLayer``, and ``norm`` at the end where given.
+
+    Input and result are (T, B, d_model), or with the batch first.
 
     >>> import nnkit
     >>> layer = TransformerDecoderLayer(8, 2, 16)

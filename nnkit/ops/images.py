@@ -134,6 +134,7 @@ def _given(
     check_float("conv", x)
     x, w, b = _of_one_type(x, w, b)
     check_channels("conv", x, w, groups, w.shape[1] * groups)
+    check_bias("conv", b, w.shape[0])
     numbers, places = activation_scalars(name, scalars), places_of("conv", window, x.shape[2:])
     return _Given(x, w, b, name, numbers, (x.shape[0], w.shape[0], *places))
 
@@ -241,6 +242,7 @@ def conv_transpose(x: Tensor, w: Tensor, b: Tensor | None, window: Window, sizes
     x, w, b = _of_one_type(x, w, b)
     check_channels("conv_transpose", x, w, groups, w.shape[0])
     dtype, out = x.dtype, w.shape[1] * groups
+    check_bias("conv_transpose", b, out)
     half = autocast_type() if dtype == dtypes.float32 else None
     x_array, w_array = (t.array if half is None else backend.rounded(t.array, half) for t in (x, w))
     y = room_like(backend, x.array, (x.shape[0], out, *sizes), dtype)
@@ -301,6 +303,12 @@ def check_channels(name: str, x: Tensor, w: Tensor, groups: int, channels: int) 
         )
     if w.shape[0] % groups:
         raise ShapeError(f"{name}: {w.shape[0]} channels of the weights {w.shape} are not {groups} equal groups")
+
+
+def check_bias(name: str, b: Tensor | None, channels: int) -> None:
+    """Raises ShapeError for another number of biases than channels come out."""
+    if b is not None and b.shape != (channels,):
+        raise ShapeError(f"{name}: expected b of shape ({channels},), one for each channel, got {b.shape}")
 
 
 # ---- pools ----------------------------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ def normalize_by(
 ) -> Tensor:
     """``normalize`` of each channel by given statistics (C,), which get no gradient."""
     dtype = _checked("normalize_by", x, w, b)
+    for what, statistic in (("mean", mean), ("variance", variance)):
+        _check_each_channel("normalize_by", x, what, statistic)
     backend = same_backend("normalize_by", x, mean, variance, *(t for t in (w, b) if t is not None))
     y = backend.empty(x.shape, dtype)
     given = x.array, None if w is None else w.array
@@ -104,11 +106,14 @@ def _checked(name: str, x: Tensor, w: Tensor | None, b: Tensor | None) -> Any:
     if x.ndim != 3:
         raise ShapeError(f"{name}: expected x of shape (samples, channels, places), got {x.shape}")
     for what, given in (("w", w), ("b", b)):
-        if given is not None and given.shape != x.shape[1:2]:
-            raise ShapeError(
-                f"{name}: expected {what} of shape {x.shape[1:2]}, one for each channel, got {given.shape}"
-            )
+        if given is not None:
+            _check_each_channel(name, x, what, given)
     return x.dtype
+
+
+def _check_each_channel(name: str, x: Tensor, what: str, given: Tensor) -> None:
+    if given.shape != x.shape[1:2]:
+        raise ShapeError(f"{name}: expected {what} of shape {x.shape[1:2]}, one for each channel, got {given.shape}")
 
 
 def _places(x: Tensor, w: Tensor | None, b: Tensor | None, into: Sequence[Gradient | None]) -> tuple[Any, list[Any]]:
