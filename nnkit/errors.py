@@ -90,7 +90,13 @@ class UnknownNameError(NnkitError, ValueError):
 
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
-    """At most three of ``known`` that look like ``name``, the nearest first."""
+    """At most three of ``known`` that look like ``name``, the nearest first.
+
+    Never raises. By Python's ``difflib``.
+
+    >>> nearest_names("rleu", ["relu", "gelu", "tanh"])
+    ['relu']
+    """
     import difflib
 
     by_lower = {k.lower(): k for k in known}

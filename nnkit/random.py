@@ -46,7 +46,7 @@ def fork_rng(
     """Draws inside this ``with`` block leave those after it as they would have been without: ``torch.random.fork_rng``.
 
     There is one stream for all devices, so ``devices`` and ``device_type`` choose nothing. With ``enabled=False`` the
-    block is as if it were not there.
+    block is as if it were not there. Never raises.
 
     >>> import nnkit
     >>> nnkit.manual_seed(0); expected = nnkit.rand(2)

@@ -20,6 +20,8 @@ Split = tuple[np.ndarray, np.ndarray]
 def load_digits() -> Split:
     """All images, float32 (1797, 8, 8) with whole numbers from 0 to 16, and labels, int64 (1797,).
 
+    Never raises. As ``sklearn.datasets.load_digits``.
+
     >>> images, labels = load_digits()
     >>> images.shape, float(images.max()), labels[:5].tolist()
     ((1797, 8, 8), 16.0, [0, 1, 2, 3, 4])

@@ -17,7 +17,8 @@ __all__ = ["Bernoulli"]
 class Bernoulli(Distribution):
     """1 with probability ``probs``, or sigmoid(``logits``); else 0.
 
-    As ``torch.distributions.Bernoulli``.
+    As ``torch.distributions.Bernoulli``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> round(Bernoulli(0.25).log_prob(nnkit.tensor(1.0)).exp().item(), 4)

@@ -16,7 +16,8 @@ __all__ = ["Beta"]
 class Beta(Distribution):
     """Density in proportion to x**(concentration1 - 1) (1 - x)**(concentration0 - 1).
 
-    As ``torch.distributions.Beta``.
+    As ``torch.distributions.Beta``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises ValueError
+    for parameters out of range.
 
     >>> import nnkit
     >>> Beta(1.0, 3.0).mean

@@ -96,7 +96,8 @@ class Categorical(Distribution):
 class OneHotCategorical(Categorical):
     """As ``Categorical``, but a class is a vector with a 1 in its place.
 
-    As ``torch.distributions.OneHotCategorical``.
+    As ``torch.distributions.OneHotCategorical``. Parameters are numbers, or float Tensors whose shapes broadcast.
+    Raises ValueError for parameters out of range.
 
     >>> import nnkit
     >>> OneHotCategorical(probs=nnkit.tensor([0.0, 3.0])).sample()

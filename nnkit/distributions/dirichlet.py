@@ -20,7 +20,7 @@ __all__ = ["Dirichlet"]
 class Dirichlet(Distribution):
     """Shares (..., K) that add up to 1, with density in proportion to the product of their powers concentration - 1.
 
-    As ``torch.distributions.Dirichlet``. Raises ShapeError for a concentration without axes.
+    As ``torch.distributions.Dirichlet``. Raises ShapeError for a concentration without axes. It is of floats.
 
     >>> import nnkit
     >>> Dirichlet(nnkit.tensor([1.0, 3.0])).mean

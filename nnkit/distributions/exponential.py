@@ -19,7 +19,8 @@ LEAST = 2.0**-25
 class Exponential(Distribution):
     """Times between events that come ``rate`` times in a unit.
 
-    As ``torch.distributions.Exponential``.
+    As ``torch.distributions.Exponential``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> Exponential(2.0).mean
@@ -60,7 +61,8 @@ class Exponential(Distribution):
 class Laplace(Distribution):
     """Mean ``loc``, mean distance from it ``scale`` > 0.
 
-    As ``torch.distributions.Laplace``.
+    As ``torch.distributions.Laplace``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> round(Laplace(0.0, 1.0).log_prob(nnkit.tensor(0.0)).item(), 4)

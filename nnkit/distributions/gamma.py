@@ -19,7 +19,8 @@ TINY = 2.0**-126
 class Gamma(Distribution):
     """Density in proportion to x**(concentration - 1) e**(-rate x).
 
-    As ``torch.distributions.Gamma``.
+    As ``torch.distributions.Gamma``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises ValueError
+    for parameters out of range.
 
     >>> import nnkit
     >>> Gamma(2.0, 4.0).mean
@@ -64,7 +65,8 @@ class Gamma(Distribution):
 class Chi2(Gamma):
     """The sum of ``df`` squares of normal numbers.
 
-    As ``torch.distributions.Chi2``.
+    As ``torch.distributions.Chi2``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises ValueError
+    for parameters out of range.
 
     >>> import nnkit
     >>> Chi2(3.0).mean

@@ -20,7 +20,7 @@ class MultivariateNormal(Distribution):
     """Vectors of mean ``loc`` (..., N), and one of covariance, precision and scale_tril, each (..., N, N).
 
     The covariance is scale_tril scale_tril^T. As ``torch.distributions.MultivariateNormal``. Raises ValueError where
-    not exactly one of the three is given, or it is not positive definite.
+    not exactly one of the three is given, or it is not positive definite. They are of floats.
 
     >>> import nnkit
     >>> round(MultivariateNormal(nnkit.zeros(2), nnkit.eye(2)).log_prob(nnkit.zeros(2)).item(), 4)

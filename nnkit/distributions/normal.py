@@ -19,7 +19,8 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 class Normal(Distribution):
     """Mean ``loc``, standard deviation ``scale`` > 0: numbers or tensors that broadcast.
 
-    As ``torch.distributions.Normal``.
+    As ``torch.distributions.Normal``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> round(Normal(0.0, 1.0).log_prob(nnkit.tensor(0.0)).item(), 4)
@@ -70,7 +71,8 @@ class Normal(Distribution):
 class LogNormal(Distribution):
     """What has a logarithm of the distribution ``Normal(loc, scale)``.
 
-    As ``torch.distributions.LogNormal``.
+    As ``torch.distributions.LogNormal``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> round(LogNormal(0.0, 1.0).mean.item(), 4)

@@ -18,7 +18,8 @@ __all__ = ["StudentT"]
 class StudentT(Distribution):
     """Student's distribution with ``df`` degrees of freedom, moved and stretched.
 
-    As ``torch.distributions.StudentT``.
+    As ``torch.distributions.StudentT``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> StudentT(4.0).variance

@@ -18,7 +18,8 @@ __all__ = ["Uniform"]
 class Uniform(Distribution):
     """From ``low`` to below ``high``: numbers or tensors that broadcast.
 
-    As ``torch.distributions.Uniform``.
+    As ``torch.distributions.Uniform``. Parameters are numbers, or float Tensors whose shapes broadcast. Raises
+    ValueError for parameters out of range.
 
     >>> import nnkit
     >>> Uniform(0.0, 2.0).mean

@@ -38,8 +38,8 @@ def write_file(path: PathLike, content: bytes) -> None:
     target is not touched; a device, a pipe or a socket is refused, and a link to one. Temporary files that a killed
     process left for ``path`` are removed.
 
-    Raises ``OSError`` (``FileNotFoundError`` where the folder is missing, and so on), which
-    says how many bytes were needed and how many are free; the old file is then intact.
+    Raises ``OSError`` (``FileNotFoundError`` where the folder is missing, and so on), which says how many bytes were
+    needed and how many are free; the old file is then intact. Source: nnkit's own.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -64,6 +64,8 @@ def write_file(path: PathLike, content: bytes) -> None:
 
 def sha256(path: PathLike) -> str:
     """The SHA-256 checksum of a file, as 64 hexadecimal digits.
+
+    Raises ``OSError`` where there is no file. By Python's ``hashlib``.
 
     >>> sha256(os.devnull)[:16]
     'e3b0c44298fc1c14'

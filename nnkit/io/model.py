@@ -44,7 +44,7 @@ def save_model(model: nn.Module, path: PathLike) -> None:
     weights only, and one warning says why. The file replaces an older one whole or not at all.
     Hooks, gradients, and regularizers added after construction are not part of it.
 
-    Raises ``OSError`` where the file cannot be written.
+    Raises ``OSError`` where the file cannot be written. Source: nnkit's own.
 
     >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

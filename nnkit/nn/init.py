@@ -97,6 +97,9 @@ def _fill(tensor: Tensor, value: float) -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers from ``a`` to ``b``, all equally likely.
 
+    A float Tensor of any shape, which is filled in place and returned. Raises AttributeError for what is no Tensor.
+    Source: ``torch.nn.init.uniform_``.
+
     >>> import nnkit
     >>> weight = uniform_(nnkit.empty(100), -1.0, 1.0)
     >>> weight.min().item() >= -1.0 and weight.max().item() <= 1.0
@@ -107,6 +110,9 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers of the normal distribution.
+
+    A float Tensor of any shape, which is filled in place and returned. Raises AttributeError for what is no Tensor.
+    Source: ``torch.nn.init.normal_``.
 
     >>> import nnkit
     >>> normal_(nnkit.empty(3), mean=7.0, std=0.0).tolist()
@@ -125,6 +131,9 @@ def trunc_normal_(
 ) -> Tensor:
     """Numbers of the normal distribution given that they lie between ``a`` and ``b``.
 
+    A float Tensor of any shape, which is filled in place and returned. Raises ValueError unless a < b and std > 0.
+    Source: ``torch.nn.init.trunc_normal_``.
+
     >>> import nnkit
     >>> trunc_normal_(nnkit.empty(100)).max().item() <= 2.0
     True
@@ -142,6 +151,9 @@ def trunc_normal_(
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """``val`` everywhere.
 
+    A Tensor of any shape and dtype, which is filled in place and returned. Raises ValueError for a value that is no
+    number. Source: ``torch.nn.init.constant_``.
+
     >>> import nnkit
     >>> constant_(nnkit.empty(2), 3.0).tolist()
     [3.0, 3.0]
@@ -151,6 +163,9 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 def zeros_(tensor: Tensor) -> Tensor:
     """0 everywhere.
+
+    A Tensor of any shape and dtype, which is filled in place and returned. Raises AttributeError for what is no Tensor.
+    Source: ``torch.nn.init.zeros_``.
 
     >>> import nnkit
     >>> zeros_(nnkit.empty(2)).tolist()
@@ -162,6 +177,9 @@ def zeros_(tensor: Tensor) -> Tensor:
 def ones_(tensor: Tensor) -> Tensor:
     """1 everywhere.
 
+    A Tensor of any shape and dtype, which is filled in place and returned. Raises AttributeError for what is no Tensor.
+    Source: ``torch.nn.init.ones_``.
+
     >>> import nnkit
     >>> ones_(nnkit.empty(2)).tolist()
     [1.0, 1.0]
@@ -171,6 +189,9 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def eye_(tensor: Tensor) -> Tensor:
     """1 on the diagonal and 0 elsewhere, for a matrix.
+
+    A float Tensor, which is filled in place and returned. Raises ShapeError for what is no matrix. Source:
+    ``torch.nn.init.eye_``.
 
     >>> import nnkit
     >>> eye_(nnkit.empty(2, 3)).tolist()
@@ -185,7 +206,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution's weight (outputs, inputs, *kernel) that passes as many channels on as it can; 0 elsewhere.
 
     ``groups``: each of so many equal parts of the outputs passes the inputs on. Raises ShapeError for other than 3 to 5
-    dimensions, and where ``groups`` does not divide the outputs.
+    dimensions, and where ``groups`` does not divide the outputs. The Tensor is of floats. Source:
+    ``torch.nn.init.dirac_``.
 
     >>> import nnkit
     >>> dirac_(nnkit.empty(2, 2, 3))[:, :, 1].tolist()
@@ -211,7 +233,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal numbers, of which in each column the share ``sparsity``, rounded up, is 0 (Martens 2010).
 
-    Raises ShapeError for what is no matrix, ValueError unless ``sparsity`` is from 0 to 1.
+    Raises ShapeError for what is no matrix, ValueError unless ``sparsity`` is from 0 to 1. The Tensor is of floats.
 
     >>> import nnkit
     >>> (sparse_(nnkit.empty(4, 3), 0.5) == 0.0).sum(dim=0).tolist()
@@ -236,6 +258,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """PyTorch's gain of a nonlinearity; ``param`` is the negative slope of leaky_relu (0.01).
+
+    Raises UnknownNameError for another nonlinearity.
 
     >>> calculate_gain("tanh")
     1.6666666666666667
@@ -269,6 +293,9 @@ def _uniform_of_std(tensor: Tensor, std: float, generator: Generator | None = No
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
 
+    A float Tensor of two or more axes, which is filled in place and returned. Raises ShapeError for fewer. Source:
+    ``torch.nn.init.xavier_uniform_``.
+
     >>> import nnkit
     >>> xavier_uniform_(nnkit.empty(3, 3)).max().item() <= 1.0
     True
@@ -278,6 +305,9 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | No
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal, variance gain**2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+
+    A float Tensor of two or more axes, which is filled in place and returned. Raises ShapeError for fewer. Source:
+    ``torch.nn.init.xavier_normal_``.
 
     >>> import nnkit
     >>> xavier_normal_(nnkit.empty(3, 3), gain=0.0).max().item()
@@ -295,6 +325,9 @@ def kaiming_uniform_(
 ) -> Tensor:
     """Uniform, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015).
 
+    A float Tensor of two or more axes, which is filled in place and returned. Raises ShapeError for fewer. Source:
+    ``torch.nn.init.kaiming_uniform_``. Raises UnknownNameError for another mode or nonlinearity.
+
     >>> import nnkit
     >>> kaiming_uniform_(nnkit.empty(3, 6)).max().item() <= 1.0
     True
@@ -311,6 +344,9 @@ def kaiming_normal_(
 ) -> Tensor:
     """Normal, variance gain**2 / fan; ``a`` is the negative slope of leaky_relu (He et al. 2015).
 
+    A float Tensor of two or more axes, which is filled in place and returned. Raises ShapeError for fewer. Source:
+    ``torch.nn.init.kaiming_normal_``. Raises UnknownNameError for another mode or nonlinearity.
+
     >>> import nnkit
     >>> kaiming_normal_(nnkit.empty(3, 6), nonlinearity="relu").shape
     (3, 6)
@@ -320,6 +356,9 @@ def kaiming_normal_(
 
 def lecun_uniform_(tensor: Tensor) -> Tensor:
     """Uniform, variance 1 / fan_in (LeCun et al., Efficient BackProp, 1998).
+
+    A float Tensor of two or more axes, which is filled in place and returned. Raises ShapeError for fewer. Source:
+    ``keras.initializers.LecunUniform``.
 
     >>> import nnkit
     >>> lecun_uniform_(nnkit.empty(3, 3)).max().item() <= 1.0
@@ -331,6 +370,9 @@ def lecun_uniform_(tensor: Tensor) -> Tensor:
 def lecun_normal_(tensor: Tensor) -> Tensor:
     """Normal, variance 1 / fan_in (LeCun et al. 1998; for selu, Klambauer et al. 2017).
 
+    A float Tensor of two or more axes, which is filled in place and returned. Raises ShapeError for fewer. Source:
+    ``keras.initializers.LecunNormal``.
+
     >>> import nnkit
     >>> lecun_normal_(nnkit.empty(3, 6)).shape
     (3, 6)
@@ -341,7 +383,8 @@ def lecun_normal_(tensor: Tensor) -> Tensor:
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """``gain`` times a random matrix whose rows (or columns, if fewer) are orthonormal (Saxe et al. 2013).
 
-    More than two dimensions count as a matrix of the first by all others.
+    More than two dimensions count as a matrix of the first by all others. It is a float Tensor, which is filled in
+    place and returned. Raises ShapeError for fewer than two axes. Source: ``torch.nn.init.orthogonal_``.
 
     >>> import nnkit
     >>> weight = orthogonal_(nnkit.empty(2, 3, dtype=nnkit.float64))

@@ -30,6 +30,14 @@ class LRScheduler:
         last_epoch: the number of the last step that was taken; -1 to start.
 
     Raises TypeError when ``optimizer`` is not one, KeyError to resume with a group that has no "initial_lr".
+
+    >>> import nnkit
+    >>> optimizer = nnkit.optim.SGD([nnkit.ones(1, requires_grad=True)], lr=0.5)
+    >>> class Halving(LRScheduler):
+    ...     def factor(self, epoch):
+    ...         return 0.5**epoch
+    >>> Halving(optimizer).get_last_lr()
+    [0.5]
     """
 
     #: What the rate approaches instead of 0: ``factor`` is the share of the distance from it.
@@ -171,6 +179,9 @@ def positive_int(name: str, value: Any) -> int:
 class StepLR(LRScheduler):
     """Multiply the rate by ``gamma`` every ``step_size`` steps.
 
+    Raises ValueError unless step_size > 0. Raises TypeError for what is no Optimizer. As
+    ``torch.optim.lr_scheduler.StepLR``.
+
     >>> import nnkit
     >>> optimizer = nnkit.optim.SGD([nnkit.Parameter(nnkit.zeros(1))], lr=1.0)
     >>> scheduler = StepLR(optimizer, step_size=2, gamma=0.5)
@@ -189,6 +200,8 @@ class StepLR(LRScheduler):
 
 class MultiStepLR(LRScheduler):
     """Multiply the rate by ``gamma`` at each of the steps ``milestones``.
+
+    Raises TypeError for what is no Optimizer. As ``torch.optim.lr_scheduler.MultiStepLR``.
 
     >>> import nnkit
     >>> scheduler = MultiStepLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), [1, 5], gamma=0.5)
@@ -209,6 +222,8 @@ class MultiStepLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """Multiply the rate by ``gamma`` every step.
 
+    Raises TypeError for what is no Optimizer. As ``torch.optim.lr_scheduler.ExponentialLR``.
+
     >>> import nnkit
     >>> scheduler = ExponentialLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), gamma=0.5)
     >>> scheduler.step(); scheduler.get_last_lr()
@@ -225,6 +240,8 @@ class ExponentialLR(LRScheduler):
 
 class InverseTimeLR(LRScheduler):
     """The rate divided by 1 + decay * step: the ``decay=`` of Keras's first optimizers.
+
+    Raises ValueError for a decay below 0. Raises TypeError for what is no Optimizer.
 
     >>> import nnkit
     >>> scheduler = InverseTimeLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), decay=1.0)
@@ -243,6 +260,9 @@ class InverseTimeLR(LRScheduler):
 
 class ConstantLR(LRScheduler):
     """The rate times ``factor`` for ``total_iters`` steps, 0 or more, then the rate itself.
+
+    Raises ValueError for a number of steps below 0. Raises TypeError for what is no Optimizer. As
+    ``torch.optim.lr_scheduler.ConstantLR``.
 
     >>> import nnkit
     >>> ConstantLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), factor=0.5).get_last_lr()
@@ -267,6 +287,9 @@ class ConstantLR(LRScheduler):
 
 class LinearLR(LRScheduler):
     """From ``start_factor`` times the rate straight to ``end_factor`` times it, in ``total_iters`` steps.
+
+    Raises ValueError for a factor or a number of steps out of range. Raises TypeError for what is no Optimizer. As
+    ``torch.optim.lr_scheduler.LinearLR``.
 
     >>> import nnkit
     >>> scheduler = LinearLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), start_factor=0.5, total_iters=2)
@@ -298,6 +321,9 @@ class LinearLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """(1 - step / total_iters) ** power times the rate; 0 from ``total_iters`` on.
 
+    Raises ValueError unless total_iters > 0. Raises TypeError for what is no Optimizer. As
+    ``torch.optim.lr_scheduler.PolynomialLR``.
+
     >>> import nnkit
     >>> scheduler = PolynomialLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), total_iters=4)
     >>> scheduler.step(); scheduler.get_last_lr()
@@ -317,6 +343,8 @@ class CosineAnnealingLR(LRScheduler):
 
     Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
 
+    Raises ValueError unless T_max > 0. Raises TypeError for what is no Optimizer.
+
     >>> import nnkit
     >>> scheduler = CosineAnnealingLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), T_max=2)
     >>> scheduler.step(); scheduler.get_last_lr()
@@ -335,6 +363,9 @@ class LambdaLR(LRScheduler):
     """The first rate times ``lr_lambda(step)``: one function, or a list with one for each group.
 
     The one schedule, with ``OneCycleLR``, that does not heed the present rate. ``state_dict`` leaves the functions out.
+
+    Raises ValueError for another number of functions than groups. Raises TypeError for what is no Optimizer. As
+    ``torch.optim.lr_scheduler.LambdaLR``.
 
     >>> import nnkit
     >>> scheduler = LambdaLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), lambda step: 0.5**step)
@@ -369,6 +400,8 @@ class LambdaLR(LRScheduler):
 
 class MultiplicativeLR(LambdaLR):
     """The present rate times ``lr_lambda(step)`` every step, from step 1 on.
+
+    Raises TypeError for what is no Optimizer. As ``torch.optim.lr_scheduler.MultiplicativeLR``.
 
     >>> import nnkit
     >>> scheduler = MultiplicativeLR(nnkit.optim.SGD([nnkit.zeros(1)], lr=1.0), lambda step: 0.5)

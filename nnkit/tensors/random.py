@@ -147,6 +147,8 @@ def current() -> Generator:
 def using(stream: Generator | None) -> Iterator[None]:
     """Let this thread draw from ``stream`` inside the block; with None, from what it drew from before.
 
+    Never raises. Source: nnkit's own.
+
     >>> with using(Generator(3)):
     ...     a = host_uniform((2,))
     >>> with using(Generator(3)):

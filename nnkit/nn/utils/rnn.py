@@ -112,6 +112,9 @@ def places(batch_sizes: Sequence[int], steps: int | None = None) -> Places:
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """Where each number stands in a permutation of 0 to n - 1; None of None.
 
+    A vector of int64, and so is the result. Raises TypeError for what are no whole numbers. As
+    ``torch.nn.utils.rnn.invert_permutation``.
+
     >>> invert_permutation(tensor([2, 0, 1])).tolist()
     [1, 2, 0]
     """
@@ -131,7 +134,7 @@ def pack_padded_sequence(
         enforce_sorted: they are longest first; otherwise they are sorted here.
 
     Raises ValueError for lengths of 0 or less, beyond T, or not sorted; ShapeError for another number of them. Source:
-    ``torch.nn.utils.rnn.pack_padded_sequence``.
+    ``torch.nn.utils.rnn.pack_padded_sequence``. The numbers are of any dtype.
 
     >>> packed = pack_padded_sequence(tensor([[1.0, 3.0], [2.0, 0.0]]), [2, 1])
     >>> packed.data, packed.batch_sizes.tolist()
@@ -178,7 +181,7 @@ def pad_packed_sequence(
     """The padded batch (T, B, ...), or (B, T, ...) where ``batch_first``, and the lengths, int64 (B,) on the CPU.
 
     The sequences are in the order that they were packed in. T is ``total_length`` where given; ValueError where that is
-    less than the longest. Source: ``torch.nn.utils.rnn.pad_packed_sequence``.
+    less than the longest. Source: ``torch.nn.utils.rnn.pad_packed_sequence``. It raises nothing else.
 
     >>> packed = pack_padded_sequence(tensor([[1.0, 3.0], [2.0, 0.0]]), [2, 1])
     >>> pad_packed_sequence(packed, padding_value=9.0)[0]
@@ -214,7 +217,7 @@ def pad_sequence(
     """Sequences (T_b, ...) as one padded batch (T, B, ...), or (B, T, ...) where ``batch_first``; T is the longest.
 
     Raises ValueError for no sequences and for another side than "right" or "left". Source:
-    ``torch.nn.utils.rnn.pad_sequence``.
+    ``torch.nn.utils.rnn.pad_sequence``. They are of one dtype.
 
     >>> pad_sequence([tensor([1.0, 2.0]), tensor([3.0])], batch_first=True)
     tensor([[1., 2.],
@@ -241,6 +244,9 @@ def unpad_sequence(
 ) -> list[Tensor]:
     """The sequences of a padded batch without their padding: the first ``lengths[b]`` steps of each.
 
+    The batch is (T, B, ...), or (B, T, ...) where ``batch_first``, of any dtype. Raises AttributeError for a batch that
+    is no Tensor. As ``torch.nn.utils.rnn.unpad_sequence``.
+
     >>> [part.tolist() for part in unpad_sequence(tensor([[1.0, 2.0], [3.0, 0.0]]), [2, 1], batch_first=True)]
     [[1.0, 2.0], [3.0]]
     """
@@ -252,6 +258,9 @@ def unpad_sequence(
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """Packs sequences (T_b, ...); see ``pack_padded_sequence``.
 
+    Tensors of one dtype. Raises ValueError for no sequences, and for some that are not sorted, longest first. As
+    ``torch.nn.utils.rnn.pack_sequence``.
+
     >>> pack_sequence([tensor([1.0, 2.0]), tensor([3.0])]).data
     tensor([1., 3., 2.])
     """
@@ -261,6 +270,9 @@ def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> P
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """The sequences of a packed batch, in the order that they were packed in.
+
+    Each has shape (T_b, ...) and the dtype of the batch. Raises AttributeError for what is not packed. As
+    ``torch.nn.utils.rnn.unpack_sequence``.
 
     >>> [part.tolist() for part in unpack_sequence(pack_sequence([tensor([1.0, 2.0]), tensor([3.0])]))]
     [[1.0, 2.0], [3.0]]
