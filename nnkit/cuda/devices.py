@@ -17,17 +17,35 @@ __all__ = [
 
 
 def is_available() -> bool:
-    """Whether a GPU is usable: it allocated, computed and agreed with NumPy. Tried once, then remembered."""
+    """Whether a GPU is usable: it allocated, computed and agreed with NumPy, which is tried once, then remembered.
+
+    Source: ``torch.cuda.is_available``.
+
+    >>> is_available() == (device_count() > 0)
+    True
+    """
     return failure(Device("cuda")) is None
 
 
 def why_not() -> str | None:
-    """The reason why no GPU is usable and the remedy, or None when one is."""
+    """The reason why no GPU is usable and the remedy, or None when one is.
+
+    Source: nnkit's own.
+
+    >>> (why_not() is None) == is_available()
+    True
+    """
     return failure(Device("cuda"))
 
 
 def device_count() -> int:
-    """The number of usable GPUs."""
+    """The number of usable GPUs.
+
+    Source: ``torch.cuda.device_count``.
+
+    >>> len(get_arch_list()) <= device_count()
+    True
+    """
     count = 0
     while failure(Device("cuda", count)) is None:
         count += 1
@@ -35,22 +53,43 @@ def device_count() -> int:
 
 
 def is_initialized() -> bool:
-    """Whether a GPU is usable, which a first question finds out."""
+    """Whether a GPU is usable, which a first question finds out.
+
+    Source: ``torch.cuda.is_initialized``.
+
+    >>> is_initialized() == is_available()
+    True
+    """
     return is_available()
 
 
 def init() -> None:
-    """Nothing: a GPU is made ready when it is first used."""
+    """Do nothing: a GPU is made ready when it is first used.
+
+    Source: ``torch.cuda.init``.
+
+    >>> init()
+    """
 
 
 def current_device() -> int:
-    """The number of the GPU that "cuda" without a number means: 0, or this process's own where ``mpirun`` started
-    several on this machine. Raises DeviceUnavailable where it is not usable."""
+    """The number of the GPU that "cuda" without a number means: 0, or where ``mpirun`` started several here, its own.
+
+    Raises DeviceUnavailable where it is not usable. Source: ``torch.cuda.current_device``.
+
+    >>> (current_device() if is_available() else 0) >= 0
+    True
+    """
     return index_of(None)
 
 
 def set_device(device: Any) -> None:
-    """Use the GPU that "cuda" always means. Raises DeviceError for another that is usable."""
+    """Use the GPU that "cuda" always means.
+
+    Raises DeviceError for another that is usable, ValueError for what is no GPU. Source: ``torch.cuda.set_device``.
+
+    >>> set_device("cuda")
+    """
     index, own = _number(device), Device("cuda").index
     if index not in (None, -1, own) and failure(Device("cuda", index)) is None:
         raise DeviceError(
@@ -60,7 +99,15 @@ def set_device(device: Any) -> None:
 
 
 class device:
-    """``with nnkit.cuda.device(0):``, which changes nothing; ``set_device`` says for which GPUs it may stand."""
+    """``with nnkit.cuda.device(0):``, which changes nothing, as ``set_device`` is for GPU 0 alone.
+
+    Raises ValueError for what is no GPU, and on entering DeviceError for another GPU that is usable. Source:
+    ``torch.cuda.device``.
+
+    >>> with device(0):
+    ...     print(device("cuda:1").idx)
+    1
+    """
 
     def __init__(self, device: Any) -> None:
         self.idx = _number(device)
@@ -73,41 +120,85 @@ class device:
 
 
 def get_device_name(device: Any = None) -> str:
-    """Such as "NVIDIA H100 80GB HBM3". Raises DeviceUnavailable where no GPU is usable."""
+    """The name of a GPU, such as "NVIDIA H100 80GB HBM3".
+
+    Raises DeviceUnavailable where it is not usable, ValueError for what is no GPU. Source:
+    ``torch.cuda.get_device_name``.
+
+    >>> is_available() and get_device_name(0) == ""
+    False
+    """
     return str(figures(index := index_of(device)).properties(index).name)
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
-    """The compute capability, such as (9, 0). Raises DeviceUnavailable where no GPU is usable."""
+    """The compute capability of a GPU, such as (9, 0).
+
+    Raises DeviceUnavailable where it is not usable, ValueError for what is no GPU. Source:
+    ``torch.cuda.get_device_capability``.
+
+    >>> is_available() and get_device_capability() < (1, 0)
+    False
+    """
     found = get_device_properties(device)
     return found.major, found.minor
 
 
 def get_device_properties(device: Any = None) -> Any:
-    """name, major, minor, total_memory and multi_processor_count. Raises DeviceUnavailable where no GPU is usable."""
+    """What a GPU is: ``name``, ``major``, ``minor``, ``total_memory`` in bytes and ``multi_processor_count``.
+
+    Raises DeviceUnavailable where it is not usable, ValueError for what is no GPU. Source:
+    ``torch.cuda.get_device_properties``.
+
+    >>> is_available() and get_device_properties(0).total_memory == 0
+    False
+    """
     index = index_of(device)
     return figures(index).properties(index)
 
 
 def get_arch_list() -> list[str]:
-    """The architectures of the GPUs that are usable: kernels are compiled for those."""
+    """The architectures of the GPUs that are usable, such as ["sm_90"]: kernels are compiled for those.
+
+    Source: ``torch.cuda.get_arch_list``.
+
+    >>> all(name.startswith("sm_") for name in get_arch_list())
+    True
+    """
     return sorted({"sm_{}{}".format(*get_device_capability(index)) for index in range(device_count())})
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether a GPU is usable, and has units for bfloat16 or may do without."""
+    """Whether a GPU is usable, and has units for bfloat16 or may do without.
+
+    Raises nothing. Source: ``torch.cuda.is_bf16_supported``.
+
+    >>> is_bf16_supported() == is_available()
+    True
+    """
     return is_available() and (including_emulation or get_device_capability() >= (8, 0))
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until a GPU has done all it was given; nothing where none is usable, as a CPU is never behind."""
+    """Wait until a GPU has done all it was given; nothing where none is usable, as a CPU is never behind.
+
+    Raises ValueError for what is no GPU. Source: ``torch.cuda.synchronize``.
+
+    >>> synchronize("cuda:0")
+    """
     index = _or_own(device)
     if failure(Device("cuda", index)) is None:
         get(Device("cuda", index)).synchronize()
 
 
 def version() -> str | None:
-    """The version of CUDA that CuPy runs with; None where no GPU is usable."""
+    """The version of CUDA that CuPy runs with, such as "12.9"; None where no GPU is usable.
+
+    Source: ``torch.version.cuda``.
+
+    >>> (version() is not None) == is_available()
+    True
+    """
     return str(figures(0).version()) if is_available() else None
 
 

@@ -18,6 +18,8 @@ __all__ = ["Event", "Stream", "current_stream", "default_stream", "stream"]
 class Event:
     """A moment in a GPU's work: ``record`` sets it behind all that the GPU has been given so far.
 
+    Its ``elapsed_time`` raises RuntimeError for an event that was not recorded. Source: ``torch.cuda.Event``.
+
     >>> begin, end = Event(enable_timing=True), Event(enable_timing=True)
     >>> begin.record(); end.record(); end.synchronize(); begin.elapsed_time(end) >= 0.0
     True
@@ -60,7 +62,15 @@ class Event:
 
 
 class Stream:
-    """The order of a GPU's work. There is one: whatever is put into another is done in the order it was given."""
+    """The order of a GPU's work, of which there is one: what is put into another is done in the order it was given.
+
+    Raises nothing for any device or priority. Source: ``torch.cuda.Stream``.
+
+    >>> with Stream() as order:
+    ...     mark = order.record_event()
+    >>> order.query() and mark.query()
+    True
+    """
 
     def __init__(self, device: Any = None, priority: int = 0) -> None:
         self.device = device
@@ -94,7 +104,13 @@ class Stream:
 
 
 def current_stream(device: Any = None) -> Stream:
-    """The stream."""
+    """The stream, whatever the device.
+
+    Raises nothing. Source: ``torch.cuda.current_stream``.
+
+    >>> current_stream().query()
+    True
+    """
     return Stream(device)
 
 
@@ -103,5 +119,12 @@ default_stream = current_stream
 
 @contextlib.contextmanager
 def stream(stream: Stream | None) -> Iterator[Stream | None]:
-    """``with nnkit.cuda.stream(s):`` changes nothing."""
+    """``with nnkit.cuda.stream(s):`` changes nothing.
+
+    Raises nothing. Source: ``torch.cuda.stream``.
+
+    >>> with stream(Stream()) as order:
+    ...     order.query()
+    True
+    """
     yield stream

@@ -18,45 +18,95 @@ __all__ = [
 
 
 def memory_allocated(device: Any = None) -> int:
-    """Bytes of arrays and of recorded programs."""
+    """Bytes of a GPU's arrays and recorded programs; 0 where no GPU is usable.
+
+    Raises ValueError for what is no GPU, where one is usable. Source: ``torch.cuda.memory_allocated``.
+
+    >>> memory_allocated() <= memory_reserved()
+    True
+    """
     return int(figures(index := index_of(device)).used(index)) if is_available() else 0
 
 
 def memory_reserved(device: Any = None) -> int:
-    """Bytes that the pool has taken from the device, used or not."""
+    """Bytes that the pool has taken from a GPU, used or not; 0 where no GPU is usable.
+
+    Raises ValueError for what is no GPU, where one is usable. Source: ``torch.cuda.memory_reserved``, which also
+    had the name ``memory_cached``.
+
+    >>> memory_reserved() >= 0
+    True
+    """
     return int(figures(index := index_of(device)).held(index)) if is_available() else 0
 
 
 def max_memory_allocated(device: Any = None) -> int:
-    """At most so many bytes were used at once since ``reset_peak_memory_stats``: what the pool has taken since."""
+    """At most so many bytes were used at once since ``reset_peak_memory_stats``: what the pool has taken since.
+
+    Raises ValueError for what is no GPU, where one is usable. Source: ``torch.cuda.max_memory_allocated``.
+
+    >>> max_memory_allocated() >= memory_allocated()
+    True
+    """
     return memory_reserved(device)
 
 
 def reset_peak_memory_stats(device: Any = None) -> None:
-    """Let the figures called ``max`` begin anew; what nobody uses is given back to the device."""
+    """Let the figures called ``max`` begin anew; what nobody uses is given back to the device.
+
+    Raises ValueError for what is no GPU, where one is usable. Source: ``torch.cuda.reset_peak_memory_stats``.
+
+    >>> reset_peak_memory_stats(); max_memory_allocated() >= 0
+    True
+    """
     if is_available():
         figures(index := index_of(device)).release(index)
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:
-    """Free and total bytes of the device. Raises DeviceUnavailable where no GPU is usable."""
+    """Free and total bytes of a GPU.
+
+    Raises DeviceUnavailable where it is not usable, ValueError for what is no GPU. Source:
+    ``torch.cuda.mem_get_info``.
+
+    >>> free, total = mem_get_info() if is_available() else (0, 0)
+    >>> free <= total
+    True
+    """
     free, total = figures(index := index_of(device)).free_and_total(index)
     return int(free), int(total)
 
 
 def empty_cache() -> None:
-    """Give back to the device what the pool holds for nobody."""
+    """Give back to the device what the pool holds for nobody.
+
+    Source: ``torch.cuda.empty_cache``.
+
+    >>> empty_cache()
+    """
     reset_peak_memory_stats(None)
 
 
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
-    """The figures as text."""
+    """The figures as text.
+
+    Raises ValueError for what is no GPU, where one is usable. Source: ``torch.cuda.memory_summary``.
+
+    >>> print(memory_summary())
+    allocated: ... bytes
+    reserved:  ... bytes
+    """
     used, held = memory_allocated(device), memory_reserved(device)
     return f"allocated: {used:,} bytes\nreserved:  {held:,} bytes"
 
 
 def ipc_collect() -> None:
-    """Nothing: no memory is shared with other processes."""
+    """Do nothing: no memory is shared with other processes.
+
+    Source: ``torch.cuda.ipc_collect``.
+
+    >>> ipc_collect()
+    """
 
 
 memory_cached, max_memory_cached, max_memory_reserved = memory_reserved, memory_reserved, memory_reserved

@@ -29,6 +29,7 @@ from nnkit.keras.further_activations import (
     threshold,
 )
 from nnkit.keras.taking import of_anything
+from nnkit.keras.told import tell
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.kernels.registered import registered
 from nnkit.tensors.tensor import Tensor
@@ -43,10 +44,17 @@ __all__ = [
 
 ActivationFunction: TypeAlias = Callable[[Tensor], Tensor]
 
+TOLD = """x: numbers of any shape; a Tensor keeps its floating dtype, arrays are taken as float32. Raises DtypeError
+    for what are no numbers. Source: ``keras.activations.{name}``."""
+
 
 @of_anything
 def linear(x: Tensor) -> Tensor:
-    """The input itself."""
+    """The input itself.
+
+    >>> linear([-1.0, 2.0])
+    tensor([-1.,  2.])
+    """
     return x
 
 
@@ -69,85 +77,141 @@ def relu(x: Tensor, negative_slope: float = 0.0, max_value: float | None = None,
 
 @of_anything
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
-    """``x`` where positive, else ``negative_slope * x``. Keras's default slope is 0.2 (PyTorch's is 0.01)."""
+    """``x`` where positive, else ``negative_slope * x``, by default 0.2 (PyTorch's is 0.01).
+
+    >>> leaky_relu([-10.0, 2.0])
+    tensor([-2.,  2.])
+    """
     return ops.activation(x, "leaky_relu", negative_slope=negative_slope)
 
 
 @of_anything
 def relu6(x: Tensor) -> Tensor:
-    """``min(max(x, 0), 6)``."""
+    """``min(max(x, 0), 6)``.
+
+    >>> relu6([-1.0, 2.0, 9.0])
+    tensor([0., 2., 6.])
+    """
     return ops.activation(x, "relu6")
 
 
 @of_anything
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``.
+
+    >>> elu([-100.0, 2.0])
+    tensor([-1.,  2.])
+    """
     return ops.activation(x, "elu", alpha=alpha)
 
 
 @of_anything
 def selu(x: Tensor) -> Tensor:
-    """The scaled exponential linear unit (Klambauer et al., 2017)."""
+    """The scaled exponential linear unit (Klambauer et al., 2017).
+
+    >>> selu([0.0, 1.0])
+    tensor([0.    , 1.0507])
+    """
     return ops.activation(x, "selu")
 
 
 @of_anything
 def gelu(x: Tensor, approximate: bool = False) -> Tensor:
-    """``x * P(X <= x)`` for a standard normal X; ``approximate`` takes the tanh formula."""
+    """``x * P(X <= x)`` for a standard normal X; ``approximate`` takes the tanh formula (Hendrycks and Gimpel, 2016).
+
+    >>> gelu([-1.0, 0.0, 1.0])
+    tensor([-0.1587,  0.    ,  0.8413])
+    """
     return ops.activation(x, "gelu_tanh" if approximate else "gelu")
 
 
 @of_anything
 def silu(x: Tensor) -> Tensor:
-    """``x * sigmoid(x)``, also called swish."""
+    """``x * sigmoid(x)``, also called swish.
+
+    >>> silu([0.0, 100.0])
+    tensor([  0., 100.])
+    """
     return ops.activation(x, "silu")
 
 
 @of_anything
 def mish(x: Tensor) -> Tensor:
-    """``x * tanh(softplus(x))``."""
+    """``x * tanh(softplus(x))`` (Misra, 2019).
+
+    >>> mish([0.0, 100.0])
+    tensor([  0., 100.])
+    """
     return ops.activation(x, "mish")
 
 
 @of_anything
 def sigmoid(x: Tensor) -> Tensor:
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    >>> sigmoid([-100.0, 0.0, 100.0])
+    tensor([0. , 0.5, 1. ])
+    """
     return ops.activation(x, "sigmoid")
 
 
 @of_anything
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """``relu6(x + 3) / 6``, a piecewise linear sigmoid."""
+    """``relu6(x + 3) / 6``, a piecewise linear sigmoid.
+
+    >>> hard_sigmoid([-3.0, 0.0, 3.0])
+    tensor([0. , 0.5, 1. ])
+    """
     return ops.activation(x, "hard_sigmoid")
 
 
 @of_anything
 def hard_silu(x: Tensor) -> Tensor:
-    """``x * hard_sigmoid(x)``."""
+    """``x * hard_sigmoid(x)``.
+
+    >>> hard_silu([0.0, 1.0, 3.0])
+    tensor([0.    , 0.6667, 3.    ])
+    """
     return ops.activation(x, "hardswish")
 
 
 @of_anything
 def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> tanh([-100.0, 0.0, 100.0])
+    tensor([-1.,  0.,  1.])
+    """
     return ops.activation(x, "tanh")
 
 
 @of_anything
 def softplus(x: Tensor) -> Tensor:
-    """``log(exp(x) + 1)``."""
+    """``log(exp(x) + 1)``.
+
+    >>> softplus([0.0, 100.0])
+    tensor([  0.6931, 100.    ])
+    """
     return ops.activation(x, "softplus")
 
 
 @of_anything
 def softsign(x: Tensor) -> Tensor:
-    """``x / (abs(x) + 1)``."""
+    """``x / (abs(x) + 1)``.
+
+    >>> softsign([-1.0, 3.0])
+    tensor([-0.5 ,  0.75])
+    """
     return ops.activation(x, "softsign")
 
 
 @of_anything
 def exponential(x: Tensor) -> Tensor:
-    """``exp(x)``."""
+    """``exp(x)``.
+
+    >>> exponential([0.0, 1.0])
+    tensor([1.    , 2.7183])
+    """
     return ops.exp(x)
 
 
@@ -164,7 +228,11 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 @of_anything
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """The logarithm of :func:`softmax`, computed stably."""
+    """The logarithm of :func:`softmax`, computed stably.
+
+    >>> log_softmax([[0.0, 0.0]])
+    tensor([[-0.6931, -0.6931]])
+    """
     return ops.log_softmax(x, dim=axis)
 
 
@@ -235,8 +303,8 @@ _CORE: dict[ActivationFunction, str | nn.Module] = {
 def get(identifier: str | ActivationFunction | None) -> ActivationFunction:
     """The activation that a name, a function or ``None`` (which is ``linear``) stands for.
 
-    Raises:
-        UnknownNameError: no activation has this name; the message lists the nearest.
+    Raises: UnknownNameError: no activation has this name; the message lists the nearest. It is a function of a
+    Tensor of any shape and floating dtype. Source: ``keras.activations.get``.
 
     >>> get("relu") is relu, get(None) is linear
     (True, True)
@@ -259,7 +327,13 @@ deserialize = get
 
 
 def serialize(activation: ActivationFunction) -> str | None:
-    """The name of one of the functions above, or None for a function of the user's own."""
+    """The name of one of the functions above, or None for a function of the user's own.
+
+    Raises nothing. Source: ``keras.activations.serialize``.
+
+    >>> serialize(relu), serialize(lambda x: x)
+    ('relu', None)
+    """
     if _is_formula(_formula_name(activation)):
         return _formula_name(activation)
     known = next((name for name, function in _BY_NAME.items() if function is activation), None)
@@ -278,8 +352,18 @@ def _formula_name(activation: ActivationFunction) -> str:
 
 
 def core_form(activation: ActivationFunction) -> str | nn.Module | ActivationFunction:
-    """What to give ``nn.Linear`` so that it runs ``activation`` fused with its product where it can."""
+    """What to give ``nn.Linear`` so that it runs ``activation``, of Tensors of any shape and dtype, fused with its
+    product.
+
+    Raises TypeError for what is not hashable. Source: nnkit's own.
+
+    >>> core_form(hard_silu)
+    'hardswish'
+    """
     return _formula_name(activation) or _CORE.get(activation, activation)
+
+
+tell(globals(), _BY_NAME, TOLD)
 
 
 def __dir__() -> list[str]:

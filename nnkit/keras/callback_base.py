@@ -12,10 +12,13 @@ __all__ = ["Callback", "Hooks", "is_there"]
 
 
 class Callback(training.Callback):
-    """The base class. ``logs`` maps names to numbers: of the epoch, or of the epoch so far.
+    """The base class of callbacks, whose ``logs`` map names to numbers: of the epoch, or of the epoch so far.
 
     ``on_train_batch_begin`` and ``on_train_batch_end`` cost time at every step and are called only where a class
     overrides them; so are the methods ``on_test_…``, around each validation too, and ``on_predict_…``.
+
+    Numbers in ``logs`` are Python's floats; arrays of any shape and dtype are ``fit``'s matter. What a method
+    raises ends ``fit``. Source: ``keras.callbacks.Callback``.
 
     >>> import nnkit
     >>> class Told(Callback):

@@ -48,6 +48,9 @@ class EarlyStopping(Hooks, training.EarlyStopping, Callback):
         restore_best_weights: whether to put the best epoch's weights back at the end.
         start_from_epoch: the number of epochs at the beginning that do not count.
 
+    Raises UnknownNameError for another mode, ValueError for a negative patience. Source:
+    ``keras.callbacks.EarlyStopping``.
+
     >>> EarlyStopping(monitor="loss", patience=3).patience
     3
     """
@@ -91,6 +94,9 @@ class ReduceLROnPlateau(Hooks, training.ReduceLROnPlateau, Callback):
         cooldown: how many epochs after a change do not count.
         min_lr: the least learning rate.
 
+    Raises UnknownNameError for another mode, ValueError for a factor out of range. Source:
+    ``keras.callbacks.ReduceLROnPlateau``.
+
     >>> ReduceLROnPlateau(monitor="loss", factor=0.5).factor
     0.5
     """
@@ -131,6 +137,8 @@ class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  #
         schedule: a function of the epoch's number, from 0, and, if it takes two arguments, of the present rate.
         verbose: 1 prints the rate before each epoch.
 
+    Raises TypeError for what cannot be called. Source: ``keras.callbacks.LearningRateScheduler``.
+
     >>> from nnkit import keras
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
@@ -168,6 +176,18 @@ class TerminateOnNaN(training.TerminateOnNaN):
     """Ends the training in peace, with a warning, when the loss turns NaN or infinite; the history ends with that loss.
 
     The weights are the last finite ones.
+
+    Source: ``keras.callbacks.TerminateOnNaN``.
+
+    >>> import warnings
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(1e30), "mse")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     history = model.fit([[1.0]], [[9.0]], epochs=9, verbose=0, callbacks=[TerminateOnNaN()])
+    >>> len(history.epoch) < 9
+    True
     """
 
     def __init__(self) -> None:
@@ -190,6 +210,12 @@ class CallbackList:
         add_progbar: accepted; a loop of your own prints what it likes.
         model: what the callbacks see as ``self.model``.
         params: what they see as ``self.params``.
+
+    Raises what the callbacks raise. Source: ``keras.callbacks.CallbackList``.
+
+    >>> tell = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs))
+    >>> CallbackList([tell]).on_epoch_end(0, {"loss": 1.5})
+    0 {'loss': 1.5}
     """
 
     def __init__(
@@ -248,6 +274,8 @@ class LambdaCallback(Callback):
         on_train_begin, on_train_end: functions of (logs).
         on_train_batch_begin, on_train_batch_end: functions of (batch, logs).
         functions: other hooks by name: ``on_test_begin``, ``on_predict_batch_end``.
+
+    Raises TypeError for a hook that there is not. Source: ``keras.callbacks.LambdaCallback``.
 
     >>> from nnkit import keras
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])

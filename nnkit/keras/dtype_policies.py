@@ -15,6 +15,8 @@ POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed
 class DTypePolicy:
     """The types of computing and of weights.
 
+    Raises UnknownNameError for another policy. Source: ``keras.DTypePolicy``.
+
     >>> policy = DTypePolicy("mixed_bfloat16"); policy.compute_dtype, policy.variable_dtype
     ('bfloat16', 'float32')
     """

@@ -16,7 +16,7 @@ __all__ = [
 
 @of_anything
 def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where it is above 0, else ``alpha (exp(x / alpha) - 1)``. Barron, 2017.
+    """x where it is above 0, else ``alpha (exp(x / alpha) - 1)`` (Barron, 2017).
 
     >>> import nnkit
     >>> celu(nnkit.tensor([-100.0, 2.0])).tolist()
@@ -27,7 +27,7 @@ def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
 
 @of_anything
 def glu(x: Tensor, axis: int = -1) -> Tensor:
-    """The first half along an axis times the sigmoid of the second: (..., 2 n) to (..., n). Dauphin and others, 2017.
+    """The first half along an axis times the sigmoid of the second: (..., 2 n) to (..., n) (Dauphin and others, 2017).
 
     Raises ShapeError for an odd size.
 
@@ -109,7 +109,7 @@ def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
 
 @of_anything
 def squareplus(x: Tensor, b: float = 4) -> Tensor:
-    """(x + sqrt(x² + b)) / 2. Barron, Squareplus, 2021.
+    """(x + sqrt(x² + b)) / 2 (Barron, Squareplus, 2021).
 
     >>> import nnkit
     >>> squareplus(nnkit.tensor([0.0])).tolist()
@@ -143,7 +143,7 @@ def sparse_sigmoid(x: Tensor) -> Tensor:
 
 @of_anything
 def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
-    """The nearest shares that add up to 1, many of them 0. Martins and Astudillo, From Softmax to Sparsemax, 2016.
+    """The nearest shares that add up to 1, many of them 0 (Martins and Astudillo, From Softmax to Sparsemax, 2016).
 
     >>> import nnkit
     >>> sparsemax(nnkit.tensor([0.5, 0.0, -3.0])).tolist()

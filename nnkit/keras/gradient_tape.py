@@ -44,6 +44,8 @@ class GradientTape:
 
     Tapes may lie in one another: gradients that are asked for inside an outer tape's block are on that tape.
 
+    Raises RuntimeError where a tape that is not persistent is asked twice. Source: ``tf.GradientTape`` of TensorFlow.
+
     >>> from nnkit.keras import Variable
     >>> w = Variable(3.0)
     >>> with GradientTape() as tape:

@@ -84,6 +84,8 @@ def Input(
 
     It heads a Sequential model, too: ``Sequential([Input(shape=(784,)), Dense(10)])``.
 
+    Raises ValueError without a shape, or for one that is no tuple of sizes and None. Source: ``keras.Input``.
+
     >>> Input(shape=(784,)).shape
     (None, 784)
     """

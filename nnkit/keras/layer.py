@@ -84,6 +84,9 @@ class Layer(WithLosses, Connectable):
         autocast: whether inputs of another float type are converted to it.
         batch_input_shape: ``input_shape`` with the batch size before it.
 
+    Inputs are Tensors or arrays of numbers. Raises ValueError for an argument that is none. Source:
+    ``keras.layers.Layer``.
+
     >>> class Linear(Layer):
     ...     def __init__(self, units):
     ...         super().__init__()

@@ -30,7 +30,7 @@ class Reduction:
 
 
 class Loss:
-    """The base class. A loss of your own defines ``call(self, y_true, y_pred)``: one loss per sample.
+    """The base class of losses: one of your own defines ``call(self, y_true, y_pred)``, one loss per sample.
 
     Args:
         name: what the loss is called; by default made from the class name.
@@ -38,6 +38,10 @@ class Loss:
             for the losses of the samples.
         core: the loss of ``nnkit.nn`` that computes it; without one, ``call`` does.
         dtype: accepted; losses have the type of the predictions.
+
+    A call takes y_true and y_pred, of any shapes that ``call`` takes, and gives a scalar, or without reduction
+    (batch,). Raises UnknownNameError for another reduction, NotImplementedError where nothing defines ``call``.
+    Source: ``keras.losses.Loss``.
 
     >>> class Cubes(Loss):
     ...     def call(self, y_true, y_pred):

@@ -35,6 +35,8 @@ class Metric(core.Metric):
         name: what it is called in the results; by default made from the class name.
         dtype: accepted; sums are float64.
 
+    ``result`` is a scalar Tensor. Raises TypeError for an argument that is none. Source: ``keras.metrics.Metric``.
+
     >>> class Count(Metric):
     ...     def __init__(self, name="count"):
     ...         super().__init__(name=name)

@@ -39,6 +39,8 @@ _scopes = _Scopes()
 class CustomObjectScope:
     """A block in which names stand for these classes and functions.
 
+    Raises TypeError for what is no dict. Source: ``keras.utils.CustomObjectScope``.
+
     >>> with CustomObjectScope({"Twice": dict}):
     ...     found("Twice") is dict
     True
@@ -71,6 +73,8 @@ def _filed(thing: Thing, package: str, name: str | None) -> Thing:
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Thing], Thing]:
     """A decorator that lets files and configurations name a class or function, as ``"package>name"``.
 
+    The decorator raises AttributeError for what has no name. Source: ``keras.utils.register_keras_serializable``.
+
     >>> @register_keras_serializable("doctest")
     ... class Twice:
     ...     factor = 2.0
@@ -90,6 +94,8 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 def get_custom_objects() -> dict[str, Any]:
     """A dict of names that hold everywhere: ``get_custom_objects()["Twice"] = Twice``.
 
+    Source: ``keras.utils.get_custom_objects``.
+
     >>> get_custom_objects()
     {}
     """
@@ -97,7 +103,13 @@ def get_custom_objects() -> dict[str, Any]:
 
 
 def get_registered_name(obj: Any) -> str:
-    """The name a class or function is registered under; else its own."""
+    """The name a class or function is registered under; else its own.
+
+    Raises AttributeError for what has no name. Source: ``keras.utils.get_registered_name``.
+
+    >>> get_registered_name(dict)
+    'dict'
+    """
     return _names.get(obj) or str(obj.__name__)
 
 
@@ -112,7 +124,13 @@ def registered_name(obj: Any) -> str | None:
 def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:
-    """The class or function of that name, in scopes, registered, or in what is given; None where there is none."""
+    """The class or function of that name, in scopes, registered, or in what is given; None where there is none.
+
+    Raises nothing. Source: ``keras.utils.get_registered_object``.
+
+    >>> get_registered_object("Twice", {"Twice": dict}), get_registered_object("Thrice")
+    (<class 'dict'>, None)
+    """
     known = found(name)
     if known is not None:
         return known

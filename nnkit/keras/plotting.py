@@ -118,6 +118,8 @@ def model_to_dot(
         dpi, splines: dots per inch, and how arrows are drawn.
         subgraph: accepted; the text is that of a whole graph.
 
+    Raises ValueError for a model that is not built. Source: ``keras.utils.model_to_dot``.
+
     >>> from nnkit import keras
     >>> "Dense" in str(model_to_dot(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])))
     True
@@ -145,6 +147,8 @@ def model_to_mermaid(
     show_trainable: bool = False,
 ) -> str:  # fmt: skip
     """The text of a Mermaid flowchart of the model, for Markdown pages; the arguments are those of ``plot_model``.
+
+    Raises ValueError for a model that is not built. Source: nnkit's own; Mermaid's flowcharts.
 
     >>> from nnkit.keras import Input, Model, layers
     >>> x = Input(shape=(4,), name="x")
@@ -187,6 +191,15 @@ def plot_model(
 
     Raises:
         ImportError: a picture is asked for, and graphviz's program ``dot`` is not installed.
+
+    Source: ``keras.utils.plot_model``.
+
+    >>> import os, tempfile
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.mmd")
+    >>> plot_model(model, path); os.path.exists(path)
+    True
     """
     options = _shown(locals())
     ending = os.path.splitext(os.fspath(to_file))[1].lstrip(".").lower()

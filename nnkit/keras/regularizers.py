@@ -24,6 +24,9 @@ RegularizerFunction: TypeAlias = Callable[[Tensor], Tensor]
 class Regularizer(Watched):
     """The base class of regularizers: a callable from a weight Tensor to a scalar Tensor.
 
+    The weight may have any shape, of a floating dtype. The base itself raises NotImplementedError when it is called.
+    Source: ``keras.regularizers.Regularizer``.
+
     >>> import nnkit
     >>> class Absolute(Regularizer):
     ...     def __call__(self, x):

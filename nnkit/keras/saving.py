@@ -46,7 +46,14 @@ FAMILIES = (layers, losses, metrics, optimizers, initializers, regularizers, con
 
 
 def serialize_keras_object(obj: Any) -> Any:
-    """An object as plain values: ``{"class_name", "config"}``; lists and dicts item by item; a function by its name."""
+    """An object as plain values: ``{"class_name", "config"}``; lists and dicts item by item; a function by its name.
+
+    Raises ValueError for an object without ``get_config``. Source: ``keras.saving.serialize_keras_object``.
+
+    >>> from nnkit.keras.regularizers import L2
+    >>> serialize_keras_object(L2(0.5))
+    {'class_name': 'L2', 'config': {'l2': 0.5}}
+    """
     if isinstance(obj, (list, tuple)):
         return [serialize_keras_object(part) for part in obj]
     if isinstance(obj, dict):
@@ -61,6 +68,11 @@ def deserialize_keras_object(
 
     Raises:
         UnknownNameError, ModelFileError: no such class is known, or it cannot be made so.
+
+    Source: ``keras.saving.deserialize_keras_object``.
+
+    >>> deserialize_keras_object({"class_name": "Dense", "config": {"units": 3}}).units
+    3
     """
     if isinstance(config, (list, tuple)):
         return [deserialize_keras_object(part, custom_objects) for part in config]
@@ -85,7 +97,16 @@ def save_model(
     model: Model, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: bool | None = None,
     include_optimizer: bool = True,
 ) -> None:  # fmt: skip
-    """``model.save(filepath)``: ``.keras``, ``.h5``, or by any other ending nnkit's own format."""
+    """``model.save(filepath)``: ``.keras``, ``.h5``, or by any other ending nnkit's own format.
+
+    Raises FileNotFoundError where there is no such folder. Source: ``keras.saving.save_model``.
+
+    >>> import os, tempfile
+    >>> from nnkit.keras.layers import Dense, Input
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.keras")
+    >>> save_model(Sequential([Input((2,)), Dense(1)]), path); load_model(path).output_shape
+    (None, 1)
+    """
     model.save(filepath, overwrite, zipped, include_optimizer)
 
 
@@ -94,6 +115,8 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
     Raises:
         UnknownNameError: a class that is not known. ModelFileError: JSON of something else.
+
+    Source: ``keras.models.model_from_json``.
 
     >>> from nnkit.keras.layers import Dense, Input
     >>> model_from_json(Sequential([Input((2,)), Dense(3)]).to_json()).output_shape
@@ -106,14 +129,36 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
 
 def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """``model.save_weights(filepath)``."""
+    """``model.save_weights(filepath)``, which :func:`load_weights` reads.
+
+    Raises ValueError for a model that is not built, FileNotFoundError where there is no such folder. Source:
+    ``keras.saving.save_weights``.
+
+    >>> import os, tempfile
+    >>> from nnkit.keras.layers import Dense, Input
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.weights.h5")
+    >>> save_weights(Sequential([Input((2,)), Dense(1)]), path); os.path.exists(path)
+    True
+    """
     model.save_weights(filepath, overwrite)
 
 
 def load_weights(
     model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False, by_name: bool = False
 ) -> None:
-    """``model.load_weights(filepath)``."""
+    """``model.load_weights(filepath)``.
+
+    Raises FileNotFoundError where there is no file, ModelFileError where it is not of this model. Source:
+    ``keras.saving.load_weights``.
+
+    >>> import os, tempfile
+    >>> from nnkit.keras.layers import Dense, Input
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.weights.h5")
+    >>> model, other = (Sequential([Input((2,)), Dense(1)]) for _ in range(2))
+    >>> save_weights(model, path); load_weights(other, path)
+    >>> bool((other([[1.0, 2.0]]) == model([[1.0, 2.0]])).all())
+    True
+    """
     model.load_weights(filepath, skip_mismatch, by_name)
 
 

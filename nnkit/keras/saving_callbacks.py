@@ -27,6 +27,19 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
         mode: ``"min"``, ``"max"``, or ``"auto"``, which goes by the name.
         save_freq: ``"epoch"``, or after how many batches, counted through all epochs; ``{batch}`` is a field then.
         initial_value_threshold: a value that the first file must beat.
+
+    Raises UnknownNameError for another mode, ValueError for a ``save_freq`` that is neither. Source:
+    ``keras.callbacks.ModelCheckpoint``.
+
+    >>> import os, tempfile
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> folder = tempfile.mkdtemp()
+    >>> kept = ModelCheckpoint(os.path.join(folder, "net-{epoch:02d}.keras"))
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=2, verbose=0, callbacks=[kept])
+    >>> sorted(os.listdir(folder))
+    ['net-01.keras', 'net-02.keras']
     """
 
     def __init__(
@@ -117,6 +130,16 @@ class BackupAndRestore(Callback):
         save_freq: ``"epoch"``, or after how many batches; a training that was cut off within an epoch repeats it.
         double_checkpoint: accepted; a file is whole or as it was.
         delete_checkpoint: whether to delete the file when the training ends.
+
+    Raises TypeError for a ``save_freq`` that is neither. Source: ``keras.callbacks.BackupAndRestore``.
+
+    >>> import tempfile
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> kept = BackupAndRestore(tempfile.mkdtemp())
+    >>> len(model.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=2, verbose=0, callbacks=[kept]).epoch)
+    2
     """
 
     def __init__(
@@ -203,6 +226,19 @@ class CSVLogger(Callback):
         filename: where to.
         separator: what stands between values.
         append: whether to go on in a file that is there.
+
+    Raises FileNotFoundError at the beginning of ``fit`` where there is no such folder. Source:
+    ``keras.callbacks.CSVLogger``.
+
+    >>> import os, tempfile
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> path = os.path.join(tempfile.mkdtemp(), "log.csv")
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [1.0]], epochs=2, verbose=0, callbacks=[CSVLogger(path)])
+    >>> with open(path) as file:
+    ...     file.read().split()[0]
+    'epoch,loss'
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:

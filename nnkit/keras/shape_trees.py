@@ -25,6 +25,11 @@ class InputSpec:
         axes: the size of each of some axes: ``{-1: 64}``.
         allow_last_axis_squeeze, optional: accepted.
         name: accepted.
+
+    Source: ``keras.InputSpec``.
+
+    >>> InputSpec(shape=(None, 3)).ndim
+    2
     """
 
     def __init__(

@@ -50,8 +50,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 class KerasTensor:
     """A tensor to come: what ``Input`` and layers called on it return.
 
-    It has ``shape`` (None where a size is not known), ``dtype`` (a text) and ``name``, and takes Python's operators and
-    slices, each a node of the model. It has no numbers: for those, make a ``Model`` of it and call that.
+    It has ``shape`` (None where a size is not known), ``dtype`` (a text) and ``name``, and takes Python's operators
+    and slices, each a node of the model. It has no numbers: for those, make a ``Model`` of it and call that.
+
+    Raises TypeError for a shape that is no list or tuple. Source: ``keras.KerasTensor``.
 
     >>> x = KerasTensor((None, 4), "float32", "x")
     >>> (x * 2.0)[:, :3].shape

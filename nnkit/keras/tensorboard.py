@@ -25,6 +25,18 @@ class TensorBoard(Callback):
         write_steps_per_second: whether to write how many steps were done in a second.
         update_freq: "epoch", or "batch", or after how many batches the numbers so far are written, too.
         profile_batch, embeddings_freq, embeddings_metadata: accepted; nothing is written for them.
+
+    Weights may be of any shape and floating dtype. Raises ValueError for an ``update_freq`` that is none of these.
+    Source: ``keras.callbacks.TensorBoard``.
+
+    >>> import os, tempfile
+    >>> from nnkit import keras
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> folder = tempfile.mkdtemp()
+    >>> history = model.fit([[0.0], [1.0]], [[0.0], [1.0]], verbose=0, callbacks=[TensorBoard(folder)])
+    >>> os.listdir(folder)
+    ['train']
     """
 
     def __init__(

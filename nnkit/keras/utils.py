@@ -38,6 +38,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     Raises:
         LabelError: ``x`` is empty without ``num_classes``, not made of whole numbers, or out of range.
 
+    Source: ``keras.utils.to_categorical``.
+
     >>> to_categorical([0, 2]).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
@@ -64,6 +66,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
 
 def set_random_seed(seed: int) -> None:
     """Seed every source of random numbers: nnkit's, NumPy's global one and Python's.
+
+    Draws of any shape and dtype follow it. Raises TypeError for what is no integer, ValueError for one below 0 or
+    above 2**32 - 1. Source: ``keras.utils.set_random_seed``.
 
     >>> import nnkit
     >>> set_random_seed(3); a = nnkit.rand(1); set_random_seed(3); bool((nnkit.rand(1) == a).all())

@@ -88,6 +88,9 @@ class Variable(VariableWords, Parameter):
         autocast, aggregation, synchronization: accepted; they change nothing here.
         name: what it is called.
 
+    It is a Tensor. Raises UnknownNameError for an initializer that there is not, ValueError for one without a shape.
+    Source: ``keras.Variable``.
+
     >>> count = Variable(0, dtype="int64", trainable=False, name="count")
     >>> count.assign_add(2).item(), count.name
     (2, 'count')

@@ -57,6 +57,8 @@ def reference(
     evenly, of more than 20,000 rows as many by chance. Raises ``DataError`` for no rows and for more names than
     features, and as ``Drift.update`` does.
 
+    Source: nnkit's own.
+
     >>> made = reference({"age": [20, 30, 40, None], "city": ["Rome", "Oslo", "Rome", "Rome"]})
     >>> made["rows"], made["features"][1]
     (4, {'name': 'city', 'place': 1, 'values': ['Oslo', 'Rome'], 'counts': [1, 3, 0, 0]})

@@ -36,6 +36,8 @@ class MPI:
     which the others wait longer than ``timeout``. Raises ImportError where mpirun started this process and mpi4py is
     missing, ValueError for another ``batch_statistics`` or a timeout that is not greater than 0.
 
+    Source: MPI by mpi4py; ``torch.distributed``.
+
     >>> mpi = MPI()
     >>> mpi.rank, mpi.size
     (0, 1)

@@ -17,6 +17,8 @@ def shard(*data: Any, mpi: MPI | None = None, even: bool = True) -> Any:
     for all of them. Without it, the first ranks may have one row more. Returns a tuple where several were given; a
     Dataset becomes a Subset. Raises ValueError where their lengths differ, or there are fewer rows than processes.
 
+    Source: nnkit's own, as ``torch.utils.data.distributed.DistributedSampler``.
+
     >>> shard([1, 2, 3])
     [1, 2, 3]
     >>> class Second(MPI):

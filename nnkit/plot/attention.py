@@ -25,6 +25,9 @@ class AttentionDisplay(Display):
 
     ``weights`` (heads, queries, keys) of one sample.
 
+    They are of any floating dtype. Raises ValueError for another shape, and where a model has no attention. Source:
+    scikit-learn's displays.
+
     >>> import nnkit, numpy as np
     >>> from nnkit.plot import AttentionDisplay
     >>> layer = nnkit.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)

@@ -21,7 +21,11 @@ class DecisionBoundaryDisplay(Display):
     """The plane of two features, coloured by the class or the value that is predicted there, and the samples on it.
 
     ``response`` (rows, columns) are the places of classes in ``classes``, or values where that is None; ``xs`` and
-    ``ys`` the features' values. Of more features the others stay at their median. Up to eight classes have a mark each.
+    ``ys`` the features' values. Of more features the others stay at their median. Up to eight classes have a mark
+    each.
+
+    Samples are (n, features), of any dtype of numbers. Raises ValueError for fewer than two features. Source:
+    ``sklearn.inspection.DecisionBoundaryDisplay``.
 
     >>> import numpy as np, nnkit
     >>> from nnkit.plot import DecisionBoundaryDisplay

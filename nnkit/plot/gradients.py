@@ -21,6 +21,8 @@ class GradientFlowDisplay(Display):
     Layers are coloured from the first, dark, to the last, light, where there are more than eight. The epochs are
     counted from 1.
 
+    Raises ImportError where matplotlib is lacking. Source: scikit-learn's displays.
+
     >>> from nnkit.plot import GradientFlowDisplay
     >>> display = GradientFlowDisplay([0, 1], {"0": [2.0, 1.0]}, {"0": [0.0, 0.5]}).plot()
     >>> [float(share) for share in display.axes_[1].lines[0].get_ydata()]

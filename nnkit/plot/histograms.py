@@ -73,6 +73,9 @@ class ActivationDisplay(_Ridges):
 
     Beside it stand mean and standard deviation, the share of zeros (a ReLU's silent outputs), and of NaN.
 
+    ``values`` are arrays of any shape and dtype by name. Raises ValueError where there are none, TypeError for what
+    is no model. Source: scikit-learn's displays.
+
     >>> import numpy as np
     >>> from nnkit import nn
     >>> from nnkit.plot import ActivationDisplay
@@ -91,6 +94,8 @@ class ActivationDisplay(_Ridges):
 
 class WeightDisplay(_Ridges):
     """The values of each weight of a model: a histogram each, in order.
+
+    Raises ValueError where there are none, TypeError for what is no model. Source: scikit-learn's displays.
 
     >>> from nnkit import nn
     >>> from nnkit.plot import WeightDisplay

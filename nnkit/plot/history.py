@@ -23,6 +23,8 @@ class HistoryDisplay(Display):
     The learning rate has a panel where it changes. A quantity that is positive and changes a hundredfold is drawn over
     a logarithmic axis. The epochs are counted as ``fit`` prints them, from 1.
 
+    Raises ValueError for what holds no record of a training, and for an empty one. Source: scikit-learn's displays.
+
     >>> from nnkit.plot import HistoryDisplay
     >>> display = HistoryDisplay.from_history({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]})
     >>> [line.get_label() for line in display.ax_.lines]

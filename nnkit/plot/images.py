@@ -68,8 +68,11 @@ class _Tiles(Display):
 
 
 class FilterDisplay(_Tiles):
-    """The filters of a convolution, blue below 0 and red above: of three input channels in their colours, of others
-    the mean. Or the weights of a layer, as images of a given shape.
+    """The filters of a convolution, blue below 0 and red above; or the weights of a layer, as images of a given shape.
+
+    Filters of three input channels are in their colours, of others the mean. ``images`` have shape (n, height,
+    width), of any dtype of numbers. Raises ValueError where there is no convolution. Source: scikit-learn's
+    displays.
 
     >>> import nnkit
     >>> from nnkit.plot import FilterDisplay
@@ -117,6 +120,9 @@ class FilterDisplay(_Tiles):
 
 class FeatureMapDisplay(_Tiles):
     """What a layer of a convolutional net makes of one image: a map for each channel.
+
+    ``images`` have shape (n, height, width), of any dtype of numbers. Raises ValueError where no layer returns images.
+    Source: scikit-learn's displays.
 
     >>> import nnkit, numpy as np
     >>> from nnkit.plot import FeatureMapDisplay

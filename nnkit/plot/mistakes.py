@@ -20,8 +20,11 @@ MOST = 16  # images
 class MistakesDisplay(Display):
     """Images that were taken for something else, those first of which the model was surest: "said / right".
 
-    ``images`` (n, height, width), or (n, height, width, 3); ``said`` and ``right`` are names of classes, ``count`` says
-    how many mistakes there are among ``total``.
+    ``images`` (n, height, width), or (n, height, width, 3); ``said`` and ``right`` are names of classes, ``count``
+    says how many mistakes there are among ``total``.
+
+    Pixels are of any dtype of numbers, and labels of shape (n,). Raises ValueError for labels that do not fit. Source:
+    scikit-learn's displays.
 
     >>> import numpy as np, nnkit
     >>> from nnkit.plot import MistakesDisplay

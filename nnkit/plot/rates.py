@@ -13,6 +13,8 @@ __all__ = ["LearningRateDisplay"]
 class LearningRateDisplay(Display):
     """The losses of single batches in gray, their smoothed mean, and the suggested rate as an upright line.
 
+    Raises ImportError where matplotlib is lacking. Source: scikit-learn's displays.
+
     >>> from nnkit.plot import LearningRateDisplay
     >>> display = LearningRateDisplay([0.1, 1.0], [2.0, 1.0], [2.0, 1.5], 0.1).plot()
     >>> display.ax_.get_xscale(), display.ax_.get_xlabel()

@@ -34,6 +34,8 @@ class ConfusionMatrixDisplay(Display):
     ``display_`` is scikit-learn's own, ``confusion_matrix`` its counts. Up to fifteen classes have their numbers
     written into the cells; of many, only some are named along the axes.
 
+    Raises ValueError for another number of names than classes.
+
     >>> import numpy as np, nnkit
     >>> from nnkit.plot import ConfusionMatrixDisplay
     >>> display = ConfusionMatrixDisplay.from_model(nnkit.nn.Identity(), np.eye(3), [0, 1, 1])
@@ -140,6 +142,9 @@ class RocCurveDisplay(_Curves):
     ``displays_`` are scikit-learn's own. With more than eight classes all curves are gray but the best, the middle and
     the worst.
 
+    Outputs have shape (n,) or (n, classes), of a floating dtype, labels (n,). Raises ValueError for labels of one
+    class.
+
     >>> import numpy as np, nnkit
     >>> from nnkit.plot import RocCurveDisplay
     >>> x = np.array([[0.1], [0.4], [0.35], [0.8]])
@@ -167,6 +172,9 @@ class PrecisionRecallDisplay(_Curves):
     """The share of what was taken for a class that is of it, over the share of the class that was found.
 
     ``displays_`` are scikit-learn's own; the numbers are average precisions.
+
+    Outputs have shape (n,) or (n, classes), of a floating dtype, labels (n,). Raises ValueError for labels of one
+    class.
 
     >>> import numpy as np, nnkit
     >>> from nnkit.plot import PrecisionRecallDisplay
@@ -196,6 +204,8 @@ class PredictionErrorDisplay(Display):
     """True over predicted values of a regression, a panel for each output; on the dashed line they are equal.
 
     ``displays_`` are scikit-learn's own. Rows in which either is not finite are left out, and counted in the title.
+
+    Both have shape (n,) or (n, outputs), of any dtype of numbers. Raises ValueError for unlike shapes.
 
     >>> import numpy as np, nnkit
     >>> from nnkit.plot import PredictionErrorDisplay

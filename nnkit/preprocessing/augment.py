@@ -22,6 +22,9 @@ Step = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 class RandomFlip:
     """Mirrors each image left to right, and upside down, with the given probabilities.
 
+    Images have shape (samples, [channels,] height, width), float32 or float64. Raises ShapeError for others,
+    DataError for what is no probability. Source: ``keras.layers.RandomFlip``.
+
     >>> RandomFlip(1.0)(np.array([[[1.0, 2.0]]], np.float32), np.random.default_rng(0)).tolist()
     [[[2.0, 1.0]]]
     """
@@ -42,6 +45,9 @@ class RandomFlip:
 
 class RandomShift:
     """Moves each image by up to ``pixels`` in each direction; what comes in from outside is ``fill``.
+
+    Images have shape (samples, [channels,] height, width), float32 or float64. Raises ShapeError for others,
+    DataError for ``pixels`` below 0. Source: ``keras.layers.RandomTranslation``.
 
     >>> RandomShift(1)(np.ones((2, 4, 4), np.float32), np.random.default_rng(0)).shape
     (2, 4, 4)
@@ -69,6 +75,9 @@ class RandomShift:
 class GaussianNoise:
     """Adds normal noise of mean 0 and standard deviation ``std`` (in the unit of the pixels).
 
+    Images are of any shape, float32 or float64. Raises DataError for a deviation below 0. Source:
+    ``keras.layers.GaussianNoise``.
+
     >>> GaussianNoise(0.0)(np.ones((2, 3), np.float32), np.random.default_rng(0)).tolist()
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
@@ -88,8 +97,10 @@ class Augment:
 
     A step is ``step(images, generator) -> images``: the classes of this file, or any function.
     Call number k depends on ``seed`` and k alone; ``step=k`` repeats it. Images become float32
-    (float64 for float64 and wide integers) and keep their shape; ``ShapeError`` where a step
+    (float64 for float64 and wide integers) and keep their shape; raises ShapeError where a step
     changes it.
+
+    Source: nnkit's own.
 
     >>> augment = Augment([RandomFlip(), RandomShift(1), GaussianNoise(0.05)], seed=7)
     >>> images = np.ones((4, 8, 8), np.float32)

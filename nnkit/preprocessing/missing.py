@@ -21,6 +21,8 @@ def drop_missing(x: Any, y: Any = None) -> Any:
     Samples lie along the first axis. ``y`` may be of any type; where it holds floating-point
     numbers, a NaN in it drops the sample too. Raises ``DataError`` if no sample is left.
 
+    Source: ``pandas.DataFrame.dropna``.
+
     >>> x, y = drop_missing([[1.0, 2.0], [float("nan"), 4.0]], ["cat", "dog"])
     >>> x.tolist(), y.tolist()
     ([[1.0, 2.0]], ['cat'])
@@ -46,6 +48,8 @@ class FillMissing:
 
     ``strategy`` is "mean", "median" or "constant" (then ``value``). A feature that has only NaN
     in the training data has no mean, and is refused. As scikit-learn's ``SimpleImputer``.
+
+    Raises UnknownNameError for another strategy, DataError for a feature that is refused and before ``fit``.
 
     >>> FillMissing("median").fit([[1.0], [9.0], [2.0]]).transform([[float("nan")]]).tolist()
     [[2.0]]
@@ -109,6 +113,9 @@ class FillMissing:
 
 def fill_missing(x: Any, strategy: str = "mean", value: float = 0.0) -> np.ndarray:
     """``FillMissing(strategy, value).fit_transform(x)``: for data that need no second pass.
+
+    x has shape (n, …) and any dtype of numbers. Raises what :class:`FillMissing` raises: UnknownNameError, DataError.
+    Source: scikit-learn's ``SimpleImputer``.
 
     >>> fill_missing([[1.0], [float("nan")], [3.0]]).ravel().tolist()
     [1.0, 2.0, 3.0]

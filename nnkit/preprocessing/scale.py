@@ -103,6 +103,8 @@ class Standardize(_Scale):
 
     A constant feature becomes 0. As scikit-learn's ``StandardScaler``.
 
+    Raises DataError before ``fit``, DtypeError for what are no numbers, ShapeError for no samples.
+
     >>> Standardize().fit_transform([[1.0, 5.0], [3.0, 5.0]]).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
     """
@@ -115,6 +117,8 @@ class MinMaxScale(_Scale):
     """Scales every feature so that the training data fill ``[low, high]``.
 
     A constant feature becomes ``low``. As scikit-learn's ``MinMaxScaler``, without clipping.
+
+    Raises DataError for bounds that are none and before ``fit``, DtypeError for what are no numbers.
 
     >>> MinMaxScale(-1, 1).fit_transform([[1.0], [2.0], [3.0]]).ravel().tolist()
     [-1.0, 0.0, 1.0]

@@ -67,6 +67,9 @@ def train_validation_test_split(
 
     ``sizes`` are the three shares, which sum to 1.
 
+    Raises DataError for other sizes and for arrays of unlike lengths. Source:
+    ``sklearn.model_selection.train_test_split``.
+
     >>> [len(part) for part in train_validation_test_split(list(range(20)), random_state=0)]
     [14, 3, 3]
     """

@@ -42,6 +42,8 @@ class Table:
     with ``embed`` a vector of their own. Texts that are prose or keys are refused. As scikit-learn's
     ``ColumnTransformer`` of an imputer, a scaler and an encoder.
 
+    Raises DataError for what is no table and before ``fit``.
+
     >>> frame = {"age": [20, 40, None], "city": ["Rome", "Oslo", "Rome"], "left": ["no", "no", "yes"]}
     >>> table = Table().fit(frame, "left")
     >>> table.names

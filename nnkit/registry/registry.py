@@ -33,6 +33,8 @@ class Registry:
 
     Raises NotADirectoryError where ``folder`` is a file.
 
+    Source: nnkit's own.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     registry = Registry(folder)

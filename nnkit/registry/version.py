@@ -17,7 +17,16 @@ __all__ = ["Version"]
 
 
 class Version:
-    """A version that is in a registry: ``name``, ``number``, ``path`` of the model's file, ``card``."""
+    """A version that is in a registry: ``name``, ``number``, ``path`` of the model's file, ``card``.
+
+    ``load`` raises ModelFileError where the file is not what was published. Source: nnkit's own.
+
+    >>> import tempfile, nnkit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     version = nnkit.registry.Registry(folder).publish(nnkit.nn.Linear(2, 1), "line")
+    ...     version.name, version.number, version.path.exists()
+    ('line', 1, True)
+    """
 
     def __init__(self, name: str, number: int, folder: Path) -> None:
         self.name, self.number, self.folder = name, number, folder

@@ -32,6 +32,14 @@ class Application:
     """The ASGI application that serves ``source``, with the Follower that it answers by.
 
     ``start`` of its follower has to be called, in the event loop, before the first request.
+
+    Raises nothing: a request that cannot be answered gets a status. Source: ASGI 3.0; nnkit's own.
+
+    >>> import tempfile, nnkit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nnkit.nn.Linear(2, 1).save(f"{folder}/line.safetensors")
+    ...     callable(Application(nnkit.serve.source_of(f"{folder}/line.safetensors")))
+    True
     """
 
     def __init__(self, source: Source, device: Any = None, limits: Limits | None = None) -> None:

@@ -22,6 +22,8 @@ class Limits:
 
     Raises ValueError where one is not positive.
 
+    Source: nnkit's own.
+
     >>> Limits(rows=100).rows
     100
     """

@@ -41,6 +41,12 @@ def run(
     what it answers.
 
     Raises OSError where the port is taken, FileNotFoundError and ValueError where there is no such model.
+
+    Source: nnkit's own.
+
+    >>> run("no_such.safetensors")
+    Traceback (most recent call last):
+    FileNotFoundError: ...
     """
     set_num_threads(threads or max(1, get_num_threads() // 2))
     application = Application(source_of(path, name, alias), device, limits)

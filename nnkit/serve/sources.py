@@ -119,6 +119,14 @@ def source_of(path: str | os.PathLike[str], name: str | None = None, alias: str 
     """A model file, or what ``alias`` of ``name`` is in the registry that is a folder; of its only name unless given.
 
     Raises what File and Published raise, and ValueError where the name is lacking or one too many.
+
+    Source: nnkit's own.
+
+    >>> import tempfile, nnkit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nnkit.nn.Linear(2, 1).save(f"{folder}/line.safetensors")
+    ...     type(source_of(f"{folder}/line.safetensors")).__name__
+    'File'
     """
     if not Path(path).is_dir():
         if name is not None:

@@ -69,6 +69,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         where they do not apply), and ``history_``, nnkit's History of the last call. ``module_`` is the network, whose
         outputs are the scores before ``out_activation_``; ``coefs_`` share its memory on a CPU.
 
+    Raises ParameterError for a parameter out of range, and as scikit-learn does ValueError for data that do not fit,
+    NotFittedError before ``fit``. Source: ``sklearn.neural_network.MLPClassifier``.
+
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
     >>> model = MLPClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0).fit(X, X[:, 0] > 0)

@@ -30,6 +30,9 @@ class LinearRegression(RegressorMixin, BaseEstimator):
         loss_curve_: the mean squared error before each step.
         n_iter_: the number of steps made.
 
+    X is (n, features), of any dtype of numbers. Raises DivergenceError, and as scikit-learn does ValueError for
+    data that do not fit, NotFittedError before ``fit``. Source: ``sklearn.linear_model.LinearRegression``.
+
     >>> import numpy as np
     >>> X, y = np.array([[-1.0], [0.0], [1.0]]), np.array([1.0, 3.0, 5.0])
     >>> model = LinearRegression(learning_rate=0.1).fit(X, y)

@@ -53,6 +53,9 @@ class NeuralClassifier(ClassifierMixin, Neural):
 
     float64 data make a float64 module, float32 data a float32 one.
 
+    X is (n, …), y has shape (n,) or (n, labels). Raises ValueError for data that do not fit, NotFittedError before
+    ``fit``. Source: skorch's ``NeuralNetClassifier``; scikit-learn's conventions.
+
     >>> import numpy as np, nnkit
     >>> class Net(nnkit.nn.Module):
     ...     def __init__(self, in_features, out_features, width=4):
@@ -174,7 +177,10 @@ class NeuralClassifier(ClassifierMixin, Neural):
 
 
 class NeuralRegressor(RegressorMixin, Neural):
-    """A regressor of any Module; see :class:`NeuralClassifier`. ``criterion`` is "mse" unless given.
+    """A regressor of any Module, as :class:`NeuralClassifier`, with ``criterion`` "mse" unless given.
+
+    X is (n, …), y has shape (n,) or (n, outputs), of numbers of any dtype. Raises ValueError for data that do not fit,
+    NotFittedError before ``fit``. Source: skorch's ``NeuralNetRegressor``; scikit-learn's conventions.
 
     >>> import numpy as np, nnkit
     >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
@@ -238,6 +244,9 @@ class NeuralTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Neura
 
     ``transform`` gives what the module's method ``encode`` gives, or the outputs of the part of it named ``layer``
     ("layers.0"). ``inverse_transform`` is the module's ``decode``, where it has one. Else as :class:`NeuralRegressor`.
+
+    Raises NotFittedError before ``fit``, ValueError for data that do not fit. Source: nnkit's own; scikit-learn's
+    conventions.
 
     >>> import numpy as np, nnkit
     >>> def squeeze(in_features, width):

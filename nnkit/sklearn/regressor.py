@@ -26,6 +26,9 @@ class MLPRegressor(RegressorMixin, Perceptron):
             the deviance, with exp at the output; y from 0), or a loss of nnkit by name ("huber", "mae"), a Module or a
             function (outputs, targets) -> scalar Tensor. It is the first argument, as in scikit-learn.
 
+    Raises what :class:`MLPClassifier` raises, UnknownNameError for a solver that there is not. Source:
+    ``sklearn.neural_network.MLPRegressor``.
+
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
     >>> model = MLPRegressor(hidden_layer_sizes=(8,), learning_rate_init=0.05, tol=1e-5, random_state=0)

@@ -39,10 +39,16 @@ class TypedMaker(type):
 def _maker(name: str, dtype: np.dtype, place: str = "cpu") -> TypedMaker:
     module = "nnkit" if place == "cpu" else f"nnkit.{place}"
     where = "" if place == "cpu" else " on a GPU"
-    text = f"A {dtype} tensor{where} of data, or of sizes with values that are not set: PyTorch's old name."
-    text += "\n\n    Raises TypeError for a text, DtypeError for data that are no numbers."
-    if place == "cpu":
-        text += f"\n\n    >>> import nnkit\n    >>> nnkit.{name}(2, 3).shape\n    (2, 3)"
+    shown = f"{module}.{name}(2, 3).shape" if place == "cpu" else f"isinstance(nnkit.zeros(1), {module}.{name})"
+    source = f"{module.replace('nnkit', 'torch')}.{name}"
+    text = f"""A {dtype} tensor{where} of data, or of sizes with values that are not set: PyTorch's old name.
+
+    Of any shape. Raises TypeError for a text, DtypeError for data that are no numbers.
+    Source: ``{source}``.
+
+    >>> import nnkit
+    >>> {shown}
+    {"(2, 3)" if place == "cpu" else "False"}"""
     return TypedMaker(name, (), {"dtype": dtype, "place": place, "__doc__": text, "__module__": module})
 
 

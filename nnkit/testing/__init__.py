@@ -38,6 +38,8 @@ def check_backend(backend: Backend | str) -> None:
 
     Raises AssertionError that names each failed case, its primitive and what was wrong.
 
+    Source: nnkit's own; the array API standard.
+
     >>> check_backend("numpy")
     """
     tried = backends.get(backend) if isinstance(backend, str) else backend

@@ -27,6 +27,8 @@ def check_gradient(function: Callable[..., Tensor], *tensors: Tensor, tolerance:
     1e-5. Raises AssertionError with both derivatives when they differ by more than ``tolerance``, relative to 1 plus
     their size; ValueError when a tensor that requires grad is not float64.
 
+    Source: ``torch.autograd.gradcheck``.
+
     >>> import nnkit
     >>> check_gradient(lambda x: x.exp() * x, nnkit.tensor([0.5, 2.0], dtype="float64", requires_grad=True))
     """

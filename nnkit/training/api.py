@@ -173,9 +173,12 @@ def evaluate(
 ) -> dict[str, float]:
     """The loss and metrics of ``model`` on data, exact over unequal batches: {"loss": ..., "accuracy": ...}.
 
-    Takes data as ``fit`` does, in evaluation mode, and changes nothing; a ``fit`` of the model in another thread waits.
-    ``loss`` and ``metrics`` left out are those of the model's last ``fit``; without any loss only the metrics are
-    computed.
+    Takes data as ``fit`` does, in evaluation mode, and changes nothing; a ``fit`` of the model in another thread
+    waits. ``loss`` and ``metrics`` left out are those of the model's last ``fit``; without any loss only the
+    metrics are computed.
+
+    Raises ValueError without a loss or metric, DataError for x and y of unlike lengths. Source: Keras's
+    ``Model.evaluate``.
 
     >>> import nnkit
     >>> nnkit.nn.Identity().evaluate([1.0, 2.0], [1.0, 4.0], loss="mse", metrics=["mae"])
@@ -207,6 +210,8 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
     The second call with the like of ``x`` is recorded, and later ones replay it while all that the model's code read
     is as it was; code that recording does not understand (see ``fit``) runs in Python every time, after one warning.
 
+    It has shape (B, …), and so has the result, of the dtype of the outputs. Raises DataError for no samples.
+
     >>> import nnkit
     >>> nnkit.nn.ReLU().predict([-1.0, 2.0])
     array([0., 2.], dtype=float32)
@@ -223,6 +228,8 @@ def predict(model: Module, x: Any, *, batch_size: int = 256) -> np.ndarray:
 
 def last_history(model: Module) -> History | None:
     """The History of the model's last ``fit``, also where that ended with an exception; None before any.
+
+    Raises AttributeError for what is no Module. Source: nnkit's own, as Keras's ``model.history``.
 
     >>> import nnkit
     >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]

@@ -105,6 +105,9 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
 
     A batch is the model's input, or a tuple or list whose first item is. ``device``: where batches are moved to.
 
+    Inputs are (B, C, ...), of a floating dtype. Raises ShapeError where they do not fit the model. Source:
+    ``torch.optim.swa_utils.update_bn``.
+
     >>> import nnkit
     >>> model = nnkit.nn.Sequential(nnkit.nn.BatchNorm1d(1))
     >>> update_bn([nnkit.tensor([[1.0], [3.0]])], model); model[0].running_mean.tolist()

@@ -33,6 +33,8 @@ class Callback:
     are the means so far, and reading one waits for the device. ``on_read`` brings the same means about twenty times
     a second, and at the end of the epoch.
 
+    Source: ``keras.callbacks.Callback``.
+
     >>> import nnkit
     >>> class Told(Callback):
     ...     def on_epoch_end(self, epoch, logs):
@@ -253,7 +255,19 @@ class EarlyStopping(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Ends the training with a warning, in place of a DivergenceError, when the loss turns NaN or infinite."""
+    """Ends the training with a warning, in place of a DivergenceError, when the loss turns NaN or infinite.
+
+    Source: ``keras.callbacks.TerminateOnNaN``.
+
+    >>> import warnings, nnkit
+    >>> model = nnkit.nn.Linear(1, 1)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     history = model.fit([[1.0]], [[9.0]], loss="mse", optimizer=nnkit.optim.SGD(model.parameters(), lr=1e30),
+    ...                         epochs=9, callbacks=[TerminateOnNaN()], verbose=0)
+    >>> len(history.epoch) < 9
+    True
+    """
 
     def on_divergence(self, message: str) -> bool:
         warnings.warn(message, stacklevel=2)
@@ -262,6 +276,8 @@ class TerminateOnNaN(Callback):
 
 class TimeBudget(Callback):
     """Stops about 0.1 s after ``seconds`` at the latest; the epoch ends there, with its validation.
+
+    Raises ValueError for a time that is not above 0. Source: nnkit's own.
 
     >>> import nnkit
     >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
@@ -287,6 +303,8 @@ class LambdaCallback(Callback):
     """A callback from functions: ``LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))``.
 
     Raises UnknownNameError for a method that callbacks do not have.
+
+    Source: ``keras.callbacks.LambdaCallback``.
 
     >>> import nnkit
     >>> tell = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, sorted(logs)))

@@ -26,6 +26,9 @@ class ModelCheckpoint(Callback):
     ``keep_last=k`` deletes all but the k newest files that have such a name, those of earlier runs included;
     ``saved`` lists those that remain, the newest last.
 
+    Raises UnknownNameError for another mode, ValueError for a ``keep_last`` below 1 or without fields in ``path``.
+    Source: ``keras.callbacks.ModelCheckpoint``.
+
     >>> import os, tempfile, nnkit
     >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -112,10 +115,12 @@ class RunCheckpoint(ModelCheckpoint):
     """Saves the whole training after each epoch, with ``every=n`` also after every n steps of one, and at Ctrl-C.
 
     ``fit(..., resume=path)`` goes on from such a file as if there had been no break: weights, optimizer, schedule,
-    random numbers, history and the callbacks are as they were, to the bit on the same device and versions. A callback
-    of your own that remembers something says it by ``state_dict`` and ``load_state_dict``. ``path`` may have the fields
-    ``{epoch}`` (whole epochs that are done) and ``{step}`` (and steps of the next). ``nnkit.load_checkpoint`` reads the
-    model from the file.
+    random numbers, history and the callbacks are as they were, to the bit on the same device and versions. A
+    callback of your own that remembers something says it by ``state_dict`` and ``load_state_dict``. ``path`` may
+    have the fields ``{epoch}`` (whole epochs that are done) and ``{step}`` (and steps of the next).
+    ``nnkit.load_checkpoint`` reads the model from the file.
+
+    Raises ValueError for an ``every`` below 1. Source: nnkit's own.
 
     >>> import tempfile, nnkit
     >>> x = [[0.0], [1.0]]

@@ -49,6 +49,9 @@ class ConfusionMatrix(_Confusion):
 
     Source: ``sklearn.metrics.confusion_matrix``.
 
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes.
+
     >>> import nnkit
     >>> metric = ConfusionMatrix()
     >>> metric.result(metric.sums(nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 0])).numpy()).tolist()
@@ -66,6 +69,9 @@ class BalancedAccuracy(_Confusion):
     """The mean of each class's recall, over the classes that occur.
 
     Source: ``sklearn.metrics.balanced_accuracy_score``.
+
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes.
 
     >>> import nnkit
     >>> metric = BalancedAccuracy()
@@ -85,6 +91,9 @@ class Matthews(_Confusion):
     """Matthews' correlation of the decided with the true classes, -1 to 1; 0 where either never changes.
 
     Source: ``sklearn.metrics.matthews_corrcoef`` (Gorodkin, 2004, for more than two classes).
+
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes.
 
     >>> import nnkit
     >>> metric = Matthews()
@@ -108,6 +117,8 @@ class LogLoss(Metric):
     ``from_logits`` scores, as a metric by name takes them under "cross_entropy", "nll" and "bce_with_logits". With
     ``multilabel``, as by name under "bce" and "bce_with_logits", the columns of (B, C) are outputs of yes or no, each
     by itself, and the loss is the mean over them.
+
+    Any floating dtype. Raises ShapeError for other shapes.
 
     >>> import nnkit
     >>> metric = LogLoss()

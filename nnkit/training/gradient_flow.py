@@ -23,14 +23,17 @@ LOOKS = 10  # at the gradients in an epoch, unless told otherwise
 class GradientFlow(Callback):
     """Notes for each epoch and layer the norm of the gradient, and the share of units that got none.
 
-    It looks at the gradients that are there after every ``every`` steps (by default about ten times an epoch) and after
-    the last: steps stay recorded, and nothing is computed twice. A norm is the mean over these looks, after clipping. A
-    unit, a row of a layer's ``weight`` with its bias, is dead where its gradient was 0 in all: no sample passed it.
-    Embeddings, and layers whose weights are no rows of units, have no share (NaN). In a Keras model with steps of its
-    own it looks once an epoch.
+    It looks at the gradients that are there after every ``every`` steps (by default about ten times an epoch) and
+    after the last: steps stay recorded, and nothing is computed twice. A norm is the mean over these looks, after
+    clipping. A unit, a row of a layer's ``weight`` with its bias, is dead where its gradient was 0 in all: no
+    sample passed it. Embeddings, and layers whose weights are no rows of units, have no share (NaN). In a Keras
+    model with steps of its own it looks once an epoch.
 
     After the training ``epochs`` has the numbers of the epochs, from 0; ``norms`` and ``dead`` map the name of a layer
     to one number for each.
+
+    Layers may have weights of any shape and floating dtype. Raises ValueError for an ``every`` below 1, TypeError
+    for one that is no integer. Source: nnkit's own.
 
     >>> import nnkit
     >>> flow, x = GradientFlow(), nnkit.ones(4, 2)

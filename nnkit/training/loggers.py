@@ -51,6 +51,8 @@ class CSVLogger(_EpochsFile):
 
     So does a training that is resumed: the rows of epochs that it repeats are replaced.
 
+    Raises FileNotFoundError in ``fit`` where there is no such folder. Source: ``keras.callbacks.CSVLogger``.
+
     >>> import pathlib, tempfile, nnkit
     >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,18 @@ __all__ = [
 class Metric:
     """The base of the metrics: ``sums`` of a batch on the device, and the ``result`` of all sums on the host.
 
-    ``weighted``: whether ``sums`` is given the sample weights; as in Keras, a metric by name is not.
+    ``weighted``: whether ``sums`` is given the sample weights; as in Keras, a metric by name is not. Prediction and
+    target are (B, ...), of any dtype; sums are float64 (k,). The base raises NotImplementedError for both.
+
+    >>> import nnkit
+    >>> class Largest(Metric):
+    ...     name = "largest"
+    ...     def sums(self, prediction, target, weight=None):
+    ...         return nnkit.stack([prediction.max(), nnkit.ones(())]).double()
+    ...     def result(self, sums):
+    ...         return float(sums[0] / sums[1])
+    >>> nnkit.nn.Identity().evaluate([1.0, 2.0], [1.0, 4.0], loss="mse", metrics=[Largest()])["largest"]
+    2.0
     """
 
     name = "metric"
@@ -56,6 +67,9 @@ class Metric:
 
 class FunctionMetric(Metric):
     """Any function (prediction, target) -> scalar Tensor, its mean over batches weighted by their samples.
+
+    Both arguments are (B, ...), of any dtype. Raises ShapeError where the function returns more than one number.
+    Source: nnkit's own.
 
     >>> import nnkit
     >>> metric = FunctionMetric(lambda y, target: abs(y - target).mean(), "distance")
@@ -101,6 +115,9 @@ class _MeanError(Metric):
 class MSE(_MeanError):
     """The mean squared error.
 
+    Prediction and target are of one shape (B, ...) and any dtype. Raises ShapeError for unlike shapes. Source:
+    ``sklearn.metrics.mean_squared_error``.
+
     >>> import nnkit
     >>> MSE().sums(nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 4.0])).tolist()
     [4.0, 2.0]
@@ -114,6 +131,9 @@ class MSE(_MeanError):
 
 class RMSE(MSE):
     """The square root of the mean squared error over all elements.
+
+    Prediction and target are of one shape (B, ...) and any dtype. Raises ShapeError for unlike shapes. Source:
+    ``sklearn.metrics.root_mean_squared_error``.
 
     >>> import nnkit
     >>> RMSE().result(RMSE().sums(nnkit.tensor([[1.0], [5.0]]), nnkit.tensor([[2.0], [6.0]])).numpy())
@@ -129,6 +149,9 @@ class RMSE(MSE):
 class MAE(_MeanError):
     """The mean absolute error.
 
+    Prediction and target are of one shape (B, ...) and any dtype. Raises ShapeError for unlike shapes. Source:
+    ``sklearn.metrics.mean_absolute_error``.
+
     >>> import nnkit
     >>> MAE().result(MAE().sums(nnkit.tensor([[1.0], [2.0]]), nnkit.tensor([[2.0], [2.0]])).numpy())
     0.5
@@ -142,6 +165,9 @@ class MAE(_MeanError):
 
 class R2(Metric):
     """1 - (residual sum of squares) / (total sum of squares), the mean over output columns.
+
+    Prediction and target are of one shape (B,) or (B, n) and any dtype. Raises ShapeError for unlike shapes. Source:
+    ``sklearn.metrics.r2_score``.
 
     >>> import nnkit
     >>> R2().result(R2().sums(nnkit.tensor([[1.0], [2.0]]), nnkit.tensor([[1.0], [2.0]])).numpy())
@@ -196,6 +222,9 @@ class Decision(Metric):
 class Accuracy(Decision):
     """The share of correct decisions; with a threshold and several outputs, of all outputs' decisions.
 
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes. Source: ``sklearn.metrics.accuracy_score``.
+
     >>> import nnkit
     >>> Accuracy().sums(nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 0])).tolist()
     [1.0, 2.0]
@@ -220,6 +249,9 @@ class TopKAccuracy(Metric):
     """The share of samples whose true class is among the ``k`` with the largest scores; ties count as among them.
 
     prediction (B, C), target labels (B,) or one-hot (B, C).
+
+    Scores are of any floating dtype. Raises ShapeError for other shapes. Source:
+    ``sklearn.metrics.top_k_accuracy_score``, which breaks ties otherwise.
 
     >>> import nnkit
     >>> metric = TopKAccuracy(2)
@@ -316,6 +348,9 @@ class _Counts(Decision):
 class Precision(_Counts):
     """Of the samples called positive, the share that are.
 
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes, UnknownNameError for another ``average``. Source: ``sklearn.metrics.precision_score``.
+
     >>> import nnkit
     >>> y, truth = nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])
     >>> Precision().result(Precision().sums(y, truth).numpy())
@@ -331,6 +366,9 @@ class Precision(_Counts):
 class Recall(_Counts):
     """Of the samples that are positive, the share called so.
 
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes, UnknownNameError for another ``average``. Source: ``sklearn.metrics.recall_score``.
+
     >>> import nnkit
     >>> y, truth = nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])
     >>> Recall().result(Recall().sums(y, truth).numpy())
@@ -345,6 +383,9 @@ class Recall(_Counts):
 
 class F1(_Counts):
     """The harmonic mean of precision and recall: 2 hits / (called positive + positive).
+
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes, UnknownNameError for another ``average``. Source: ``sklearn.metrics.f1_score``.
 
     >>> import nnkit
     >>> y, truth = nnkit.tensor([[2.0, 1.0], [0.0, 3.0]]), nnkit.tensor([0, 1])

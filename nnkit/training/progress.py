@@ -17,8 +17,15 @@ _STYLES = ("auto", "bar", "lines")
 
 
 class ProgressBar(Callback):
-    """Shows the progress on standard output; ``style`` is "bar" (tqdm's, a notebook's where ipywidgets is there),
-    "lines", or "auto": a bar on a terminal and in a notebook.
+    """Shows the progress on standard output: as a bar that grows, or in lines.
+
+    ``style`` is "bar" (tqdm's, a notebook's where ipywidgets is there), "lines", or "auto": a bar on a terminal and
+    in a notebook. Raises UnknownNameError for another. Source: Keras's progress bar; tqdm.
+
+    >>> import nnkit
+    >>> x = [[0.0], [1.0]]
+    >>> _ = nnkit.nn.Linear(1, 1).fit(x, x, loss="mse", callbacks=[ProgressBar("lines")], verbose=0)
+    epoch 1/1 - ...s - loss ...
     """
 
     first_rank_only = True

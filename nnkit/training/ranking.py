@@ -77,6 +77,9 @@ class AUC(_Ranking):
 
     Source: ``sklearn.metrics.roc_auc_score(average="macro", multi_class="ovr")``.
 
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes.
+
     >>> import nnkit
     >>> metric = AUC()
     >>> metric.result(metric.rows(nnkit.tensor([0.1, 0.4, 0.35, 0.8]), nnkit.tensor([0.0, 0.0, 1.0, 1.0])).numpy())
@@ -94,6 +97,9 @@ class AveragePrecision(_Ranking):
     """The mean of the precision at each score, weighted by how much it adds to the recall.
 
     Source: ``sklearn.metrics.average_precision_score``.
+
+    Scores (B,) or (B, C), of any floating dtype; target labels (B,) or one-hot (B, C). Raises ShapeError for other
+    shapes.
 
     >>> import nnkit
     >>> metric = AveragePrecision()

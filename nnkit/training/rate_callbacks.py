@@ -19,6 +19,8 @@ class ReduceLROnPlateau(Callback):
 
     After a reduction ``cooldown`` epochs do not count; the rate does not fall below ``min_lr``. Keras's definition.
 
+    Raises UnknownNameError for another mode, ValueError for a factor that is not between 0 and 1.
+
     >>> import nnkit
     >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
     >>> halve = ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)
@@ -78,6 +80,9 @@ class LearningRateScheduler(Callback):
     A function gets the number of the epoch (with ``by="batch"``: of the step since the start) and, if it takes two
     arguments, the present rate; it returns the new one, which holds from that epoch on. A schedule object is stepped
     after each epoch or batch; one that follows a number (plateau) is given ``logs[monitor]``.
+
+    Raises TypeError for a schedule that cannot be called, UnknownNameError for another ``by``. Source:
+    ``keras.callbacks.LearningRateScheduler``.
 
     >>> import nnkit
     >>> model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]

@@ -25,7 +25,11 @@ FIRST = 5  # losses that say where the training begins
 class LearningRates:
     """What a finder saw: ``rates``, and the ``losses`` of the batches that were trained at them.
 
-    ``diverged``: whether the loss grew too large, or was no number any more; ``smoothing`` is the finder's.
+    ``diverged``: whether the loss grew too large, or was no number any more; ``smoothing`` is the finder's. Raises
+    nothing for lists that are empty. Source: Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
+
+    >>> LearningRates([0.01, 0.1, 1.0, 10.0], [4.0, 3.9, 1.0, 9.0], smoothing=0.0).suggestion
+    0.1
     """
 
     rates: list[float] = field(default_factory=list)
@@ -75,6 +79,8 @@ class LRFinder(Callback):
     It ends early where the mean loss, in which what came before has the weight ``smoothing``, is more than ``factor``
     times the lowest so far, or where a loss is no number any more. Groups of parameters keep the proportions of their
     rates. Raises ValueError for arguments that cannot be.
+
+    Source: Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 
     >>> import nnkit
     >>> x = nnkit.linspace(-1, 1, 64).reshape(64, 1)

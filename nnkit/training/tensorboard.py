@@ -29,6 +29,8 @@ class TensorBoard(Callback):
     Numbers of an epoch are "loss/train" and "loss/validation", and the rate "lr", by the epoch from 0; numbers so far
     are "loss/steps", by the step. Raises ValueError or TypeError for a count that is none.
 
+    Weights may be of any shape and floating dtype.
+
     >>> import tempfile, nnkit
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -36,9 +36,18 @@ SNAPSHOT_STEPS = 64
 
 
 class Trainer(Conductor):
-    """One training; callbacks see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``.
+    """One training, which ``fit`` makes; callbacks have it as ``trainer``.
 
-    ``steps`` is the number of batches per epoch (None where nobody knows), ``log_names`` the names in the logs.
+    They see ``model``, ``optimizer``, ``history``, ``epochs``, ``steps``, ``stop_training``. ``steps`` is the
+    number of batches per epoch (None where nobody knows), ``log_names`` the names in the logs. ``run`` raises
+    DivergenceError where the loss turns NaN or infinite. Source: nnkit's own.
+
+    >>> import nnkit
+    >>> told = nnkit.training.LambdaCallback(on_train_begin=lambda: print("begins"))
+    >>> _ = nnkit.nn.Linear(1, 1).fit([[0.0]], [[1.0]], loss="mse", callbacks=[told], verbose=0)
+    begins
+    >>> isinstance(told.trainer, Trainer), told.trainer.steps
+    (True, 1)
     """
 
     def __init__(

@@ -21,9 +21,14 @@ class StudyDisplay(Display):
     Trials that were pruned stand at the last value that they reported; those that failed are left out. Parameters that
     were asked for on a logarithmic scale are drawn over one.
 
-    - ``values``, ``pruned``, ``numbers``: one for each trial; ``parameters``: name -> one for each trial (None where it
-      was not asked for); ``logarithmic``: the names of those drawn so
-    - ``ax_``, ``axes_``, ``figure_``: where it was drawn
+    - ``values``, ``pruned``, ``numbers``: one for each trial; ``parameters``: name -> one for each trial (None
+    where it was not asked for); ``logarithmic``: the names of those drawn so - ``ax_``, ``axes_``, ``figure_``:
+    where it was drawn
+
+    Raises ImportError where matplotlib is lacking. Source: scikit-learn's displays.
+
+    >>> StudyDisplay([0, 1], [4.0, 1.0], [False, False], {"x": [2.0, 1.0]}, set()).plot().axes_[1].get_xlabel()
+    'x'
     """
 
     def __init__(
@@ -108,6 +113,8 @@ class StudyDisplay(Display):
 
 def plot_study(study: Any, *, ax: Any = None) -> StudyDisplay:
     """Draw an optuna study: ``StudyDisplay.from_study``.
+
+    Raises ImportError where matplotlib is lacking. Source: ``optuna.visualization.matplotlib`` of Optuna.
 
     >>> import nnkit, optuna
     >>> optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -63,6 +63,8 @@ def train_many(
     beginning of that epoch (trained by itself: those of ``fit``). Raises what ``fit`` raises for bad data,
     UnknownNameError for a name in a setting that nobody knows, and ValueError where ``build`` gave a module twice.
 
+    Source: nnkit's own.
+
     >>> import nnkit
     >>> def build(dropout=0.0):
     ...     return nnkit.nn.Sequential(nnkit.nn.Linear(1, 8), nnkit.nn.Dropout(dropout), nnkit.nn.Linear(8, 1))
@@ -94,6 +96,8 @@ def train_one(
     seed: int = 0, device: Any = None, **fit: Any,
 ) -> Run:  # fmt: skip
     """One network of ``train_many`` trained by itself: ``build`` and ``fit`` with the setting's seed.
+
+    Raises what ``fit`` raises, and UnknownNameError for a name in the setting that nobody knows. Source: nnkit's own.
 
     >>> import nnkit
     >>> train_one(lambda: nnkit.nn.Linear(1, 1), {"lr": 0.1}, [[0.0]], [[1.0]], loss="mse", epochs=2).history.epoch

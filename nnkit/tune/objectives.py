@@ -22,9 +22,21 @@ Logs = Mapping[str, float]
 class Pruning(Callback):
     """Reports ``monitor`` to an optuna trial after each epoch, and raises optuna.TrialPruned where its pruner says so.
 
-    It acts between epochs, so recorded steps stay recorded. ``fit`` raises TrialPruned as it is, and leaves the weights
-    of that epoch. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there, and
-    ValueError for a study that looks for the worst of it.
+    It acts between epochs, so recorded steps stay recorded. ``fit`` raises TrialPruned as it is, and leaves the
+    weights of that epoch. Raises UnknownNameError or ValueError at the start where ``monitor`` will not be there,
+    and ValueError for a study that looks for the worst of it.
+
+    Source: ``optuna.integration.KerasPruningCallback`` of Optuna.
+
+    >>> import nnkit, optuna
+    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+    >>> def train(trial):
+    ...     model, x = nnkit.nn.Linear(1, 1), [[0.0], [1.0]]
+    ...     history = model.fit(x, x, loss="mse", callbacks=[Pruning(trial, "loss")], verbose=0)
+    ...     return history.history["loss"][-1]
+    >>> study = optuna.create_study()
+    >>> study.optimize(train, n_trials=1); len(study.trials[0].intermediate_values)
+    1
     """
 
     def __init__(self, trial: Any, monitor: str = "val_loss") -> None:
@@ -58,16 +70,18 @@ def objective(
 ) -> Callable[[Any], float]:
     """A function of an optuna trial: the value of ``monitor`` that a network of the trial's setting comes to.
 
-    - ``space``: a function of the trial that returns a setting, as ``train_many`` takes them:
-      ``lambda trial: {"lr": trial.suggest_float("lr", 1e-4, 1, log=True), "width": trial.suggest_int("width", 4, 9)}``
-    - ``data``: (x, y); ``loss`` and the rest are as in ``train_one``, with ``validation_data`` or ``validation_split``
-    - ``monitor``: "val_loss" where there is validation, else "loss"; with accuracy and its like, make the study with
-      ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the epoch
-      it went back to
+    - ``space``: a function of the trial that returns a setting, as ``train_many`` takes them: ``lambda trial:
+    {"lr": trial.suggest_float("lr", 1e-4, 1, log=True), "width": trial.suggest_int("width", 4, 9)}`` - ``data``:
+    (x, y); ``loss`` and the rest are as in ``train_one``, with ``validation_data`` or ``validation_split`` -
+    ``monitor``: "val_loss" where there is validation, else "loss"; with accuracy and its like, make the study with
+    ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the
+    epoch it went back to
 
-    The trial's pruner decides after each epoch. A loss that turns NaN prunes the trial too. Networks of a study are not
-    kept; train the best setting again by ``train_one(build, setting, ...)``, which gives the same network: the setting
-    is in the trial's ``user_attrs["setting"]``.
+    The trial's pruner decides after each epoch. A loss that turns NaN prunes the trial too. Networks of a study are
+    not kept; train the best setting again by ``train_one(build, setting, ...)``, which gives the same network: the
+    setting is in the trial's ``user_attrs["setting"]``.
+
+    The function raises optuna.TrialPruned. Source: Optuna's objectives.
 
     >>> import nnkit, optuna
     >>> optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -44,6 +44,9 @@ class Run(NamedTuple):
 class Runs(Sequence[Run]):
     """The trainings in the order of their settings.
 
+    ``best`` raises UnknownNameError for a metric that was not noted, ValueError where none is a number. Source:
+    nnkit's own.
+
     >>> import nnkit
     >>> runs = nnkit.tune.train_many(
     ...     lambda: nnkit.nn.Linear(1, 1), [{"lr": 0.5}, {"lr": 0.01}], [[0.0], [1.0]], [[1.0], [3.0]], loss="mse",

@@ -145,6 +145,8 @@ class GridSearchCV(Searching, sklearn.model_selection.GridSearchCV):
     others are fitted one by one. Each result is what scikit-learn's gives, to the bit on the same device.
     ``n_together_`` says how many fits there were; ``mean_fit_time`` shares their time out evenly.
 
+    Raises what scikit-learn's raises. X is (n, features), of any dtype of numbers.
+
     >>> import numpy as np, nnkit
     >>> from nnkit.sklearn import NeuralRegressor
     >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
@@ -156,7 +158,19 @@ class GridSearchCV(Searching, sklearn.model_selection.GridSearchCV):
 
 
 class RandomizedSearchCV(Searching, sklearn.model_selection.RandomizedSearchCV):
-    """scikit-learn's RandomizedSearchCV, with fits of one shape trained together: see ``GridSearchCV``."""
+    """scikit-learn's RandomizedSearchCV, with fits of one shape trained together: see ``GridSearchCV``.
+
+    X is (n, features), of any dtype of numbers. Raises what scikit-learn's raises.
+
+    >>> import numpy as np, nnkit
+    >>> from nnkit.sklearn import NeuralRegressor
+    >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+    >>> model = NeuralRegressor(nnkit.nn.Linear, max_epochs=20, random_state=0)
+    >>> rates = {"lr": [0.001, 0.01, 0.1]}
+    >>> search = nnkit.tune.RandomizedSearchCV(model, rates, n_iter=2, cv=4, random_state=0).fit(X, 2.0 * X[:, 0])
+    >>> search.n_together_
+    8
+    """
 
 
 def _taken_by() -> str | None:

@@ -59,6 +59,9 @@ def _check_shapes(shapes: list[tuple[int, ...]]) -> None:
 def default_convert(data: Any) -> Any:
     """A sample as it is in a loader that makes no batches: arrays become tensors, at any depth of lists and dicts.
 
+    Arrays of any shape keep their dtype. Raises nothing: what is no array stays as it is. Source:
+    ``torch.utils.data.default_convert``.
+
     >>> default_convert({"x": np.ones(2, "float32"), "name": "a"})
     {'x': tensor([1., 1.]), 'name': 'a'}
     """

@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 class DataLoader(Generic[T]):
-    """Batches of a dataset, in order or shuffled anew each time it is iterated over. PyTorch's arguments.
+    """Batches of a dataset, in order or shuffled anew each time it is iterated over.
+
+    Arrays and numbers of samples, of any shape and dtype, are stacked: (B, ...). Source:
+    ``torch.utils.data.DataLoader``.
 
     - ``sampler`` or ``batch_sampler``: an order of your own, instead of ``shuffle``
     - ``batch_size=None``: samples one by one, not in batches

@@ -27,7 +27,14 @@ T = TypeVar("T")
 class Dataset(Generic[T]):
     """Samples by number: a subclass writes ``__getitem__(index)`` and ``__len__()``.
 
-    It may write ``gather(indices)`` too, which returns the whole batch of these samples at once.
+    It may write ``gather(indices)`` too, which returns the whole batch of these samples at once. The base raises
+    NotImplementedError. Source: ``torch.utils.data.Dataset``.
+
+    >>> class Squares(Dataset):
+    ...     def __getitem__(self, index): return index * index
+    ...     def __len__(self): return 3
+    >>> list((Squares() + Squares())[i] for i in range(6))
+    [0, 1, 4, 0, 1, 4]
     """
 
     def __getitem__(self, index: int) -> Any:
@@ -38,7 +45,15 @@ class Dataset(Generic[T]):
 
 
 class IterableDataset(Dataset):
-    """Samples one after another: a subclass writes ``__iter__()``."""
+    """Samples one after another: a subclass writes ``__iter__()``.
+
+    The base raises NotImplementedError. Source: ``torch.utils.data.IterableDataset``.
+
+    >>> class Letters(IterableDataset):
+    ...     def __iter__(self): return iter("ab")
+    >>> list(Letters())
+    ['a', 'b']
+    """
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} has no __iter__ method")
@@ -49,6 +64,8 @@ class IterableDataset(Dataset):
 
 class ChainDataset(IterableDataset):
     """Several datasets of samples one after another, one after another.
+
+    Raises TypeError while it is iterated over where a dataset cannot be. Source: ``torch.utils.data.ChainDataset``.
 
     >>> class Letters(IterableDataset):
     ...     def __iter__(self): return iter("ab")
@@ -70,7 +87,10 @@ class ChainDataset(IterableDataset):
 
 
 class TensorDataset(Dataset):
-    """Sample i is row i of every tensor; arrays become tensors. Raises DataError for unequal lengths.
+    """Sample i is row i of every tensor; arrays become tensors.
+
+    They have shape (n, …) and any dtype. Raises DataError for unequal lengths. Source:
+    ``torch.utils.data.TensorDataset``.
 
     >>> data = TensorDataset(np.arange(6.0).reshape(3, 2), np.array([0, 1, 0]))
     >>> len(data), data[1][0].tolist(), data[1][1].item()
@@ -102,6 +122,8 @@ class StackDataset(Dataset):
 
     Raises DataError for unequal lengths.
 
+    Source: ``torch.utils.data.StackDataset``.
+
     >>> StackDataset(x=[1.0, 2.0], y="ab")[1]
     {'x': 2.0, 'y': 'b'}
     """
@@ -127,6 +149,9 @@ class StackDataset(Dataset):
 class Subset(Dataset):
     """The samples of ``dataset`` with the numbers ``indices``.
 
+    Its samples are the dataset's, of any shape and dtype. Raises IndexError beyond the last. Source:
+    ``torch.utils.data.Subset``.
+
     >>> Subset(TensorDataset([10.0, 11.0, 12.0]), [2, 0])[0]
     (tensor(12.),)
     """
@@ -146,6 +171,9 @@ class Subset(Dataset):
 
 class ConcatDataset(Dataset):
     """Several datasets, one after another.
+
+    Its samples are those of the datasets, of any shape and dtype. Raises IndexError beyond the last. Source:
+    ``torch.utils.data.ConcatDataset``.
 
     >>> ConcatDataset([TensorDataset([1.0]), TensorDataset([2.0, 3.0])])[2]
     (tensor(3.),)
@@ -173,6 +201,8 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
 
     ``generator`` is a Generator or a seed; without one nnkit's stream is used. Raises ValueError where the lengths do
     not add up. Rounded shares: what is left over goes to the first subsets, one sample each, as in PyTorch.
+
+    Samples may be of any shape and dtype. Source: ``torch.utils.data.random_split``.
 
     >>> [len(part) for part in random_split(TensorDataset(np.zeros(10)), [0.75, 0.25], generator=0)]
     [8, 2]

@@ -20,6 +20,9 @@ class DistributedSampler(Sampler):
     which depends on ``seed`` and the epoch alone. By default the processes are those of ``nnkit.distributed``, and one
     before ``init_process_group``: a random order of all.
 
+    Raises ValueError for a rank that is not below ``num_replicas``. Source:
+    ``torch.utils.data.distributed.DistributedSampler``.
+
     >>> list(DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False))
     [1, 3, 0]
     """

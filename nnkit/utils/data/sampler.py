@@ -23,7 +23,16 @@ T = TypeVar("T")
 
 
 class Sampler(Generic[T]):
-    """Numbers of samples in some order: a subclass writes ``__iter__``, and ``__len__`` where it is known."""
+    """Numbers of samples in some order: a subclass writes ``__iter__``, and ``__len__`` where it is known.
+
+    Raises nothing. Source: ``torch.utils.data.Sampler``.
+
+    >>> class Backwards(Sampler):
+    ...     def __init__(self, data): self.data = data
+    ...     def __iter__(self): return reversed(range(len(self.data)))
+    >>> list(Backwards([5, 6, 7]))
+    [2, 1, 0]
+    """
 
     def __init__(self, data_source: Any = None) -> None:
         pass
@@ -34,6 +43,9 @@ class Sampler(Generic[T]):
 
 class SequentialSampler(Sampler):
     """0, 1, 2, ...
+
+    Raises TypeError while it is iterated over where the data has no length. Source:
+    ``torch.utils.data.SequentialSampler``.
 
     >>> list(SequentialSampler([5, 6, 7]))
     [0, 1, 2]
@@ -65,7 +77,10 @@ class _Drawn(Sampler):
 class RandomSampler(_Drawn):
     """Every number once, in a new random order each time; with ``replacement`` each drawn from all of them.
 
-    ``num_samples`` is how many are drawn, as many as there are unless given; more are whole orders and part of another.
+    ``num_samples`` is how many are drawn, as many as there are unless given; more are whole orders and part of
+    another.
+
+    Raises ValueError for a ``num_samples`` below 1. Source: ``torch.utils.data.RandomSampler``.
 
     >>> sorted(RandomSampler([5, 6, 7], generator=0)), len(list(RandomSampler([5, 6], num_samples=5)))
     ([0, 1, 2], 5)
@@ -106,6 +121,9 @@ class RandomSampler(_Drawn):
 class SubsetRandomSampler(_Drawn):
     """The numbers ``indices`` in a new random order each time.
 
+    Raises TypeError while it is iterated over where ``indices`` has no length. Source:
+    ``torch.utils.data.SubsetRandomSampler``.
+
     >>> sorted(SubsetRandomSampler([7, 3, 5]))
     [3, 5, 7]
     """
@@ -128,6 +146,8 @@ class WeightedRandomSampler(_Drawn):
     Without ``replacement`` no number comes twice: each is drawn with its weight from those that are left (Efraimidis
     and Spirakis 2006). Raises ValueError for weights that are negative, not finite or all 0, and where there are fewer
     weights above 0 than numbers to draw.
+
+    Weights have shape (n,) and a floating dtype. Source: ``torch.utils.data.WeightedRandomSampler``.
 
     >>> list(WeightedRandomSampler([0.0, 2.0, 0.0], 3))
     [1, 1, 1]
@@ -171,6 +191,8 @@ class WeightedRandomSampler(_Drawn):
 
 class BatchSampler(Sampler):
     """Lists of ``batch_size`` numbers from a sampler; the last may be shorter, or is left out with ``drop_last``.
+
+    Raises ValueError for a ``batch_size`` below 1. Source: ``torch.utils.data.BatchSampler``.
 
     >>> list(BatchSampler(range(5), 2, drop_last=False))
     [[0, 1], [2, 3], [4]]

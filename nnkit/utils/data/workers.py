@@ -50,6 +50,8 @@ _info: list[WorkerInfo] = []
 def get_worker_info() -> WorkerInfo | None:
     """In a worker of a DataLoader, which one it is; None in the main process.
 
+    Source: ``torch.utils.data.get_worker_info``.
+
     >>> get_worker_info() is None
     True
     """
