@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from raised_further import FURTHER
 from raised_nn import OF_NETWORKS
 
 RAISED: tuple[tuple[str, str, str, str], ...] = (
@@ -215,7 +216,7 @@ RAISED: tuple[tuple[str, str, str, str], ...] = (
 
 def calls() -> list[tuple[str, str, str, str]]:
     """Module, error, the call, and the name that it calls."""
-    rows = (*RAISED, *OF_NETWORKS)
+    rows = (*RAISED, *OF_NETWORKS, *FURTHER)
     return [(module, error, call.format(name), name) for module, error, call, names in rows for name in names.split()]
 
 

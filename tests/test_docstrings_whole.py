@@ -14,8 +14,16 @@ MODULES = tuple(dict.fromkeys(("nnkit", *PUBLIC, *WITH_EXAMPLES)))
 #: Modules of which every name's docstring is whole. ``python tests/docstrings.py`` counts what the others lack.
 WHOLE = (
     "nnkit", "nnkit.nn", "nnkit.nn.functional", "nnkit.linalg", "nnkit.onnx", "nnkit.utils", "nnkit.version",
-    "nnkit.keras.datasets", "nnkit.nn.init", "nnkit.nn.utils.rnn", "nnkit.optim.lr_scheduler",
+    "nnkit.nn.init", "nnkit.nn.utils.rnn", "nnkit.optim.lr_scheduler",
     "nnkit.distributions", "nnkit.io", "nnkit.datasets", "nnkit.errors", "nnkit.random", "nnkit.amp",
+
+    "nnkit.cuda", "nnkit.cuda.amp", "nnkit.training", "nnkit.tune", "nnkit.registry", "nnkit.serve", "nnkit.testing",
+    "nnkit.utils.data", "nnkit.sklearn", "nnkit.preprocessing", "nnkit.plot", "nnkit.monitor", "nnkit.parallel",
+
+    "nnkit.keras", "nnkit.keras.activations", "nnkit.keras.backend", "nnkit.keras.callbacks",
+    "nnkit.keras.constraints", "nnkit.keras.datasets", "nnkit.keras.initializers", "nnkit.keras.layers",
+    "nnkit.keras.losses", "nnkit.keras.metrics", "nnkit.keras.models", "nnkit.keras.ops", "nnkit.keras.optimizers",
+    "nnkit.keras.random", "nnkit.keras.regularizers", "nnkit.keras.saving", "nnkit.keras.utils",
 )  # fmt: skip
 
 

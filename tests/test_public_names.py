@@ -107,7 +107,10 @@ def _is_plain_class(value: object) -> bool:
 def test_examples_of_a_table_run(name: str) -> None:
     """Those that are part of a docstring only once their module is imported: doctest finds them by their function."""
     module = importlib.import_module(name)
-    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(verbose=False)
+    finder, runner = (
+        doctest.DocTestFinder(recurse=False),
+        doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS),
+    )
     tried = 0
     for word in module.__all__:
         function = inspect.unwrap(getattr(module, word))

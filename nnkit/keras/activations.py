@@ -303,8 +303,10 @@ _CORE: dict[ActivationFunction, str | nn.Module] = {
 def get(identifier: str | ActivationFunction | None) -> ActivationFunction:
     """The activation that a name, a function or ``None`` (which is ``linear``) stands for.
 
-    Raises: UnknownNameError: no activation has this name; the message lists the nearest. It is a function of a
-    Tensor of any shape and floating dtype. Source: ``keras.activations.get``.
+    It is a function of a Tensor of any shape and floating dtype. Source: ``keras.activations.get``.
+
+    Raises:
+        UnknownNameError: no activation has this name; the message lists the nearest.
 
     >>> get("relu") is relu, get(None) is linear
     (True, True)

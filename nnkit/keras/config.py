@@ -38,22 +38,41 @@ _settings: dict[str, Any] = {
 
 
 def backend() -> str:
-    """Which library computes: "nnkit"."""
+    """Which library computes: "nnkit".
+
+    Source: ``keras.config.backend``.
+
+    >>> backend()
+    'nnkit'
+    """
     return "nnkit"
 
 
 def epsilon() -> float:
-    """The little number that keeps divisors and logarithms away from 0: 1e-7 unless set otherwise."""
+    """The little number that keeps divisors and logarithms away from 0: 1e-7 unless set otherwise.
+
+    Source: ``keras.config.epsilon``.
+
+    >>> epsilon()
+    1e-07
+    """
     return float(_settings["epsilon"])
 
 
 def set_epsilon(value: float) -> None:
-    """Set what :func:`epsilon` returns."""
+    """Set what :func:`epsilon` returns.
+
+    Raises ValueError for what is no number. Source: ``keras.config.set_epsilon``.
+
+    >>> set_epsilon(1e-7)
+    """
     _settings["epsilon"] = float(value)
 
 
 def floatx() -> str:
     """The name of the type of new floats: "float32" unless set otherwise.
+
+    Source: ``keras.config.floatx``.
 
     >>> floatx()
     'float32'
@@ -62,19 +81,35 @@ def floatx() -> str:
 
 
 def set_floatx(value: str) -> None:
-    """Make new floats "float16", "bfloat16", "float32" or "float64". Raises UnknownNameError otherwise."""
+    """Make new floats "float16", "bfloat16", "float32" or "float64".
+
+    Raises UnknownNameError otherwise. Source: ``keras.config.set_floatx``.
+
+    >>> set_floatx("float32")
+    """
     if str(value) not in FLOATS:
         raise UnknownNameError("float type", value, FLOATS)
     nnkit.set_default_dtype(as_dtype(value))
 
 
 def image_data_format() -> str:
-    """Where images have their channels: "channels_last" unless set otherwise."""
+    """Where images have their channels: "channels_last" unless set otherwise.
+
+    Source: ``keras.config.image_data_format``.
+
+    >>> image_data_format()
+    'channels_last'
+    """
     return str(_settings["image_data_format"])
 
 
 def set_image_data_format(data_format: str) -> None:
-    """Let layers and functions without ``data_format=`` take "channels_first" or "channels_last"."""
+    """Let layers and functions without ``data_format=`` take "channels_first" or "channels_last".
+
+    Raises UnknownNameError otherwise. Source: ``keras.config.set_image_data_format``.
+
+    >>> set_image_data_format("channels_last")
+    """
     if str(data_format).lower() not in FORMATS:
         raise UnknownNameError("image data format", data_format, FORMATS)
     _settings["image_data_format"] = str(data_format).lower()

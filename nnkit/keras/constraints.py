@@ -13,6 +13,7 @@ from typing import Any, Self, TypeAlias
 from nnkit import nn
 from nnkit.keras import objects
 from nnkit.keras.naming import resolve
+from nnkit.keras.told import tell, tell_of_names
 from nnkit.nn import constraints
 from nnkit.nn.constraints import Dims
 from nnkit.recording.observer import call
@@ -155,6 +156,15 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)
+
+
+WEIGHTS = "A weight Tensor of any shape and floating dtype, which the result has"
+SOURCE = "Source:\n``keras.constraints.{name}``."
+tell(globals(), ("MaxNorm", "MinMaxNorm"), f"{WEIGHTS}. Raises ValueError for a norm below 0. {SOURCE}")
+tell(globals(), ("UnitNorm",), f"{WEIGHTS}. Raises ShapeError for an axis that it has not. {SOURCE}")
+tell(globals(), ("NonNeg",), f"{WEIGHTS}. Raises TypeError for what is no Tensor. {SOURCE}")
+tell(globals(), ("Constraint",), f"{WEIGHTS}. The base raises NotImplementedError. {SOURCE}")
+tell_of_names(globals(), "constraints")
 
 
 def __dir__() -> list[str]:

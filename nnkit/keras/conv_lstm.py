@@ -22,7 +22,7 @@ PARTS = ("kernel", "recurrent", "bias")
 
 
 class _ConvLSTM(Layer):
-    """Gates in the order i, f, c, o; states h and c, images. The arguments are those of ``Conv2D`` and ``LSTM``."""
+    """Gates in the order i, f, c, o; states h and c, images: the arguments are those of ``Conv2D`` and ``LSTM``."""
 
     axes: ClassVar[int]
 

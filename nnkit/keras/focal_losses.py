@@ -25,7 +25,7 @@ Axis = int | tuple[int, ...] | None
 class BinaryFocalCrossentropy(Loss):
     """Binary cross-entropy times ``(1 - p) ** gamma``, p the probability given to the target: hard cases count more.
 
-    Source: Lin et al., "Focal Loss for Dense Object Detection" (2017).
+    It is that of Lin et al., "Focal Loss for Dense Object Detection" (2017).
 
     Args:
         apply_class_balancing: whether to weigh targets 1 by ``alpha``, targets 0 by ``1 - alpha``.
@@ -123,10 +123,10 @@ class Dice(Loss):
 
 
 class Tversky(Loss):
-    """``1 - TP / (TP + alpha FP + beta FN)`` over ``axis``; with 0.5 twice it is :class:`Dice`. Keras's definition.
+    """``1 - TP / (TP + alpha FP + beta FN)`` over ``axis``; with 0.5 twice it is :class:`Dice`.
 
-    Source: Salehi et al., "Tversky loss function for image segmentation" (2017). As in Keras ``alpha`` weighs what the
-    target has and the prediction lacks.
+    It is that of Salehi et al., "Tversky loss function for image segmentation" (2017). As in Keras ``alpha`` weighs
+    what the target has and the prediction lacks.
 
     >>> import nnkit
     >>> round(Tversky()(nnkit.tensor([[[0.0, 1.0]]]), nnkit.tensor([[[0.5, 0.5]]])).item(), 4)
@@ -152,7 +152,7 @@ class Tversky(Loss):
 class CategoricalGeneralizedCrossEntropy(Loss):
     """``(1 - p ** q) / q`` of the probability p that the target's class got: between cross-entropy and absolute error.
 
-    Targets are class numbers. Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural
+    Targets are class numbers. It is that of Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural
     Networks with Noisy Labels" (2018). Raises ValueError unless ``q`` is between 0 and 1.
 
     >>> import nnkit

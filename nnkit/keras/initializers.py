@@ -24,6 +24,7 @@ from nnkit.keras.scaled_initializers import (
     LecunUniform,
     VarianceScaling,
 )
+from nnkit.keras.told import tell, tell_of_names
 from nnkit.nn import init
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
@@ -113,7 +114,7 @@ class Constant(Initializer):
 
 
 class Identity(Initializer):
-    """``gain`` on the diagonal of a matrix, else 0. Raises ShapeError for another shape.
+    """``gain`` on the diagonal of a matrix, else 0.
 
     >>> Identity()((2, 3)).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
@@ -235,6 +236,8 @@ def get(
 ) -> Callable[..., Tensor] | None:
     """The initializer that a name, a class, a config, a function of a shape or ``None`` stands for.
 
+    It is called with a shape, and ``dtype``.
+
     Raises:
         UnknownNameError: no initializer has this name; the message lists the nearest.
 
@@ -265,6 +268,18 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)
+
+
+TOLD = """A call with a shape gives a Tensor of it, of ``dtype``, or ``floatx``. Raises TypeError for what is no shape,
+DtypeError for what is no dtype. Source: ``keras.initializers.{name}``."""
+DRAWN = (
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Ones",
+    "RandomNormal", "RandomUniform", "TruncatedNormal", "Zeros",
+)  # fmt: skip
+tell(globals(), DRAWN, TOLD)
+tell(globals(), ("Identity", "Orthogonal"), f"Raises ShapeError for a shape that is no matrix's. {TOLD}")
+tell(globals(), ("VarianceScaling",), f"Raises ValueError for a scale or a mode that is none. {TOLD}")
+tell_of_names(globals(), "initializers")
 
 
 def __dir__() -> list[str]:

@@ -29,6 +29,7 @@ from nnkit.keras.embedding import Embedding, Masking
 from nnkit.keras.input_layer import Input, InputLayer
 from nnkit.keras.lambda_layer import Lambda
 from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, in_layout, positive, refuse
+from nnkit.keras.layer_families import TOLD
 from nnkit.keras.logits import with_logits
 from nnkit.keras.merging import (
     Add,
@@ -101,6 +102,7 @@ from nnkit.keras.reshaping import (
 )
 from nnkit.keras.standardizing import Normalization
 from nnkit.keras.texts import StringLookup, TextVectorization
+from nnkit.keras.told import tell
 from nnkit.keras.wrappers import Bidirectional, TimeDistributed
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
@@ -366,11 +368,18 @@ FURTHER = {
 WHERE = {name: module for module, names in FURTHER.items() for name in names}
 _SHORT = {"GlobalAvgPool3D": "GlobalAveragePooling3D", "GlobalMaxPool3D": "GlobalMaxPooling3D"}
 
+SOURCE = "Source: ``keras.layers.{name}``."
+for _name, _told in TOLD.items():
+    if _name in globals():
+        tell(globals(), (_name,), _told)
+
 
 def __getattr__(name: str) -> Any:
     name = _SHORT.get(name, name)
     if name in WHERE:
-        return getattr(importlib.import_module(f"nnkit.keras.{WHERE[name]}"), name)
+        layer = getattr(importlib.import_module(f"nnkit.keras.{WHERE[name]}"), name)
+        tell({name: layer}, (name,), TOLD.get(name, SOURCE))
+        return layer
     if name == "InputSpec":
         return importlib.import_module("nnkit.keras.shape_trees").InputSpec
     if name in ("serialize", "deserialize"):

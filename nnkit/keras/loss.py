@@ -23,7 +23,13 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "
 
 
 class Reduction:
-    """The reductions by their older names: ``Reduction.SUM``."""
+    """The reductions by their older names: ``Reduction.SUM``.
+
+    Source: ``keras.losses.Reduction`` of older Keras.
+
+    >>> Reduction.SUM, Reduction.NONE
+    ('sum', 'none')
+    """
 
     AUTO = SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
     NONE, SUM = "none", "sum"

@@ -53,6 +53,7 @@ from nnkit.keras.further_losses import (
 )
 from nnkit.keras.loss import Loss, Reduction
 from nnkit.keras.naming import resolve
+from nnkit.keras.told import tell, tell_of_names
 from nnkit.recording.observer import call
 from nnkit.tensors.tensor import Tensor
 
@@ -246,6 +247,18 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
     with objects.CustomObjectScope(custom_objects or {}):
         functions = {function.__name__: function for function in _FUNCTIONS}
         return functions[name] if isinstance(name, str) and name in functions else get(name)
+
+
+#: What is told of each class, and of each function.
+OF_A_BATCH = """Targets and predictions (B, …), of any dtype; a scalar of a floating dtype. Raises ShapeError where they
+do not fit, DtypeError for what are no numbers, UnknownNameError for another ``reduction``. Source:
+``keras.losses.{name}``."""
+OF_SAMPLES = """Targets and predictions (B, …), of any dtype; the result is without the last axis, of a floating dtype.
+Raises ShapeError where they do not fit, DtypeError for what are no numbers. Source: ``keras.losses.{name}``."""
+NAMED = ("Loss", "Reduction", "get", "deserialize", "serialize")
+tell(globals(), [name for name in __all__ if isinstance(globals()[name], type) and name != "Loss"], OF_A_BATCH)
+tell(globals(), [name for name in __all__ if name not in NAMED], OF_SAMPLES)
+tell_of_names(globals(), "losses")
 
 
 def __dir__() -> list[str]:

@@ -89,6 +89,7 @@ from nnkit.keras.scores import (
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
 )
+from nnkit.keras.told import tell, tell_of_names
 from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics as core
 
@@ -234,6 +235,17 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)
+
+
+#: What is told of each class, and of each function.
+OF_ALL = """Targets and predictions (B, …), or values of any shape, of any dtype; the result is float32. Raises
+ShapeError where they do not fit, DtypeError for what are no numbers, TypeError for an argument that it has not. Source:
+``keras.metrics.{name}``."""
+OF_SAMPLES = """Targets and predictions (B, …), of any dtype; the result is of a floating dtype. Raises ShapeError where
+they do not fit, DtypeError for what are no numbers. Source: ``keras.metrics.{name}``."""
+tell(globals(), [name for name in __all__ if isinstance(globals()[name], type)], OF_ALL)
+tell(globals(), [name for name in __all__ if name not in ("get", "deserialize", "serialize")], OF_SAMPLES)
+tell_of_names(globals(), "metrics")
 
 
 def __dir__() -> list[str]:

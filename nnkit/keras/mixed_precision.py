@@ -49,7 +49,14 @@ def LossScaleOptimizer(
     inner_optimizer: Any, initial_scale: float = 2.0**15, dynamic_growth_steps: int = 2000, name: str | None = None,
     **ignored: Any,
 ) -> Optimizer:  # fmt: skip
-    """The optimizer itself: ``fit`` scales losses by itself where the policy is "mixed_float16"."""
+    """The optimizer itself: ``fit`` scales losses by itself where the policy is "mixed_float16".
+
+    Raises TypeError for what is no optimizer. Source: ``keras.optimizers.LossScaleOptimizer``.
+
+    >>> from nnkit.keras.optimizers import SGD
+    >>> LossScaleOptimizer(SGD(0.1)).learning_rate
+    0.1
+    """
     if not isinstance(inner_optimizer, Optimizer):
         raise TypeError(f"LossScaleOptimizer: expected an optimizer, got {type(inner_optimizer).__name__}")
     return inner_optimizer

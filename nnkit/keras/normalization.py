@@ -282,7 +282,7 @@ class GroupNormalization(_Scaled):
 
 
 class RMSNormalization(SameShape):
-    """x / sqrt(mean of x squared + epsilon) times the weight ``scale``, over ``axis``. Zhang and Sennrich, 2019.
+    """x / sqrt(mean of x squared + epsilon) times the weight ``scale``, over ``axis`` (Zhang and Sennrich, 2019).
 
     >>> RMSNormalization(epsilon=0.0)([[1.0, -1.0, 7.0, 7.0]]).tolist()
     [[0.20000000298023224, -0.20000000298023224, 1.399999976158142, 1.399999976158142]]

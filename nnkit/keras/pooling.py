@@ -114,7 +114,7 @@ class AveragePooling1D(_AveragePooling):
 
 
 class AveragePooling2D(_AveragePooling):
-    """The mean of each window: (B, height, width, C) -> (B, height', width', C). Padding does not count.
+    """The mean of each window: (B, height, width, C) -> (B, height', width', C); padding does not count.
 
     The arguments are those of ``MaxPooling2D``.
 

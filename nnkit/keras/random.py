@@ -21,6 +21,7 @@ from nnkit.keras.naming import automatic_name
 from nnkit.keras.ops.elementwise import erfinv
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, of_type, to_list
 from nnkit.keras.symbolic import symbolic
+from nnkit.keras.told import tell
 from nnkit.tensors import creation, dtypes
 from nnkit.tensors.dtypes import is_float
 from nnkit.tensors.random import Generator, using
@@ -272,6 +273,16 @@ def binomial(shape: Any, counts: Any, probabilities: Any, dtype: Any = None, see
 def _spread(parameter: Any, shape: Any, kind: np.dtype) -> Tensor:
     x = ops.to(convert_to_tensor(parameter), dtype=_wide(kind))
     return ops.clone(ops.broadcast_to(x.detach(), to_list(shape)))
+
+
+DRAWN = """A Tensor of that shape, of ``dtype``, or ``floatx``; parameters are numbers that broadcast to it. Raises
+TypeError for what is no shape. Source: ``keras.random.{name}``."""
+NUMBERS = "DtypeError for what\nare no numbers. Source: ``keras.random.{name}``."
+tell(globals(), ("normal", "truncated_normal", "uniform", "beta", "binomial", "gamma", "randint"), DRAWN)
+tell(globals(), ("categorical",), f"Floats, and integers of ``dtype``. Raises ValueError for other shapes, {NUMBERS}")
+tell(globals(), ("dropout",), f"Of any shape and floating dtype. Raises ValueError for a share that is none, {NUMBERS}")
+tell(globals(), ("shuffle",), f"Of any shape and dtype. Raises ValueError for an axis that it has not, {NUMBERS}")
+tell(globals(), ("SeedGenerator",), "Raises ValueError for a seed that is no number. Source: ``keras.random.{name}``.")
 
 
 for _name in ("categorical", "dropout", "shuffle"):

@@ -258,7 +258,9 @@ class RecurrentLayer(Layer):
 
 
 class SimpleRNN(RecurrentLayer):
-    """``activation(x W + h U + b)``, step by step. See ``RecurrentLayer`` for the arguments.
+    """``activation(x W + h U + b)``, step by step.
+
+    See ``RecurrentLayer`` for the arguments.
 
     >>> SimpleRNN(4, return_sequences=True)([[[1.0], [2.0]]]).shape
     (1, 2, 4)
@@ -290,7 +292,7 @@ class SimpleRNN(RecurrentLayer):
 
 
 class LSTM(RecurrentLayer):
-    """Long short-term memory: Hochreiter and Schmidhuber, 1997. Gates in the order i, f, c, o; states h and c.
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997): gates in the order i, f, c, o; states h and c.
 
     ``unit_forget_bias`` starts the forget gate's bias at 1. See ``RecurrentLayer`` for the other arguments.
 
@@ -339,7 +341,7 @@ class LSTM(RecurrentLayer):
 
 
 class GRU(RecurrentLayer):
-    """The gated recurrent unit: Cho et al., 2014. Gates in the order z, r, h.
+    """The gated recurrent unit (Cho et al., 2014), with gates in the order z, r, h.
 
     ``reset_after`` multiplies by the reset gate after the state's product, and has two biases (2, 3 units); False does
     so before. See ``RecurrentLayer`` for the other arguments.

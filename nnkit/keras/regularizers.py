@@ -13,6 +13,7 @@ from typing import Any, Self, TypeAlias
 from nnkit import nn
 from nnkit.keras import objects
 from nnkit.keras.naming import resolve
+from nnkit.keras.told import tell, tell_of_names
 from nnkit.recording.state import Watched
 from nnkit.tensors.tensor import Tensor
 
@@ -136,6 +137,12 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """
     with objects.CustomObjectScope(custom_objects or {}):
         return get(config)
+
+
+TOLD = """Of a weight Tensor of any shape and floating dtype: a scalar. Raises ValueError for a factor below 0.
+Source: ``keras.regularizers.{name}``."""
+tell(globals(), ("L1", "L1L2", "L2", "l1_l2"), TOLD)
+tell_of_names(globals(), "regularizers")
 
 
 def __dir__() -> list[str]:

@@ -283,7 +283,9 @@ class _SpatialDropout(ImageLayer):
 
 
 class SpatialDropout1D(_SpatialDropout):
-    """While training, sets a ``rate`` of the channels to 0 in all steps: (B, steps, C). See ``SpatialDropout2D``.
+    """While training, sets a ``rate`` of the channels to 0 in all steps: (B, steps, C).
+
+    See ``SpatialDropout2D``.
 
     >>> SpatialDropout1D(0.5)([[[1.0, 2.0]]]).tolist()
     [[[1.0, 2.0]]]

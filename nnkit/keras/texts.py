@@ -50,6 +50,7 @@ class StringLookup(Layer):
         pad_to_max_tokens: make rows of ``max_tokens`` columns.
         idf_weights, sparse, encoding: as Keras's defaults; others are refused.
 
+    Raises UnknownNameError for another ``output_mode``, ValueError for a word that is not known where none may be.
     Source: ``keras.layers.StringLookup``. More than one number for unknown words is refused: which one a word gets
     depends on TensorFlow's hash.
 
@@ -205,7 +206,8 @@ class TextVectorization(Layer):
         vocabulary: the known words; without it, :meth:`adapt` finds them.
         idf_weights, sparse, ragged, encoding: as Keras's defaults; others are refused, and so is mode "tf_idf".
 
-    Source: ``keras.layers.TextVectorization``.
+    Raises UnknownNameError for a setting that is none of these, ValueError for texts of another shape. Source:
+    ``keras.layers.TextVectorization``.
 
     >>> vectorize = TextVectorization(vocabulary=["good", "film"])
     >>> vectorize(["Good film!", "bad"]).tolist()

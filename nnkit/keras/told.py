@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["tell"]
+__all__ = ["tell", "tell_of_names"]
 
 
 def tell(words: Mapping[str, Any], names: Iterable[str], statement: str) -> None:
-    """Put a paragraph into the docstrings of those ``words``, before their examples; ``{name}`` in it is the word's.
+    """Put a statement into the docstrings of those ``words``, before their examples; ``{name}`` in it is
+    their own.
 
-    A function or class with several names has the paragraph once, for the first of them. Raises KeyError for a name
-    that is not among the words.
+    A function or class with several names has it once, and one that names its source
+    already has no need of it. Raises KeyError for a name that is not among the words.
 
     >>> def half(x):
     ...     '''Half of x.'''
@@ -25,10 +26,27 @@ def tell(words: Mapping[str, Any], names: Iterable[str], statement: str) -> None
     <BLANKLINE>
         Source: ``keras.ops.half``.
     """
-    seen: set[int] = set()
+    lines = statement.replace("\n", "\n    ")
     for name in names:
         value = words[name]
-        if id(value) not in seen:
-            seen.add(id(value))
-            head, mark, examples = (value.__doc__ or "").partition("\n\n    >>>")
-            value.__doc__ = f"{head.rstrip()}\n\n    {statement.replace('{name}', name)}{mark}{examples}"
+        head, mark, examples = (value.__doc__ or "").partition("\n\n    >>>")
+        if "Source:" not in head:
+            value.__doc__ = f"{head.rstrip()}\n\n    {lines.replace('{name}', value.__name__)}{mark}{examples}"
+
+
+def tell_of_names(
+    words: Mapping[str, Any], family: str, wrong: str = "ValueError for what has no ``get_config``"
+) -> None:
+    """The same of ``get``, ``deserialize`` and ``serialize``, which each family of Keras's has.
+
+    >>> def get(identifier):
+    ...     '''What a name stands for.'''
+    >>> tell_of_names({"get": get, "deserialize": get, "serialize": get}, "losses")
+    >>> print(get.__doc__)
+    What a name stands for.
+    <BLANKLINE>
+        Raises UnknownNameError for a name that nobody has. Source: ``keras.losses.get``.
+    """
+    source = f"Source: ``keras.{family}.{{name}}``."
+    tell(words, ("get", "deserialize"), f"Raises UnknownNameError for a name that nobody has. {source}")
+    tell(words, ("serialize",), f"Raises {wrong}. {source}")

@@ -40,8 +40,6 @@ class Bidirectional(Layer):
         weights: of both, a list of arrays.
         backward_layer: the other layer, with ``go_backwards``; by default made like ``layer``.
 
-    Source: ``keras.layers.Bidirectional``.
-
     >>> from nnkit.keras.recurrent import LSTM
     >>> Bidirectional(LSTM(4))([[[1.0], [2.0]]]).shape
     (1, 8)
@@ -142,7 +140,7 @@ class Bidirectional(Layer):
 class TimeDistributed(Layer):
     """A layer for each step of (batch, steps, …) by itself, with the same weights.
 
-    Source: ``keras.layers.TimeDistributed``; all steps of a batch are one batch to the layer, but for one with a batch
+    All steps of a batch are one batch to the layer, but for one with a batch
     normalization in training: as in Keras that has the statistics of each step by itself, one after the other.
 
     >>> from nnkit.keras.layers import Dense

@@ -21,9 +21,9 @@ class StudyDisplay(Display):
     Trials that were pruned stand at the last value that they reported; those that failed are left out. Parameters that
     were asked for on a logarithmic scale are drawn over one.
 
-    - ``values``, ``pruned``, ``numbers``: one for each trial; ``parameters``: name -> one for each trial (None
-    where it was not asked for); ``logarithmic``: the names of those drawn so - ``ax_``, ``axes_``, ``figure_``:
-    where it was drawn
+    - ``values``, ``pruned``, ``numbers``: one for each trial; ``parameters``: name -> one for each trial (None where it
+      was not asked for); ``logarithmic``: the names of those drawn so
+    - ``ax_``, ``axes_``, ``figure_``: where it was drawn
 
     Raises ImportError where matplotlib is lacking. Source: scikit-learn's displays.
 

@@ -70,12 +70,12 @@ def objective(
 ) -> Callable[[Any], float]:
     """A function of an optuna trial: the value of ``monitor`` that a network of the trial's setting comes to.
 
-    - ``space``: a function of the trial that returns a setting, as ``train_many`` takes them: ``lambda trial:
-    {"lr": trial.suggest_float("lr", 1e-4, 1, log=True), "width": trial.suggest_int("width", 4, 9)}`` - ``data``:
-    (x, y); ``loss`` and the rest are as in ``train_one``, with ``validation_data`` or ``validation_split`` -
-    ``monitor``: "val_loss" where there is validation, else "loss"; with accuracy and its like, make the study with
-    ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the
-    epoch it went back to
+    - ``space``: a function of the trial that returns a setting, as ``train_many`` takes them:
+      ``lambda trial: {"lr": trial.suggest_float("lr", 1e-4, 1, log=True), "width": trial.suggest_int("width", 4, 9)}``
+    - ``data``: (x, y); ``loss`` and the rest are as in ``train_one``, with ``validation_data`` or ``validation_split``
+    - ``monitor``: "val_loss" where there is validation, else "loss"; with accuracy and its like, make the study with
+      ``direction="maximize"`` (ValueError otherwise). With an EarlyStopping among ``callbacks`` it is that of the epoch
+      it went back to
 
     The trial's pruner decides after each epoch. A loss that turns NaN prunes the trial too. Networks of a study are
     not kept; train the best setting again by ``train_one(build, setting, ...)``, which gives the same network: the

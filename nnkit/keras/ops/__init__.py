@@ -159,6 +159,7 @@ from nnkit.keras.ops.elementwise import (
     trunc,
 )  # fmt: skip
 from nnkit.keras.ops.examples import EXAMPLES as _EXAMPLES
+from nnkit.keras.ops.families import FAMILIES as _FAMILIES
 from nnkit.keras.ops.fourier import (
     extract_sequences,
     fft,
@@ -363,6 +364,7 @@ from nnkit.keras.ops.windows import (
     separable_conv,
 )  # fmt: skip
 from nnkit.keras.symbolic import symbolic
+from nnkit.keras.told import tell as _tell
 from nnkit.ops.examples import show_examples as _show_examples
 
 #: Namespaces of these functions, imported when first asked for.
@@ -412,6 +414,8 @@ __all__ = [
 # fmt: on
 
 _show_examples(globals(), "nnkit.keras.ops", _EXAMPLES)
+for _told, _names in _FAMILIES.items():
+    _tell(globals(), _names.split(), _told)
 _seen: dict[Any, Any] = {}
 for _name in __all__:
     _function = globals()[_name]

@@ -91,7 +91,14 @@ def stop_gradient(variable: Any) -> Tensor:
 
 
 def custom_gradient(f: Callable[..., Any]) -> Any:
-    """Refused: write a class with forward and backward, ``nnkit.autograd.Function``. Raises NotImplementedError."""
+    """Refused: write a class with forward and backward, ``nnkit.autograd.Function``.
+
+    Raises NotImplementedError.
+
+    >>> custom_gradient(len)
+    Traceback (most recent call last):
+    NotImplementedError: custom_gradient is not there: ...
+    """
     raise NotImplementedError(
         "custom_gradient is not there: a function with a gradient of your own is a subclass of nnkit.autograd.Function"
     )

@@ -175,7 +175,7 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Tensor:
 def erfinv(x: Any) -> Tensor:
     """The inverse of the error function, by Giles' approximation of single precision and two of Newton's steps.
 
-    Source: Giles, Approximating the erfinv function, 2010.
+    It is that of Giles, Approximating the erfinv function, 2010.
     """
     x = floats(x)
     w = -ops.log((1.0 - x) * (1.0 + x))

@@ -155,7 +155,7 @@ def istft(
     x: Any, sequence_length: int, sequence_stride: int, fft_length: int, length: int | None = None,
     window: Any = "hann", center: bool = True,
 ) -> Tensor:  # fmt: skip
-    """The signal whose :func:`stft` comes nearest: frames under the window added up. Griffin and Lim, 1984."""
+    """The signal whose :func:`stft` comes nearest: frames under the window added up (Griffin and Lim, 1984)."""
     frames = irfft(x, fft_length)
     values = _window(window, sequence_length, fft_length)
     shape = tensor(values, dtype=frames.dtype, device=frames.device)

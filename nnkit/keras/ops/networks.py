@@ -31,7 +31,7 @@ def _activation(name: str, says: str = "") -> Any:
     def function(x: Any) -> Tensor:
         return core(floats(x))
 
-    return named(function, name, says or core.__doc__)
+    return named(function, name, says or core.__doc__.partition("\n\n")[0])
 
 
 sigmoid, silu, softplus, softsign = (_activation(name) for name in ("sigmoid", "silu", "softplus", "softsign"))
@@ -145,7 +145,7 @@ def log_softmax(x: Any, axis: Any = -1) -> Tensor:
 
 
 def sparsemax(x: Any, axis: int = -1) -> Tensor:
-    """The nearest shares that add up to 1, many of them 0. Martins and Astudillo, From Softmax to Sparsemax, 2016."""
+    """The nearest shares that add up to 1, many of them 0 (Martins and Astudillo, From Softmax to Sparsemax, 2016)."""
     return activations.sparsemax(floats(x), axis)
 
 
@@ -213,7 +213,7 @@ def _scaled(y: Tensor, axes: Sequence[int], gamma: Any, beta: Any) -> Tensor:
 
 
 def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None) -> Tensor:
-    """x / sqrt(mean(x²) + epsilon) * scale. Zhang and Sennrich, Root Mean Square Layer Normalization, 2019."""
+    """x / sqrt(mean(x²) + epsilon) * scale (Zhang and Sennrich, Root Mean Square Layer Normalization, 2019)."""
     x = floats(x)
     x = ops.reshape(x, (1,)) if x.ndim == 0 else x
     wide = _wide(x)

@@ -56,7 +56,10 @@ def expand_dims(x: Any, axis: Any) -> Tensor:
 
 
 def squeeze(x: Any, axis: Any = None) -> Tensor:
-    """Without axes of size 1: without these, or without all. Raises ValueError where one is larger."""
+    """Without axes of size 1: without these, or without all.
+
+    Raises ValueError where one is larger.
+    """
     x = convert_to_tensor(x)
     if axis is None:
         return ops.squeeze(x)

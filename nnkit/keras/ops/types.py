@@ -40,6 +40,8 @@ SIGNED: dict[int, np.dtype] = {1: dtypes.int16, 2: dtypes.int32, 4: dtypes.int64
 def standardize_dtype(dtype: Any) -> str:
     """The name of a type: of a dtype, a name, a type of Python's, or None for ``floatx``.
 
+    Raises DtypeError for what is no dtype. Source: ``keras.backend.standardize_dtype``.
+
     >>> standardize_dtype(None), standardize_dtype(int), standardize_dtype("float16")
     ('float32', 'int32', 'float16')
     """
@@ -57,6 +59,8 @@ def of_type(dtype: Any) -> np.dtype:
 
 def result_type(*dtypes: Any) -> str:
     """The name of the type of a result of these types; ``int`` and ``float`` stand for numbers of Python's.
+
+    Raises DtypeError for what is no dtype. Source: ``keras.backend.result_type``.
 
     >>> result_type("int32", float), result_type("float16", float), result_type("uint8", "int8")
     ('float32', 'float16', 'int16')

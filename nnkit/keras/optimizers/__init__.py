@@ -16,6 +16,7 @@ from nnkit.keras.naming import configured, resolve
 from nnkit.keras.optimizers import schedules
 from nnkit.keras.optimizers.base import CommonOptions, Optimizer, OptimizerOptions, Rate
 from nnkit.keras.optimizers.further import Adadelta, Adafactor, Adamax, Ftrl, Lamb, Lion, Nadam
+from nnkit.keras.told import tell, tell_of_names
 from nnkit.kernels import keras_updates, updates
 from nnkit.kernels.vocabulary import Formula
 
@@ -240,6 +241,15 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
     0.5
     """
     return resolve("optimizer", config, {**_BY_NAME, **(custom_objects or {})})
+
+
+TOLD = """Weights may have any shape and floating dtype. Raises ValueError for a learning rate below 0, TypeError for an
+argument that it has not. Source: ``keras.optimizers.{name}``."""
+TOLD_OF = (
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam", "RMSprop",
+)  # fmt: skip
+tell(globals(), TOLD_OF, TOLD)
+tell_of_names(globals(), "optimizers", "TypeError for what is no optimizer")
 
 
 def __getattr__(name: str) -> Any:

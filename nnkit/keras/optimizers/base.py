@@ -72,6 +72,10 @@ class Optimizer(Applying, optim.Optimizer):
 
     Raises:
         TypeError: an unknown argument. ValueError: one out of range, or two that exclude each other.
+
+    >>> from nnkit.keras.optimizers import SGD
+    >>> isinstance(SGD(0.1), Optimizer), SGD(0.1, weight_decay=0.01).weight_decay
+    (True, 0.01)
     """
 
     def __init__(

@@ -93,7 +93,7 @@ class Nadam(_OfTwoAverages):
 
 
 class Ftrl(Optimizer):
-    """Follow the regularized leader. McMahan et al., Ad Click Prediction: a View from the Trenches, 2013.
+    """Follow the regularized leader (McMahan et al., Ad Click Prediction: a View from the Trenches, 2013).
 
     Args:
         learning_rate: a number, a schedule, or a function without arguments.
