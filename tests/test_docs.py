@@ -5,6 +5,7 @@ The chapters of the course are run by the build of the pages (``docs/build``), w
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import warnings
@@ -126,6 +127,32 @@ def test_the_chapters_are_numbered_and_each_has_a_picture() -> None:
 def test_a_chapter_in_chinese_has_the_code_of_the_english_one(path: Path) -> None:
     page = (DOCS / "zh" / "learn" / f"{path.stem}.md").read_text(encoding="utf-8")
     assert chapters.code_of_page(page) == chapters.code_of_chapter(path.read_text(encoding="utf-8"))
+
+
+#: Arguments and methods whose texts stand in a picture.
+SHOWN = {"label", "title", "xlabel", "ylabel", "suptitle", "set_title", "set_ylabel", "annotate"}
+
+
+def words_in_picture(code: str) -> set[str]:
+    """The texts that a block of code writes into its picture, but for those that it puts together elsewhere."""
+    shown: list[ast.expr] = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call):
+            shown += [keyword.value for keyword in node.keywords if keyword.arg in SHOWN]
+            shown += node.args[:1] if isinstance(node.func, ast.Attribute) and node.func.attr in SHOWN else []
+    texts = [part.value for value in shown for part in ast.walk(value) if isinstance(part, ast.Constant)]
+    return {text.strip(" :,") for text in texts if isinstance(text, str) and re.search("[a-z]{2}", text)}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
+def test_the_words_in_a_picture_are_said_in_chinese_below_it(path: Path) -> None:
+    page = (DOCS / "zh" / "learn" / f"{path.stem}.md").read_text(encoding="utf-8")
+    blocks = [(match[1], page[match.end() :].strip()) for match in chapters.BLOCK.finditer(page)]
+    drawn = [(code, below.split("\n")[0]) for code, below in blocks if re.search(r"pyplot\.(subplots|figure)", code)]
+    assert drawn
+    for code, below in drawn:
+        assert below.startswith("图中文字：")
+        assert not [text for text in words_in_picture(code) if text not in below]
 
 
 def test_the_start_page_in_chinese_has_the_code_of_the_english_one() -> None:

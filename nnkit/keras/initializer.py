@@ -17,6 +17,8 @@ class Initializer:
     With an integer ``seed`` every call gives the same numbers; without, they come from nnkit's random stream,
     which ``keras.utils.set_random_seed`` starts afresh.
 
+    The base itself raises NotImplementedError when it is called. Source: ``keras.initializers.Initializer``.
+
     >>> class Sevens(Initializer):
     ...     def fill(self, values):
     ...         values.fill_(7.0)

@@ -31,6 +31,9 @@ class Model(Functional, WithFiles):
         name: what the model is called; by default made from the class name.
         trainable: False freezes the weights.
 
+    Raises ValueError for inputs that are not symbolic, and by ``fit`` before ``compile``; TypeError for an argument
+    that is none. Source: ``keras.Model``.
+
     >>> from nnkit.keras.layers import Add, Dense, Input
     >>> x = Input(shape=(4,))
     >>> model = Model(x, Dense(3)(Add()([x, Dense(4, activation="relu")(x)])))

@@ -62,7 +62,9 @@ def load_model(
 
 
 def clone_model(model: Model, input_tensors: Any = None, clone_function: Any = None, **ignored: Any) -> Model:
-    """A model of the same layers with weights of its own, newly drawn. Source: ``keras.models.clone_model``.
+    """A model of the same layers with weights of its own, newly drawn.
+
+    Source: ``keras.models.clone_model``.
 
     Args:
         model: a functional or Sequential model.

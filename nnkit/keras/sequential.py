@@ -33,6 +33,8 @@ class Sequential(Model):
         trainable: False freezes the weights of all layers.
         name: what the model is called.
 
+    Raises ValueError for what is no layer, and by ``fit`` before ``compile``. Source: ``keras.Sequential``.
+
     >>> from nnkit.keras.layers import Dense
     >>> model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(3)])
     >>> model.output_shape, model.count_params()
