@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnkit.docstrings import describe
 from nnkit.ops import contracting, rearranging
 from nnkit.ops.contracting import multi_dot
+from nnkit.ops.docstrings import describe
 from nnkit.ops.examples import OF_LINALG, show_examples
 from nnkit.ops.families import LINALG
 from nnkit.ops.linear_algebra import (

@@ -3,7 +3,6 @@
 Start with ``module`` (what a module is), then ``linear`` (the commonest one) and ``losses``.
 """
 
-from nnkit.docstrings import describe as _describe
 from nnkit.nn import activations, compiled, constraints, functional, init, losses, parallel, parameter, summary, utils
 from nnkit.nn.activations import (
     ELU,
@@ -151,6 +150,7 @@ from nnkit.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from nnkit.ops.docstrings import describe as _describe
 from nnkit.tensors.tensor import Parameter
 
 # fmt: off

@@ -1,4 +1,4 @@
-"""What the words of a family have in common: shapes, dtypes, errors and source; see ``nnkit.docstrings``."""
+"""What the words of a family have in common: shapes, dtypes, errors and source; see ``nnkit.ops.docstrings``."""
 
 from __future__ import annotations
 

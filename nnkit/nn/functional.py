@@ -10,7 +10,6 @@ import warnings
 from typing import Any
 
 from nnkit import ops
-from nnkit.docstrings import describe
 from nnkit.errors import LabelError, ShapeError, UnknownNameError
 from nnkit.nn.activation_functions import (
     celu,
@@ -87,6 +86,7 @@ from nnkit.nn.windowed_functions import (
     max_pool3d,
     unfold,
 )
+from nnkit.ops.docstrings import describe
 from nnkit.tensors.creation import arange, ones
 from nnkit.tensors.tensor import Tensor
 

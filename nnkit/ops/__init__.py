@@ -1,6 +1,5 @@
 """Differentiable functions of tensors, by family. Each computes its output and, a few lines below, its pullback."""
 
-from nnkit.docstrings import describe as _describe
 from nnkit.ops.aliases import (
     absolute,
     can_cast,
@@ -102,6 +101,7 @@ from nnkit.ops.counting import (
     unique_consecutive,
     var_mean,
 )  # fmt: skip
+from nnkit.ops.docstrings import describe as _describe
 from nnkit.ops.elementary import (
     acos,
     acosh,

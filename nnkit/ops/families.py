@@ -1,4 +1,4 @@
-"""What the ops of a family have in common: shapes, dtypes, errors and whose name it is; see ``nnkit.docstrings``."""
+"""What the ops of a family have in common: shapes, dtypes, errors and whose name it is; see ``docstrings``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""PyTorch's words of ``torch.distributed``, over MPI: scripts that train by DistributedDataParallel run as they are.
-
-Start it by ``mpiexec -n 4 python train.py`` (PyTorch's ``torchrun`` starts processes that MPI does not know). Whatever
-backend the script names, MPI carries what is exchanged, and between GPUs NCCL. ``nnkit.parallel`` has nnkit's own
-words, whose trainings are those of one process also in dropout and metrics.
-"""
+"""Process groups and what their members send to one another, over ``nnkit.parallel``."""
 
 from __future__ import annotations
 
@@ -26,10 +21,6 @@ __all__ = [
 ]  # fmt: skip
 
 BACKENDS = ("mpi", "gloo", "nccl", "cpu:gloo,cuda:nccl", "undefined")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
 
 
 class ReduceOp:
