@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 import nnkit
 from nnkit import keras, nn, optim
 from nnkit.parallel import MPI, shard
-from nnkit.training import EarlyStopping, LearningRateScheduler, ModelCheckpoint, RunCheckpoint
+from nnkit.training import EarlyStopping, LearningRateScheduler, ModelCheckpoint, RunCheckpoint, TensorBoard
 from nnkit.training.callbacks import Callback
 from nnkit.training.replay import Replay
 from nnkit.utils.data import DataLoader, TensorDataset
@@ -277,7 +278,7 @@ def refusals() -> dict[str, str]:
         ("batch norm", normed, {}),
         ("by time", sequences(Turned(nn.Dropout(0.5))), {}),
         ("float16", network(), {"precision": "float16"}),
-        ("within epochs", network(), {"callbacks": [RunCheckpoint("never", every=2)]}),
+        ("within epochs", network(), {"callbacks": [TensorBoard("never", every=2)]}),
         ("other data", network(), {"rank": True}),
         ("other batches", network(), {"batch_size": None}),
     ):
@@ -291,6 +292,37 @@ def refusals() -> dict[str, str]:
             found[name] = f"{type(error).__name__}: {error}"
     own = fitted(normed, X, Y, MPI(batch_statistics="own"), batch_size=48, epochs=2, validation_split=0.2)
     return {**found, "own statistics": own["weights"]}
+
+
+def whole_run(parallel: Any, **options: Any) -> Found:
+    """A training that is saved within epochs; its metrics are sums and rows of all processes."""
+    nnkit.manual_seed(3)
+    model = nn.Sequential(nn.Linear(10, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    more = {"metrics": ["auc", "accuracy"], "validation_split": 0.2, "optimizer": optimizer, "batch_size": 15}
+    y = (Y > 0).reshape(-1, 1)
+    return fitted(model, X, y, of_all(parallel), loss="bce_with_logits", epochs=3, **more, **options)
+
+
+def saved_within() -> None:
+    whole_run("mpi", callbacks=[RunCheckpoint(Path(sys.argv[1], "run-{epoch}-{step}"), every=4)])
+
+
+def goes_on() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = whole_run("mpi", resume=Path(sys.argv[1], "run-1-4"))
+    if MPI().rank == 0:
+        print(json.dumps({**found, "said": [str(warning.message) for warning in said]}))
+
+
+def dies_writing() -> None:
+    """Rank 0 is killed when it has written all but the name of its second checkpoint."""
+    calls = [RunCheckpoint(Path(sys.argv[1], "run"))]
+    replace, times = os.replace, iter(range(10))
+    dying = lambda *paths: os.kill(os.getpid(), signal.SIGKILL) if next(times) else replace(*paths)  # noqa: E731
+    with mock.patch("os.replace", dying):
+        fitted(network(), X, Y, "mpi", callbacks=calls)
 
 
 class Fate(Callback):
@@ -389,7 +421,17 @@ FATES: dict[str, Callable[[], None]] = {
 
 TOLD: dict[str, Callable[[], None]] = {
     told.__name__: told
-    for told in (breaks, bad_gradient, bad_last_gradient, sleeps, sleeps_before_a_step, stopped_by_hand)
+    for told in (
+        breaks,
+        bad_gradient,
+        bad_last_gradient,
+        sleeps,
+        sleeps_before_a_step,
+        stopped_by_hand,
+        saved_within,
+        goes_on,
+        dies_writing,
+    )
 }
 
 

@@ -169,6 +169,30 @@ def test_every_rank_hears_which_rank_diverged(word: str, message: str, tmp_path:
 
 
 @needs_mpi
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3), (2, 2)])
+def test_a_training_goes_on_with_another_number_of_processes(before: int, after: int, tmp_path: Path) -> None:
+    """From within an epoch; that the numbers agree to rounding only is said, where the number is another."""
+    done = run(before, tmp_path, "saved_within")
+    assert done.returncode == 0, done.stderr[-2000:]
+    done = run(after, tmp_path, "goes_on")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    for name, values in parallel_cases.whole_run(None)["history"].items():
+        np.testing.assert_allclose(found["history"][name], values, rtol=2e-5, atol=1e-6, err_msg=name)
+    said = [line for line in found["said"] if f"processes {before} → {after}" in line and "to rounding" in line]
+    assert len(said) == len(found["said"]) == (before != after)
+
+
+@needs_mpi
+def test_a_checkpoint_is_whole_though_rank_0_is_killed_while_it_writes_the_next(tmp_path: Path) -> None:
+    assert run(2, tmp_path, "dies_writing").returncode != 0
+    found = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
+    with pytest.warns(UserWarning, match="processes 2 → 1"):
+        again = parallel_cases.fitted(found, parallel_cases.X, parallel_cases.Y, None, resume=tmp_path / "run")
+    assert len(again["history"]["loss"]) == 4
+
+
+@needs_mpi
 @pytest.mark.parametrize(
     ("word", "message"),
     [

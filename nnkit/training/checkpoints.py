@@ -14,7 +14,7 @@ from nnkit import io
 from nnkit.tensors.loading import Fit
 from nnkit.training.arguments import positive_integer
 from nnkit.training.callbacks import Callback, Logs, Monitor
-from nnkit.training.resume import save_run
+from nnkit.training.resume import save_run, state_of
 
 __all__ = ["ModelCheckpoint", "RunCheckpoint"]
 
@@ -135,7 +135,7 @@ class RunCheckpoint(ModelCheckpoint):
     def __init__(self, path: str | os.PathLike[str], every: int | None = None, keep_last: int | None = None) -> None:
         super().__init__(path, keep_last=keep_last)
         self.settle_every = None if every is None else positive_integer(every, "every")
-        self._position = (0, 0)
+        self._state: dict[str, Any] = {}
 
     def on_train_begin(self) -> None:
         self._find_saved()
@@ -148,11 +148,11 @@ class RunCheckpoint(ModelCheckpoint):
         """Not yet: other callbacks may still change something."""
 
     def on_settled(self, epoch: int, step: int) -> None:
-        self._position = epoch, step
+        self._state = state_of(self.trainer, epoch, step)  # of all processes, though one of them writes it
         self.keep(self.path.format(epoch=epoch, step=step))
 
     def write(self, path: Path) -> None:
-        save_run(path, self.trainer, *self._position)
+        save_run(path, self.trainer, self._state)
 
 
 def _named_by(pattern: str) -> list[Path]:

@@ -16,6 +16,7 @@ from nnkit.tensors.precision import half_type
 from nnkit.training.batches import Source
 from nnkit.training.blame import bad_gradients
 from nnkit.training.callbacks import Callback
+from nnkit.training.checkpoints import RunCheckpoint
 from nnkit.training.divergence import broken_gradient
 from nnkit.training.divided import divisor_of
 from nnkit.training.evaluation import Evaluation
@@ -88,13 +89,16 @@ def trainer_of(mpi: MPI | None, step: TrainingStep, source: Source, validation: 
 def heard(callbacks: list[Callback], mpi: MPI) -> list[Callback]:
     """The callbacks that this process runs: all, but for those that speak or write a log, which rank 0 does.
 
-    Raises ValueError for one that saves within epochs.
+    Raises ValueError for one that looks or saves within epochs, when only a RunCheckpoint has the sums of all, and for
+    that where each process has running statistics of its own until an epoch ends.
     """
     for callback in callbacks:
-        if callback.settle_every:
+        own = mpi.batch_statistics == "own"
+        if callback.settle_every and (own or not isinstance(callback, RunCheckpoint)):
             raise ValueError(
-                f"{type(callback).__name__}(every={callback.settle_every}) saves within epochs, when each process has "
-                "the sums of its own rows only: leave 'every' out, so that it saves after each epoch"
+                f"{type(callback).__name__}(every={callback.settle_every}) works within epochs, when each process has "
+                f"{'running statistics' if own else 'the sums of its rows'} of its own: leave 'every' out, so that it "
+                "works after each epoch"
             )
     return [callback for callback in callbacks if mpi.rank == 0 or not callback.first_rank_only]
 

@@ -29,7 +29,7 @@ from nnkit.training.home import home
 if TYPE_CHECKING:
     from nnkit.training.trainer import Trainer
 
-__all__ = ["SavedRun", "save_run"]
+__all__ = ["SavedRun", "save_run", "state_of"]
 
 #: What a run's state consists of, each with a value of its kind.
 PARTS: dict[str, Any] = {
@@ -38,10 +38,11 @@ PARTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def save_run(path: str | os.PathLike[str], trainer: Trainer, epoch: int, step: int) -> None:
-    """Write the whole training, which would go on with ``epoch`` after ``step`` of its steps."""
+def state_of(trainer: Trainer, epoch: int, step: int) -> dict[str, Any]:
+    """The whole training but for weights and optimizer, which would go on with ``epoch`` after ``step`` of its steps;
+    of several processes each calls this."""
     scaler = trainer.step.precision.scaler
-    run = {
+    return {
         "epoch": epoch,
         "step": step,
         "stopped_by": trainer.history.stopped_by if trainer.stop_training else None,
@@ -55,6 +56,10 @@ def save_run(path: str | os.PathLike[str], trainer: Trainer, epoch: int, step: i
         "callbacks": [[type(c).__name__, state] for c in trainer.callbacks if (state := c.state_dict())],
         "scaler": {} if scaler is None else scaler.state_dict(),
     }
+
+
+def save_run(path: str | os.PathLike[str], trainer: Trainer, run: Mapping[str, Any]) -> None:
+    """Write the model, the optimizer, and what ``state_of`` gave."""
     io.save_checkpoint(path, trainer.model, trainer.optimizer, extra={"run": run})
 
 
@@ -97,8 +102,8 @@ class SavedRun:
         self._warn_of_place(_place(trainer))
 
     def _warn_of_place(self, own: Mapping[str, str]) -> None:
-        changes = [f"{name} {self._run['place'].get(name)} → {now}" for name, now in own.items()
-                   if self._run["place"].get(name) != now]  # fmt: skip
+        before = {"processes": "1", **self._run["place"]}
+        changes = [f"{name} {before.get(name)} → {now}" for name, now in own.items() if before.get(name) != now]
         if changes:
             warnings.warn(
                 f"the training goes on elsewhere ({', '.join(changes)}): its numbers will agree with those of a "
@@ -166,7 +171,9 @@ def _place(trainer: Trainer) -> dict[str, str]:
         own = version(DISTRIBUTION)
     except PackageNotFoundError:  # used without being installed
         own = "?"
-    return {"device": str(home(trainer.model)[0]), "nnkit": own, "numpy": np.__version__}
+    ranks = trainer.step.ranks
+    processes = "1" if ranks is None else str(ranks.size)
+    return {"device": str(home(trainer.model)[0]), "processes": processes, "nnkit": own, "numpy": np.__version__}
 
 
 def _check_streams(fit: Fit, state: Mapping[str, Any]) -> None:

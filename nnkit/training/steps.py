@@ -22,7 +22,7 @@ from nnkit.ops.in_place import add_loss
 from nnkit.optim import Optimizer, clip_grad_norm_, clip_grad_value_
 from nnkit.parallel import MPI
 from nnkit.recording.observer import call
-from nnkit.tensors.creation import zeros
+from nnkit.tensors.creation import tensor, zeros
 from nnkit.tensors.loading import Fit
 from nnkit.tensors.shares import divided
 from nnkit.tensors.tape import no_grad
@@ -37,6 +37,8 @@ from nnkit.training.precision import FULL, Precision
 
 #: Of the totals: the sum of losses, good steps, what the mean is over beyond the samples, penalties times samples.
 LOSS_PARTS = 4
+#: Which of them is the number of good steps.
+GOOD = 1
 
 __all__ = ["EvaluationStep", "Reading", "Totals", "TrainingStep"]
 
@@ -123,11 +125,20 @@ class Totals:
             kept.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums so far."""
-        state: dict[str, Any] = {"samples": self.samples, "parts": [part.clone() for part in self._parts]}
-        if self._keeping:
-            state["rows"] = [kept.first(self.samples) for kept in self._kept]
-        return state
+        """The sums so far, of all processes, each of which calls this."""
+        parts, rows = self._parts, [kept.first(self._taken(kept)) for kept in self._kept]
+        if self.ranks is not None:
+            given = self.ranks.gather(([part.numpy() for part in parts], [kept.numpy() for kept in rows]))
+            sums = [sum(each[1:], each[0]) for each in zip(*(numbers for numbers, _ in given), strict=True)]
+            sums[GOOD : GOOD + 1] = [part.numpy() for part in parts[GOOD : GOOD + 1]]  # steps, which all have made
+            parts = [tensor(numbers, dtype="float64") for numbers in sums]
+            rows = [tensor(np.concatenate(each)) for each in zip(*(kept for _, kept in given), strict=True)]
+        state: dict[str, Any] = {"samples": self.samples, "parts": [part.clone() for part in parts]}
+        return {**state, "rows": rows} if self._keeping else state
+
+    def _taken(self, kept: KeptRows) -> int:
+        """How many rows this process has kept."""
+        return self.samples if self.ranks is None else kept.taken()
 
     def load_state_dict(self, state: Mapping[str, Any], device: Any) -> None:
         """Go on, on ``device``, from what ``state_dict`` gave; raises ModelFileError where the metrics are others."""
@@ -145,11 +156,12 @@ class Totals:
         self.samples = samples
         if parts and self._memory is None:
             self._lay_out([part.shape for part in parts], [part.shape[1] for part in rows], device)
+        first = self.ranks is None or self.ranks.rank == 0  # which has what all had; the others begin with nothing
         with no_grad():
-            for own, part in zip(self._parts, parts, strict=False):
-                own.copy_(part.to(device=own.device))
+            for number, (own, part) in enumerate(zip(self._parts, parts, strict=False)):
+                own.copy_(part.to(device=own.device) * float(first or number == GOOD))
             for kept, part in zip(self._kept, rows, strict=False):
-                kept.put(part)
+                kept.put(part if first else part[:0])
 
     def _checked_rows(self, fit: Fit, rows: Any, samples: int, begun: bool) -> Sequence[Any]:
         """The rows (samples, k) of each metric that keeps them; none before the first step."""
@@ -211,8 +223,8 @@ class Totals:
         values |= zip(self._part_names, (numbers[first:] / self.samples).tolist(), strict=True)
         if whole:
             for keeping, kept in zip(self._keeping, self._kept, strict=True):
-                samples = self.samples if self.ranks is None else kept.taken()
-                values[keeping.name] = keeping.result(np.concatenate(self._of_all(kept.first(samples).numpy())))
+                own = kept.first(self._taken(kept)).numpy()
+                values[keeping.name] = keeping.result(np.concatenate(self._of_all(own)))
         good = [int(part[1]) for part in each]
         shown = {name: values[name] for name in self.names if name in values}
         return Reading(shown, min(good), good.index(min(good)) if min(good) < max(good) else None)
