@@ -33,6 +33,8 @@ empty_cache = cuda.empty_cache
 def current_accelerator(check_available: bool = False) -> Any:
     """``device("cuda")`` where a GPU is usable, else None.
 
+    Raises nothing. Source: ``torch.accelerator.current_accelerator``.
+
     >>> current_accelerator() is None or current_accelerator().type
     True
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 from nnkit import ops
 from nnkit.autograd import functional
-from nnkit.errors import ShapeError
+from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn.module import Module
 from nnkit.recording.observer import call
 from nnkit.recording.structures import leaves, rebuilt
@@ -41,7 +41,9 @@ def grad(func: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functio
     """The function that gives the gradient of ``func``, which gives one number, with respect to its arguments.
 
     An argument may be a tensor, or a dict, list or tuple of tensors, and so is its gradient. With ``has_aux`` the
-    function gives a pair (number, anything), and the gradient comes in a pair with the latter.
+    function gives a pair (number, anything), and the gradient comes in a pair with the latter. Arguments are floats of
+    any shape, which their gradients have. Raises ShapeError for a function that gives anything else, DtypeError for
+    arguments of whole numbers, ValueError for ``argnums`` that are not there. Source: ``torch.func.grad``.
 
     >>> import nnkit
     >>> grad(grad(lambda x: x ** 3))(nnkit.tensor(2.0))
@@ -59,6 +61,9 @@ def grad(func: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functio
 def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """``grad`` in a pair with what the function gives: (gradient, value), or (gradient, (value, aux)).
 
+    Arguments are floats of any shape. Raises ShapeError for a function that does not give one number, DtypeError for
+    arguments of whole numbers, ValueError for ``argnums`` that are not there. Source: ``torch.func.grad_and_value``.
+
     >>> import nnkit
     >>> grad_and_value(lambda x: x * x)(nnkit.tensor(3.0))
     (tensor(6.), tensor(9.))
@@ -66,7 +71,7 @@ def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) 
 
     @functools.wraps(func)
     def both(*args: Any, **options: Any) -> Any:
-        places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        places = _places(argnums, args)
         outside = is_grad_enabled()
         with enable_grad():
             given, fresh = _fresh(args, places)
@@ -88,6 +93,9 @@ def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) 
 
 def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """What the function gives, and a function that takes v of its shape to v times the Jacobian.
+
+    Raises DtypeError for ``primals`` of whole numbers, and the function for v of another shape ShapeError. Source:
+    ``torch.func.vjp``.
 
     >>> import nnkit
     >>> value, back = vjp(lambda x: x * x, nnkit.tensor([1.0, 2.0]))
@@ -119,7 +127,8 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
 def jvp(func: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """What the function of the tensors ``primals`` gives, and how fast it changes along ``tangents``.
 
-    By two walks back rather than one forward.
+    By two walks back rather than one forward. Raises ShapeError for tangents of other shapes, DtypeError for primals of
+    whole numbers. Source: ``torch.func.jvp``.
 
     >>> import nnkit
     >>> jvp(lambda x: x * x, (nnkit.tensor([1.0, 2.0]),), (nnkit.tensor([1.0, 10.0]),))
@@ -132,7 +141,8 @@ def jvp(func: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> 
 def jacrev(func: Function, argnums: Argnums = 0) -> Function:
     """The function that gives the Jacobian along the arguments: shape (*output, *input).
 
-    One walk for each output.
+    One walk for each output. Raises TypeError for a function that does not give tensors, DtypeError for arguments of
+    whole numbers, ValueError for ``argnums`` that are not there. Source: ``torch.func.jacrev``.
 
     >>> import nnkit
     >>> jacrev(lambda x: x * x)(nnkit.tensor([1.0, 2.0]))
@@ -142,7 +152,7 @@ def jacrev(func: Function, argnums: Argnums = 0) -> Function:
 
     @functools.wraps(func)
     def jacobian(*args: Any, **options: Any) -> Any:
-        places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        places = _places(argnums, args)
 
         def of_these(*chosen: Any) -> Any:
             given = list(args)
@@ -161,6 +171,8 @@ def jacrev(func: Function, argnums: Argnums = 0) -> Function:
 def jacfwd(func: Function, argnums: Argnums = 0, randomness: str = "error") -> Function:
     """``jacrev`` under the name of the way forward, which gives the same.
 
+    Raises what that raises. Source: ``torch.func.jacfwd``.
+
     >>> import nnkit
     >>> jacfwd(lambda x: x * x)(nnkit.tensor([1.0, 2.0])).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
@@ -170,6 +182,9 @@ def jacfwd(func: Function, argnums: Argnums = 0, randomness: str = "error") -> F
 
 def hessian(func: Function, argnums: Argnums = 0) -> Function:
     """The function that gives the second slopes of ``func``: the Jacobian of its Jacobian.
+
+    It has the shape (*output, *input, *input). Raises what ``jacrev`` raises, such as DtypeError for whole numbers.
+    Source: ``torch.func.hessian``.
 
     >>> import nnkit
     >>> hessian(lambda x: (x ** 3).sum())(nnkit.tensor([1.0, 2.0]))
@@ -188,7 +203,8 @@ def functional_call(
 ) -> Any:  # fmt: skip
     """Call a module with other tensors in the place of its parameters and buffers, by name; it stays as it is.
 
-    Raises KeyError for a name that the module does not have, and with ``strict`` for one that is missing.
+    They may have any shapes and dtypes that its ``forward`` can work with. Raises KeyError for a name that the module
+    does not have, and with ``strict`` for one that is missing. Source: ``torch.func.functional_call``.
 
     >>> import nnkit
     >>> layer = nnkit.nn.Linear(1, 1)
@@ -223,7 +239,8 @@ def vmap(
 
     ``in_dims`` says along which axis rows of each argument lie, None for one that all rows share; ``out_dims`` where
     they come to lie. ``randomness`` and ``chunk_size`` change nothing: each row is a call of its own, and draws its own
-    random numbers. Raises ShapeError where there are no rows, or not equally many.
+    random numbers; tensors are of any dtype. Raises ShapeError where there are no rows, or not equally many. Source:
+    ``torch.func.vmap``.
 
     >>> import nnkit
     >>> vmap(lambda x, y: (x * y).sum(), (0, None))(nnkit.tensor([[1.0, 2.0], [3.0, 4.0]]), nnkit.tensor([1.0, 10.0]))
@@ -236,7 +253,7 @@ def vmap(
         if len(axes) != len(args):
             raise ShapeError(f"vmap: in_dims has {len(axes)} entries for {len(args)} arguments")
         counts = {
-            t.shape[axis]
+            _rows(t, axis)
             for arg, axis in zip(args, axes, strict=True)
             if axis is not None
             for t in leaves(arg)
@@ -251,6 +268,12 @@ def vmap(
         return _stacked(rows, out_dims)
 
     return mapped
+
+
+def _rows(tensor: Tensor, axis: int) -> int:
+    if not -tensor.ndim <= axis < tensor.ndim:
+        raise ShapeError(f"vmap: expected rows along axis {axis}, got an argument of shape {tensor.shape}")
+    return tensor.shape[axis]
 
 
 def _row(argument: Any, axis: int | None, number: int) -> Any:
@@ -276,17 +299,28 @@ def _fresh(args: tuple[Any, ...], places: tuple[int, ...]) -> tuple[list[Any], l
     fresh: list[Tensor] = []
 
     def own(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+        if not isinstance(leaf, Tensor):
             return leaf
+        if not leaf.is_floating_point():
+            raise DtypeError(f"expected arguments of floats, which have gradients, got {leaf.dtype}: call .float()")
         fresh.append(leaf.clone() if leaf.requires_grad else leaf.detach().requires_grad_())
         return fresh[-1]
 
     return [rebuilt(arg, own) if k in places else arg for k, arg in enumerate(args)], fresh
 
 
+def _places(argnums: Argnums, args: tuple[Any, ...]) -> tuple[int, ...]:
+    """The places of arguments, which have to be there."""
+    places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for place in places:
+        if not -len(args) <= place < len(args):
+            raise ValueError(f"argnums: expected places of {len(args)} arguments, got {place}")
+    return tuple(place % len(args) for place in places)
+
+
 def _made_of(argument: Any, parts: Any) -> Any:
     """Gradients in the form of the argument."""
-    return rebuilt(argument, lambda t: next(parts) if isinstance(t, Tensor) and t.is_floating_point() else t)
+    return rebuilt(argument, lambda t: next(parts) if isinstance(t, Tensor) else t)
 
 
 def _reaches_others(output: Tensor, fresh: list[Tensor]) -> bool:

@@ -16,6 +16,7 @@ WHOLE = (
     "nnkit", "nnkit.nn", "nnkit.nn.functional", "nnkit.linalg", "nnkit.onnx", "nnkit.utils", "nnkit.version",
     "nnkit.nn.init", "nnkit.nn.utils.rnn", "nnkit.optim.lr_scheduler",
     "nnkit.distributions", "nnkit.io", "nnkit.datasets", "nnkit.errors", "nnkit.random", "nnkit.amp",
+    "nnkit.optim", "nnkit.optim.swa_utils", "nnkit.autograd", "nnkit.func", "nnkit.accelerator", "nnkit.nn.utils",
 
     "nnkit.cuda", "nnkit.cuda.amp", "nnkit.training", "nnkit.tune", "nnkit.registry", "nnkit.serve", "nnkit.testing",
     "nnkit.utils.data", "nnkit.sklearn", "nnkit.preprocessing", "nnkit.plot", "nnkit.monitor", "nnkit.parallel",

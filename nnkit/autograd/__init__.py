@@ -37,8 +37,9 @@ def grad(
 ) -> tuple[Any, ...]:
     """``nnkit.grad`` with PyTorch's defaults: an input that the outputs do not depend on is an error.
 
-    With ``allow_unused`` its gradient is None, with ``materialize_grads`` zeros. ``only_inputs`` is always so. Raises
-    GradientError, and NotImplementedError for ``is_grads_batched``: call it for each of the gradients.
+    With ``allow_unused`` its gradient is None, with ``materialize_grads`` zeros. ``only_inputs`` is always so. A
+    gradient has the shape and dtype of its input. Raises GradientError, and NotImplementedError for
+    ``is_grads_batched``: call it for each of the gradients.
 
     >>> import nnkit
     >>> x, unused = nnkit.tensor(2.0, requires_grad=True), nnkit.tensor(1.0, requires_grad=True)
@@ -54,6 +55,8 @@ def grad(
 
 def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
     """The tensor itself, which requires grad as said: variables have been tensors since PyTorch 0.4.
+
+    It has any shape and dtype; raises DtypeError where whole numbers are to require grad.
 
     >>> import nnkit
     >>> Variable(nnkit.zeros(1), requires_grad=True).requires_grad

@@ -10,7 +10,7 @@ class set_detect_anomaly:
     """Check every gradient in backward for NaN, and raise GradientError that names the op which made the first.
 
     Works at once and for this thread, or until a ``with`` block ends. Backward is slower so; a compiled step runs
-    plainly. ``check_nan=False`` checks nothing.
+    plainly. ``check_nan=False`` checks nothing. Source: ``torch.autograd.set_detect_anomaly``.
 
     >>> import nnkit
     >>> x = nnkit.tensor(0.0, requires_grad=True)
@@ -34,6 +34,8 @@ class set_detect_anomaly:
 
 class detect_anomaly(set_detect_anomaly):
     """``set_detect_anomaly(True)`` for a ``with`` block.
+
+    Within it backward raises GradientError at the first NaN. Source: ``torch.autograd.detect_anomaly``.
 
     >>> import nnkit
     >>> x = nnkit.tensor(2.0, requires_grad=True)

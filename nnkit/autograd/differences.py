@@ -28,7 +28,7 @@ def gradcheck(
 
     Every element of every output is compared for every element of every input that requires grad: they should be
     float64 and few. Raises GradientError where they differ (or returns False, without ``raise_exception``), ValueError
-    where no input requires grad.
+    where no input requires grad. Source: ``torch.autograd.gradcheck``.
 
     >>> import nnkit
     >>> gradcheck(nnkit.tanh, nnkit.tensor([0.3, -1.0], dtype="float64", requires_grad=True))
@@ -65,6 +65,9 @@ def gradgradcheck(
     raise_exception: bool = True,
 ) -> bool:
     """``gradcheck`` of the gradients: of how they depend on the inputs and on the gradients that come in.
+
+    Raises GradientError where they differ, ValueError where no input requires grad. Source:
+    ``torch.autograd.gradgradcheck``.
 
     >>> import nnkit
     >>> gradgradcheck(nnkit.tanh, nnkit.tensor([0.3, -1.0], dtype="float64", requires_grad=True))

@@ -60,7 +60,9 @@ class Function:
     output)`` keeps what is needed. ``backward(ctx, *gradients)`` returns one gradient, or None, for each argument of
     ``forward``. With ``create_graph`` what backward does is on the tape, so if it is made of ops, or of other
     Functions, it has gradients of every order. ``ctx.save_for_backward`` keeps tensors, ``ctx.saved_tensors`` gives
-    them back, ``ctx.needs_input_grad`` says which gradients are wanted. PyTorch's torch.autograd.Function.
+    them back, ``ctx.needs_input_grad`` says which gradients are wanted. Tensors may have any shapes and
+    dtypes; a gradient has those of its argument. Raises what ``forward`` and ``backward`` raise, and GradientError for
+    another number of gradients. Source: ``torch.autograd.Function``.
 
     >>> import nnkit
     >>> class Cube(Function):

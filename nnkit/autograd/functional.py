@@ -157,7 +157,10 @@ def vhp(
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
-    return (values,) if isinstance(values, Tensor) else tuple(values)
+    found = (values,) if isinstance(values, Tensor) else values
+    if not isinstance(found, (tuple, list)) or not all(isinstance(value, Tensor) for value in found):
+        raise TypeError(f"expected a Tensor, or a tuple of Tensors, got {type(values).__name__}: {values!r:.100}")
+    return tuple(found)
 
 
 def _fresh(inputs: Tensors, create_graph: bool) -> tuple[Tensor, ...]:

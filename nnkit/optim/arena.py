@@ -193,9 +193,11 @@ class Arena:
     optimizers then work on the same memory. A frozen parameter stays outside until it is to be learned.
 
     Args:
-        parameters: leaf Tensors; one that comes twice counts once.
+        parameters: leaf Tensors of any shapes; one that comes twice counts once.
         names: their names in the table; "0", "1", … if not given.
         also: the ids of frozen parameters that get a place nevertheless.
+
+    Raises AttributeError for what is no Tensor. Source: nnkit's own.
 
     >>> import nnkit
     >>> w, b = nnkit.Parameter(nnkit.zeros(2, 3)), nnkit.Parameter(nnkit.zeros(3))

@@ -31,7 +31,7 @@ def clip_grad_norm_(
     """Scale the gradients by min(1, max_norm / (norm + 1e-6)), norm being that of all of them as one vector.
 
     Args:
-        parameters: a Tensor, or any iterable of Tensors; those without gradient are left out.
+        parameters: a float Tensor, or any iterable of them; those without gradient are left out.
         max_norm: the greatest norm that is left as it is.
         norm_type: the norm's order, above 0; infinity for the greatest absolute value.
         error_if_nonfinite: raise DivergenceError for an infinite or NaN norm; this reads it on the host.
@@ -93,7 +93,8 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of tensors (of gradients, say) as one vector.
 
-    Source: ``torch.nn.utils.get_total_norm``.
+    They have any shapes and float dtypes; the norm is a scalar. Raises DivergenceError for one that is infinite or NaN
+    with ``error_if_nonfinite``. Source: ``torch.nn.utils.get_total_norm``.
 
     >>> import nnkit
     >>> get_total_norm([nnkit.tensor([3.0]), nnkit.tensor([4.0])]).item()

@@ -128,7 +128,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
 
     As ``Adam``, but ``weight_decay`` shrinks the parameter by lr * weight_decay and stays out of the
-    averages. Source: ``torch.optim.AdamW``.
+    averages. Raises ValueError for an option out of range. Source: ``torch.optim.AdamW``.
 
     >>> import nnkit
     >>> x = nnkit.tensor([3.0], requires_grad=True); optimizer = AdamW([x], lr=0.5, weight_decay=0.5)
@@ -270,7 +270,8 @@ def register(name: str, rates: Formula, update: Formula, **defaults: Any) -> typ
             an option of all, and reaches it as ``direction``, 1 or -1, where it asks for that.
 
     Formulas have operators, comparisons, float literals and the words of ``nnkit.kernels.vocabulary``; they may read
-    numbers and call formulas of their module. Raises ValueError or TypeError where something does not fit.
+    numbers and call formulas of their module. Raises ValueError or TypeError where something does not fit. Source:
+    nnkit's own.
 
     >>> import nnkit
     >>> from nnkit.kernels.vocabulary import sign
@@ -313,7 +314,7 @@ def get(optimizer: str | Optimizer | Callable[..., Optimizer], parameters: Param
             returned as it is; or a class or function that makes one from parameters.
         parameters: what to optimize.
 
-    Raises UnknownNameError for another name, TypeError for anything else.
+    Raises UnknownNameError for another name, TypeError for anything else. Source: nnkit's own.
 
     >>> import nnkit
     >>> type(get("adam", [nnkit.Parameter(nnkit.zeros(2))])).__name__

@@ -43,6 +43,8 @@ update_bn: Callable[..., None]
 def get_swa_avg_fn() -> Average:
     """The function that makes plain means.
 
+    Source: ``torch.optim.swa_utils.get_swa_avg_fn``.
+
     >>> import nnkit
     >>> get_swa_avg_fn()(nnkit.tensor([2.0]), nnkit.tensor([5.0]), nnkit.tensor(2)).tolist()
     [3.0]
@@ -58,7 +60,7 @@ def get_swa_avg_fn() -> Average:
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """The function that makes exponential moving averages: decay average + (1 - decay) present.
 
-    Raises ValueError unless ``decay`` is from 0 to 1.
+    Raises ValueError unless ``decay`` is from 0 to 1. Source: ``torch.optim.swa_utils.get_ema_avg_fn``.
 
     >>> import nnkit
     >>> get_ema_avg_fn(0.5)(nnkit.tensor([2.0]), nnkit.tensor([5.0]), nnkit.tensor(2)).tolist()
@@ -74,14 +76,28 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
 
 
 def get_swa_multi_avg_fn() -> AverageAll:
-    """``get_swa_avg_fn`` for lists, in place."""
+    """``get_swa_avg_fn`` for lists, in place.
+
+    Tensors of any shapes and float dtypes. Source: ``torch.optim.swa_utils.get_swa_multi_avg_fn``.
+
+    >>> import nnkit
+    >>> averages = [nnkit.tensor([2.0])]
+    >>> get_swa_multi_avg_fn()(averages, [nnkit.tensor([5.0])], nnkit.tensor(2)); averages
+    [tensor([3.])]
+    """
     return _for_all(get_swa_avg_fn())
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageAll:
     """``get_ema_avg_fn`` for lists, in place.
 
-    Raises ValueError unless ``decay`` is from 0 to 1.
+    Tensors of any shapes and float dtypes. Raises ValueError unless ``decay`` is from 0 to 1. Source:
+    ``torch.optim.swa_utils.get_ema_multi_avg_fn``.
+
+    >>> import nnkit
+    >>> averages = [nnkit.tensor([2.0])]
+    >>> get_ema_multi_avg_fn(0.5)(averages, [nnkit.tensor([5.0])], nnkit.tensor(2)); averages
+    [tensor([3.5])]
     """
     return _for_all(get_ema_avg_fn(decay))
 

@@ -94,6 +94,9 @@ def backward(
 ) -> None:
     """Add the gradients of one or several tensors to the ``grad`` of every leaf, or of ``inputs``.
 
+    Raises GradientError for a tensor that depends on nothing that requires grad, or that is no scalar and comes without
+    ``gradient``; ShapeError for a gradient of another shape. Source: ``torch.autograd.backward``.
+
     >>> import nnkit
     >>> x = nnkit.tensor(3.0, requires_grad=True)
     >>> backward(x * x); x.grad.item()

@@ -15,6 +15,9 @@ __all__ = ["parameters_to_vector", "vector_to_parameters"]
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """All elements of all parameters, one after another, in one vector on the tape.
 
+    They may have any shapes, and dtypes that are promoted. Raises ShapeError where there are none. Source:
+    ``torch.nn.utils.parameters_to_vector``.
+
     >>> import nnkit
     >>> parameters_to_vector([nnkit.ones(1, 2), nnkit.zeros(1)]).tolist()
     [1.0, 1.0, 0.0]
@@ -25,7 +28,8 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Copy the elements of a vector into the parameters, in place.
 
-    Raises ShapeError for a vector of another length than the parameters have together.
+    The vector has any float dtype. Raises ShapeError for another length than the parameters have together, TypeError
+    for what is no Tensor. Source: ``torch.nn.utils.vector_to_parameters``.
 
     >>> import nnkit
     >>> w = nnkit.nn.Parameter(nnkit.zeros(1, 2))

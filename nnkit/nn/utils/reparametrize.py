@@ -26,7 +26,8 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Learn length and direction of a weight: ``name_g * name_v / |name_v|`` (Salimans and Kingma 2016).
 
     The norm is over all axes but ``dim``, or over all where that is None. Returns the module. Source:
-    ``torch.nn.utils.weight_norm``, whose names of the parameters these are. Call it before making an optimizer.
+    ``torch.nn.utils.weight_norm``, whose names of the parameters these are. Call it before making an
+    optimizer. Raises ValueError for a ``name`` that is no parameter, ShapeError for an axis that it does not have.
 
     >>> import nnkit
     >>> layer = weight_norm(nnkit.nn.Linear(3, 2))
@@ -54,7 +55,8 @@ def spectral_norm(
 
     ``dim`` is the axis of outputs: 0, and 1 for transposed convolutions, unless given. Each reading in training mode
     makes ``n_power_iterations`` steps from where the last one ended. Returns the module. Source:
-    ``torch.nn.utils.spectral_norm``. Call it before making an optimizer.
+    ``torch.nn.utils.spectral_norm``. Call it before making an optimizer. Raises ValueError for a
+    ``name`` that is no parameter, or less than 1 iteration.
 
     >>> import nnkit
     >>> layer = spectral_norm(nnkit.nn.Linear(3, 2))
@@ -89,6 +91,8 @@ def spectral_norm(
 def remove_weight_norm(module: M, name: str = "weight") -> M:
     """Make the weight an ordinary parameter again, with its present value.
 
+    Raises ValueError where it has no weight norm. Source: ``torch.nn.utils.remove_weight_norm``.
+
     >>> from nnkit import nn
     >>> sorted(dict(remove_weight_norm(weight_norm(nn.Linear(2, 1))).named_parameters()))
     ['bias', 'weight']
@@ -98,6 +102,8 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
 
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
     """Make the weight an ordinary parameter again, with its present value.
+
+    Raises ValueError where it has no spectral norm. Source: ``torch.nn.utils.remove_spectral_norm``.
 
     >>> from nnkit import nn
     >>> sorted(dict(remove_spectral_norm(spectral_norm(nn.Linear(2, 1))).named_parameters()))
