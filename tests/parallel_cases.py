@@ -281,13 +281,19 @@ def refusals() -> dict[str, str]:
         ("within epochs", network(), {"callbacks": [TensorBoard("never", every=2)]}),
         ("other data", network(), {"rank": True}),
         ("other batches", network(), {"batch_size": None}),
+        ("other weights", nn.Linear(10, 3 + MPI().rank), {}),
+        ("other epochs", network(), {"epochs": 1 + MPI().rank}),
+        ("other optimizer", network(), {"optimizer": "adam" if MPI().rank else "sgd"}),
+        ("other clipping", network(), {"clip_norm": 1.0 + MPI().rank}),
+        ("other seed", network(), {"seed": MPI().rank}),
+        ("other frozen", nn.Sequential(nn.Linear(10, 4).requires_grad_(MPI().rank == 0), nn.Linear(4, 3)), {}),
     ):
         x = X[: 90 + MPI().rank] if options.pop("rank", None) else X[:96]
         y: Any = Y[: len(x)]
         if name == "other batches":
             x, y = [(X[:8], Y[:8]), (X[: 8 + MPI().rank], Y[: 8 + MPI().rank])], None
         try:
-            fitted(model, x, y, "mpi", epochs=1, **options)
+            fitted(model, x, y, "mpi", **{"epochs": 1, **options})
         except (NotImplementedError, ValueError) as error:
             found[name] = f"{type(error).__name__}: {error}"
     own = fitted(normed, X, Y, MPI(batch_statistics="own"), batch_size=48, epochs=2, validation_split=0.2)

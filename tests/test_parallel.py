@@ -129,6 +129,15 @@ def test_what_would_give_other_numbers_is_refused(ranks: Any) -> None:
         assert "2.layer (Dropout) draws" in said["by time"] and "bfloat16" in said["float16"]
         assert "'every'" in said["within epochs"] and "rank 1 has other data" in said["other data"]
         assert "rank 1 read 9 rows as its next batch, and rank 0 read 8" in said["other batches"]
+        assert "their shapes are [(4, 10), (4,)] beside [(3, 10), (3,)]" in said["other weights"]
+        for name, told in (
+            ("epochs", "epochs is 2 beside 1"),
+            ("optimizer", "optimizer is Adam beside SGD"),
+            ("clipping", "clip_norm is 2.0 beside 1.0"),
+            ("seed", "seed is 1 beside 0"),
+            ("frozen", "frozen is ['0.weight', '0.bias'] beside []"),
+        ):
+            assert f"rank 1 has other settings than rank 0: {told}" in said[f"other {name}"], name
         assert said["own statistics"] == ranks[0][0]["refusals"]["own statistics"]
 
 

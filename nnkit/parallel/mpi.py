@@ -119,7 +119,10 @@ class MPI:
         shapes = self.gather([tuple(tensor.shape) for tensor in tensors])
         for rank, other in enumerate(shapes):
             if other != shapes[0]:
-                raise ValueError(f"the model of rank {rank} has other weights than that of rank 0: {other:.200}")
+                raise ValueError(
+                    f"the model of rank {rank} has other weights than that of rank 0: their shapes are {other!s:.200} "
+                    f"beside {shapes[0]!s:.200}. Build the same model in every process"
+                )
         for tensor, array in zip(tensors, self.from_first([_host(tensor) for tensor in tensors]), strict=True):
             tensor.backend.upload(array, tensor.array)
 

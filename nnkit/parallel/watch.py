@@ -155,7 +155,10 @@ def _said(missing: dict[int, Message | None]) -> str:
         for rank, message in list(missing.items())[:NAMED]
     ]
     more = [f"{len(missing) - NAMED} more ranks are missing"] if len(missing) > NAMED else []
-    return "; ".join([*found, *more]) or "all ranks have come, so MPI or the network has failed"
+    return "; ".join([*found, *more]) or (
+        "all ranks have come, to different calls (one caught an error of a training that the others still run, or "
+        "calls what they do not), or MPI or the network has failed"
+    )
 
 
 def line_of(thread: int) -> str:

@@ -30,7 +30,7 @@ from nnkit.training.objective import Objective
 from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
-from nnkit.training.ranked import begin, processes, quiet, same_stream, trainer_of
+from nnkit.training.ranked import begin, processes, quiet, same_settings, same_stream, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
@@ -148,6 +148,9 @@ def fit(
         totals = [Totals(measured, objective) for _ in range(2)]
         if mpi is not None:
             begin(mpi, model, objective, source, totals)
+            settings = {"seed": seed, "shuffle": shuffle, "epochs": epochs, "initial_epoch": initial_epoch,
+                        "clip_norm": clip_norm, "clip_value": clip_value}  # fmt: skip
+            same_settings(mpi, model, chosen, settings)
         step = TrainingStep(model, objective, chosen, totals[0], clip_norm, clip_value, computed, mpi)
         validate = None
         if validation is not None:
