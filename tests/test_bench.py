@@ -380,7 +380,11 @@ def test_the_help_says_what_each_letter_is(capsys: pytest.CaptureFixture[str]) -
 # ---- the laboratory -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (machine.ROOT / "bench" / "lab").glob("[!_]*.py")))
+LABORATORY = (machine.ROOT / "bench" / "lab").glob("[!_]*.py")
+PROGRAMS = sorted(path.stem for path in LABORATORY if "__main__" in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_what_is_in_the_laboratory_can_still_be_run(name: str) -> None:
     if name == "preparing":
         pytest.importorskip("cupy", reason="pip install nnkit[test-cuda]: no CuPy")

@@ -199,4 +199,5 @@ def _drop(backend: Backend, x: Any, p: float, key: Any, y: Any, part: Part | Non
         return
     inner = math.prod(x.shape[part.axis + 1 :])
     for number, place in enumerate(itertools.product(*map(range, x.shape[: part.axis]))):
-        backend.dropout(x[place], p, key, y[place], (number * part.whole + part.start) * inner)
+        block = (*place, ...)
+        backend.dropout(x[block], p, key, y[block], (number * part.whole + part.start) * inner)
