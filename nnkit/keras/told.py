@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nnkit.ops.docstrings import describe
+
 __all__ = ["tell", "tell_of_names"]
 
 
@@ -26,12 +28,10 @@ def tell(words: Mapping[str, Any], names: Iterable[str], statement: str) -> None
     <BLANKLINE>
         Source: ``keras.ops.half``.
     """
-    lines = statement.replace("\n", "\n    ")
     for name in names:
         value = words[name]
-        head, mark, examples = (value.__doc__ or "").partition("\n\n    >>>")
-        if "Source:" not in head:
-            value.__doc__ = f"{head.rstrip()}\n\n    {lines.replace('{name}', value.__name__)}{mark}{examples}"
+        if "Source:" not in value.__doc__.partition(">>>")[0]:
+            describe({value.__name__: value}, [(statement, value.__name__)])
 
 
 def tell_of_names(
