@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nnkit.ops.docstrings import MARGIN
+
 __all__ = ["OF_LINALG", "examples", "show_examples"]
 
 #: Names in a call: no attributes, texts or names of arguments.
@@ -311,4 +313,4 @@ def show_examples(words: Mapping[str, Any], package: str, text: str = EXAMPLES, 
         if function is not None and function.__doc__ and ">>>" not in function.__doc__:
             used = sorted(set(NAMES.findall(call)) - NO_WORDS)
             lines = [f">>> from {package} import {', '.join(used)}", f">>> {call}", *printed.split("\n")]
-            function.__doc__ = "\n    ".join([function.__doc__.rstrip() + "\n", *lines])
+            function.__doc__ = f"\n{MARGIN}".join([function.__doc__.rstrip() + "\n", *lines])
