@@ -22,6 +22,7 @@ import numpy as np
 
 import nnkit
 from nnkit import keras, nn, optim
+from nnkit.errors import DataError
 from nnkit.parallel import MPI, shard
 from nnkit.training import EarlyStopping, LearningRateScheduler, ModelCheckpoint, RunCheckpoint, TensorBoard
 from nnkit.training.callbacks import Callback
@@ -286,6 +287,9 @@ def refusals() -> dict[str, str]:
         ("other optimizer", network(), {"optimizer": "adam" if MPI().rank else "sgd"}),
         ("other clipping", network(), {"clip_norm": 1.0 + MPI().rank}),
         ("other seed", network(), {"seed": MPI().rank}),
+        ("other loss", network(), {"loss": "cross_entropy" if MPI().rank else nn.NLLLoss()}),
+        ("other metrics", network(), {"metrics": ["accuracy"] * (MPI().rank == 0)}),
+        ("other class weights", network(), {"class_weight": {0: 1.0 + MPI().rank}}),
         ("other frozen", nn.Sequential(nn.Linear(10, 4).requires_grad_(MPI().rank == 0), nn.Linear(4, 3)), {}),
     ):
         x = X[: 90 + MPI().rank] if options.pop("rank", None) else X[:96]
@@ -296,8 +300,40 @@ def refusals() -> dict[str, str]:
             fitted(model, x, y, "mpi", **{"epochs": 1, **options})
         except (NotImplementedError, ValueError) as error:
             found[name] = f"{type(error).__name__}: {error}"
+    found |= other_values()
     own = fitted(normed, X, Y, MPI(batch_statistics="own"), batch_size=48, epochs=2, validation_split=0.2)
     return {**found, "own statistics": own["weights"]}
+
+
+def changed(values: Any) -> Any:
+    """In rank 1 one of the last values is another."""
+    found = np.array(values)
+    found[-2:-1] += MPI().rank == 1
+    return found
+
+
+def other_values() -> dict[str, str]:
+    """Data of the same shapes in every rank, and what is said where their values are not."""
+    shuffled = DataLoader(TensorDataset(nnkit.tensor(X), nnkit.tensor(Y)), shuffle=True, generator=MPI().rank)
+    large = np.repeat(X, 10, axis=0)  # some 39 kB
+    found, module = {}, "nnkit.training.fingerprint"
+    for name, x, y, options in (
+        ("x", changed(X), Y, {}),
+        ("y", X, changed(Y) % 3, {}),
+        ("weight", X, Y, {"sample_weight": changed(W)}),
+        ("validation", X, Y, {"validation_data": (X, changed(Y) % 3)}),
+        ("split", changed(X), Y, {"validation_split": 0.2}),
+        ("batches", [(X[:8], Y[:8]), (X[8:16], Y[8:16])][:: 1 - 2 * MPI().rank % 4], None, {"batch_size": None}),
+        ("loader", shuffled, None, {"batch_size": None}),
+        ("plainly", changed(X), Y, {"compile": False}),
+        ("large", changed(large), np.repeat(Y, 10), {}),
+    ):
+        with mock.patch(f"{module}.WHOLE", 1 << 12), mock.patch(f"{module}.BLOCK", 64):
+            try:
+                fitted(network(), x, y, "mpi", **{"epochs": 1, **options})
+            except DataError as error:
+                found[f"values of {name}"] = str(error)
+    return found
 
 
 def whole_run(parallel: Any, **options: Any) -> Found:

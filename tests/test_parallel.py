@@ -135,10 +135,36 @@ def test_what_would_give_other_numbers_is_refused(ranks: Any) -> None:
             ("optimizer", "optimizer is Adam beside SGD"),
             ("clipping", "clip_norm is 2.0 beside 1.0"),
             ("seed", "seed is 1 beside 0"),
+            ("loss", "loss is CrossEntropyLoss beside NLLLoss"),
+            ("metrics", "metrics is ['loss'] beside ['loss', 'accuracy']"),
+            ("class weights", "class_weight is {0: 2.0} beside {0: 1.0}"),
             ("frozen", "frozen is ['0.weight', '0.bias'] beside []"),
         ):
-            assert f"rank 1 has other settings than rank 0: {told}" in said[f"other {name}"], name
+            alike = len(ranks[0]) == 3 and name not in ("epochs", "clipping", "seed", "class weights")
+            who = "ranks 1, 2 have" if alike else "rank 1 has"
+            assert f"{who} other settings than rank 0: {told}" in said[f"other {name}"], name
         assert said["own statistics"] == ranks[0][0]["refusals"]["own statistics"]
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x", "x holds other values, in the same shape (97, 10)"),
+        ("y", "y holds other values, in the same shape (97,)"),
+        ("weight", "sample_weight holds other values, in the same shape (97,)"),
+        ("validation", "y of validation_data holds other values, in the same shape (97,)"),
+        ("split", "x of the validation split holds other values, in the same shape (20, 10)"),
+        ("batches", "x of the first batch of an epoch holds other values, in the same shape (8, 10)"),
+        ("loader", "x of the first batch of an epoch holds other values, in the same shape (1, 10)"),
+        ("plainly", "x holds other values, in the same shape (97, 10)"),
+        ("large", "x holds other values, in the same shape (970, 10)"),
+    ],
+)
+def test_other_values_in_one_rank_are_refused_by_name(name: str, message: str, ranks: Any) -> None:
+    who = "ranks 1, 2 have" if name == "loader" and len(ranks[0]) == 3 else "rank 1 has"
+    for rank in ranks[0]:
+        assert f"{who} other data than rank 0: {message}" in rank["refusals"][f"values of {name}"]
 
 
 @needs_mpi

@@ -18,6 +18,7 @@ from nnkit.parallel import MPI
 from nnkit.recording.compiled import enabled as recording_enabled
 from nnkit.tensors.random import Generator, using
 from nnkit.training import metrics as metric_table
+from nnkit.training.agreement import same_data, same_settings
 from nnkit.training.arguments import Plan, positive_integer
 from nnkit.training.callbacks import Callback
 from nnkit.training.data import evaluation_source, input_batches, training_sources
@@ -30,7 +31,7 @@ from nnkit.training.objective import Objective
 from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
-from nnkit.training.ranked import begin, processes, quiet, same_settings, same_stream, trainer_of
+from nnkit.training.ranked import begin, processes, quiet, same_stream, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
@@ -149,8 +150,12 @@ def fit(
         if mpi is not None:
             begin(mpi, model, objective, source, totals)
             settings = {"seed": seed, "shuffle": shuffle, "epochs": epochs, "initial_epoch": initial_epoch,
-                        "clip_norm": clip_norm, "clip_value": clip_value}  # fmt: skip
-            same_settings(mpi, model, chosen, settings)
+                        "clip_norm": clip_norm, "clip_value": clip_value, "precision": str(precision),
+                        "class_weight": str(class_weight)}  # fmt: skip
+            same_settings(mpi, model, objective, totals[0], chosen, settings)
+            same_data(
+                mpi, source, validation, " of validation_data" if not validation_split else " of the validation split"
+            )
         step = TrainingStep(model, objective, chosen, totals[0], clip_norm, clip_value, computed, mpi)
         validate = None
         if validation is not None:

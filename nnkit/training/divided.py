@@ -16,7 +16,7 @@ from nnkit.training.outputs import LossOfOutputs
 from nnkit.training.several import each
 from nnkit.training.streamed import StreamedSource
 
-__all__ = ["divisor_of", "part_of_batch", "part_of_loss", "same_rows"]
+__all__ = ["divisor_of", "part_of_batch", "part_of_loss"]
 
 
 def part_of_batch(batch: Batch, ranks: MPI) -> Batch:
@@ -25,18 +25,6 @@ def part_of_batch(batch: Batch, ranks: MPI) -> Batch:
     rows = slice(share.computed.start, share.computed.stop)
     weight = None if batch.weight is None else each(batch.weight, lambda tensor: tensor[rows])
     return Batch(each(batch.x, lambda tensor: tensor[rows]), each(batch.y, lambda tensor: tensor[rows]), weight, share)
-
-
-def same_rows(rows: int, ranks: MPI) -> None:
-    """Raise DataError, in every process, where they have read batches of unequal rows; 0 where the data have ended."""
-    found = ranks.gather(rows)
-    for rank, other in enumerate(found):
-        if other != found[0]:
-            said = [f"{count} rows" if count else "the end" for count in (other, found[0])]
-            raise DataError(
-                f"rank {rank} read {said[0]} as its next batch, and rank 0 read {said[1]}: what a loader yields must "
-                "be the same in every process, each of which takes its rows of every batch"
-            )
 
 
 def part_of_loss(loss: BatchLoss, batch: Batch, objective: Objective, ranks: MPI) -> Tensor:

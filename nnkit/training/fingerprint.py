@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnkit.tensors.loading import Fit
+from nnkit.training.checked import Checked
 
 __all__ = ["checksum", "compare", "fingerprint"]
 
@@ -17,7 +18,7 @@ BLOCK = 1 << 16
 ABSENT = object()
 
 
-def fingerprint(arrays: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
+def fingerprint(arrays: Mapping[str, np.ndarray | Checked | None]) -> dict[str, Any]:
     """Of each array that is there: shape, element type and checksum.
 
     >>> fingerprint({"x": np.zeros((2, 3)), "sample_weight": None})
@@ -30,14 +31,20 @@ def fingerprint(arrays: Mapping[str, np.ndarray | None]) -> dict[str, Any]:
     }
 
 
-def checksum(array: np.ndarray) -> int:
-    """A CRC-32 of the bytes; of an array of more than 64 MB of blocks that are spread over it evenly."""
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    if data.nbytes <= WHOLE:
-        return zlib.crc32(data.data)
-    found = 0
-    for start in np.linspace(0, data.nbytes - BLOCK, WHOLE // BLOCK).astype(np.int64):
-        found = zlib.crc32(data[start : start + BLOCK].data, found)
+def checksum(given: np.ndarray | Checked) -> int:
+    """A CRC-32 of the bytes; of an array of more than 64 MB of blocks that are spread over it evenly.
+
+    Of what is not converted yet no more is converted than is looked at.
+    """
+    checked = given if isinstance(given, Checked) else Checked(given, given.dtype)
+    if checked.nbytes <= WHOLE:
+        return zlib.crc32(checked.converted().reshape(-1).view(np.uint8).data)
+    array, width, found = checked.array, checked.dtype.itemsize, 0
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+    for start in np.linspace(0, checked.nbytes - BLOCK, WHOLE // BLOCK).astype(np.int64).tolist():
+        first, last = start // width, -(-(start + BLOCK) // width)
+        block = Checked(flat[first:last], checked.dtype).converted().view(np.uint8)
+        found = zlib.crc32(block[start - first * width :][:BLOCK].data, found)
     return found
 
 

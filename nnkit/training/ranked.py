@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from nnkit.errors import DataError, DivergenceError, UnknownNameError
+from nnkit.errors import DivergenceError, UnknownNameError
 from nnkit.nn.module import Module
-from nnkit.optim import Optimizer
 from nnkit.parallel import MPI
 from nnkit.tensors import random
 from nnkit.tensors.precision import half_type
+from nnkit.training.agreement import same_sizes
 from nnkit.training.batches import Source
 from nnkit.training.blame import bad_gradients
 from nnkit.training.callbacks import Callback
@@ -28,7 +28,7 @@ from nnkit.training.steps import Totals, TrainingStep
 from nnkit.training.trainer import SNAPSHOT_STEPS, Trainer, broken, when_of
 from nnkit.training.weights import first_not_finite
 
-__all__ = ["LOOK_STEPS", "RankedTrainer", "begin", "processes", "quiet", "same_settings", "same_stream", "trainer_of"]
+__all__ = ["LOOK_STEPS", "RankedTrainer", "begin", "processes", "quiet", "same_stream", "trainer_of"]
 
 #: Steps between two looks; the clocks of the processes would not agree.
 LOOK_STEPS = 64
@@ -66,33 +66,11 @@ def same_stream(mpi: MPI | None) -> None:
 
 def begin(mpi: MPI, model: Module, objective: Objective, source: Source, totals: Sequence[Totals]) -> None:
     """Give every process the weights of the first, and let loss and results be those of all rows."""
-    sizes = mpi.gather((source.steps, getattr(source, "rows", None)))
-    for rank, size in enumerate(sizes):
-        if size != sizes[0]:
-            raise DataError(
-                f"rank {rank} has other data than rank 0: {size[1]} samples in {size[0]} batches beside {sizes[0][1]} "
-                f"in {sizes[0][0]}. Give every process all of the data; each takes its rows of every batch"
-            )
+    same_sizes(mpi, source)
     objective.counted = any(mpi.gather(divisor_of(objective, source)))
     for part in totals:
         part.ranks = mpi
     mpi.broadcast(model)
-
-
-def same_settings(mpi: MPI, model: Module, optimizer: Optimizer, settings: Mapping[str, Any]) -> None:
-    """Raise ValueError where a process would take other steps than the first: the weights would drift apart unseen."""
-    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-    groups = [{name: value for name, value in group.items() if isinstance(value, (int, float, str, tuple))
-               and name != "params"} for group in optimizer.param_groups]  # fmt: skip
-    own = {**settings, "optimizer": type(optimizer).__name__, "optimizer's options": groups, "frozen": frozen}
-    every = mpi.gather(own)
-    for rank, other in enumerate(every):
-        for name, value in every[0].items():
-            if other[name] != value:
-                raise ValueError(
-                    f"rank {rank} has other settings than rank 0: {name} is {other[name]!s:.200} beside "
-                    f"{value!s:.200}. Give every process the same, as each takes every step itself"
-                )
 
 
 def trainer_of(mpi: MPI | None, step: TrainingStep, source: Source, validation: Evaluation | None,

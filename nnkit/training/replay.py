@@ -24,8 +24,9 @@ from nnkit.tensors.creation import arange, zeros
 from nnkit.tensors.dtypes import int64
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
+from nnkit.training.agreement import same_batch
 from nnkit.training.batches import ArraySource, Batch, Source
-from nnkit.training.divided import part_of_batch, same_rows
+from nnkit.training.divided import part_of_batch
 from nnkit.training.places import check_places
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook
@@ -89,16 +90,18 @@ class Plain:
         self._batches: Iterator[Batch] = iter(())
         self._batch: Batch | None = None
         self._warm = False
+        self._first = True  # of the epoch
 
     def begin(self, number: int, step: int = 0) -> None:
         """Start epoch ``number``."""
-        self._batches = self.source.epoch(number, step)
+        self._batches, self._first = self.source.epoch(number, step), True
 
     def ready(self) -> bool:
         """Whether the source has a further batch."""
         self._batch = next(self._batches, None)
         if self.ranks is not None:
-            same_rows(0 if self._batch is None else self._batch.rows, self.ranks)
+            same_batch(self.ranks, self._batch, self._first)
+            self._first = False
         return self._batch is not None
 
     def run(self, most: int) -> int:

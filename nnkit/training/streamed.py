@@ -79,4 +79,4 @@ class StreamedSource(ArraySource):
     def fingerprint(self) -> dict[str, Any]:
         """The data, and how they are cut."""
         arrays = named(**dict(zip(("x", "y", "sample_weight"), self._form, strict=False)))
-        return {**fingerprint({name: checked.converted() for name, checked in arrays.items()}), **self._cut()}
+        return {**fingerprint(arrays), **self._cut()}
