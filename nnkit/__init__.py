@@ -407,6 +407,7 @@ from nnkit.tensors.typed import (
     ShortTensor,
     set_default_tensor_type,
 )  # fmt: skip
+from nnkit.utils.signatures import unquote_when_shown
 from nnkit.version import __version__
 
 # Functions take PyTorch's other words for their arguments, and out=; inside of nnkit nobody uses those.
@@ -441,7 +442,18 @@ def __getattr__(name: str) -> Any:
 
 
 #: What lies in this module and is no word of nnkit's: rooms of the house, and what this file works with.
-_NO_WORDS = {"Any", "ModuleType", "builtins", "importlib", "kernels", "math", "recording", "spoken", "tensors"}
+_NO_WORDS = {
+    "Any",
+    "ModuleType",
+    "builtins",
+    "importlib",
+    "kernels",
+    "math",
+    "recording",
+    "spoken",
+    "tensors",
+    "unquote_when_shown",
+}
 _PUBLIC = {name for name in globals() if name[0] != "_"} - _NO_WORDS
 #: What ``from nnkit import *`` brings: all but modules, and but what would hide Python's own words (abs, sum, ...).
 __all__ = sorted(
@@ -451,3 +463,6 @@ __all__ = sorted(
 
 def __dir__() -> list[str]:
     return sorted(_PUBLIC | {*_LATER, *_BUILTIN_NAMES, "bfloat16", "has_cuda", "__version__"})
+
+
+unquote_when_shown(__name__)

@@ -255,18 +255,18 @@ class stochastic:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
-        self._function = function
+        self.__wrapped__ = function
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
-            return self._function
+            return self.__wrapped__
         if instance.solver == "lbfgs":
             raise PartialFitUnavailable(
                 "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
             )
         if instance.early_stopping:
             raise PartialFitUnavailable("partial_fit does not support early_stopping=True")
-        return MethodType(self._function, instance)
+        return MethodType(self.__wrapped__, instance)
 
 
 def _product(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
