@@ -80,6 +80,47 @@ def sent(torch: Any, dist: Any) -> dict[str, Any]:
     return found | {"broadcast": tensor.tolist(), "parts": [p.tolist() for p in parts], "objects": objects + listed}
 
 
+def refused() -> dict[str, Any]:
+    """Unlike calls of three processes, and what each is told; between them a step that is replayed."""
+    import nnkit
+    import nnkit.distributed as dist
+
+    rank = dist.get_rank()
+    found: dict[str, Any] = {}
+    calls = {
+        "shapes": lambda: dist.all_reduce(nnkit.ones(3 + rank)),
+        "dtypes": lambda: dist.all_reduce(nnkit.ones(3, dtype="float64" if rank == 1 else "float32")),
+        "operations": lambda: dist.all_reduce(nnkit.ones(3), op=dist.ReduceOp.MAX if rank == 1 else dist.ReduceOp.MIN),
+        "sources": lambda: dist.broadcast(nnkit.ones(3), src=rank),
+        "sent": lambda: dist.broadcast(nnkit.ones(3, 1 + rank), src=0),
+        "gathered": lambda: dist.all_gather([nnkit.ones(3)] * 3, nnkit.ones(3 + rank)),
+        "words": lambda: dist.barrier() if rank == 1 else dist.all_gather_object([None] * 3, rank),
+    }
+
+    @nnkit.compile
+    def step(x: nnkit.Tensor) -> nnkit.Tensor:
+        total = x * 1.0
+        dist.all_reduce(total)
+        return total
+
+    @nnkit.compile
+    def waiting(x: nnkit.Tensor) -> nnkit.Tensor:
+        dist.barrier()
+        return x * 1.0
+
+    for name, call in calls.items():
+        try:
+            call()
+        except ValueError as error:
+            found[name] = str(error)
+        found[f"{name}, then"] = step(nnkit.ones(2)).tolist()
+    assert not step.plain, step.plain
+    for _ in range(3):
+        waiting(nnkit.ones(2))
+    assert "read by Python" in str(waiting.plain), waiting.plain
+    return found
+
+
 def main() -> None:
     folder, word = sys.argv[1:]
     torch: Any
@@ -97,7 +138,7 @@ def main() -> None:
         import nnkit.distributed as dist  # type: ignore[no-redef]
 
         dist.init_process_group("gloo")
-    found = train(torch, dist, word == "compiled")
+    found = refused() if word == "refused" else train(torch, dist, word == "compiled")
     Path(folder, f"{word}-{dist.get_rank()}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 

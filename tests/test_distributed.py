@@ -49,6 +49,29 @@ def test_the_script_comes_to_pytorch_s_numbers(word: str, theirs: list[Any], tmp
         assert ours["sent"] == expected["sent"]
 
 
+@needs_mpi
+def test_unlike_calls_are_refused_in_every_rank(tmp_path: Path) -> None:
+    done = run(3, tmp_path, "refused", script=ddp_cases.__file__)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(3):
+        found = json.loads((tmp_path / f"refused-{rank}.json").read_text())
+        for name, calls, first in (
+            ("shapes", "all_reduce (sum) of a float32 tensor of shape (4,)", "all_reduce (sum) of a float32 tensor of"),
+            ("dtypes", "all_reduce (sum) of a float64 tensor of shape (3,)", "all_reduce (sum) of a float32 tensor of"),
+            ("operations", "all_reduce (max) of a float32 tensor of shape (3,)", "all_reduce (min)"),
+            ("sources", "broadcast (src=1) of a float32 tensor of shape (3,)", "broadcast (src=0)"),
+            ("sent", "broadcast (src=0) of a float32 tensor of shape (3, 2)", "broadcast (src=0)"),
+            (
+                "gathered",
+                "all_gather of a float32 tensor of shape (4,)",
+                "all_gather of a float32 tensor of shape (3,)",
+            ),
+            ("words", "barrier", "all_gather_object"),
+        ):
+            assert found[name].startswith(f"rank 1 calls {calls}, and rank 0 {first}"), name
+            assert found[f"{name}, then"] == [3.0, 3.0]
+
+
 # ---- in one process -------------------------------------------------------------------------------------------------
 
 
@@ -63,6 +86,9 @@ class Two:
     """Two processes, of which the other has what this one has."""
 
     size, rank = 2, 1
+
+    def same_call(self, told: str) -> None:
+        """Both make it."""
 
     def broadcast(self, model: nn.Module) -> None:
         """Nothing differs."""

@@ -141,13 +141,14 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -
     >>> destroy_process_group()
     """
     _at_once(async_op)
-    _group().gather(None)
+    _group("barrier").gather(None)
 
 
 def all_reduce(tensor: Tensor, op: str = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> None:
     """Let a tensor (any shape, alike everywhere) become its sum over all processes, or what else ``op`` says.
 
-    Sums and means are part of a recorded step. Raises ValueError for another ``op``. Source: PyTorch.
+    Sums and means are part of a recorded step. Raises ValueError for another ``op``, and in every process where their
+    tensors are not alike, or not all make this call. Source: PyTorch.
 
     >>> import nnkit
     >>> init_process_group("gloo"); x = nnkit.tensor([1.0, 2.0])
@@ -155,7 +156,7 @@ def all_reduce(tensor: Tensor, op: str = ReduceOp.SUM, group: Any = None, async_
     tensor([1., 2.])
     """
     _at_once(async_op)
-    mpi = _group()
+    mpi = _group(f"all_reduce ({op})", tensor)
     with no_grad():
         if op in (ReduceOp.SUM, ReduceOp.AVG):
             total = tensor.clone().contiguous()
@@ -173,7 +174,7 @@ def broadcast(
 ) -> None:
     """Let a tensor (any shape and dtype, alike everywhere) become what the process ``src`` has, 0 unless given.
 
-    Source: PyTorch.
+    Raises ValueError in every process where their tensors are not alike, or not all make this call. Source: PyTorch.
 
     >>> import nnkit
     >>> init_process_group()
@@ -182,7 +183,8 @@ def broadcast(
     >>> destroy_process_group()
     """
     _at_once(async_op)
-    mpi, first = _group(), src if src is not None else group_src or 0
+    first = src if src is not None else group_src or 0
+    mpi = _group(f"broadcast (src={first})", tensor)
     with no_grad():
         given = tensor if mpi.rank == first else tensor * 0
         total = given.clone().contiguous()
@@ -191,7 +193,10 @@ def broadcast(
 
 
 def all_gather(tensor_list: Sequence[Tensor], tensor: Tensor, group: Any = None, async_op: bool = False) -> None:
-    """Fill ``tensor_list``, one tensor of the same shape for each process, with what each has. Source: PyTorch.
+    """Fill ``tensor_list``, one tensor of the same shape for each process, with what each has.
+
+    Raises ValueError where it has not as many, and in every process where their tensors are not alike, or not all make
+    this call. Source: PyTorch.
 
     >>> import nnkit
     >>> init_process_group()
@@ -200,8 +205,11 @@ def all_gather(tensor_list: Sequence[Tensor], tensor: Tensor, group: Any = None,
     >>> destroy_process_group()
     """
     _at_once(async_op)
+    mpi = _group("all_gather", tensor)
+    if len(tensor_list) != mpi.size:
+        raise ValueError(f"tensor_list has {len(tensor_list)} tensors; expected one for each of {mpi.size} processes")
     with no_grad():
-        for out, found in zip(tensor_list, _group().gather(tensor.detach().numpy()), strict=True):
+        for out, found in zip(tensor_list, mpi.gather(tensor.detach().numpy()), strict=True):
             out.copy_(Tensor(out.backend.asarray(found, out.dtype), out.backend))
 
 
@@ -213,7 +221,7 @@ def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> No
     [{1}]
     >>> destroy_process_group()
     """
-    object_list[:] = _group().gather(obj)
+    object_list[:] = _group("all_gather_object").gather(obj)
 
 
 def broadcast_object_list(object_list: list[Any], src: int | None = None, group: Any = None, **more: Any) -> None:
@@ -224,13 +232,17 @@ def broadcast_object_list(object_list: list[Any], src: int | None = None, group:
     [1, 2]
     >>> destroy_process_group()
     """
-    object_list[:] = _group().gather(list(object_list))[src or 0]
+    object_list[:] = _group(f"broadcast_object_list (src={src or 0})").gather(list(object_list))[src or 0]
 
 
-def _group() -> MPI:
+def _group(call: str = "", tensor: Tensor | None = None) -> MPI:
+    """The processes; all of them make this ``call``, with the like of ``tensor``."""
     found: MPI | None = joined()
     if found is None:
         raise ValueError("there is no process group: call nnkit.distributed.init_process_group() first")
+    if call:
+        of = "" if tensor is None else f" of a {tensor.dtype} tensor of shape {tuple(tensor.shape)}"
+        found.same_call(f"{call}{of}")
     return found
 
 

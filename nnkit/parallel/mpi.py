@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nnkit.backends import Backend
+from nnkit.backends.recording import recorder
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
 from nnkit.parallel.exchange import Weight, exchange_of
@@ -85,6 +87,7 @@ class MPI:
         """``value`` of every process, in the order of the ranks, in each of them. Any object that can be pickled."""
         if self.size == 1:
             return [value]
+        _outside_a_step("what processes gather")
         with self._waiting:
             return list(self.communicator.allgather(value))
 
@@ -92,8 +95,25 @@ class MPI:
         """The ``value`` that the process of rank 0 has."""
         if self.size == 1:
             return value
+        _outside_a_step("what rank 0 sends")
         with self._waiting:
             return self.communicator.bcast(value, root=0)
+
+    def same_call(self, told: str) -> None:
+        """Raise ValueError, in every process, where one makes another call than the first; ``told`` says which this
+        one makes. Not recorded, so that a recorded step compares once."""
+        if self.size == 1:
+            return
+        own, every = np.array([zlib.crc32(told.encode())], np.int64), np.empty(self.size, np.int64)
+        with self._waiting:
+            self.communicator.Allgather(own, every)
+        if (every != every[0]).any():
+            calls = self.gather(told)
+            rank = next(rank for rank, call in enumerate(calls) if call != calls[0])
+            raise ValueError(
+                f"rank {rank} calls {calls[rank]}, and rank 0 {calls[0]}: all processes must make the same calls in "
+                "the same order, with tensors of one shape and dtype"
+            )
 
     def add_up(self, backend: Backend, *arrays: Any) -> None:
         """Let each contiguous array become its sum over all processes; part of a recorded step."""
@@ -161,6 +181,12 @@ class MPI:
         if self.size > 1:
             weight = Weight(1.0, float(self.size)) if samples is None else Weight(float(samples), None)
             self._exchange.gradients(optimizer, weight)
+
+
+def _outside_a_step(what: str) -> None:
+    at_work = recorder()
+    if at_work is not None:
+        at_work.obstacle(f"{what} is read by Python, which a step that is replayed does not run")
 
 
 def _host(tensor: Tensor) -> np.ndarray:

@@ -43,10 +43,11 @@ KNOWN = ("numpy", "array_api_compat", "array_api_strict", "ml_dtypes", "numba", 
 #: Words of nnkit that do something to the world outside a step.
 OUTSIDE_A_STEP = {
     "fit", "evaluate", "predict", "save", "load", "manual_seed", "seed", "set_state", "set_rng_state", "update_bn",
+    "init_process_group", "destroy_process_group",
 }  # fmt: skip
 OUR_PARTS = (
-    "nnkit", "nnkit.amp", "nnkit.autograd", "nnkit.distributions", "nnkit.func", "nnkit.keras", "nnkit.linalg",
-    "nnkit.nn", "nnkit.onnx.network", "nnkit.onnx.words", "nnkit.ops", "nnkit.optim", "nnkit.parallel",
+    "nnkit", "nnkit.amp", "nnkit.autograd", "nnkit.distributed", "nnkit.distributions", "nnkit.func", "nnkit.keras",
+    "nnkit.linalg", "nnkit.nn", "nnkit.onnx.network", "nnkit.onnx.words", "nnkit.ops", "nnkit.optim", "nnkit.parallel",
     "nnkit.recording.structures", "nnkit.sklearn.losses",
     "nnkit.tensors.conversions", "nnkit.tensors.creation", "nnkit.tensors.dtypes", "nnkit.tensors.element_types",
     "nnkit.tensors.gradients", "nnkit.tensors.methods", "nnkit.tensors.named_methods", "nnkit.tensors.precision",
