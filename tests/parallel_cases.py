@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -455,6 +456,38 @@ def stopped_by_hand() -> None:
     MPI(timeout=1.0).gather(None)
 
 
+def at_once(communicators: list[Any]) -> list[str]:
+    """Trainings in a thread for each communicator, and the weights that they came to."""
+    models = [network(nn.Dropout(0.3)) for _ in communicators]
+
+    def train(number: int) -> None:
+        parallel = MPI(communicators[number])
+        fitted(models[number], X, Y, parallel, seed=number, epochs=30, batch_size=8 + number)
+
+    threads = [threading.Thread(target=train, args=(number,)) for number in range(len(models))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [digest(model) for model in models]
+
+
+def threads() -> None:
+    """Each with a communicator of its own: to the bit as one after the other."""
+    copies = [MPI().communicator.Dup() for _ in range(2)]
+    found = at_once(copies)
+    for number, copy in enumerate(copies):
+        model = network(nn.Dropout(0.3))
+        fitted(model, X, Y, MPI(copy), seed=number, epochs=30, batch_size=8 + number)
+        assert digest(model) == found[number]
+    print(f"{MPI().rank} found {found}", flush=True)
+
+
+def threads_of_one() -> None:
+    """Both over all processes."""
+    at_once([MPI().communicator] * 2)
+
+
 FATES: dict[str, Callable[[], None]] = {
     "raises": raises,
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -472,6 +505,8 @@ TOLD: dict[str, Callable[[], None]] = {
         stopped_by_hand,
         saved_within,
         goes_on,
+        threads,
+        threads_of_one,
         dies_writing,
     )
 }

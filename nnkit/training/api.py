@@ -31,7 +31,7 @@ from nnkit.training.objective import Objective
 from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall
 from nnkit.training.progress import ProgressBar, line, style_of
-from nnkit.training.ranked import begin, processes, quiet, same_stream, trainer_of
+from nnkit.training.ranked import alone, begin, processes, quiet, same_stream, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.resume import SavedRun
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
@@ -138,7 +138,7 @@ def fit(
     measured = metrics_of(metrics, objective.loss)
     x, y, sample_weight = samples_of(model, objective.loss, x, y, sample_weight)
     plan = dataclasses.replace(plan, validation_data=pair_of(model, objective.loss, validation_data))
-    with using(None if seed is None else Generator(seed)), quiet(mpi):
+    with using(None if seed is None else Generator(seed)), quiet(mpi), alone(mpi):
         same_stream(mpi)
         source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
         refuse_lone_rows(model, source)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,7 +29,7 @@ from nnkit.training.steps import Totals, TrainingStep
 from nnkit.training.trainer import SNAPSHOT_STEPS, Trainer, broken, when_of
 from nnkit.training.weights import first_not_finite
 
-__all__ = ["LOOK_STEPS", "RankedTrainer", "begin", "processes", "quiet", "same_stream", "trainer_of"]
+__all__ = ["LOOK_STEPS", "RankedTrainer", "alone", "begin", "processes", "quiet", "same_stream", "trainer_of"]
 
 #: Steps between two looks; the clocks of the processes would not agree.
 LOOK_STEPS = 64
@@ -56,6 +57,38 @@ def quiet(mpi: MPI | None) -> AbstractContextManager[Any]:
     if mpi is None or mpi.rank == 0:
         return contextlib.nullcontext()
     return warnings.catch_warnings(action="ignore")
+
+
+_trainings: list[tuple[Any, int, str]] = []  # of this process: the communicator, and the thread's number and name
+_changing = threading.Lock()
+
+
+@contextlib.contextmanager
+def alone(mpi: MPI | None) -> Iterator[None]:
+    """Inside, no other thread of this process trains over the same communicator.
+
+    Where one does all processes end, after RuntimeError is told: nobody knows which of the two the others have begun.
+    """
+    if mpi is None:
+        yield
+        return
+    own = (mpi.communicator, threading.get_ident(), threading.current_thread().name)
+    with _changing:
+        others = [name for known, thread, name in _trainings if known == own[0] and thread != own[1]]
+        _trainings.append(own)
+    try:
+        if others:
+            error = RuntimeError(
+                f"thread {own[2]!r} begins a fit(parallel=...) while {others[0]!r} runs one: their exchanges would "
+                "mix. Run them one after the other, or give each a communicator of its own, made before the threads "
+                "begin: parallel=nnkit.parallel.MPI(MPI.COMM_WORLD.Dup())"
+            )
+            mpi.fail(error)
+            raise error
+        yield
+    finally:
+        with _changing:
+            _trainings.remove(own)
 
 
 def same_stream(mpi: MPI | None) -> None:
