@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Unpack
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import constraints, initializers, regularizers
-from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input, in_layout, positive, refuse
+from nnkit.keras.arguments import in_layout, positive, refuse
+from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import configured
 from nnkit.recording.observer import call

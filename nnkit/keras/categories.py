@@ -12,7 +12,8 @@ from zlib import crc32
 import numpy as np
 
 from nnkit.errors import LabelError, UnknownNameError
-from nnkit.keras.layer import Layer, LayerOptions, Shape, positive, refuse
+from nnkit.keras.arguments import positive, refuse
+from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.texts import StringLookup
 from nnkit.tensors.creation import tensor
 from nnkit.tensors.tensor import Tensor

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Unpack
 from nnkit import ops
 from nnkit.errors import UnknownNameError
 from nnkit.keras import activations, constraints, initializers, objects, regularizers
-from nnkit.keras.layer import Layer, LayerOptions, Shape, positive
+from nnkit.keras.arguments import positive
+from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.naming import configured
 from nnkit.recording.observer import call
 from nnkit.tensors.creation import ones, zeros

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Unpack
 from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
-from nnkit.keras.layer import Layer, LayerOptions, Shape, positive, refuse
+from nnkit.keras.arguments import positive, refuse
+from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.naming import configured
 from nnkit.keras.ops.windows import conv
 from nnkit.keras.places import known_format, known_padding, places

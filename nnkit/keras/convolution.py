@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Unpack
 from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
-from nnkit.keras.layer import LayerOptions, Shape, in_layout, positive
+from nnkit.keras.arguments import in_layout, positive
+from nnkit.keras.layer import LayerOptions, Shape
 from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over

@@ -6,7 +6,8 @@ from typing import Any, Unpack
 
 from nnkit import ops
 from nnkit.keras import constraints, initializers, regularizers
-from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive, refuse
+from nnkit.keras.arguments import positive, refuse
+from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape
 from nnkit.keras.naming import configured
 from nnkit.ops.embedding import check_rows
 from nnkit.tensors.tensor import Tensor

@@ -6,8 +6,9 @@ from typing import Any, Unpack
 
 from nnkit import ops
 from nnkit.errors import ShapeError
+from nnkit.keras.arguments import positive
 from nnkit.keras.augmentation import _Random, between
-from nnkit.keras.layer import Layer, LayerOptions, Shape, positive
+from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.ops import images as functions
 from nnkit.keras.places import known_format
 from nnkit.tensors.creation import arange, rand

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from nnkit import get_default_dtype
-from nnkit.keras.layer import SameShape, Shape, refuse
+from nnkit.keras.arguments import refuse
+from nnkit.keras.layer import SameShape, Shape
 from nnkit.keras.symbolic import KerasTensor, Node
 from nnkit.tensors.tensor import Tensor
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 
 import numpy as np
 
 from nnkit import get_default_dtype, nn
 from nnkit.backends.recording import paused, recorder
-from nnkit.errors import ShapeError, nearest_names
 from nnkit.keras import config, regularizers
 from nnkit.keras.adding import WithLosses
+from nnkit.keras.arguments import dtype_name, taken, unknown_arguments
 from nnkit.keras.calling import as_input, as_inputs, calls, masks_of, shapes_of, within_call
 from nnkit.keras.dtype_policies import DTypePolicy
 from nnkit.keras.masks import mask_of, with_mask
@@ -36,19 +36,7 @@ from nnkit.tensors.random import Generator, using
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
-__all__ = [
-    "Layer",
-    "LayerOptions",
-    "SameShape",
-    "Shape",
-    "as_input",
-    "assign_weights",
-    "in_layout",
-    "normalized_shape",
-    "positive",
-    "refuse",
-    "taken",
-]
+__all__ = ["Layer", "LayerOptions", "SameShape", "Shape", "as_input", "assign_weights"]
 
 Shape: TypeAlias = tuple[int | None, ...]
 
@@ -128,7 +116,7 @@ class Layer(WithLosses, Connectable):
     ) -> None:
         super().__init__()
         if unknown:
-            raise _unknown_arguments(type(self), unknown)
+            raise unknown_arguments(type(self), unknown, LayerOptions.__annotations__)
         if batch_input_shape is not None:
             input_shape = tuple(batch_input_shape)[1:]
         if input_dim is not None:
@@ -143,7 +131,7 @@ class Layer(WithLosses, Connectable):
         self._trainable = trainable
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.autocast = autocast
-        self._given_dtype = _dtype_name(dtype)
+        self._given_dtype = dtype_name(dtype)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -375,45 +363,6 @@ class SameShape(Layer):
         return tuple(input_shape)
 
 
-def refuse(layer: str, **arguments: object) -> None:
-    """Raise for the first argument that Keras has and nnkit has not."""
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(f"{layer}: {name} is not supported; leave it out (got {name}={value!r})")
-
-
-def positive(layer: str, name: str, value: Any) -> int:
-    """A whole number of at least 1.
-
-    >>> positive("Dense", "units", 3)
-    3
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{layer}: {name} must be a positive integer; got {value!r}")
-    return value
-
-
-def in_layout(
-    regularizer: regularizers.RegularizerFunction, layout: Callable[[Tensor], Tensor]
-) -> regularizers.RegularizerFunction:
-    """A penalty on a weight as Keras lays it out, as one on the tensor that the layer keeps."""
-    if isinstance(regularizer, nn.L1L2):  # A sum over all elements: the order does not matter.
-        return regularizer
-    return lambda weight: call(regularizer, layout(weight))
-
-
-def normalized_shape(shape: Any) -> Shape:
-    """A shape with batch size, given as a tuple, a list or (of features) one number.
-
-    >>> normalized_shape([None, 4]), normalized_shape((32, 4))
-    ((None, 4), (32, 4))
-    """
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if not sizes or not all(size is None or (isinstance(size, int) and size > 0) for size in sizes):
-        raise ShapeError(f"a shape must be a tuple of positive integers and None, batch size first; got {shape!r}")
-    return sizes
-
-
 def _noting(build: Callable[..., None]) -> Callable[..., None]:
     """``build``, which afterwards notes that the layer is built."""
 
@@ -432,36 +381,3 @@ def _say_mask_ends(kind: str, name: str) -> None:
         "counts all steps; set supports_masking = True in a layer that treats each step by itself",
         stacklevel=2,
     )
-
-
-def _dtype_name(dtype: Any) -> str | None:
-    """The name of a dtype or of a policy."""
-    if dtype is None or isinstance(dtype, str):
-        known = dtype
-    elif isinstance(dtype, dict):
-        known = dtype.get("config", dtype).get("name")
-    else:
-        known = getattr(dtype, "name", None) or str(as_dtype(dtype))
-    if known is not None and known.removeprefix("mixed_") == known:
-        as_dtype(known)
-    return known
-
-
-def taken(cls: type, config: dict[str, Any]) -> dict[str, Any]:
-    """Of the settings of every layer those that a constructor takes."""
-    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return config
-    names = {parameter.name for parameter in parameters}
-    return {name: value for name, value in config.items() if name in names}
-
-
-def _unknown_arguments(layer: type, names: Iterable[str]) -> ValueError:
-    """What to say of keyword arguments that a layer does not take."""
-    own = list(inspect.signature(layer.__init__).parameters)  # type: ignore[misc]
-    known = [name for name in (*own, *LayerOptions.__annotations__) if name not in ("self", "options", "kwargs")]
-    told = []
-    for name in names:
-        near = nearest_names(name, known)
-        told.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    return ValueError(f"{layer.__name__}: unrecognized keyword arguments: {', '.join(told)}")

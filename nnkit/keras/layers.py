@@ -15,6 +15,7 @@ from nnkit import nn, ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
+from nnkit.keras.arguments import in_layout, positive, refuse
 from nnkit.keras.attention import AdditiveAttention, Attention, MultiHeadAttention
 from nnkit.keras.augmentation import (
     RandomContrast,
@@ -28,7 +29,7 @@ from nnkit.keras.convolution import Conv1D, Conv2D, Conv3D
 from nnkit.keras.embedding import Embedding, Masking
 from nnkit.keras.input_layer import Input, InputLayer
 from nnkit.keras.lambda_layer import Lambda
-from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, in_layout, positive, refuse
+from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape
 from nnkit.keras.layer_families import TOLD
 from nnkit.keras.logits import with_logits
 from nnkit.keras.merging import (

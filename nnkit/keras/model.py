@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from nnkit.keras import objects
+from nnkit.keras.arguments import taken
 from nnkit.keras.functional import Functional
 from nnkit.keras.graph_config import described_graph, graph_of
-from nnkit.keras.layer import Layer, Shape, taken
+from nnkit.keras.layer import Layer, Shape
 from nnkit.keras.shape_trees import as_shape
 from nnkit.keras.summary import summary_text
 from nnkit.keras.with_files import WithFiles

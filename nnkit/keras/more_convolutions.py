@@ -7,8 +7,9 @@ from typing import Any, Unpack
 from nnkit import nn, ops
 from nnkit.backends.windows import Window
 from nnkit.keras import constraints, initializers, regularizers
+from nnkit.keras.arguments import positive
 from nnkit.keras.convolution import Convolution
-from nnkit.keras.layer import LayerOptions, Shape, positive
+from nnkit.keras.layer import LayerOptions, Shape
 from nnkit.nn.sizes import Sizes, numbers
 from nnkit.tensors.tensor import Tensor
 

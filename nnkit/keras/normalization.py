@@ -9,7 +9,8 @@ from typing import Any, Unpack
 from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.keras import constraints, initializers, regularizers
-from nnkit.keras.layer import LayerOptions, SameShape, Shape, refuse
+from nnkit.keras.arguments import refuse
+from nnkit.keras.layer import LayerOptions, SameShape, Shape
 from nnkit.keras.naming import configured
 from nnkit.nn import functional
 from nnkit.ops.in_place import move_average

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from nnkit.errors import ShapeError
+from nnkit.keras.arguments import normalized_shape
 from nnkit.keras.graph_config import described, layer_of, one_description
 from nnkit.keras.input_layer import InputLayer
-from nnkit.keras.layer import Layer, Shape, normalized_shape
+from nnkit.keras.layer import Layer, Shape
 from nnkit.keras.model import Model
 from nnkit.keras.shapes import matched
 from nnkit.keras.symbolic import KerasTensor, apply

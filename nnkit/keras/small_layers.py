@@ -9,7 +9,8 @@ from typing import Any, Unpack
 from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.keras import activations, constraints, initializers, regularizers
-from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape, positive
+from nnkit.keras.arguments import positive
+from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape
 from nnkit.keras.naming import configured
 from nnkit.keras.ops.products import einsum
 from nnkit.recording.observer import call

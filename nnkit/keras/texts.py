@@ -13,7 +13,8 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from nnkit.errors import ModelFileError, UnknownNameError
-from nnkit.keras.layer import Layer, LayerOptions, Shape, refuse
+from nnkit.keras.arguments import refuse
+from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.tensors.creation import tensor
 from nnkit.tensors.tensor import Tensor
 

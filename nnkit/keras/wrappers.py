@@ -10,7 +10,7 @@ from nnkit.io.registry import lookup, name_of
 from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.masks import unmasked, with_mask
 from nnkit.keras.normalization import BatchNormalization
-from nnkit.keras.recurrent import RecurrentLayer
+from nnkit.keras.recurrent_layer import RecurrentLayer
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Bidirectional", "TimeDistributed"]

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from nnkit import backends
 from nnkit.backends import Backend
-from nnkit.testing import attention, elementwise, images, memory, places, products, recurrent, reductions, rows
+from nnkit.testing import (
+    attention,
+    elementwise,
+    images,
+    memory,
+    normalization,
+    places,
+    pools,
+    products,
+    recurrent,
+    reductions,
+    rows,
+)
 from nnkit.testing.bench import TOLERANCES, Case
 from nnkit.testing.gradients import check_gradient
 
@@ -27,6 +39,8 @@ CASES: tuple[Case, ...] = (
     *products.CASES,
     *rows.CASES,
     *images.CASES,
+    *pools.CASES,
+    *normalization.CASES,
     *attention.CASES,
     *recurrent.CASES,
     *places.CASES,

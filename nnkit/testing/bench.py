@@ -33,6 +33,11 @@ class Case(NamedTuple):
     check: Callable[[Backend], None]
 
 
+def counted_for(case: Case, primitive: str) -> Case:
+    """The same check, counted for another primitive too: that of the gradient."""
+    return case._replace(id=f"{case.id}-{primitive}", primitive=primitive)
+
+
 def sample(shape: tuple[int, ...], dtype: str, low: float = -2.0, high: float = 2.0, seed: int = 0) -> np.ndarray:
     """Numbers from low to high, the same every time; whole ones for integer types, either for booleans.
 

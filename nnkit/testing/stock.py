@@ -23,7 +23,7 @@ from nnkit.testing import products
 from nnkit.testing import reductions as sizes
 from nnkit.testing.bench import FLOATS
 from nnkit.testing.elementwise import arguments, output_types, types_of
-from nnkit.testing.images import NORMED
+from nnkit.testing.normalization import NORMED
 
 STORED = (*FLOATS, "float16", "bfloat16", "int64", "bool")
 #: How two operands lie: full, one row, one column, one element.

@@ -16,7 +16,7 @@ from nnkit.keras.input_layer import InputLayer
 from nnkit.keras.layer import Layer
 from nnkit.keras.models import Model, Sequential
 from nnkit.keras.naming import snake_case
-from nnkit.keras.recurrent import RecurrentLayer
+from nnkit.keras.recurrent_layer import RecurrentLayer
 from nnkit.keras.weights import INTERNAL
 
 __all__ = ["Place", "places"]

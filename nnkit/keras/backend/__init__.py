@@ -1,0 +1,147 @@
+"""What programs for older Keras call in ``keras.backend``: settings, and functions of tensors by their old names.
+
+The functions are those of ``nnkit.keras.ops``; what belongs to a graph of symbolic placeholders is refused by name.
+"""
+
+from nnkit.keras.backend.arrays import (
+    all,
+    any,
+    batch_dot,
+    batch_flatten,
+    dot,
+    flatten,
+    gather,
+    max,
+    mean,
+    min,
+    permute_dimensions,
+    pow,
+    prod,
+    repeat,
+    repeat_elements,
+    std,
+    sum,
+    switch,
+    var,
+)
+from nnkit.keras.backend.networks import (
+    binary_crossentropy,
+    categorical_crossentropy,
+    ctc_batch_cost,
+    ctc_decode,
+    dropout,
+    l2_normalize,
+    random_normal,
+    random_uniform,
+    relu,
+    sparse_categorical_crossentropy,
+    truncated_normal,
+)
+from nnkit.keras.backend.placeholders import (
+    function,
+    get_session,
+    gradients,
+    learning_phase,
+    placeholder,
+    set_learning_phase,
+)
+from nnkit.keras.backend.values import (
+    batch_get_value,
+    batch_set_value,
+    cast_to_floatx,
+    constant,
+    dtype,
+    eval,
+    get_uid,
+    get_value,
+    int_shape,
+    is_float_dtype,
+    is_int_dtype,
+    is_keras_tensor,
+    is_tensor,
+    set_value,
+    variable,
+)
+from nnkit.keras.config import (
+    backend,
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+)
+from nnkit.keras.naming import clear_session
+from nnkit.keras.ops import (
+    abs,
+    arange,
+    argmax,
+    argmin,
+    cast,
+    clip,
+    concatenate,
+    cos,
+    cumprod,
+    cumsum,
+    elu,
+    equal,
+    exp,
+    expand_dims,
+    eye,
+    greater,
+    greater_equal,
+    hard_sigmoid,
+    less,
+    less_equal,
+    log,
+    logsumexp,
+    maximum,
+    minimum,
+    ndim,
+    not_equal,
+    one_hot,
+    ones,
+    ones_like,
+    reshape,
+    round,
+    shape,
+    sigmoid,
+    sign,
+    sin,
+    softmax,
+    softplus,
+    softsign,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    stop_gradient,
+    tanh,
+    tile,
+    transpose,
+    zeros,
+    zeros_like,
+)
+from nnkit.keras.ops.types import result_type, standardize_dtype
+
+# fmt: off
+__all__ = [
+    "abs", "all", "any", "arange", "argmax", "argmin", "backend", "batch_dot", "batch_flatten", "batch_get_value",
+    "batch_set_value", "binary_crossentropy", "cast", "cast_to_floatx", "categorical_crossentropy", "clear_session",
+    "clip", "concatenate", "constant", "cos", "ctc_batch_cost", "ctc_decode", "cumprod", "cumsum", "dot", "dropout",
+    "dtype", "elu", "epsilon", "equal", "eval", "exp", "expand_dims", "eye", "flatten", "floatx", "function",
+    "gather", "get_session", "get_uid", "get_value", "gradients", "greater", "greater_equal", "hard_sigmoid",
+    "image_data_format", "int_shape", "is_float_dtype", "is_int_dtype", "is_keras_tensor", "is_tensor",
+    "l2_normalize", "learning_phase", "less", "less_equal", "log", "logsumexp", "max", "maximum", "mean", "min",
+    "minimum", "ndim", "not_equal", "one_hot", "ones", "ones_like", "permute_dimensions", "placeholder", "pow",
+    "prod", "random_normal", "random_uniform", "relu", "repeat", "repeat_elements", "reshape", "result_type",
+    "round", "set_epsilon", "set_floatx", "set_image_data_format", "set_learning_phase", "set_value", "shape",
+    "sigmoid", "sign", "sin", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "sqrt",
+    "square", "squeeze", "stack", "standardize_dtype", "std", "stop_gradient", "sum", "switch", "tanh", "tile",
+    "transpose", "truncated_normal", "var", "variable", "zeros", "zeros_like",
+]
+# fmt: on
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
