@@ -64,8 +64,8 @@ def test_threads_and_other_images_change_no_number(name: str, threads: Callable[
 
 CASES = """
 from nnkit import backends
-from nnkit.testing import images
-for case in images.CASES:
+from nnkit.testing import images, normalization, pools
+for case in (*images.CASES, *pools.CASES, *normalization.CASES):
     case.check(backends.get("numba"))
 print("right")
 """
