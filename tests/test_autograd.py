@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import nnkit
 from nnkit import Tensor, errors
-from nnkit.tensors.tensor import result
+from nnkit.tensors.results import result
 from nnkit.testing import check_gradient
 from nnkit.testing.bench import sample
 

@@ -10,8 +10,10 @@ from typing import Any
 from nnkit import ops
 from nnkit.errors import GradientError
 from nnkit.recording.observer import call, made
-from nnkit.tensors.tape import Gradient, is_grad_enabled, no_grad
-from nnkit.tensors.tensor import Asked, Tensor, result
+from nnkit.tensors.memory import Gradient
+from nnkit.tensors.results import Asked, result
+from nnkit.tensors.tape import is_grad_enabled, no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 

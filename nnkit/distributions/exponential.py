@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tensors.creation import rand
+from nnkit.tensors.random_tensors import rand
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Exponential", "Laplace"]

@@ -14,9 +14,12 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.tensors import dtypes
-from nnkit.tensors.creation import rand, randn, tensor, zeros
-from nnkit.tensors.tape import Gradient, no_grad
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result
+from nnkit.tensors.creation import tensor, zeros
+from nnkit.tensors.memory import Gradient
+from nnkit.tensors.random_tensors import rand, randn
+from nnkit.tensors.results import OUTPUT, Asked, result
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["log_gamma_draw", "slope"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from nnkit.distributions.distribution import Distribution
 from nnkit.errors import ShapeError
 from nnkit.linalg import cholesky, inv, solve_triangular
-from nnkit.tensors.creation import randn
+from nnkit.tensors.random_tensors import randn
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["MultivariateNormal"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from nnkit import ops
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tensors.creation import randn
+from nnkit.tensors.random_tensors import randn
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["LogNormal", "Normal"]

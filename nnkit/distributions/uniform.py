@@ -9,7 +9,7 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.distributions.distribution import Distribution, parameters
-from nnkit.tensors.creation import rand
+from nnkit.tensors.random_tensors import rand
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Uniform"]

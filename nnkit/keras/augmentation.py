@@ -14,7 +14,8 @@ from nnkit.errors import UnknownNameError
 from nnkit.keras.layer import LayerOptions, SameShape, Shape
 from nnkit.keras.places import ImageLayer
 from nnkit.keras.warping import FILL_MODES, INTERPOLATIONS, warped
-from nnkit.tensors.creation import rand, zeros_like
+from nnkit.tensors.creation import zeros_like
+from nnkit.tensors.random_tensors import rand
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "Rescaling"]

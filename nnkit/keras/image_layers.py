@@ -11,7 +11,8 @@ from nnkit.keras.augmentation import _Random, between
 from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.ops import images as functions
 from nnkit.keras.places import known_format
-from nnkit.tensors.creation import arange, rand
+from nnkit.tensors.creation import arange
+from nnkit.tensors.random_tensors import rand
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["CenterCrop", "RandomBrightness", "RandomCrop", "RandomGrayscale", "Resizing"]

@@ -22,7 +22,7 @@ from nnkit.keras.ops.elementwise import erfinv
 from nnkit.keras.ops.types import axes_of, convert_to_tensor, floats, of_type, to_list
 from nnkit.keras.symbolic import symbolic
 from nnkit.keras.told import tell
-from nnkit.tensors import creation, dtypes
+from nnkit.tensors import creation, dtypes, random_tensors
 from nnkit.tensors.dtypes import is_float
 from nnkit.tensors.random import Generator, using
 from nnkit.tensors.tensor import Tensor
@@ -134,7 +134,7 @@ def normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, se
     """
     kind = _float_type("normal", dtype)
     with using(_stream(seed)):
-        x = creation.randn(*to_list(shape), dtype=_wide(kind))
+        x = random_tensors.randn(*to_list(shape), dtype=_wide(kind))
     return ops.to(x * stddev + mean, dtype=kind)
 
 
@@ -146,7 +146,7 @@ def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None,
     """
     kind = _float_type("uniform", dtype)
     with using(_stream(seed)):
-        x = creation.rand(*to_list(shape), dtype=_wide(kind))
+        x = random_tensors.rand(*to_list(shape), dtype=_wide(kind))
     return ops.to(x * (maxval - minval) + minval, dtype=kind)
 
 
@@ -160,7 +160,7 @@ def randint(shape: Any, minval: Any, maxval: Any, dtype: Any = "int32", seed: An
     if is_float(kind):
         raise DtypeError(f"randint: dtype must be a type of whole numbers; got {kind}")
     with using(_stream(seed)):
-        return creation.randint(int(minval), int(maxval), tuple(to_list(shape)), dtype=kind)
+        return random_tensors.randint(int(minval), int(maxval), tuple(to_list(shape)), dtype=kind)
 
 
 #: The share of a normal distribution below -2.
@@ -175,7 +175,7 @@ def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any 
     """
     kind = _float_type("truncated_normal", dtype)
     with using(_stream(seed)):
-        u = creation.rand(*to_list(shape), dtype=_wide(kind))
+        u = random_tensors.rand(*to_list(shape), dtype=_wide(kind))
     x = erfinv((2.0 * TAIL - 1.0) + u * (2.0 - 4.0 * TAIL)) * math.sqrt(2.0)
     return ops.to(x * stddev + mean, dtype=kind)
 
@@ -191,7 +191,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     if logits.ndim != 2:
         raise ValueError(f"categorical: logits must be (batch, classes); got shape {tuple(logits.shape)}")
     with using(_stream(seed)):
-        u = creation.rand(
+        u = random_tensors.rand(
             logits.shape[0], num_samples, logits.shape[1], dtype=_wide(logits.dtype), device=logits.device
         )
     gumbel = -ops.log(-ops.log(u + 2.0**-25))
@@ -227,7 +227,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
     x = convert_to_tensor(x)
     axis = axes_of(axis, x.ndim)[0]
     with using(_stream(seed)):
-        order = creation.randperm(x.shape[axis], device=x.device)
+        order = random_tensors.randperm(x.shape[axis], device=x.device)
     return ops.index_select(x, axis, order)
 
 
@@ -265,7 +265,7 @@ def binomial(shape: Any, counts: Any, probabilities: Any, dtype: Any = None, see
     trials, p = (_spread(part, shape, kind) for part in (counts, probabilities))
     most = int(ops.max(trials).item()) if trials.numel() else 0
     with using(_stream(seed)):
-        u = creation.rand(most, *trials.shape, dtype=_wide(kind), device=trials.device)
+        u = random_tensors.rand(most, *trials.shape, dtype=_wide(kind), device=trials.device)
     place = ops.reshape(creation.arange(most, dtype=trials.dtype, device=trials.device), (-1, *[1] * trials.ndim))
     return ops.to(ops.sum(ops.to(ops.logical_and(u < p, place < trials), dtype=trials.dtype), 0), dtype=kind)
 

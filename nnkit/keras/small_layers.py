@@ -14,7 +14,7 @@ from nnkit.keras.layer import Layer, LayerOptions, SameShape, Shape
 from nnkit.keras.naming import configured
 from nnkit.keras.ops.products import einsum
 from nnkit.recording.observer import call
-from nnkit.tensors.creation import rand, randn
+from nnkit.tensors.random_tensors import rand, randn
 from nnkit.tensors.tensor import Tensor
 
 # fmt: off

@@ -17,7 +17,8 @@ from nnkit.errors import ShapeError
 from nnkit.keras import initializers
 from nnkit.tensors.creation import as_tensor, empty, zeros
 from nnkit.tensors.dtypes import as_dtype, is_float
-from nnkit.tensors.tape import Version, enable_grad, no_grad
+from nnkit.tensors.memory import Version
+from nnkit.tensors.tape import enable_grad, no_grad
 from nnkit.tensors.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nnkit import ops
 from nnkit.errors import ShapeError
-from nnkit.tensors.creation import arange, rand_like
+from nnkit.tensors.creation import arange
+from nnkit.tensors.random_tensors import rand_like
 from nnkit.tensors.tensor import Tensor
 
 # fmt: off

@@ -10,7 +10,8 @@ from nnkit import ops
 from nnkit.errors import DtypeError, ShapeError, UnknownNameError
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, ones
-from nnkit.tensors.tensor import Tensor, same_backend
+from nnkit.tensors.results import same_backend
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["affine_grid", "grid_sample"]
 

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from nnkit.errors import DtypeError
 from nnkit.tensors.conversions import destination
+from nnkit.tensors.default_device import resolve
 from nnkit.tensors.dtypes import as_dtype, float16, float32, float64, is_float
-from nnkit.tensors.tensor import Tensor, resolve
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["Casts", "converter", "replace"]
 

@@ -17,7 +17,8 @@ from nnkit.onnx.rules import RULES, codes
 from nnkit.onnx.sizes import TRIED, Ref, constant, differs, less, together
 from nnkit.onnx.watching import Step, Watch
 from nnkit.tensors import dtypes
-from nnkit.tensors.tensor import Tensor, resolve
+from nnkit.tensors.default_device import resolve
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.modes import evaluating
 
 __all__ = ["Inputs", "add_model", "arrays_of"]

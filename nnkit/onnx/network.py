@@ -23,8 +23,9 @@ from nnkit.onnx.reading import LARGEST, Content, Operation, content_of, parsed
 from nnkit.onnx.words import WORDS
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import as_tensor
+from nnkit.tensors.default_device import resolve
 from nnkit.tensors.tape import no_grad
-from nnkit.tensors.tensor import Parameter, Tensor, resolve
+from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["Network", "made_of"]
 

@@ -21,11 +21,13 @@ from nnkit.ops.remade import Again, Remade
 from nnkit.ops.shape import contiguous, permute, reshape, split
 from nnkit.ops.whole_attention import in_ops, rounded, whole_attention
 from nnkit.tensors import dtypes, random
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
 from nnkit.tensors.precision import autocast_type, rounding
+from nnkit.tensors.results import OUTPUT, Asked, result, same_backend
 from nnkit.tensors.shares import Part, part_of
-from nnkit.tensors.tape import Gradient, Rule
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensors.tape import Rule
+from nnkit.tensors.tensor import Tensor
 
 
 class _Run(NamedTuple):

@@ -14,9 +14,10 @@ from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import as_operand, broadcast_shape, check_held, pair, result_type
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import as_tensor, tensor
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS, op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors.results import Asked, result, same_backend
+from nnkit.tensors.tensor import Tensor
 
 
 def where(condition: Tensor, x: Any = None, y: Any = None) -> Any:

@@ -18,10 +18,11 @@ from nnkit.ops.indexing import take_rows
 from nnkit.ops.reductions import axes_of, sum
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tensors import dtypes, random
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
+from nnkit.tensors.results import OUTPUT, Asked, changes, require_unchanged, result, same_backend
 from nnkit.tensors.shares import Part, part_of
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensors.tensor import Tensor
 
 
 def _softmax(x: Tensor, dim: int, log: bool) -> Tensor:

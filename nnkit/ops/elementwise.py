@@ -19,9 +19,10 @@ from nnkit.kernels.vocabulary import element_names, scalar_names
 from nnkit.ops.mapped import mapped, sum_to, unbroadcast
 from nnkit.ops.promotion import Number, check_held, pair, result_type
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS, op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import ITSELF, OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensors.results import ITSELF, OUTPUT, Asked, result, same_backend
+from nnkit.tensors.tensor import Tensor
 
 #: The activations that keep whole numbers whole, and their bounds.
 LIMITS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}

@@ -15,9 +15,10 @@ from nnkit.ops import shape
 from nnkit.ops.choice import eq, where
 from nnkit.ops.indexing import add_rows
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors.results import Asked, result, same_backend
+from nnkit.tensors.tensor import Tensor
 
 
 @op

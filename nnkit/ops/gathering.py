@@ -22,9 +22,11 @@ from nnkit.ops.promotion import Number, operand
 from nnkit.ops.reductions import axes_of
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, full_like, ones_like, zeros_like
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS, op
-from nnkit.tensors.tape import Gradient, no_grad
-from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors.results import Asked, result, same_backend
+from nnkit.tensors.tape import no_grad
+from nnkit.tensors.tensor import Tensor
 
 #: What ``reduce=`` of ``scatter_reduce`` and ``scatter`` is called by the primitive.
 FOLDS = {"sum": "add", "add": "add", "prod": "mul", "multiply": "mul", "amax": "max", "amin": "min", "mean": "add"}

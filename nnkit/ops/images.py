@@ -23,10 +23,12 @@ from nnkit.ops.elementwise import activation_scalars, check_float
 from nnkit.ops.indexing import add_rows
 from nnkit.ops.mapped import mapped
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS, op
 from nnkit.tensors.precision import autocast_type, rounding
-from nnkit.tensors.tape import Gradient, is_grad_enabled
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensors.results import OUTPUT, Asked, changes, require_unchanged, result, same_backend
+from nnkit.tensors.tape import is_grad_enabled
+from nnkit.tensors.tensor import Tensor
 
 Shape = tuple[int, ...]
 

@@ -17,9 +17,11 @@ from nnkit.ops import shape
 from nnkit.ops.promotion import Number, operand, pair, result_type
 from nnkit.recording import state
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS, op
-from nnkit.tensors.tape import Gradient, Node, is_grad_enabled
-from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors.results import Asked, result, same_backend
+from nnkit.tensors.tape import Node, is_grad_enabled
+from nnkit.tensors.tensor import Tensor
 from nnkit.tensors.views import Path, View, follow
 
 #: Ops whose gradient does not read what they are applied to.

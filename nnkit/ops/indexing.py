@@ -21,9 +21,10 @@ from nnkit.ops.mapped import sum_to, unbroadcast
 from nnkit.ops.promotion import operand
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import tensor
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Asked, Tensor, result, same_backend, view_result
+from nnkit.tensors.results import Asked, result, same_backend, view_result
+from nnkit.tensors.tensor import Tensor
 
 
 def _is_basic(item: Any) -> bool:

@@ -19,9 +19,10 @@ from nnkit.ops.products import matmul
 from nnkit.ops.rearranging import diag_embed, diagonal, tril, triu
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import eye
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result
+from nnkit.tensors.results import OUTPUT, Asked, result
+from nnkit.tensors.tensor import Tensor
 
 Pulled = Callable[..., Sequence[Tensor]]
 Again = Callable[[Tensor], Sequence[Tensor]]

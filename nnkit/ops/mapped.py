@@ -15,9 +15,10 @@ from nnkit.kernels.derivatives import derivative, incoming
 from nnkit.kernels.symbols import Table, traced
 from nnkit.kernels.vocabulary import element_names
 from nnkit.ops.promotion import broadcast_shape
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Asked, Tensor, result
+from nnkit.tensors.results import Asked, result
+from nnkit.tensors.tensor import Tensor
 
 
 def mapped(formula: str, inputs: Sequence[Tensor], scalars: Sequence[float] = ()) -> Tensor:

@@ -9,9 +9,10 @@ from nnkit.backends.precision import is_half
 from nnkit.errors import ShapeError
 from nnkit.ops.elementwise import check_float
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Asked, Tensor, result, same_backend
+from nnkit.tensors.results import Asked, result, same_backend
+from nnkit.tensors.tensor import Tensor
 
 
 @op

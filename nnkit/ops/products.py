@@ -19,10 +19,11 @@ from nnkit.ops.promotion import operand
 from nnkit.ops.reductions import sum
 from nnkit.ops.shape import reshape
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
 from nnkit.tensors.precision import autocast_type, rounding
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import ITSELF, OUTPUT, Asked, Tensor, changes, require_unchanged, result, same_backend
+from nnkit.tensors.results import ITSELF, OUTPUT, Asked, changes, require_unchanged, result, same_backend
+from nnkit.tensors.tensor import Tensor
 
 
 @op

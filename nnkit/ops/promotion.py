@@ -14,7 +14,8 @@ from nnkit.backends import Backend
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import tensor
-from nnkit.tensors.tensor import Tensor, same_backend
+from nnkit.tensors.results import same_backend
+from nnkit.tensors.tensor import Tensor
 
 Number = (int, float, bool, np.number, np.bool_)
 

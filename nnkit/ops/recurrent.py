@@ -17,10 +17,12 @@ from nnkit.ops.elementwise import check_float
 from nnkit.ops.remade import Again, Remade
 from nnkit.ops.unrolled import unrolled
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
 from nnkit.tensors.precision import autocast_type, rounding
-from nnkit.tensors.tape import Gradient, is_grad_enabled
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result, same_backend
+from nnkit.tensors.results import OUTPUT, Asked, result, same_backend
+from nnkit.tensors.tape import is_grad_enabled
+from nnkit.tensors.tensor import Tensor
 
 
 class Weights(NamedTuple):

@@ -20,9 +20,10 @@ from nnkit.ops import elementwise as e
 from nnkit.ops.choice import ne, where
 from nnkit.ops.mapped import mapped
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import Dims, op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import OUTPUT, Asked, Tensor, result
+from nnkit.tensors.results import OUTPUT, Asked, result
+from nnkit.tensors.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 

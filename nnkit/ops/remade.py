@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nnkit.tensors.gradients import grad
-from nnkit.tensors.tensor import Tensor, changes, require_unchanged, result
+from nnkit.tensors.results import changes, require_unchanged, result
+from nnkit.tensors.tensor import Tensor
 
 #: The outputs that a gradient may come for, from the op's inputs.
 Again = Callable[..., Sequence[Tensor]]

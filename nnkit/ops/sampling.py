@@ -22,9 +22,10 @@ from nnkit.ops.reductions import argmax
 from nnkit.ops.scanning import cumsum
 from nnkit.ops.sorting import topk
 from nnkit.tensors import dtypes, random
-from nnkit.tensors.creation import empty, rand, randint, randn
+from nnkit.tensors.creation import empty
 from nnkit.tensors.methods import op
 from nnkit.tensors.random import Generator
+from nnkit.tensors.random_tensors import rand, randint, randn
 from nnkit.tensors.tensor import Tensor
 
 #: Half of the distance between two uniform numbers: what stands for 0 where a logarithm is taken.

@@ -15,9 +15,10 @@ from nnkit.ops.indexing import getitem
 from nnkit.ops.reductions import Extreme
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import zeros_like
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Asked, Tensor, result
+from nnkit.tensors.results import Asked, result
+from nnkit.tensors.tensor import Tensor
 
 EVERY = slice(None)
 

@@ -13,9 +13,12 @@ from nnkit.errors import ShapeError
 from nnkit.ops.mapped import sum_to, unbroadcast
 from nnkit.ops.reductions import axes_of
 from nnkit.tensors import dtypes
+from nnkit.tensors.default_device import resolve
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import op
-from nnkit.tensors.tape import Gradient, is_grad_enabled
-from nnkit.tensors.tensor import Asked, Tensor, resolve, result, same_backend, view_result
+from nnkit.tensors.results import Asked, result, same_backend, view_result
+from nnkit.tensors.tape import is_grad_enabled
+from nnkit.tensors.tensor import Tensor
 
 
 @op

@@ -15,8 +15,9 @@ from nnkit.ops.reductions import Extreme
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import full, tensor
 from nnkit.tensors.methods import op
+from nnkit.tensors.results import same_backend
 from nnkit.tensors.tape import no_grad
-from nnkit.tensors.tensor import Tensor, same_backend
+from nnkit.tensors.tensor import Tensor
 
 EVERY = slice(None)
 

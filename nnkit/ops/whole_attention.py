@@ -15,8 +15,9 @@ from nnkit.ops.reductions import amax
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, full
+from nnkit.tensors.results import result
 from nnkit.tensors.shares import Part
-from nnkit.tensors.tensor import Tensor, result
+from nnkit.tensors.tensor import Tensor
 
 
 def whole_attention(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnkit.ops.shape import stack
+from nnkit.tensors.memory import Gradient
+from nnkit.tensors.results import result
 from nnkit.tensors.shares import Share, share_of_statistics
-from nnkit.tensors.tape import Gradient
-from nnkit.tensors.tensor import Tensor, result
+from nnkit.tensors.tensor import Tensor
 
 __all__ = ["mean_of_batch", "normalize_whole", "sum_of_batch"]
 

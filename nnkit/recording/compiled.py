@@ -29,8 +29,9 @@ from nnkit.recording.observer.frames import observing as observed
 from nnkit.recording.observer.near import tensors_near
 from nnkit.recording.plainly import say_unrecorded
 from nnkit.recording.structures import PLAIN, Containers, Maker, copier, is_input, key_of, leaves, rebuilt, returned
+from nnkit.tensors.default_device import resolve
 from nnkit.tensors.tape import is_grad_enabled
-from nnkit.tensors.tensor import Tensor, resolve, written
+from nnkit.tensors.tensor import Tensor, written
 
 F = TypeVar("F", bound=Callable[..., Any])
 MAXIMUM_PROGRAMS = 16  # kept per function; those not used for longest go first

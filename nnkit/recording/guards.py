@@ -16,10 +16,11 @@ from nnkit.backends.recording import same
 from nnkit.nn.modes import present_modes
 from nnkit.recording.observer.places import Places
 from nnkit.recording.state import Watched, changes, looks
+from nnkit.tensors.default_device import get_default_device
 from nnkit.tensors.dtypes import get_default_dtype
 from nnkit.tensors.precision import autocast_type, get_matmul_precision
 from nnkit.tensors.random import current
-from nnkit.tensors.tensor import Tensor, get_default_device
+from nnkit.tensors.tensor import Tensor
 
 if TYPE_CHECKING:
     from nnkit.recording.observer.observer import Observer

@@ -12,7 +12,8 @@ import numpy as np
 
 from nnkit.backends import Backend
 from nnkit.tensors.creation import as_tensor
-from nnkit.tensors.tensor import Tensor, resolve
+from nnkit.tensors.default_device import resolve
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.checked import Checked, HostData
 from nnkit.training.streamed import WINDOW, StreamedSource

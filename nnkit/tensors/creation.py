@@ -13,11 +13,10 @@ import numpy as np
 
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, ShapeError
-from nnkit.kernels.philox import PURPOSES
-from nnkit.tensors import dtypes, random
+from nnkit.tensors import dtypes
+from nnkit.tensors.default_device import resolve
 from nnkit.tensors.methods import op
-from nnkit.tensors.shares import part_of
-from nnkit.tensors.tensor import Size, Tensor, resolve
+from nnkit.tensors.tensor import Size, Tensor
 
 
 @op
@@ -133,7 +132,7 @@ def from_dlpack(source: Any, device: Any = None) -> Tensor:
     return Tensor(backend.xp.from_dlpack(source), backend)
 
 
-def _shape(sizes: tuple[Any, ...], named: Sequence[int] | int | None = None) -> tuple[int, ...]:
+def shape_of(sizes: tuple[Any, ...], named: Sequence[int] | int | None = None) -> tuple[int, ...]:
     """Sizes given one by one, as one sequence, or under the name ``size``."""
     if named is not None:
         if sizes:
@@ -174,20 +173,14 @@ def at_most(elements: int) -> Iterator[None]:
         _room.elements = before
 
 
-def _make(shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
+def blank(shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
+    """A tensor whose values are not set; raises ShapeError where ``at_most`` leaves no room for it."""
     _room.elements -= math.prod(shape)
     if _room.elements < 0:
         raise ShapeError(f"size: a tensor of shape {shape} is larger than expected here")
     backend = resolve(device)
     chosen = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     return Tensor(backend.empty(shape, chosen), backend)
-
-
-def _make_floats(name: str, shape: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
-    out = _make(shape, dtype, device)
-    if not out.is_floating_point():
-        raise DtypeError(f"{name}: expected a float type, got {out.dtype}; for whole numbers there is randint")
-    return out
 
 
 def empty(
@@ -202,7 +195,7 @@ def empty(
     >>> empty(2, 3).shape
     (2, 3)
     """
-    return _make(_shape(sizes, size), dtype, device).requires_grad_(requires_grad)
+    return blank(shape_of(sizes, size), dtype, device).requires_grad_(requires_grad)
 
 
 def full(
@@ -219,7 +212,7 @@ def full(
     if dtype is None:
         dtype = dtypes.bool_ if isinstance(fill_value, bool) else None
         dtype = dtypes.int64 if isinstance(fill_value, int) and dtype is None else dtype
-    out = _make(_shape((size,)), dtype, device)
+    out = blank(shape_of((size,)), dtype, device)
     out.backend.fill(fill_value, out.array)
     return out.requires_grad_(requires_grad)
 
@@ -233,7 +226,7 @@ def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, 
     >>> zeros(2, 3).shape
     (2, 3)
     """
-    return full(_shape(sizes, size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    return full(shape_of(sizes, size), 0, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -246,14 +239,14 @@ def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, r
     tensor([[1., 1.],
             [1., 1.]])
     """
-    return full(_shape(sizes, size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
+    return full(shape_of(sizes, size), 1, dtype or dtypes.get_default_dtype(), device, requires_grad)
 
 
 @op
 def new(kind: str, sizes: tuple[Any, ...], named: Any, options: dict[str, Any]) -> Tensor:
     """A tensor that ``empty``, ``zeros``, ``ones`` or ``full`` makes, for Tensor's methods of nearly that name."""
     makers: dict[str, Callable[..., Tensor]] = {"empty": empty, "zeros": zeros, "ones": ones, "full": full}
-    return makers[kind](_shape(sizes, named), **options)
+    return makers[kind](shape_of(sizes, named), **options)
 
 
 def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -366,127 +359,3 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, req
 
 
 # ---- random numbers -------------------------------------------------------------------------------------------------
-
-
-def rand(
-    *sizes: Any, size: Any = None, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Uniform numbers in [0, 1), drawn on the device from ``generator``; equal to the bit on every device.
-
-    float32 unless ``dtype`` is given, of any shape. Raises ShapeError for sizes below 0, TypeError for what are no
-    sizes, DtypeError for a type of whole numbers. As ``torch.rand``.
-
-    >>> rand(2, 3).shape
-    (2, 3)
-    """
-    shape = _shape(sizes, size)
-    part = part_of(shape)
-    if part is not None:  # those of the whole batch, of which these are some
-        axis, start, rows = part.axis, part.start, shape[part.axis]
-        shape = (*shape[:axis], part.whole, *shape[axis + 1 :])
-    out = _make_floats("rand", shape, dtype, device)
-    with random.using(generator):
-        out.backend.uniform(random.current().next_key(out.backend), PURPOSES["sample"], out.array)
-    if part is not None:
-        out = out[(slice(None),) * axis + (slice(start, start + rows),)].clone()
-    return out.requires_grad_(requires_grad)
-
-
-def randn(
-    *sizes: Any, size: Any = None, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Standard normal numbers, drawn on the device by the Box-Muller transform of two uniforms.
-
-    float32 unless ``dtype`` is given, of any shape. Raises ShapeError for sizes below 0, TypeError for what are no
-    sizes, DtypeError for a type of whole numbers. As ``torch.randn``.
-
-    >>> randn(2, 3).shape
-    (2, 3)
-    """
-    out = _make_floats("randn", _shape(sizes, size), dtype, device)
-    u, v = (rand(out.shape, generator=generator, dtype=out.dtype, device=out.device) for _ in range(2))
-    out.backend.map("box_muller", (u.array, v.array), (out.array,))
-    return out.requires_grad_(requires_grad)
-
-
-def rand_like(
-    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-    generator: random.Generator | None = None,
-) -> Tensor:  # fmt: skip
-    """Uniform numbers in the shape, type and device of ``x``.
-
-    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor, DtypeError for a type of whole
-    numbers. As ``torch.rand_like``.
-
-    >>> rand_like(ones(2, 3)).shape
-    (2, 3)
-    """
-    return rand(
-        x.shape, generator=generator, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
-    )
-
-
-def randn_like(
-    x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-    generator: random.Generator | None = None,
-) -> Tensor:  # fmt: skip
-    """Standard normal numbers in the shape, type and device of ``x``.
-
-    Its dtype is that of ``x`` unless given. Raises TypeError where ``x`` is no Tensor, DtypeError for a type of whole
-    numbers. As ``torch.randn_like``.
-
-    >>> randn_like(ones(2, 3)).shape
-    (2, 3)
-    """
-    return randn(
-        x.shape, generator=generator, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
-    )
-
-
-def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: random.Generator | None = None, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Whole numbers from low to high - 1 (from 0 to low - 1 with one bound), int64, drawn on the device.
-
-    Raises ShapeError where there is no number from low to high - 1. As ``torch.randint``, of shape ``size``.
-
-    >>> randint(3, (2,)).shape, randint(1, 2, (2,))
-    ((2,), tensor([1, 1]))
-    """
-    if isinstance(high, Sequence):  # randint(high, size)
-        high, size = None, high
-    first, last = (0, int(low)) if high is None else (int(low), int(high))
-    if last <= first:
-        raise ShapeError(f"high: expected more than low = {first}, got {last}")
-    bits = _bits(_shape((() if size is None else size,)), device, generator)
-    drawn = bits % (last - first) + first
-    return drawn.to(dtypes.int64 if dtype is None else dtype).requires_grad_(requires_grad)
-
-
-def _bits(shape: tuple[int, ...], device: Any, generator: random.Generator | None) -> Tensor:
-    """63 random bits in each element."""
-    out = _make((math.prod(shape),), dtypes.int64, device)
-    with random.using(generator):
-        out.backend.random_bits(random.next_key(out.backend), PURPOSES["shuffle"], out.array)
-    return out.reshape(shape)
-
-
-def randperm(
-    n: int, *, generator: random.Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """0 … n - 1 in random order, int64: the places of random numbers in order, drawn on the device.
-
-    A vector. Raises ValueError for n below 0. As ``torch.randperm``.
-
-    >>> randperm(4).shape
-    (4,)
-    """
-    bits = _bits((int(n),), device, generator)
-    backend = bits.backend
-    values, places = backend.empty(bits.shape, bits.dtype), backend.empty(bits.shape, dtypes.int64)
-    backend.sort(bits.array, 0, False, values, places)
-    return Tensor(places, backend).to(dtypes.int64 if dtype is None else dtype).requires_grad_(requires_grad)

@@ -9,8 +9,9 @@ from typing import Any
 from nnkit.errors import GradientError, ShapeError
 from nnkit.tensors import tape
 from nnkit.tensors.methods import op
+from nnkit.tensors.results import Asked, same_backend
 from nnkit.tensors.tape import Node, order_of
-from nnkit.tensors.tensor import Asked, Tensor, same_backend
+from nnkit.tensors.tensor import Tensor
 from nnkit.tensors.walk import Walk
 from nnkit.tensors.watch import leave, on_the_way
 

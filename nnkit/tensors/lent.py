@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnkit.backends.recording import paused, recorder
-from nnkit.tensors.tape import Version, no_grad
+from nnkit.tensors.memory import Version
+from nnkit.tensors.tape import no_grad
 from nnkit.tensors.views import Path, Step, follow
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import numpy as np
 
 from nnkit.errors import UnknownNameError
 from nnkit.tensors import creation, dtypes
-from nnkit.tensors.tensor import Tensor, set_default_device
+from nnkit.tensors.default_device import set_default_device
+from nnkit.tensors.tensor import Tensor
 
 __all__ = [
     "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnkit.errors import GradientError
+from nnkit.tensors.memory import Passing
 from nnkit.tensors.methods import OPS
-from nnkit.tensors.tape import Edge, Node, Passing, check_kept, enable_grad, leading, no_grad, order_of
-from nnkit.tensors.tensor import ITSELF, Asked, Tensor
+from nnkit.tensors.results import ITSELF, Asked
+from nnkit.tensors.tape import Edge, Node, check_kept, enable_grad, leading, no_grad, order_of
+from nnkit.tensors.tensor import Tensor
 from nnkit.tensors.watch import leave
 
 Gradients = Sequence[Tensor | None]

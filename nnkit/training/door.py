@@ -15,7 +15,8 @@ import numpy as np
 
 from nnkit.errors import DataError, ShapeError
 from nnkit.nn.module import Module
-from nnkit.tensors.tensor import Tensor, resolve
+from nnkit.tensors.default_device import resolve
+from nnkit.tensors.tensor import Tensor
 from nnkit.training.checked import HostData
 from nnkit.training.home import home
 from nnkit.training.inputs import Inputs

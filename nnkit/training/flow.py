@@ -12,7 +12,7 @@ from collections import deque
 
 from nnkit.backends.memory import Span
 from nnkit.nn.module import Module
-from nnkit.tensors.tensor import resolve
+from nnkit.tensors.default_device import resolve
 from nnkit.training.home import home
 from nnkit.training.replay import Runner
 

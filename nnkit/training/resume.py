@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,6 +166,8 @@ def _data(trainer: Trainer) -> dict[str, Any]:
 
 def _place(trainer: Trainer) -> dict[str, str]:
     """Where the training runs: another place rounds otherwise."""
+    from importlib.metadata import PackageNotFoundError, version  # 10 ms, and needed by a saved run alone
+
     try:
         own = version(DISTRIBUTION)
     except PackageNotFoundError:  # used without being installed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nnkit.tensors.creation import as_tensor
-from nnkit.tensors.tensor import resolve
+from nnkit.tensors.default_device import resolve
 from nnkit.training.arguments import Plan
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.checked import HostData

@@ -12,7 +12,8 @@ from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn.module import Module
 from nnkit.nn.utils.parametrize import register_parametrization
 from nnkit.nn.utils.reparametrize import as_matrix, norm_over, unit_vector
-from nnkit.tensors.creation import eye, randn
+from nnkit.tensors.creation import eye
+from nnkit.tensors.random_tensors import randn
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.nn.module import Module
-from nnkit.tensors.creation import randn
+from nnkit.tensors.random_tensors import randn
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Parameter, Tensor
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from nnkit.tensors import random
+from nnkit.tensors.default_device import get_default_device
 from nnkit.tensors.random import Generator
-from nnkit.tensors.tensor import Tensor, get_default_device
+from nnkit.tensors.tensor import Tensor
 from nnkit.utils.data.collate import default_collate, default_convert
 from nnkit.utils.data.dataset import IterableDataset
 from nnkit.utils.data.orders import checked

@@ -17,7 +17,7 @@ import numpy as np
 
 from nnkit.backends.threads import set_num_threads
 from nnkit.tensors import random
-from nnkit.tensors.tensor import get_default_device, set_default_device
+from nnkit.tensors.default_device import get_default_device, set_default_device
 
 __all__ = ["WorkerInfo", "Workers", "get_worker_info"]
 
