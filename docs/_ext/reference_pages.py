@@ -43,6 +43,9 @@ GROUPS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
+#: Classes whose methods are written in parts of them, which have no pages: all stand on the class's.
+IN_PARTS = {"nnkit.nn.Module"}
+
 #: Packages whose names are for nnkit itself, or stand on another page: ``nnkit.ops`` on nnkit's.
 INTERNAL = {"commands", "observer", "ops", "recording", "tensors", "utils"}
 
@@ -131,6 +134,7 @@ def page(name: str, homes: dict[int, str]) -> str:
             # what scikit-learn adds to each estimator has links that lead nowhere from here
             added = [name for name in dir(value) if re.fullmatch(r"set_\w+_request|get_metadata_routing", name)]
             lines += ["   :members:", *([f"   :exclude-members: {', '.join(added)}"] if added else [])]
+            lines += ["   :inherited-members:"] if f"{name}.{public}" in IN_PARTS else []
         lines += [""]
     return "\n".join(lines)
 

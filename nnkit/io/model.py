@@ -17,6 +17,7 @@ from nnkit.io.document import Document, write_document
 from nnkit.io.files import PathLike
 from nnkit.io.state import host_array
 from nnkit.io.weights import Layout
+from nnkit.nn.skipping import skipped
 from nnkit.preprocessing.table import ATTRIBUTE, Table
 from nnkit.tensors import random
 from nnkit.tensors.creation import at_most
@@ -170,7 +171,7 @@ def _build(description: Json, dtype: Any, elements: int) -> nn.Module:
     """
     if dtype not in (None, "bfloat16", "float16", "float32", "float64"):
         raise ModelFileError(f"the file asks for the unknown floating type {str(dtype)[:50]!r}")
-    with random.preserved(), nn.init.skipped(), at_most(4 * elements + UNSAVED_ELEMENTS):
+    with random.preserved(), skipped(), at_most(4 * elements + UNSAVED_ELEMENTS):
         model = build(description)
     return model if dtype is None else model.to(dtype=as_dtype(dtype))
 

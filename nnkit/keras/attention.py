@@ -12,6 +12,7 @@ from nnkit.keras.arguments import in_layout, positive, refuse
 from nnkit.keras.layer import Layer, LayerOptions, Shape, as_input
 from nnkit.keras.masks import mask_of, with_mask
 from nnkit.keras.naming import configured
+from nnkit.nn.skipping import are_skipped, skipped
 from nnkit.recording.observer import call
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange
@@ -94,8 +95,8 @@ class MultiHeadAttention(Layer):
             raise ShapeError(f"MultiHeadAttention layer {self.name!r} needs known widths of its inputs")
         heads, self._query_width = self.num_heads, E
         sizes = [(E, heads * self.key_dim), (K, heads * self.key_dim), (V, heads * self.value_dim)]
-        wanted = not nn.init.are_skipped()
-        with nn.init.skipped():
+        wanted = not are_skipped()
+        with skipped():
             self.query, self.key, self.value = (nn.Linear(i, o, self.use_bias) for i, o in sizes)
             self.attention_output = nn.Linear(heads * self.value_dim, self.output_width or E, self.use_bias)
         for made in self._projections():

@@ -18,6 +18,7 @@ from nnkit.keras.logits import with_logits
 from nnkit.keras.naming import configured
 from nnkit.keras.places import ImageLayer, known_padding, places, window_over
 from nnkit.nn.sizes import Sizes, numbers
+from nnkit.nn.skipping import are_skipped, skipped
 from nnkit.recording.observer import call
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
@@ -68,8 +69,8 @@ class Convolution(ImageLayer):
                 f"{type(self).__name__} layer {self.name!r} needs a known number of channels; got {tuple(input_shape)}"
             )
         self.channels = channels
-        wanted = not nn.init.are_skipped()
-        with nn.init.skipped():
+        wanted = not are_skipped()
+        with skipped():
             self._make(channels)
         for module, initializer, regularizer, constraint in self._kernels():
             if wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from nnkit.nn import init
+from nnkit.nn.skipping import are_skipped
 from nnkit.tensors import random
 from nnkit.tensors.creation import empty
 from nnkit.tensors.tensor import Tensor
@@ -31,7 +31,7 @@ class Initializer:
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         values = empty(*shape, dtype=dtype)
-        if init.are_skipped():
+        if are_skipped():
             return values
         if self.seed is None:
             self.fill(values)

@@ -105,6 +105,7 @@ from nnkit.keras.standardizing import Normalization
 from nnkit.keras.texts import StringLookup, TextVectorization
 from nnkit.keras.told import tell
 from nnkit.keras.wrappers import Bidirectional, TimeDistributed
+from nnkit.nn.skipping import are_skipped
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 
@@ -182,7 +183,7 @@ class Dense(Layer):
                 f"of features; got {tuple(input_shape)}"
             )
         self.linear = nn.Linear(features, self.units, bias=self.use_bias)
-        if not nn.init.are_skipped():
+        if not are_skipped():
             self._draw(features)
         if self.kernel_regularizer is not None:
             self.linear.regularizers["weight"] = in_layout(self.kernel_regularizer, lambda weight: weight.T)

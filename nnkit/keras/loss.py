@@ -12,7 +12,7 @@ from nnkit.keras.masks import mask_of
 from nnkit.keras.naming import snake_case
 from nnkit.keras.readable import readable
 from nnkit.keras.shapes import as_labels, matched, of_one_rank
-from nnkit.nn.loss_functions import weighted_mean
+from nnkit.nn.class_losses import weighted_mean
 from nnkit.recording.observer import call
 from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.tensor import Tensor

@@ -14,7 +14,7 @@ from nnkit.errors import ShapeError
 from nnkit.keras.logits import logits_of
 from nnkit.keras.masks import mask_of
 from nnkit.nn import functional
-from nnkit.nn.loss_functions import are_probabilities
+from nnkit.nn.class_losses import are_probabilities
 from nnkit.recording.observer import call
 from nnkit.tensors.tensor import Tensor
 

@@ -16,7 +16,7 @@ from nnkit.keras import activations, constraints, initializers, regularizers
 from nnkit.keras.arguments import in_layout, positive, refuse
 from nnkit.keras.layer import Layer, LayerOptions, Shape
 from nnkit.keras.naming import configured, snake_case
-from nnkit.nn.init import are_skipped
+from nnkit.nn.skipping import are_skipped
 from nnkit.tensors.creation import ones, zeros
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Parameter, Tensor

@@ -8,19 +8,18 @@ them. Names and arguments are PyTorch's; every function returns the tensor it fi
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nnkit.errors import ShapeError, UnknownNameError
+from nnkit.nn.skipping import is_wanted
 from nnkit.tensors.creation import as_tensor, eye
 from nnkit.tensors.random import Generator, host_normal, host_truncated_normal, host_uniform, using
 from nnkit.tensors.tape import no_grad
-from nnkit.tensors.tensor import Parameter, Tensor
+from nnkit.tensors.tensor import Tensor
 
 # fmt: off
 __all__ = [
@@ -42,50 +41,19 @@ GAINS = {
 # fmt: on
 
 
-class _Skipping(threading.local):
-    active = False
-
-
-_skipping = _Skipping()
-
-
-@contextlib.contextmanager
-def skipped() -> Iterator[None]:
-    """Inside this ``with`` block parameters get no initial values: for modules whose weights are then loaded.
-
-    >>> import nnkit
-    >>> with skipped():
-    ...     layer = nnkit.nn.Linear(4096, 4096)  # takes no time
-    """
-    before, _skipping.active = _skipping.active, True
-    try:
-        yield
-    finally:
-        _skipping.active = before
-
-
-def are_skipped() -> bool:
-    """Whether initial values are not wanted here."""
-    return _skipping.active
-
-
-def _is_wanted(tensor: Tensor) -> bool:
-    return not (_skipping.active and isinstance(tensor, Parameter))
-
-
 def _write(tensor: Tensor, values: Callable[[], Any], generator: Generator | None = None) -> Tensor:
     """Draw numbers on the host and copy them into ``tensor``, outside the tape; unless they will be overwritten.
 
     They are drawn from the stream ``generator``, where there is one.
     """
-    if _is_wanted(tensor):
+    if is_wanted(tensor):
         with no_grad(), using(generator):
             tensor.copy_(as_tensor(values(), device=tensor.device, dtype=tensor.dtype))
     return tensor
 
 
 def _fill(tensor: Tensor, value: float) -> Tensor:
-    if _is_wanted(tensor):
+    if is_wanted(tensor):
         with no_grad():
             tensor.fill_(value)
     return tensor
@@ -142,7 +110,7 @@ def trunc_normal_(
         raise ValueError(f"trunc_normal_ expects a < b and std > 0, got a={a}, b={b}, std={std}")
     low, high = (a - mean) / std, (b - mean) / std
     _write(tensor, lambda: host_truncated_normal(tensor.shape, low, high) * std + mean, generator)
-    if _is_wanted(tensor):
+    if is_wanted(tensor):
         with no_grad():
             tensor.clamp_(a, b)
     return tensor

@@ -8,6 +8,7 @@ from typing import Any
 from nnkit import ops
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn import activations, functional, init
+from nnkit.nn.dropout_functions import check_probability
 from nnkit.nn.module import Module
 from nnkit.nn.regularizers import L1L2
 from nnkit.nn.sizes import positive
@@ -196,7 +197,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        functional.check_probability(p)
+        check_probability(p)
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

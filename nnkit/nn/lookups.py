@@ -1,8 +1,8 @@
-"""Parts, parameters and buffers of a module by their dotted names, and PyTorch's words that mean nothing here."""
+"""Parts, parameters and buffers of a module: one after another, and by their dotted names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from inspect import getattr_static
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
@@ -38,7 +38,86 @@ def yields(owner: type, name: str) -> bool:
 
 
 class Lookups:
-    """The part of Module that finds things by name."""
+    """The part of Module that goes through its parts, and finds things by name."""
+
+    _modules: dict[str, Module | None]
+
+    # ---- one after another --------------------------------------------------------------------------------
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all its parts, with dotted names; a shared part once. ``memo``: parts known (by id)."""
+        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
+
+    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+        if seen is not None:
+            if id(self) in seen:
+                return
+            seen.add(id(self))
+        yield prefix, self  # type: ignore[misc]
+        for name, module in self._parts_by_name().items():
+            if module is not None:
+                yield from module._walk(f"{prefix}.{name}" if prefix else name, seen)
+
+    def _parts_by_name(self) -> Mapping[str, Module | None]:
+        """The direct parts; a class whose parts are in other places too says so here."""
+        return self._modules
+
+    def _named_members(self, kind: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        owners = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
+        for owner_name, owner in owners:
+            for name, member in getattr(owner, kind).items():
+                if member is None or (unique and id(member) in seen):
+                    continue
+                seen.add(id(member))
+                yield f"{owner_name}.{name}" if owner_name else name, member
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Dotted names and parameters; a shared parameter once, under its first name."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Dotted names and buffers; a shared buffer once."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct parts and their names; a shared part once."""
+        seen: set[int] = set()
+        for name, module in self._parts_by_name().items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct parts."""
+        return (module for _, module in self.named_children())
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all its parts; a shared part once."""
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every part, then on this module; returns the module."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)  # type: ignore[arg-type]
+        return self
+
+    # ---- by name ------------------------------------------------------------------------------------------
 
     def get_submodule(self, target: str) -> Module:
         """The part called ``target``, such as "encoder.0"; the module itself for "". Raises AttributeError.

@@ -1,10 +1,10 @@
 """Losses as modules: ``loss(prediction, target)`` is the number that training makes small.
 
-PyTorch's definitions and defaults. A loss class holds options and names one function of ``loss_functions``,
-where the mathematics is. Training also asks for ``terms``, because there is one definition of a weighted mean: the sum
-of the samples' losses, each times its sample weight, divided by the sum of what each counts without sample weights.
-That is 1, or the weight of its class, or 0 for a label that is ignored; so sample weights of 1 change nothing, and
-sums over many batches divided once are the mean over all data.
+PyTorch's definitions and defaults. A loss class holds options and names one function of ``loss_functions`` or
+``class_losses``, where the mathematics is. Training also asks for ``terms``, because there is one definition of a
+weighted mean: the sum of the samples' losses, each times its sample weight, divided by the sum of what each counts
+without sample weights. That is 1, or the weight of its class, or 0 for a label that is ignored; so sample weights of 1
+change nothing, and sums over many batches divided once are the mean over all data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from nnkit import ops
 from nnkit.errors import UnknownNameError
 from nnkit.nn import loss_functions as functions
-from nnkit.nn.loss_options import chosen_reduction
+from nnkit.nn.class_losses import are_probabilities, cross_entropy, label_terms, nll_loss
+from nnkit.nn.loss_options import check_smoothing, chosen_reduction
 from nnkit.nn.module import Module
 from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.tensor import Tensor
@@ -223,11 +224,11 @@ class NLLLoss(_WeightedLoss):
         self.ignore_index = ignore_index
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.nll_loss(prediction, target, self.weight, ignore_index=self.ignore_index, reduction=reduction)
+        return nll_loss(prediction, target, self.weight, ignore_index=self.ignore_index, reduction=reduction)
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """The losses of each sample, and the class weights of those that are not ignored, by which a mean divides."""
-        losses, weights = functions.label_terms(ops.nll, prediction, target, self.weight, self.ignore_index)
+        losses, weights = label_terms(ops.nll, prediction, target, self.weight, self.ignore_index)
         return (losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1)), weights
 
 
@@ -252,10 +253,10 @@ class CrossEntropyLoss(_WeightedLoss):
     ) -> None:
         super().__init__(chosen_reduction(size_average, reduce, reduction), weight=weight)
         self.ignore_index = ignore_index
-        self.label_smoothing = functions.check_smoothing(label_smoothing)
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     def compute(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
-        return functions.cross_entropy(
+        return cross_entropy(
             prediction,
             target,
             self.weight,
@@ -266,9 +267,9 @@ class CrossEntropyLoss(_WeightedLoss):
 
     def terms(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """The losses of each sample, and the class weights of those that are not ignored, by which a mean divides."""
-        if functions.are_probabilities(prediction, target):
+        if are_probabilities(prediction, target):
             return super().terms(prediction, target)
-        losses, weights = functions.label_terms(
+        losses, weights = label_terms(
             ops.cross_entropy, prediction, target, self.weight, self.ignore_index, self.label_smoothing
         )
         return (losses if losses.ndim == 1 else losses.reshape(losses.shape[0], -1)), weights

@@ -8,41 +8,28 @@ in a file (``"0.weight"``), and the moves from one device to another. The interf
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from nnkit.backends import Device
 from nnkit.backends.recording import MISSING, recorder, same
 from nnkit.nn import constraints
 from nnkit.nn.backward_hooks import BackwardHook, Passage, add_backward_hook
 from nnkit.nn.hooks import ForwardHook, HookHandle, add_hook, after_forward, before_forward
-from nnkit.nn.lookups import Lookups, yields
+from nnkit.nn.lookups import yields
 from nnkit.nn.modes import mode_of, set_mode
 from nnkit.nn.placement import Casts, converter, replace
 from nnkit.nn.regularizers import Regularizers
+from nnkit.nn.state import IncompatibleKeys, WithState
 from nnkit.recording.observer import call
 from nnkit.recording.state import changed
-from nnkit.tensors.loading import Fit
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Parameter, Tensor
 
 __all__ = ["Module", "IncompatibleKeys"]
 
 
-class IncompatibleKeys(NamedTuple):
-    """What ``load_state_dict(strict=False)`` found to differ."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not any(self):
-            return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
-
-
-class Module(Lookups, Casts):
+class Module(WithState, Casts):
     """The base class of layers, models and losses: write ``__init__`` and ``forward``, and call it like a
     function.
 
@@ -64,7 +51,6 @@ class Module(Lookups, Casts):
     constraints: dict[str, Callable[[Tensor], Tensor]]
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
-    _modules: dict[str, Module | None]
     _transient_buffers: set[str]
     _forward_hooks: dict[int, ForwardHook]
     _forward_pre_hooks: dict[int, ForwardHook]
@@ -259,81 +245,6 @@ class Module(Lookups, Casts):
         """Add ``module`` as the part called ``name``."""
         self._register(self._modules, name, module, Module)
 
-    # ---- walking ------------------------------------------------------------------------------------------
-
-    def named_modules(
-        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Module]]:
-        """This module and all its parts, with dotted names; a shared part once. ``memo``: parts known (by id)."""
-        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
-
-    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
-        if seen is not None:
-            if id(self) in seen:
-                return
-            seen.add(id(self))
-        yield prefix, self
-        for name, module in self._parts_by_name().items():
-            if module is not None:
-                yield from module._walk(f"{prefix}.{name}" if prefix else name, seen)
-
-    def _parts_by_name(self) -> Mapping[str, Module | None]:
-        """The direct parts; a class whose parts are in other places too says so here."""
-        return self._modules
-
-    def _named_members(self, kind: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        owners = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else iter([(prefix, self)])
-        for owner_name, owner in owners:
-            for name, member in getattr(owner, kind).items():
-                if member is None or (unique and id(member) in seen):
-                    continue
-                seen.add(id(member))
-                yield f"{owner_name}.{name}" if owner_name else name, member
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """Dotted names and parameters; a shared parameter once, under its first name."""
-        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Every parameter once."""
-        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Dotted names and buffers; a shared buffer once."""
-        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Every buffer once."""
-        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The direct parts and their names; a shared part once."""
-        seen: set[int] = set()
-        for name, module in self._parts_by_name().items():
-            if module is not None and id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-
-    def children(self) -> Iterator[Module]:
-        """The direct parts."""
-        return (module for _, module in self.named_children())
-
-    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
-        """This module and all its parts; a shared part once."""
-        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
-
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call ``fn`` on every part, then on this module; returns the module."""
-        for module in self.children():
-            module.apply(fn)
-        fn(self)
-        return self
-
     # ---- modes and gradients ------------------------------------------------------------------------------
 
     @property
@@ -399,69 +310,6 @@ class Module(Lookups, Casts):
         for module in self.modules():
             for name, constraint in module.constraints.items():
                 constraints.apply(getattr(module, name), constraint)
-
-    # ---- state --------------------------------------------------------------------------------------------
-
-    def state_dict(
-        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> OrderedDict[str, Tensor]:
-        """Dotted name -> detached tensor, of the parameters and persistent buffers; they share memory with
-        them.
-
-        A shared parameter stands under each of its names, as in PyTorch. ``destination``: the dict to fill. ``prefix``:
-        what all names begin with. ``keep_vars``: the parameters and buffers themselves.
-        """
-        state: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
-        begin = prefix
-        for prefix, module in self.named_modules(remove_duplicate=False):
-            saved = module._parameters | {
-                name: buffer for name, buffer in module._buffers.items() if name not in module._transient_buffers
-            }
-            for name, tensor in saved.items():
-                if tensor is not None:
-                    whole = begin + (f"{prefix}.{name}" if prefix else name)
-                    state[whole] = tensor if keep_vars else tensor.detach()
-        return state
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copy the tensors (or arrays) of ``state_dict`` into the parameters and buffers of the same names.
-
-        The copy is in place: parameters stay the same objects in the same memory. Everything is checked
-        before anything is copied. Returns (missing_keys, unexpected_keys); with ``strict`` both are empty. With
-        ``assign`` the given tensors take the places themselves, with their types and devices.
-
-        Raises ModelFileError that lists every mismatch: missing and unexpected names (where ``strict``),
-        wrong shapes.
-        """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict must be a mapping of names to tensors, got {type(state_dict).__name__}")
-        own, fit = self.state_dict(), Fit(self)
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        if strict:
-            fit.names(own, state_dict)
-        values = {
-            name: fit.tensor(repr(name), state_dict[name], tensor.shape, None if assign else tensor.device)
-            for name, tensor in own.items()
-            if name in state_dict
-        }
-        fit.settle()
-        with no_grad():
-            for name, value in values.items():
-                if assign:
-                    self._assign(name, value)  # type: ignore[arg-type]
-                else:
-                    own[name].copy_(value)
-        return IncompatibleKeys(missing, unexpected)
-
-    def _assign(self, name: str, value: Tensor) -> None:
-        """Put a tensor in the place of a parameter or buffer, which goes on to be learned or not."""
-        owner_name, _, last = name.rpartition(".")
-        owner = self.get_submodule(owner_name)
-        old = owner._parameters.get(last)
-        setattr(owner, last, value.detach() if old is None else Parameter(value.detach(), old.requires_grad))
 
     # ---- device and dtype ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from nnkit import ops
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.kernels.recurrences import GATES
 from nnkit.nn import functional, init
+from nnkit.nn.dropout_functions import check_probability
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import positive
 from nnkit.nn.utils.rnn import PackedSequence, on_host, padded, places
@@ -61,7 +62,7 @@ class RNNBase(Module):
         self.mode, self.proj_size = mode, proj_size
         self.input_size, self.hidden_size = positive("input_size", input_size), positive("hidden_size", hidden_size)
         self.num_layers, self.bias, self.batch_first = positive("num_layers", num_layers), bool(bias), bool(batch_first)
-        self.dropout, self.bidirectional = float(functional.check_probability(dropout)), bool(bidirectional)
+        self.dropout, self.bidirectional = float(check_probability(dropout)), bool(bidirectional)
         if dropout and num_layers == 1:
             warnings.warn(f"dropout={dropout!r} with num_layers=1 drops nothing: it lies between layers", stacklevel=3)
         for layer in range(self.num_layers):

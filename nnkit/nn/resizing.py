@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from nnkit.nn import functional
+from nnkit.nn.dropout_functions import check_probability
 from nnkit.nn.module import Module
 from nnkit.nn.sizes import numbers
 from nnkit.tensors.tensor import Tensor
@@ -255,7 +256,7 @@ class _ChannelDropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        functional.check_probability(p)
+        check_probability(p)
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import numpy as np
 
 from nnkit import nn
 from nnkit.errors import UnknownNameError
-from nnkit.nn import activations, init
+from nnkit.nn import activations
+from nnkit.nn.skipping import skipped
 from nnkit.sklearn.parameters import ParameterError
 from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.tape import no_grad
@@ -59,7 +60,7 @@ def build(settings: Any, inputs: int, outputs: int, dtype: Any) -> nn.Sequential
     for place, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         last = place == hidden
         fused = None if last or settings.batch_norm else chosen[place]
-        with init.skipped():
+        with skipped():
             layers.append(nn.Linear(fan_in, fan_out, device=settings.device, dtype=dtype, activation=fused))
         if not last and settings.batch_norm:
             layers.append(nn.BatchNorm1d(fan_out, device=settings.device, dtype=dtype))

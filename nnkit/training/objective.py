@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nnkit.errors import DataError, ShapeError
-from nnkit.nn.loss_functions import weighted_mean
+from nnkit.nn.class_losses import weighted_mean
 from nnkit.nn.losses import CrossEntropyLoss, Loss, NLLLoss
 from nnkit.nn.module import Module
 from nnkit.recording.observer import call

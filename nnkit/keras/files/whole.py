@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnkit import nn, random
+from nnkit import random
 from nnkit.errors import ModelFileError
 from nnkit.io.files import PathLike, open_at_once, write_file
 from nnkit.keras.files import archive, hdf5
@@ -22,6 +22,7 @@ from nnkit.keras.files.reading import Reader, room_for
 from nnkit.keras.files.writing import described_compile, described_model
 from nnkit.keras.models import Model
 from nnkit.keras.weights import assign_weights
+from nnkit.nn.skipping import skipped
 from nnkit.tensors.tensor import Tensor
 
 __all__ = [
@@ -108,7 +109,7 @@ def require_built(model: Any, top: Group) -> None:
 @contextmanager
 def made_of_file(stored: int) -> Iterator[None]:
     """A block in which a model is made: without initial values, and in no more memory than the file can fill."""
-    with random.preserved(), nn.init.skipped(), room_for(stored):
+    with random.preserved(), skipped(), room_for(stored):
         yield
 
 
