@@ -16,7 +16,7 @@ from nnkit.errors import ModelFileError, ShapeError
 from nnkit.training import AUC, AveragePrecision, Callback, RowMetric
 from nnkit.training import metrics as table
 from nnkit.training.batches import Batch
-from nnkit.training.metrics import columns
+from nnkit.training.metric import columns
 from nnkit.training.steps import Totals
 
 CLOSE = 1e-9

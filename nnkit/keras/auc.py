@@ -12,7 +12,7 @@ from nnkit.keras.masks import by_step
 from nnkit.keras.metric import Metric
 from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.tensor import Tensor
-from nnkit.training.metrics import columns, ratio, ratios, weighted_sum
+from nnkit.training.metric import columns, ratio, ratios, weighted_sum
 
 __all__ = ["AUC"]
 

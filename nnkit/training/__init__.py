@@ -24,19 +24,8 @@ from nnkit.training.gradient_flow import GradientFlow
 from nnkit.training.history import History
 from nnkit.training.kept import RowMetric
 from nnkit.training.loggers import CSVLogger, JSONLines
-from nnkit.training.metrics import (
-    F1,
-    MAE,
-    MSE,
-    R2,
-    RMSE,
-    Accuracy,
-    FunctionMetric,
-    Metric,
-    Precision,
-    Recall,
-    TopKAccuracy,
-)
+from nnkit.training.metric import FunctionMetric, Metric
+from nnkit.training.metrics import F1, MAE, MSE, R2, RMSE, Accuracy, Precision, Recall, TopKAccuracy
 from nnkit.training.progress import ProgressBar
 from nnkit.training.ranking import AUC, AveragePrecision
 from nnkit.training.rate_callbacks import LearningRateScheduler, ReduceLROnPlateau

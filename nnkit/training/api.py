@@ -26,7 +26,7 @@ from nnkit.training.door import Door
 from nnkit.training.evaluation import Evaluation, predictions
 from nnkit.training.history import History
 from nnkit.training.lone_rows import refuse_lone_rows
-from nnkit.training.metrics import Metric
+from nnkit.training.metric import Metric
 from nnkit.training.objective import Objective
 from nnkit.training.precision import precision_of
 from nnkit.training.prediction import recall

@@ -11,7 +11,8 @@ from nnkit import ops
 from nnkit.errors import ShapeError
 from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics
-from nnkit.training.metrics import Decision, Metric, columns, labels_of, one_hot, ratio, weighted_sum, with_one
+from nnkit.training.metric import Metric, columns, labels_of, one_hot, ratio, weighted_sum, with_one
+from nnkit.training.metrics import Decision
 
 __all__ = ["BalancedAccuracy", "ConfusionMatrix", "LogLoss", "Matthews"]
 

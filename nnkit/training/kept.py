@@ -15,7 +15,7 @@ from nnkit.errors import ShapeError
 from nnkit.tensors.creation import arange, zeros
 from nnkit.tensors.dtypes import int64
 from nnkit.tensors.tensor import Tensor
-from nnkit.training.metrics import Metric
+from nnkit.training.metric import Metric
 
 __all__ = ["KeptRows", "RowMetric"]
 

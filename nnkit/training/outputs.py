@@ -10,7 +10,7 @@ import numpy as np
 from nnkit.recording.observer import call
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.kept import RowMetric
-from nnkit.training.metrics import Metric
+from nnkit.training.metric import Metric
 
 __all__ = ["LossOfOutputs", "of_output"]
 

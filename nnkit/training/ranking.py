@@ -10,7 +10,7 @@ from nnkit import ops
 from nnkit.tensors.tensor import Tensor
 from nnkit.training import metrics
 from nnkit.training.kept import RowMetric
-from nnkit.training.metrics import columns, labels_of, one_hot, ones
+from nnkit.training.metric import columns, labels_of, one_hot, ones
 
 __all__ = ["AUC", "AveragePrecision"]
 

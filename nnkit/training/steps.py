@@ -30,7 +30,7 @@ from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
 from nnkit.training.divided import part_of_loss
 from nnkit.training.kept import KeptRows, RowMetric
-from nnkit.training.metrics import Metric
+from nnkit.training.metric import Metric
 from nnkit.training.modes import evaluating
 from nnkit.training.objective import BatchLoss, Objective
 from nnkit.training.precision import FULL, Precision

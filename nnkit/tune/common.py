@@ -19,7 +19,7 @@ from nnkit.training.callbacks import Callback
 from nnkit.training.data import training_sources
 from nnkit.training.door import Door
 from nnkit.training.lone_rows import refuse_lone_rows
-from nnkit.training.metrics import Metric
+from nnkit.training.metric import Metric
 from nnkit.training.objective import Objective
 from nnkit.training.tables import pair_of, samples_of
 from nnkit.tune.networks import Network

@@ -54,8 +54,8 @@ OUR_PARTS = (
     "nnkit.tensors.gradients", "nnkit.tensors.memory", "nnkit.tensors.methods", "nnkit.tensors.named_methods",
     "nnkit.tensors.precision", "nnkit.tensors.random", "nnkit.tensors.random_tensors", "nnkit.tensors.results",
     "nnkit.tensors.tape", "nnkit.tensors.tensor", "nnkit.tensors.walk", "nnkit.tensors.watch",
-    "nnkit.training.averaging", "nnkit.training.confusion", "nnkit.training.kept", "nnkit.training.metrics",
-    "nnkit.training.outputs", "nnkit.training.ranking", "nnkit.training.several",
+    "nnkit.training.averaging", "nnkit.training.confusion", "nnkit.training.kept", "nnkit.training.metric",
+    "nnkit.training.metrics", "nnkit.training.outputs", "nnkit.training.ranking", "nnkit.training.several",
 )  # fmt: skip
 
 
