@@ -93,9 +93,9 @@ def test_outer(dtype: str, add: int, processor: None) -> None:
 
 @pytest.mark.parametrize("add", [0, 1])
 @pytest.mark.parametrize("dtype", TYPES)
-def test_deep(dtype: str, add: int, processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deep, "depth", lambda dtype: 64)
-    kernel, others = deep.deep_kernel(dtype), [products.outer_kernel(dtype).address, deep.deep_kernel(dtype).address]
+def test_deep(dtype: str, add: int, processor: None) -> None:
+    kernel = deep.deep_kernel(dtype)
+    others = [products.outer_kernel(dtype).address, 64, kernel.address]
     for M, N, K in SIZES:
         a, b = values(K, M, dtype=dtype), values(K, N, dtype=dtype)
         found = []
@@ -122,8 +122,7 @@ def test_panels(
     dtype: str, orders: tuple[str, str], add: int, processor: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(panels, "BROAD", 96 * 8 // np.dtype(dtype).itemsize)
-    for module in (panels, deep):
-        monkeypatch.setattr(module, "depth", lambda dtype: 64)
+    monkeypatch.setattr(panels, "depth", lambda dtype: 64)
     kernel, outer = panels.panels_kernel(dtype, *orders), products.outer_kernel(dtype)
     across = deep.deep_kernel(dtype)
     for M, N, K in BLOCKS:
@@ -143,7 +142,7 @@ def test_panels(
             if orders[0] == "along":
                 run(outer, a, b, same, M, N, K, K, 1, N, N, add, given)
             elif given is not bias:
-                run(across, left, b, same, M, N, K, 1, M, N, N, add, 0, outer.address)
+                run(across, left, b, same, M, N, K, 1, M, N, N, add, 0, outer.address, 64)
             if orders[0] == "along" or given is not bias:
                 assert np.array_equal(y, same)  # a sum grows in the same order
 
@@ -184,8 +183,12 @@ def threads() -> Iterator[Callable[[int], None]]:
     nnkit.set_num_threads(before)
 
 
-#: Products that are shared among threads along their rows, their columns, and in many pieces.
-SHARED = [(512, 40, 64), (64, 784, 32), (24, 3000, 16), (300, 500, 500), (1000, 50, 50), (1100, 64, 4)]
+#: Products that are shared among threads along their rows, their columns, and in many pieces; small gradients of
+#: weights, whose sums are made in blocks of few terms.
+SHARED = [
+    (512, 40, 64), (64, 784, 32), (24, 3000, 16), (300, 500, 500), (1000, 50, 50), (1100, 64, 4), (384, 96, 32),
+    (256, 3, 40), (5000, 1, 30),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("sizes", SHARED, ids=str)
@@ -243,6 +246,7 @@ def test_large_products_are_the_same_by_panels(
     def results(large: bool, count: int, compiled: bool) -> list[Any]:
         threads(count)
         monkeypatch.setattr(panels, "large_product", lambda M, N, K: large)
+        monkeypatch.setattr(deep, "LITTLE", 0)  # the blocks of small results, of which panels make none, are shorter
         monkeypatch.setattr(panels, "large_weights", lambda dtype, N, K: True)
         function = nnkit.compile(step) if compiled else step
         for _ in range(3):

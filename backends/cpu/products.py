@@ -111,10 +111,10 @@ def _deep(
     A thread multiplies the rows that it has made, where the result is small; else it makes a part of the result.
     """
     M, N, K = sizes
-    size, block = np.dtype(dtype).itemsize, products.depth(dtype)
+    size, block = np.dtype(dtype).itemsize, deep.block(dtype, M, N, K)
     if panels.large_product(M, N, K):
         return _panels((a, "across", M), (b, "across", N), y, sizes, dtype, rooms, add), []
-    others = [products.outer_kernel(dtype).address, deep.deep_kernel(dtype).address]
+    others = [products.outer_kernel(dtype).address, block, deep.deep_kernel(dtype).address]
     kernel = deep.narrow_kernel(dtype) if N <= deep.NARROW and M >= 2 * STEP else deep.deep_kernel(dtype)
 
     def made(k: int, terms: int, i: int, rows: int, j: int, columns: int, to: int, begun: bool) -> Call:
@@ -125,7 +125,7 @@ def _deep(
     if pieces[0][1] < M:
         pieces = [(i, rows, 0, N) for i, rows in _evenly(M, products.outer_tile().rows, len(pieces))]
     parts, each = -(-K // block), M * N * size
-    if len(pieces) == 1 or not 1 < parts <= MOST_PARTS or each > SMALL_RESULT:
+    if len(pieces) == 1 or not _in_parts(parts, each):
         return [made(0, K, *piece, y, add) for piece in pieces], []
     room = rooms.take(parts * each)
     rows = _evenly(M, products.outer_tile().rows, -(-len(pieces) // parts))
@@ -136,6 +136,28 @@ def _deep(
     sums = shares(M * N, STEP, get_num_threads() if each >= LARGE // 8 else 1)
     adding = deep.sum_kernel(dtype)
     return calls, [new_call(adding, [room + i * size, y + i * size, parts, n, M * N, int(add)]) for i, n in sums]
+
+
+def _in_parts(parts: int, each: int) -> bool:
+    """Whether every thread may make its own of so many results of so many bytes."""
+    return 1 < parts <= MOST_PARTS and each <= SMALL_RESULT
+
+
+def _bias(
+    dz: int, db: int, sizes: tuple[int, int, int], dtype: str, rooms: Rooms, add: bool
+) -> tuple[list[Call], list[Call]]:
+    """db (O,) (+)= the sums of dz (M, O) over its rows, and what adds up blocks of them: those of weights (O, I)."""
+    M, O, I = sizes
+    size, block, sums = np.dtype(dtype).itemsize, deep.block(dtype, O, I, M), linear_kernels.bias_grad_kernel(dtype)
+    parts = -(-M // block)
+    if not _in_parts(parts, O * I * size):
+        return [new_call(sums, [dz, db, M, O, int(add)])], []
+    room = rooms.take(parts * O * size)
+    calls = [
+        new_call(sums, [dz + k * O * size, room + k // block * O * size, min(block, M - k), O, 0])
+        for k in range(0, M, block)
+    ]
+    return calls, [new_call(deep.sum_kernel(dtype), [room, db, parts, O, O, int(add)])]
 
 
 def _panels(
@@ -248,12 +270,12 @@ def linear_grad(
         start = elementwise.map(f"{ACTIVATIONS[activation]}_grad", (dy, kept), (dz,), scalars)
         assert isinstance(start, Launch)
         stages, alive = [*stages, *start.stages], [start]
-    weights, added, inputs = list[Call](), list[Call](), list[Call]()
+    weights, inputs, biases, added, adding = list[Call](), list[Call](), list[Call](), list[Call](), list[Call]()
     if dw is not None:
         weights, added = _deep(address(dz), rows[0], address(dw), (O, I, M), dtype, rooms, add[0])
     if dx is not None:
         inputs = _outer(address(dz), address(w), address(dx), (M, I, O), dtype, rooms)
-    sums = linear_kernels.bias_grad_kernel(dtype)
-    biases = [new_call(sums, [address(dz), address(db), M, O, int(add[1])])] if db is not None else []
-    together = _together(weights, inputs, biases)
-    return Launch(f"linear_grad_{activation}_{dtype}", [*stages, *together, *([added] if added else [])], *alive)
+    if db is not None:
+        biases, adding = _bias(address(dz), address(db), (M, O, I), dtype, rooms, add[1])
+    stages += [*_together(weights, inputs, biases), *_together(added, adding)]
+    return Launch(f"linear_grad_{activation}_{dtype}", stages, *alive)

@@ -27,6 +27,7 @@ from nnkit.kernels.recurrences import GATES, STATELESS
 
 DTYPE, SIZE = "float32", 4
 COLUMNS = 2  # registers of a tile, and of a panel
+LINE = 16  # elements of a cache line
 Build = Callable[..., None]
 
 
@@ -243,7 +244,8 @@ def kernel(block):
 # Block: [gates, panels of w, c0, y, before, kept, keep or 0, dy, dh, dc, dx, dz, T, H, first row, rows, reverse,
 # product, room, dy's bytes from row to row and from step to step]. ``dh`` and ``dc`` (B, H) hold the gradients of the
 # last states, and in the end those of the first. ``dx`` gets the gradients of the input's products, ``dz`` those of the
-# hidden state's (of a GRU another). What is multiplied, and the gradient of the state at hand, are in ``room``.
+# hidden state's (of a GRU another). What is multiplied, and the gradient of the state at hand, are in ``room``. The
+# next step's gradients are fetched ahead: where another thread has read them in the last run, writing would wait.
 BACK = """
 def kernel(block):
     gates, y, before, kept, keep = block[0], block[3], block[4], block[5], pointer(block[6])
@@ -267,6 +269,10 @@ def kernel(block):
             at, place = row * H * {size}, row * N * {size}
             dh, d = pointer(dhs + i * ldh * {size}), pointer(dy + (first + i) * block[19] + t * block[20])
             into, turn = pointer(dx + place), pointer(turns + i * N * {size})
+            for j in range(0, N, {line}):
+                prefetch_to_write(into, earlier * N + j)
+                if {apart}:
+                    prefetch_to_write(pointer(dz + place), earlier * N + j)
             if block[6] != 0 and keep[row] == zero:
                 for j in range(H):
                     dh[j] += d[j]
@@ -313,7 +319,7 @@ def back_room(rows: int, N: int, H: int) -> int:
 
 
 def _sizes() -> dict[str, int]:
-    return {"W": lanes(DTYPE), "wide": width(), "size": SIZE}
+    return {"W": lanes(DTYPE), "wide": width(), "size": SIZE, "line": LINE}
 
 
 @functools.cache

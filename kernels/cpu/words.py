@@ -163,12 +163,33 @@ def _bit_words() -> dict[str, Any]:
     return {"power_of_two": power_of_two, "exponent": exponent, "mantissa": mantissa}
 
 
+def _prefetch(to_write: bool) -> Any:
+    """The word that begins to fetch the cache line of an element: to read it, or to be the only one who has it."""
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    def prefetch(context: Any, memory: Any, index: Any) -> Any:
+        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+            i32, at = ir.IntType(32), ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [at, i32, i32, i32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            place = builder.bitcast(builder.gep(args[0], [args[1]]), at)
+            how = [ir.Constant(i32, k) for k in (int(to_write), 3, 1)]  # again and again; data
+            builder.call(function, [place, *how])
+            return ctx.get_dummy_value()
+
+        return types.void(memory, types.int64), generate
+
+    return intrinsic(prefetch)
+
+
 @functools.cache
 def memory_words(dtype: str) -> dict[str, Any]:
     """The words that kernels use on raw memory: ``pointer`` to elements, ``scalar`` of float64 and others."""
     from llvmlite import ir
     from numba import from_dtype, njit, types
-    from numba.core import cgutils
     from numba.extending import intrinsic
 
     def pointer_to(element: Any) -> Any:
@@ -179,20 +200,6 @@ def memory_words(dtype: str) -> dict[str, Any]:
         return intrinsic(word)
 
     element = from_dtype(np.dtype(dtype))
-
-    @intrinsic
-    def prefetch(context: Any, memory: Any, index: Any) -> Any:
-        """Begin to fetch the cache line of an element, for reading."""
-
-        def generate(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
-            i32, at = ir.IntType(32), ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.VoidType(), [at, i32, i32, i32])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            place = builder.bitcast(builder.gep(args[0], [args[1]]), at)
-            builder.call(function, [place, *(ir.Constant(i32, k) for k in (0, 3, 1))])  # to read, and again; data
-            return ctx.get_dummy_value()
-
-        return types.void(memory, types.int64), generate
 
     @intrinsic
     def address(context: Any, memory: Any) -> Any:
@@ -224,7 +231,8 @@ def memory_words(dtype: str) -> dict[str, Any]:
 
     return {
         "pointer": pointer_to(element), "labels": pointer_to(types.int64), "scalar": scalar, "double": double,
-        "prefetch": prefetch, "address": address, "plain": plain, "element": cast, "byte": pointer_to(types.uint8),
+        "prefetch": _prefetch(False), "prefetch_to_write": _prefetch(True), "address": address, "plain": plain,
+        "element": cast, "byte": pointer_to(types.uint8),
     }  # fmt: skip
 
 
