@@ -32,6 +32,18 @@ class NoRoom(rooms.Room):
             raise RuntimeError("no space left on device")
 
 
+class OneRoom(rooms.Room):
+    """A window of which only the first rank gets a second one at once."""
+
+    made = 0
+
+    def __init__(self, node: Any, nbytes: int) -> None:
+        super().__init__(node, nbytes)
+        OneRoom.made += 1
+        if OneRoom.made == 2 and node.Get_rank():
+            raise RuntimeError("no space left on device")
+
+
 def machines(*sizes: int) -> Any:
     """Let so many ranks after one another be on one machine."""
     starts = np.cumsum(sizes)
@@ -40,13 +52,14 @@ def machines(*sizes: int) -> Any:
     )
 
 
-#: How gradients go: what makes it so, and how many rooms there are in the end: one for each type.
+#: How gradients go: what makes it so, and how many rooms there are in the end: for gradients and weights of each type
 WAYS: dict[str, tuple[Any, int]] = {
-    "one machine": (machines(4), 2),
-    "two machines": (machines(2, 2), 2),
+    "one machine": (machines(4), 4),
+    "two machines": (machines(2, 2), 4),
     "unequal machines": (machines(3, 1), 0),
     "a machine each": (machines(1, 1, 1, 1), 0),
     "no window": (mock.patch.object(rooms, "Room", NoRoom), 0),
+    "no window for weights": (mock.patch.object(rooms, "Room", OneRoom), 2),
 }
 
 
@@ -89,9 +102,11 @@ def recorded(mpi: MPI, exchange: Exchange) -> dict[str, Any]:
 
     losses = [step(x).item() for _ in range(6)]
     ((found,),) = step.programs.values()
-    names = [(at.name, at.kernel is not None) for at in found.program.instructions]
+    last = found.program.instructions[-9:]
+    names = [(at.name, at.kernel is not None) for at in last]
+    updated = max(at.shapes[0][0] for at in last if at.name == "map")
     weights = [parameter.detach().numpy().tobytes().hex() for parameter in model.parameters()]
-    return {"losses": losses, "names": names[-6:], "weights": weights}
+    return {"losses": losses, "names": names, "weights": weights, "updated": updated}
 
 
 def main() -> None:
@@ -107,6 +122,8 @@ def main() -> None:
                         found.setdefault(f"{means}", []).append((f"{way}, {device}, {dtype}", values))
                         gc.collect()
             steps = recorded(mpi, exchange)
+            exchange._may_divide = False
+            steps["undivided"] = recorded(mpi, exchange)
         node = exchange._node
         found[way] = {**steps, "rooms": 0 if node is None else len(node._rooms)}
     Path(sys.argv[1], f"{mpi.rank}.json").write_text(json.dumps(found))

@@ -18,8 +18,8 @@ from nnkit import backends
 SIZE = 4
 #: What every rank gets of gradients 1, 2, 4 and 8, and one more in each further parameter.
 EXPECTED = {"None": (15.0, 4.0), "equal": (3.75, 1.0), "[1, 2, 3, 2]": (4.125, 1.0)}
-#: What a recorded step has of an exchange, by whether there is shared memory and whether there are several machines.
-MEETING = ["meet", "merge", "meet"]
+#: What a recorded step has of an exchange, and of a divided update, on one machine.
+MEETING = ["meet", "merge", "meet", "merge", "meet"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,18 @@ def test_on_one_machine_a_recorded_step_is_kernels_alone(ranks: Any) -> None:
         names = rank["one machine"]["names"]
         assert all(kernel for _, kernel in names)
         assert [name for name, _ in names if name in MEETING] == MEETING
+        assert [name for name, _ in rank["one machine"]["undivided"]["names"] if name in MEETING] == MEETING[:3]
         between = [name for name, kernel in rank["two machines"]["names"] if not kernel]
         assert between == ["exchange"]
+
+
+@needs_mpi
+@pytest.mark.parametrize("way", WAYS)
+def test_updates_are_divided_where_memory_is_shared_and_give_the_bits_of_whole_ones(way: str, ranks: Any) -> None:
+    times = {"one machine": 1, "two machines": 2}.get(way, SIZE)  # that a number is updated, by all ranks together
+    assert sum(rank[way]["updated"] for rank in ranks) == times * ranks[0][way]["undivided"]["updated"]
+    for rank in ranks:
+        assert rank[way]["weights"] == rank[way]["undivided"]["weights"]
 
 
 # ---- what it is made of, in one process -----------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from nnkit.tensors.tensor import Tensor
 
 ALIGNMENT = 256  # bytes
 
-#: What gives an array of zeros of a shape and a dtype.
-Zeros = Callable[[tuple[int, ...], Any], Any]
+#: What gives two flat arrays of zeros of a length and a dtype: for values, and for gradients.
+Memory = Callable[[int, Any], tuple[Any, Any]]
 
 
 class Block:
@@ -29,16 +29,18 @@ class Block:
 
     __slots__ = ("backend", "dtype", "gradients", "values")
 
-    def __init__(self, backend: Backend, dtype: Any, length: int, memory: Zeros | None = None) -> None:
+    def __init__(self, backend: Backend, dtype: Any, length: int, memory: Memory | None = None) -> None:
         self.backend, self.dtype = backend, dtype
-        self.values = backend.zeros((length,), dtype)
-        self.gradients = (memory or backend.zeros)((length,), dtype)
+        if memory is None:
+            self.values, self.gradients = backend.zeros((length,), dtype), backend.zeros((length,), dtype)
+        else:
+            self.values, self.gradients = memory(length, dtype)
 
     @classmethod
-    def of(cls, parameters: list[Tensor], memory: Zeros | None = None) -> Block:
+    def of(cls, parameters: list[Tensor], memory: Memory | None = None) -> Block:
         """A new block with a seat for each of ``parameters``, which share a backend and a dtype.
 
-        ``memory`` gives the flat array of gradients, where it is not to be any.
+        ``memory`` gives the flat arrays, where they are not to be any.
         """
         step = max(1, ALIGNMENT // parameters[0].dtype.itemsize)
         starts, length = [], 0

@@ -289,6 +289,15 @@ def check_not_negative(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be at least 0, got {value!r}")
 
 
+def check_betas(betas: Any) -> None:
+    """Raise ValueError unless these are two numbers from 0 up to, but not including, 1."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"betas must be two numbers, got {betas!r}")
+    for index, beta in enumerate(betas):
+        if not (isinstance(beta, Real) and 0.0 <= float(beta) < 1.0):
+            raise ValueError(f"betas[{index}] must be at least 0 and less than 1, got {beta!r}")
+
+
 def note_option_read(owner: Any, name: str, value: Any) -> None:
     """Tell a recorder at work that the step uses a number of ``owner`` as it is now: a replay would not read it again.
 

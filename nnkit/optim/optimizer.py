@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 from nnkit.backends.base import Array
 from nnkit.backends.recording import paused, recorder
 from nnkit.kernels.vocabulary import Formula, element_names
-from nnkit.optim.arena import Arena, Run, Slot, has_gradient
+from nnkit.optim.arena import Arena, Block, Run, has_gradient
 from nnkit.optim.checkpoint import GroupPlan, plan_load
 from nnkit.optim.groups import (
     ParameterGroup,
     Rates,
+    check_betas,
     check_not_negative,
     named_tensors,
-    note_option_read,
     prepared_map,
 )
+from nnkit.optim.rows import apart_in_rows, step_rows
 from nnkit.optim.state import State, transfer
 from nnkit.recording.state import Watched, changed
 from nnkit.tensors.tape import enable_grad
@@ -85,6 +85,7 @@ class Optimizer(Watched):
         self._state = State(self.arena, {})
         self._launches: dict[tuple[int, ...], Callable[[], None]] = {}
         self._unless: list[Array] = []
+        self._divisions: list[Callable[[list[Run]], list[Run]]] = []
         self._kept: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self._adopt(params)
 
@@ -168,7 +169,7 @@ class Optimizer(Watched):
             group.formulas = self.formulas(group.options)
         return group.formulas
 
-    def prepare(self, also: Set[int] = frozenset()) -> None:
+    def prepare(self, also: Set[int] = frozenset(), alone: bool = False) -> None:
         """Bring back what was moved, and make the state of options that were switched on; cheap if there is nothing.
 
         ``step`` does it by itself. Call it before a step is recorded: a recorded step in which parameters have to
@@ -176,15 +177,19 @@ class Optimizer(Watched):
 
         Args:
             also: the ids of frozen parameters that need a place nevertheless.
+            alone: have the state where no other process sees it.
         """
-        if also or not self.is_prepared():
-            at_work = recorder()
-            if at_work is not None:
-                at_work.unsettled()
-            with paused():
-                self._lay_out(also)
+        if also or not self.is_prepared() or (alone and self._state.shared):
+            self._lay_out_once(also, alone)
 
-    def _lay_out(self, also: Set[int] = frozenset()) -> None:
+    def _lay_out_once(self, also: Set[int] = frozenset(), alone: bool = False) -> None:
+        at_work = recorder()
+        if at_work is not None:
+            at_work.unsettled()
+        with paused():
+            self._lay_out(also, alone)
+
+    def _lay_out(self, also: Set[int] = frozenset(), alone: bool = False) -> None:
         """Give each parameter its place and state, each group its numbers; what there is already moves along."""
         names: list[str] = []
         wanted: dict[int, dict[str, float]] = {}
@@ -197,7 +202,7 @@ class Optimizer(Watched):
             if backend is not None and self.has_formulas:
                 group.bind(backend, self._chosen(group))
         self.arena = Arena(self._all_parameters(), names, also | self._state.slots.keys())
-        self._state = State(self.arena, wanted, self._state)
+        self._state = State(self.arena, wanted, self._state, alone)
         self._launches.clear()
         changed()
 
@@ -235,45 +240,26 @@ class Optimizer(Watched):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        self.prepare()
+        division = self._divisions[-1] if self._divisions else None
+        self.prepare(alone=division is None)
         unless = self._unless[-1] if self._unless else None
         for group in self.param_groups:
             group.split(has_gradient)
             for parameters, rates in group.lanes:
-                apart = self._in_rows(group) if unless is None else ()
+                apart = apart_in_rows(self, group) if unless is None else ()
                 runs = self.arena.runs([p for p in parameters if p not in apart] if apart else parameters)
                 if runs or apart:
                     rates.advance(unless)
                 for parameter in apart:
-                    self._step_rows(parameter, rates)
-                for run in runs:
+                    step_rows(parameter, rates)
+                for run in runs if division is None else division(runs):
                     self._launch(run, rates, unless)()
             written(*[p for p in group["params"] if p.requires_grad and p.gradient._filled])
         return loss
 
-    def _in_rows(self, group: ParameterGroup) -> set[Tensor]:
-        """The parameters whose gradient came in rows, where those rows alone change in a step."""
-        found = {p for p in group.options["params"] if has_gradient(p) and cast(Slot, p.gradient).rows}
-        if not found or not self.changes_rows(group.options):
-            return set()
-        for name, value in group.options.items():
-            if name not in ("lr", "params", "param_names"):
-                note_option_read(group, name, value)  # a recorded step is true while these stay
-        return found
-
     def changes_rows(self, options: Mapping[str, Any]) -> bool:
         """Whether a row with a gradient of 0 stays as it is, and a sum of gradients may be taken one by one."""
         return False
-
-    def _step_rows(self, parameter: Tensor, rates: Rates) -> None:
-        """The step of a parameter whose other rows stay: what it adds to 0 is added to those rows."""
-        backend, zero = parameter.backend, parameter.backend.zeros((), parameter.dtype)
-        for indices, rows in cast(Slot, parameter.gradient).rows:
-            change = backend.empty(tuple(rows.shape), parameter.dtype)
-            backend.map(
-                rates.update.__name__, (backend.broadcast_to(zero, change.shape), rows), (change,), rates.scalars
-            )
-            backend.add_rows(change, indices, parameter.array)
 
     @contextmanager
     def unless(self, flag: Array) -> Iterator[None]:
@@ -291,6 +277,30 @@ class Optimizer(Watched):
             yield
         finally:
             self._unless.pop()
+
+    # ---- several processes --------------------------------------------------------------------------------
+
+    @contextmanager
+    def divided(self, parts: Callable[[list[Run]], list[Run]]) -> Iterator[None]:
+        """Inside, a step updates these parts of its runs alone; other processes, with the same state, the rest."""
+        self._divisions.append(parts)
+        try:
+            yield
+        finally:
+            self._divisions.pop()
+
+    def shares_state(self, block: Block) -> bool:
+        """Whether all state beside a block lives in memory that ``share_state`` was given."""
+        return self._state.is_shared(block)
+
+    def share_state(self, block: Block, memory: Callable[[tuple[int, int], Any], Array], part: slice) -> None:
+        """Let the state beside a block live where other processes see it, too, until a step is not ``divided``.
+
+        ``memory`` makes an array of a shape (names, elements), of which this process fills ``part``.
+        """
+        with paused():
+            self._state.share(block, memory, part)
+        self._lay_out_once()
 
     # ---- checkpoints --------------------------------------------------------------------------------------
 
@@ -355,7 +365,7 @@ class Optimizer(Watched):
         for plan in plans:
             plan.group.assign(plan.options)
         homeless = {id(parameter) for plan in plans for parameter, _ in plan.entries} - self._state.slots.keys()
-        self.prepare(homeless)
+        self.prepare(homeless, alone=True)
         for plan in plans:
             self._load_group(plan)
 
@@ -387,12 +397,3 @@ class Optimizer(Watched):
 
 def _cloned(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def check_betas(betas: Any) -> None:
-    """Raise ValueError unless these are two numbers from 0 up to, but not including, 1."""
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise ValueError(f"betas must be two numbers, got {betas!r}")
-    for index, beta in enumerate(betas):
-        if not (isinstance(beta, Real) and 0.0 <= float(beta) < 1.0):
-            raise ValueError(f"betas[{index}] must be at least 0 and less than 1, got {beta!r}")

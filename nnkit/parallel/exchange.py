@@ -2,13 +2,16 @@
 
 Between the processes of one machine gradients are not sent: they live in memory that all of them see, each adds up a
 part of everybody's and writes it to everybody's place: a reduce-scatter and an all-gather in one pass. Between machines
-each then adds its part up with those who have the same part there. All of it is instructions of a recorded step.
+each then adds its part up with those who have the same part there. All of it is instructions of a recorded step. The
+update that follows is divided in the same way (``updates``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +23,12 @@ from nnkit.optim import Optimizer
 from nnkit.optim.arena import Block, has_gradient
 from nnkit.parallel.gpus import team_of
 from nnkit.parallel.rooms import Node, Room
+from nnkit.parallel.updates import divided, is_elementwise, own_part, shared_blocks
 from nnkit.parallel.watch import Waiting
 
 __all__ = ["Exchange", "Weight", "exchange_of"]
 
 REASON = "it is exchanged between processes"
-#: Processes add up parts that begin at multiples of so many elements: no two of them write to one cache line.
-STEP = 64
 
 
 class Weight(NamedTuple):
@@ -44,7 +46,7 @@ class Exchange:
         self.communicator = communicator
         #: What is to be entered around all that waits for other processes, but for kernels.
         self.waiting = waiting
-        self._may_share = True
+        self._may_share = self._may_divide = True
         self._node: Node | None = None
 
     def add_up(self, backend: Backend, *arrays: Any) -> None:
@@ -103,7 +105,8 @@ class Exchange:
         """By memory that the processes of a machine share: this one adds up its part, and gives it to all."""
         assert self._node is not None
         rank, across = self._node.rank, self._node.across
-        parts = _parts_of(whole_parts, rank)
+        mine = own_part(len(whole_parts[0]), rank, len(whole_parts))
+        parts = [part[mine] for part in whole_parts]
         own, others = parts[rank], [part for k, part in enumerate(parts) if k != rank]
         weights, whole = [], None
         if weight is not None:
@@ -128,8 +131,32 @@ class Exchange:
 
     # ---- memory -------------------------------------------------------------------------------------------
 
+    def divided(self, optimizer: Optimizer) -> AbstractContextManager[None]:
+        """Inside, a step of the optimizer, after an exchange, is divided where it can be; see ``updates``."""
+        if self._node is None or not is_elementwise(optimizer):
+            return contextlib.nullcontext()
+        optimizer.prepare()
+        if self._may_divide:
+            self._share_state(self._node, optimizer)
+        return divided(self._node, optimizer)
+
+    def _share_state(self, node: Node, optimizer: Optimizer) -> None:
+        """Let the state of blocks whose numbers are shared be one for the processes of this machine."""
+        for block in shared_blocks(node, optimizer):
+            if optimizer.shares_state(block):
+                continue
+            start, stop = optimizer.arena.window(block)
+            own = own_part(stop - start, node.rank, node.size)
+            try:
+                with self.waiting:
+                    optimizer.share_state(block, node.place, own)
+            except MemoryError:  # in every process
+                self._may_divide = False
+                return
+
     def _share_memory(self, optimizer: Optimizer) -> None:
-        """Let gradients on the host live where the processes of this machine see them: this is done once."""
+        """Let gradients on the host live where the processes of this machine see them, and the values of a step that
+        can be divided: this is done once."""
         blocks = [block for block in optimizer.arena.blocks() if _is_for_neighbours(block)]
         if not blocks or not self._may_share:
             return
@@ -139,7 +166,8 @@ class Exchange:
             self._may_share = self._node is not None
             if self._node is not None:
                 self.waiting.also(self._node.meetings)
-        strangers = [block for block in blocks if self._node is not None and not self._node.room_of(block.gradients)]
+        divides = self._may_divide and is_elementwise(optimizer)
+        strangers = [block for block in blocks if not self._is_at_home(block, divides)]
         if not strangers:
             return
         at_work = recorder()
@@ -147,31 +175,37 @@ class Exchange:
             at_work.unsettled()
         with paused(), self.waiting:
             for block in strangers:
-                self._move(optimizer, block)
+                self._move(optimizer, block, divides)
             optimizer.prepare()
 
-    def _move(self, optimizer: Optimizer, block: Block) -> None:
+    def _is_at_home(self, block: Block, divides: bool) -> bool:
+        if self._node is None:
+            return True
+        return all(self._node.room_of(array) for array in (block.gradients, *([block.values] if divides else [])))
+
+    def _move(self, optimizer: Optimizer, block: Block, divides: bool) -> None:
         slots = optimizer.arena.slots
         members = [p for p in optimizer.arena.parameters if id(p) in slots and slots[id(p)].block is block]
-        if self._may_share and self._node is not None:
+        if self._may_share:
             try:
-                Block.of(members, self._node.zeros)
+                Block.of(members, lambda length, dtype: self._memory(block.backend, divides, length, dtype))
             except MemoryError:  # in every process
                 self._may_share = False
+
+    def _memory(self, backend: Backend, divides: bool, length: int, dtype: Any) -> tuple[Any, Any]:
+        """Values and gradients in rooms; values where there is room for both."""
+        assert self._node is not None
+        gradients = self._node.zeros((length,), dtype)
+        if divides and self._may_divide:
+            try:
+                return self._node.zeros((length,), dtype), gradients
+            except MemoryError:  # in every process
+                self._may_divide = False
+        return backend.zeros((length,), dtype), gradients
 
 
 def _is_for_neighbours(block: Block) -> bool:
     return isinstance(block.backend, Neighbours) and str(block.dtype) in ("float32", "float64")
-
-
-def _parts_of(arrays: list[np.ndarray], rank: int) -> list[np.ndarray]:
-    """Of each process's array the elements that the process of this rank adds up.
-
-    >>> [len(_parts_of([np.zeros(200)] * 3, rank)[0]) for rank in range(3)]
-    [128, 72, 0]
-    """
-    share = -(-len(arrays[0]) // (len(arrays) * STEP)) * STEP
-    return [array[rank * share : (rank + 1) * share] for array in arrays]
 
 
 _made: list[Exchange] = []

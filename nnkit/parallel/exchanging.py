@@ -25,7 +25,8 @@ class Exchanging:
             with enable_grad():
                 loss = closure()
         optimizer.mpi.mean(optimizer, samples)
-        super().step()  # type: ignore[misc]
+        with optimizer.mpi.divided(optimizer):
+            super().step()  # type: ignore[misc]
         return loss
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -181,6 +183,19 @@ class MPI:
         if self.size > 1:
             weight = Weight(1.0, float(self.size)) if samples is None else Weight(float(samples), None)
             self._exchange.gradients(optimizer, weight)
+
+    def divided(self, optimizer: Optimizer) -> AbstractContextManager[None]:
+        """Inside, after an exchange in all processes, ``optimizer.step()`` of all is divided among those of a machine.
+
+        Each updates its part of the weights and gives it to the others, where that comes to the same bits; where it
+        does not, or there is no memory that all see, inside is as outside.
+
+        >>> import nnkit
+        >>> optimizer = nnkit.optim.SGD(nnkit.nn.Linear(2, 1).parameters(), lr=0.1)
+        >>> with MPI().divided(optimizer):
+        ...     optimizer.step()
+        """
+        return self._exchange.divided(optimizer) if self.size > 1 else contextlib.nullcontext()
 
 
 def _outside_a_step(what: str) -> None:

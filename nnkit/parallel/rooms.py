@@ -1,52 +1,81 @@
-"""Memory that the processes of one machine (a node) all see, by MPI's shared windows: where their gradients live."""
+"""Memory that the processes of one machine (a node) all see, by MPI's shared windows: where their gradients live,
+their weights, and, once for all of them, what an optimizer keeps."""
 
 from __future__ import annotations
 
 import importlib
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Node", "Room"]
+__all__ = ["Node", "Place", "Room"]
 
 #: Bytes before the gradients, a page: how often the process has come to a meeting, and what it counts in a mean.
 HEAD = 4096
 WEIGHT = 64  # bytes from the start, on a cache line of its own
 
 
-class Room:
-    """One window: of each process of the node its count of meetings, its weight, and its gradients.
+class Window:
+    """Memory that all processes of a node see, to which this one adds so many bytes.
 
-    This process's part is lent as an array, and the room is free again when nobody holds that array or a view of it.
+    It is lent as an array, and free again when this process holds neither that array nor a view of it.
     """
 
-    def __init__(self, node: Any, nbytes: int) -> None:
-        pages = 1 + -(-nbytes // HEAD)
-        self._window = importlib.import_module("mpi4py.MPI").Win.Allocate_shared(pages * HEAD, 1, comm=node)
-        self.rank, self.nbytes = node.Get_rank(), nbytes
-        self._segments = [self._window.Shared_query(rank)[0] for rank in range(node.Get_size())]
-        self.counts = [np.frombuffer(segment, np.int64, 1) for segment in self._segments]
-        self.weights = [np.frombuffer(segment, np.float64, 1, WEIGHT) for segment in self._segments]
+    def __init__(self, node: Any, added: int, nbytes: int) -> None:
+        self._window = importlib.import_module("mpi4py.MPI").Win.Allocate_shared(added, 1, comm=node)
+        self.rank, self.size, self.nbytes = node.Get_rank(), node.Get_size(), nbytes
         self._lent: Callable[[], np.ndarray | None] = lambda: None
-        self.counts[self.rank][0] = 0
+
+    def segment(self, rank: int) -> Any:
+        """What the process of this rank has added."""
+        return self._window.Shared_query(rank)[0]
 
     def is_free(self) -> bool:
         """Whether this process holds nothing of it."""
         return self._lent() is None
 
     def lend(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """This process's part as an array of zeros."""
-        bare = np.frombuffer(self._segments[self.rank], dtype, int(np.prod(shape)), HEAD)
+        """Memory as an array of this shape."""
+        bare = self._bare(dtype, math.prod(shape))
         self._lent = weakref.ref(bare)  # which every view of it holds
-        bare[...] = 0
         return bare.reshape(shape)
+
+    def _bare(self, dtype: Any, count: int) -> np.ndarray:
+        raise NotImplementedError
 
     def has(self, array: Any) -> bool:
         """Whether it was lent as this array."""
         lent = self._lent()
         return lent is not None and isinstance(array, np.ndarray) and array.ctypes.data == lent.ctypes.data
+
+
+class Place(Window):
+    """One array for all processes of a node, in which is what was there before."""
+
+    def __init__(self, node: Any, nbytes: int) -> None:
+        super().__init__(node, nbytes if node.Get_rank() == 0 else 0, nbytes)
+
+    def _bare(self, dtype: Any, count: int) -> np.ndarray:
+        return np.frombuffer(self.segment(0), dtype, count)
+
+
+class Room(Window):
+    """Of each process of a node its count of meetings, its weight, and numbers of its own, which are lent as zeros."""
+
+    def __init__(self, node: Any, nbytes: int) -> None:
+        super().__init__(node, (1 + -(-nbytes // HEAD)) * HEAD, nbytes)
+        self._segments = [self.segment(rank) for rank in range(self.size)]
+        self.counts = [np.frombuffer(segment, np.int64, 1) for segment in self._segments]
+        self.weights = [np.frombuffer(segment, np.float64, 1, WEIGHT) for segment in self._segments]
+        self.counts[self.rank][0] = 0
+
+    def _bare(self, dtype: Any, count: int) -> np.ndarray:
+        bare = np.frombuffer(self._segments[self.rank], dtype, count, HEAD)
+        bare[...] = 0
+        return bare
 
     def parts(self, dtype: Any, start: int, stop: int) -> list[np.ndarray]:
         """Elements start to stop of every process's array, in the order of the ranks."""
@@ -72,6 +101,7 @@ class Node:
         alone = self.size == everybody.Get_size()
         self.across = None if alone else everybody.Split(self.rank, everybody.Get_rank())
         self._rooms: list[Room] = []
+        self._places: list[Place] = []
 
     @classmethod
     def of(cls, everybody: Any) -> Node | None:
@@ -85,21 +115,30 @@ class Node:
 
         All processes call it at once. Raises MemoryError, in every process, where one has no such memory.
         """
-        need = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        own = {number for number, room in enumerate(self._rooms) if room.is_free() and room.nbytes >= need}
+        found: np.ndarray = self._lent(self._rooms, Room, shape, dtype)
+        return found
+
+    def place(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array that is one for all processes of the node, with anything in it; otherwise as ``zeros``."""
+        found: np.ndarray = self._lent(self._places, Place, shape, dtype)
+        return found
+
+    def _lent(self, windows: list[Any], kind: Callable[[Any, int], Any], shape: tuple[int, ...], dtype: Any) -> Any:
+        need = math.prod(shape) * np.dtype(dtype).itemsize
+        own = {number for number, window in enumerate(windows) if window.is_free() and window.nbytes >= need}
         free = set.intersection(*self.communicator.allgather(own))
         made, failed = None, None
         if not free:
             try:
-                made = Room(self.communicator, need)
+                made = kind(self.communicator, need)
             except Exception as error:  # MPI's own kind, which is not imported here
                 failed = error
         if any(self._everybody.allgather(failed is not None)):
             raise MemoryError(f"a process has no shared window of {need} bytes") from failed
         if made is not None:
-            self._rooms.append(made)
+            windows.append(made)
             return made.lend(shape, dtype)
-        return min((self._rooms[number] for number in sorted(free)), key=lambda room: room.nbytes).lend(shape, dtype)
+        return min((windows[number] for number in sorted(free)), key=lambda window: window.nbytes).lend(shape, dtype)
 
     def room_of(self, array: Any) -> Room | None:
         """The room that was lent as this array."""

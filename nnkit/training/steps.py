@@ -6,6 +6,7 @@ Nothing here looks at a value on the host: a step reads its batch, changes weigh
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import math
@@ -268,7 +269,8 @@ class TrainingStep:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.precision.step(self.optimizer)
+        with contextlib.nullcontext() if self.ranks is None else self.ranks.divided(self.optimizer):
+            self.precision.step(self.optimizer)
         self.model.constrain()
 
     def gradients(self, batch: Batch, totals: Totals | None = None) -> None:
