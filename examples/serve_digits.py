@@ -40,7 +40,7 @@ def ask(address: str, path: str, rows: Any = None) -> dict[str, Any]:
     """What the server says; with rows, what it makes of them."""
     body = None if rows is None else json.dumps({"rows": rows}).encode()
     request = urllib.request.Request(address + path, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
 

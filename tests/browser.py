@@ -16,6 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from waiting import HANG, until
+
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage",
     "--no-first-run", "--disable-component-update", "--disable-sync", "--window-size=1200,1100",
@@ -36,7 +38,8 @@ class Browser:
         self._driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._base = f"http://127.0.0.1:{self._port()}"
         wanted = {"goog:chromeOptions": {"args": options, "binary": shutil.which("chromium")},
-                  "goog:loggingPrefs": {"browser": "ALL"}}  # fmt: skip
+                  "goog:loggingPrefs": {"browser": "ALL"},
+                  "timeouts": {"script": 1000 * int(HANG), "pageLoad": 1000 * int(HANG)}}  # fmt: skip
         session = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         self._base += f"/session/{session['sessionId']}"
 
@@ -52,7 +55,7 @@ class Browser:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=HANG) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from None
@@ -77,12 +80,9 @@ class Browser:
     def text(self, selector: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).innerText", selector))
 
-    def click(self, selector: str, seconds: float = 20) -> None:
+    def click(self, selector: str) -> None:
         """Click where a person could: the page shows some of its parts only when the server has answered."""
-        end = time.monotonic() + seconds
-        while not self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector):
-            assert time.monotonic() < end, f"{selector} is not shown"
-            time.sleep(0.05)
+        until(lambda: self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector))
         found = self._call("POST", "/element", {"using": "css selector", "value": selector})
         self._call("POST", f"/element/{found[ELEMENT]}/click", {})
 
@@ -90,9 +90,9 @@ class Browser:
         """Put a value where a person would type it, or choose it."""
         self.run("document.querySelector(arguments[0]).value = arguments[1]", selector, text)
 
-    def until(self, selector: str, words: str, seconds: float = 20) -> str:
+    def until(self, selector: str, words: str) -> str:
         """Wait until an element shows these words; returns all that it shows."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + HANG
         while words not in (shown := self.text(selector)):
             assert time.monotonic() < end, f"{selector} shows {shown!r}, not {words!r}"
             time.sleep(0.05)

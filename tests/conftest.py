@@ -12,8 +12,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from waiting import HANG
 
 import nnkit
+from nnkit.kernels.cpu import compiler
 
 DEVICES = os.environ.get("NNKIT_TEST_DEVICES", "numpy,numba").split(",")
 PROCESSES = 2
@@ -39,6 +41,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def interruptible() -> None:
     """Ctrl-C raises KeyboardInterrupt; a shell that started the tests in the background would have it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient() -> None:
+    """Kernels are compiled however long that takes; what gives one up sets a limit of its own."""
+    compiler.LIMIT = HANG
 
 
 @pytest.fixture(params=DEVICES)

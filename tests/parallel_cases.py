@@ -20,11 +20,12 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from waiting import HANG, until
 
 import nnkit
 from nnkit import keras, nn, optim
 from nnkit.errors import DataError
-from nnkit.parallel import MPI, shard
+from nnkit.parallel import MPI, shard, watch
 from nnkit.training import EarlyStopping, LearningRateScheduler, ModelCheckpoint, RunCheckpoint, TensorBoard
 from nnkit.training.callbacks import Callback
 from nnkit.training.replay import Replay
@@ -424,15 +425,17 @@ def bad_last_gradient() -> None:
 
 
 def sleeps() -> None:
-    """Rank 1 does not come to the exchange that the others wait in."""
+    """Rank 1 does not come to the exchange that rank 0 waits in."""
+    watch.LOOKS = HANG  # it answers, sooner or later
     MPI().gather(None)
     if MPI().rank == 1:
-        time.sleep(300)
+        time.sleep(HANG)
     MPI(timeout=1.0).gather(None)
 
 
 def sleeps_before_a_step() -> None:
-    """The others wait for rank 1 within a kernel of a recorded step."""
+    """Rank 0 waits for rank 1 within a kernel of a recorded step."""
+    watch.LOOKS = HANG
     mpi, model = MPI(timeout=1.0), network()
     optimizer = mpi.optimizer(optim.SGD(model.parameters(), lr=0.1))
 
@@ -444,15 +447,16 @@ def sleeps_before_a_step() -> None:
 
     for number in range(6):
         if mpi.rank == 1 and number == 5:
-            time.sleep(300)
+            time.sleep(HANG)
         step(nnkit.tensor(X))
 
 
 def stopped_by_hand() -> None:
     """Rank 1 does not even answer."""
-    MPI().gather(None)
+    stat = Path(f"/proc/{MPI().gather(os.getpid())[1]}/stat")
     if MPI().rank == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
+    until(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "T")
     MPI(timeout=1.0).gather(None)
 
 

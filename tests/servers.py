@@ -8,11 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from waiting import HANG
 
 STARTED = "nnkit serves "
 
@@ -26,7 +27,7 @@ class Server:
         assert self.process.stdout is not None
         self.said = self.process.stdout.readline().strip()
         if not self.said.startswith(STARTED):
-            raise AssertionError(self.process.communicate(timeout=60)[1])
+            raise AssertionError(self.process.communicate(timeout=HANG)[1])
         self.address = self.said.rpartition(" ")[2]
         self.port = int(self.address.rpartition(":")[2])
 
@@ -39,12 +40,12 @@ class Server:
         self.process.communicate()
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.address + path, timeout=30) as answer:
+        with urllib.request.urlopen(self.address + path, timeout=HANG) as answer:
             return json.load(answer)
 
     def metric(self, name: str) -> float:
         """A sample of /metrics by its whole name; 0 where there is none."""
-        with urllib.request.urlopen(f"{self.address}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.address}/metrics", timeout=HANG) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
 
@@ -53,31 +54,23 @@ class Server:
         body = told if isinstance(told, bytes) else json.dumps(told).encode()
         request = urllib.request.Request(f"{self.address}/predict", body, {"Content-Type": kind})
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=HANG) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=HANG)
 
-    def end(self, seconds: float = 20) -> tuple[int, str]:
+    def end(self) -> tuple[int, str]:
         """SIGTERM: the exit status, and what it wrote to stderr."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds), self.process.communicate()[1]
+        return self.process.wait(HANG), self.process.communicate()[1]
 
     def memory(self) -> int:
         """Bytes that the process holds; Linux alone says so."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def until(true: Any, seconds: float = 20) -> None:
-    """Wait for something to come true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.05)
 
 
 def head(length: int | str, kind: str = "application/json", extra: str = "") -> bytes:

@@ -8,14 +8,17 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from waiting import HANG
+
 from bench import machine
-from bench.gpu import outcomes, suites
+from bench.gpu import outcomes, process, suites
 from bench.gpu.outcomes import FAILED, NOT_RUN, PASSED, SKIPPED, Outcome
 from bench.gpu.process import Failed, Late, Over, Process
 from bench.gpu.render import render
@@ -26,47 +29,56 @@ from bench.worker import WorkerError
 
 def test_a_process_answers_and_survives_errors() -> None:
     with Process() as worker:
-        assert worker.ask(60.0, "math:gcd", 12, 18) == 6
+        assert worker.ask(HANG, "math:gcd", 12, 18) == 6
         with pytest.raises(WorkerError, match="ValueError: "):
-            worker.ask(60.0, "math:sqrt", -1.0)
-        assert worker.ask(60.0, "math:gcd", 12, 20) == 4
+            worker.ask(HANG, "math:sqrt", -1.0)
+        assert worker.ask(HANG, "math:gcd", 12, 20) == 4
         with pytest.raises(WorkerError, match="the process ended with code 3"):
-            worker.ask(60.0, "os:_exit", 3)
+            worker.ask(HANG, "os:_exit", 3)
         assert worker.ended
 
 
 def test_a_process_that_dies_of_a_fault_says_where() -> None:
     with Process() as worker, pytest.raises(Failed, match="signal SIGSEGV: Fatal Python error") as caught:
-        worker.ask(60.0, "faulthandler:_sigsegv")
+        worker.ask(HANG, "faulthandler:_sigsegv")
     assert " in serve" in caught.value.traceback
 
 
-def test_a_process_that_is_late_is_ended() -> None:
+def test_a_process_that_is_late_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "STACKS", HANG)
     with Process() as worker:
-        assert worker.ask(60.0, "math:gcd", 12, 18) == 6
+        assert worker.ask(HANG, "math:gcd", 12, 18) == 6
         with pytest.raises(Late, match="it said nothing for 0 s") as caught:
-            worker.ask(0.2, "time:sleep", 60)
+            worker.ask(0.2, "time:sleep", HANG)
         assert " in serve" in caught.value.traceback  # what its threads were at
         with pytest.raises(WorkerError, match="the process ended with signal SIGKILL"):
-            worker.ask(5.0, "math:gcd", 1, 2)
+            worker.ask(HANG, "math:gcd", 1, 2)
 
 
 COMPILES = """
-import json, time
-for number in range(4):
+import itertools, json, sys, time
+for number in range(int(sys.argv[1])) if sys.argv[1:] else itertools.count():
     print(json.dumps({"compiling": f"kernel {number}"}), flush=True)
-    time.sleep(1.0)
+    time.sleep(0.5)
 print(json.dumps({"value": "done"}), flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
-def test_what_compiles_is_waited_for_and_what_is_silent_is_ended() -> None:
-    with Process([sys.executable, "-c", COMPILES]) as worker:
-        heard: list[str] = []
-        worker.heed = heard.append
-        assert worker.answer(3.0) == "done"
+def test_what_compiles_is_waited_for_and_what_is_silent_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its four kernels take longer together than it may be silent, by a clock that goes on when one is begun."""
+    clock, heard = [0.0], list[str]()
+
+    def heed(kernel: str) -> None:
+        heard.append(kernel)
+        clock[0] += 0.9 * HANG
+
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with Process([sys.executable, "-c", COMPILES, "4"]) as worker:
+        worker.heed = heed
+        assert worker.answer(HANG) == "done"
         assert heard == [f"kernel {number}" for number in range(4)]
+        monkeypatch.undo()
         with pytest.raises(Late, match="it said nothing for 1 s"):
             worker.answer(1.0)
 
@@ -74,7 +86,7 @@ def test_what_compiles_is_waited_for_and_what_is_silent_is_ended() -> None:
 def test_when_the_whole_time_is_up_a_process_is_ended_though_it_says_something() -> None:
     with Process([sys.executable, "-c", COMPILES], until=time.monotonic() + 1.5) as worker:
         with pytest.raises(Over, match="time"):
-            worker.answer(30.0)
+            worker.answer(HANG)
         assert worker.ended
 
 
@@ -92,7 +104,7 @@ def test_each_kernel_that_is_compiled_is_said() -> None:
     with Process([sys.executable, "-c", TOLD]) as worker:
         heard: list[str] = []
         worker.heed = heard.append
-        assert worker.ask(60.0, "nnkit.kernels.cuda.compiler:tried", "map_relu") == "sm_90"
+        assert worker.ask(HANG, "nnkit.kernels.cuda.compiler:tried", "map_relu") == "sm_90"
         assert heard == ["map_relu"]
 
 
@@ -103,7 +115,7 @@ def work(names):
     for name in names:
         yield {"begin": name}
         if name == "hangs":
-            time.sleep(60)
+            time.sleep(3600)
         if name == "dies":
             os._exit(5)
         yield {"name": name, "outcome": "passed"}
@@ -112,20 +124,38 @@ def work(names):
 """
 
 
-def test_what_dies_or_hangs_costs_only_itself(tmp_path: Path) -> None:
+class Hasty(Process):
+    """Is waited for as long as it takes, but where it is known to hang: there for a moment. Notes how long it may."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.unit, self.patience = "", list[float]()
+
+    def line(self, patience: float) -> dict[str, Any] | None:
+        self.patience.append(patience)
+        said = super().line(0.2 if self.unit == "hangs" else HANG)
+        self.unit = (said or {}).get("item", {}).get("begin", self.unit)
+        return said
+
+
+def test_what_dies_or_hangs_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "STACKS", HANG)
     (tmp_path / "odd.py").write_text(ODD)
+    started: list[Hasty] = []
 
     def start(names: Sequence[str]) -> Process:
-        worker = Process(more={"PYTHONPATH": os.pathsep.join((str(machine.ROOT), str(tmp_path)))})
+        worker = Hasty(more={"PYTHONPATH": os.pathsep.join((str(machine.ROOT), str(tmp_path)))})
         worker.send("odd:work", list(names))
+        started.append(worker)
         return worker
 
     units = ["a", "hangs", "b", "dies", "c", "broke CUDA", "d"]
-    found = outcomes.outcomes(start, units, 3.0, time.monotonic() + 60.0, processes=2)
+    found = outcomes.outcomes(start, units, 3.0, time.monotonic() + HANG, processes=2)
     assert {o.name: o.outcome for o in found} == dict.fromkeys(units, PASSED) | {"hangs": FAILED, "dies": FAILED}
     details = {o.name: o.detail for o in found}
     assert "odd.py" in next(o.traceback for o in found if o.name == "hangs")
-    assert details["hangs"] == "it said nothing for 3 s" and details["dies"].startswith("the process ended with code 5")
+    assert details["hangs"] == "it said nothing for 0 s" and details["dies"].startswith("the process ended with code 5")
+    assert all(worker.patience[0] == outcomes.STARTING and set(worker.patience[1:]) <= {3.0} for worker in started)
 
 
 def test_what_there_is_no_time_for_is_said() -> None:
@@ -170,7 +200,7 @@ def test_outcomes_of_tests_reach_the_parent(tmp_path: Path) -> None:
     for name, text in TESTS.items():
         (tmp_path / name).write_text(text)
     start = partial(suites.pytest_in, tmp_path, {}, "")
-    found = outcomes.outcomes(start, list(TESTS), 60.0, time.monotonic() + 60.0)
+    found = outcomes.outcomes(start, list(TESTS), HANG, time.monotonic() + HANG)
     assert [(o.name, o.outcome) for o in found if "teardown" not in o.name] == [
         ("test_two.py", SKIPPED), ("test_three.py", FAILED), ("test_one.py::test_of[a/b]", FAILED),
         ("test_one.py::test_of[c]", PASSED), ("test_one.py::test_skipped", SKIPPED),
@@ -211,7 +241,7 @@ def test_tests_that_are_known_long_or_only_compile_are_left_out(tmp_path: Path) 
         (tmp_path / name).write_text(MARKED)
     known = {"test_one.py::test_of[a]", "test_two.py::test_of[a]", "test_two.py::test_of[b::c]"}
     start, heard = partial(suites.pytest_in, tmp_path, {}, "", known=known), Heard()
-    found = outcomes.outcomes(start, ["test_one.py", "test_two.py"], 60.0, time.monotonic() + 120.0, 1, heard)
+    found = outcomes.outcomes(start, ["test_one.py", "test_two.py"], HANG, time.monotonic() + HANG, 1, heard)
     assert [(o.name, o.outcome) for o in found] == [("test_one.py::test_of[b::c]", PASSED)]
     assert sorted(heard.files) == ["test_one.py", "test_two.py"]
 

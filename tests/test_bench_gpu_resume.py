@@ -14,6 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from waiting import HANG
+
 from bench import __main__ as command
 from bench import sources
 from bench.gpu import correctness, findings, report, speed
@@ -179,11 +181,12 @@ from functools import partial
 from pathlib import Path
 here, folder, section, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 sys.path[:0] = [str(here.parent), str(here)]
-import test_bench_gpu, test_bench_gpu_speed
+import test_bench_gpu, test_bench_gpu_speed, waiting
 from bench.gpu import attention, correctness, lines, plan, process, report, speed, suites
 
 process.COMMAND = [sys.executable, "-c", test_bench_gpu.PRETENDED]
 report.FACTS = {name: report.FACTS[name] for name in ("probe", "device")}
+correctness.LONGEST_SILENCE = report.FACT = speed.IN_TURN = waiting.HANG
 plan.CHECKED, plan.TESTED = ("conformance",), ("tests",)
 units = {"conformance": ["map-gelu_tanh", "copy-transposed", "map-relu", "map-gelu"]}
 correctness._units = lambda plan, name: units.get(name) or ["test_one.py", "test_two.py"]
@@ -222,7 +225,7 @@ KILLS = [("conformance", 2), ("trainings", 1), ("tests", 2)]
 
 def run(folder: Path, section: str, count: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", RUNNER, str(Path(__file__).parent), str(folder), section, str(count)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG)
 
 
 def test_a_run_that_is_killed_leaves_all_it_has_and_the_next_goes_on(
@@ -283,7 +286,7 @@ def test_rows_that_are_known_are_not_timed_again(monkeypatch: pytest.MonkeyPatch
     lines.add("traffic", "adam", value={"share": 1})
     asked: list[str] = []
     monkeypatch.setattr(speed, "traffic", lambda keys, *rest: asked.extend(keys))
-    speed.run(Plan(), "traffic", correctness.UNKNOWN, time.monotonic() + 60.0, lines)
+    speed.run(Plan(), "traffic", correctness.UNKNOWN, time.monotonic() + HANG, lines)
     assert asked == ["gelu", "gelu_grad", "cross_entropy"]
 
 

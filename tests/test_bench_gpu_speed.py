@@ -12,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from waiting import HANG
+
 from bench.gpu import speed, workloads
 from bench.gpu.contenders import CONTENDERS
 from bench.gpu.process import Over
@@ -67,7 +69,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> type[Pretended]:
 
 def raced(free: int, workload: Any = SMALL, rounds: int = 9, notes: list[str] | None = None) -> dict[str, Any] | None:
     note = lambda key, name, error: (notes if notes is not None else []).append(f"{key}, {name}: {error}")  # noqa: E731
-    field = speed.Field(list(CONTENDERS), time.monotonic() + 60, note)
+    field = speed.Field(list(CONTENDERS), time.monotonic() + HANG, note)
     return field.race(workload, rounds, free)
 
 

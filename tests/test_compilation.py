@@ -6,10 +6,8 @@ import ctypes
 import importlib.util
 import io
 import os
-import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import until
 
 from nnkit import backends
 from nnkit.kernels import compilation
@@ -224,12 +223,7 @@ def test_no_worker_outlives_its_process(end: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stderr == ""
     pid = int(done.stdout)
-    for _ in range(200):
-        if not running(pid):
-            return
-        time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
-    pytest.fail("the worker is still there")
+    until(lambda: not running(pid))
 
 
 def running(pid: int) -> bool:

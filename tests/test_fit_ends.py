@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import HANG
 
 import nnkit
 from nnkit import nn
@@ -116,7 +117,7 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 def test_ctrl_c_finishes_the_step(tmp_path: Path) -> None:
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=HANG)
     assert done.stdout.splitlines() == ["end", "raised [0, 1, 2, 3] True (40, 1)", "True"], done.stderr
 
 

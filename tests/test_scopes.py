@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from waiting import HANG
 
 from nnkit import autocast, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from nnkit.tensors.precision import autocast_type
@@ -73,18 +74,18 @@ def in_two_threads() -> Iterator[bool]:
 
     def other() -> None:
         with block:
-            meet.wait(10)
-            meet.wait(10)
+            meet.wait(HANG)
+            meet.wait(HANG)
             seen.append(is_grad_enabled())
         seen.append(is_grad_enabled())
 
     thread = threading.Thread(target=other)
     thread.start()
-    meet.wait(10)
+    meet.wait(HANG)
     yield is_grad_enabled()
     with block:
         yield is_grad_enabled() is False
-    meet.wait(10)
+    meet.wait(HANG)
     thread.join()
     yield seen == [False, True]
 

@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.model_selection
+from waiting import HANG
 
 from nnkit import nn, tune
 from nnkit.backends import threads
 from nnkit.sklearn import NeuralRegressor, turns
 
 joblib = pytest.importorskip("joblib")
+dask = pytest.importorskip("dask", reason='pip install "nnkit-engine[dask]"')
 distributed = pytest.importorskip("distributed", reason='pip install "nnkit-engine[dask]"')
 
+#: What Dask takes for lost when it says nothing for so long, here and in the processes that are started here.
+DASK = {"comm__timeouts__connect": f"{HANG}s", "comm__timeouts__tcp": f"{HANG}s", "scheduler__worker_ttl": f"{HANG}s"}
+ENVIRONMENT = {f"DASK_DISTRIBUTED__{name.upper()}": seconds for name, seconds in DASK.items()}
 EXAMPLE = Path(__file__).parents[1] / "examples" / "search_on_machines.py"
 X = np.linspace(-1, 1, 40, dtype=np.float32).reshape(-1, 1)
 Y = 2.0 * X[:, 0]
@@ -35,7 +40,8 @@ def regressor() -> NeuralRegressor:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers that are threads of this process: what they are asked runs as in any worker."""
-    with warnings.catch_warnings():
+    settings = {f"distributed.{name.replace('__', '.').replace('_', '-')}": value for name, value in DASK.items()}
+    with warnings.catch_warnings(), dask.config.set(settings):
         warnings.simplefilter("ignore")
         made = distributed.Client(
             processes=False,
@@ -52,8 +58,8 @@ def client() -> Iterator[Any]:
 def test_the_example_runs_on_two_workers(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason='pip install "nnkit-engine[tune]"')
     command = [sys.executable, EXAMPLE, "--rows", "300", "--epochs", "3", "--trials", "6", "--folder", tmp_path]
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("NUM_THREADS")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("NUM_THREADS")} | ENVIRONMENT
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert "2 workers, threads of each: [1, 1]" in done.stdout
     assert re.search(r"Bayesian: 0\.\d+, [67] trials by 2 workers", done.stdout), done.stdout
@@ -108,7 +114,13 @@ def test_a_module_of_a_file_is_recorded_by_the_workers_and_their_errors_arrive(t
     (tmp_path / "parts" / "own.py").write_text(OWN)
     (tmp_path / "search.py").write_text(SENT)
     done = subprocess.run(
-        [sys.executable, "search.py"], capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False
+        [sys.executable, "search.py"],
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        cwd=tmp_path,
+        check=False,
+        env=os.environ | ENVIRONMENT,
     )
     assert done.stdout.splitlines() == [
         "module__widht is for a parameter 'widht', which Net lacks: did you mean module__width?", "True",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import HANG
 
 import nnkit
 import nnkit.monitor
@@ -383,7 +384,7 @@ class Watched(Served):
 
     def predict(self, parts: Any) -> Any:
         self.together.append(len(parts))
-        assert self.gate.wait(20)
+        assert self.gate.wait(HANG)
         return super().predict(parts)
 
 
@@ -399,7 +400,7 @@ def worked(served: Any, ask: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
             return await ask(worker)
         finally:
             worker.close()
-            assert worker.join(20)
+            assert worker.join(HANG)
 
     return asyncio.run(main())
 
@@ -428,7 +429,7 @@ def test_what_waits_is_answered_together_and_a_bad_request_spoils_only_its_own()
 class Patient(Watched):
     """Would wait for others as long as the test lasts."""
 
-    patience, largest = 60.0, 3
+    patience, largest = HANG, 3
 
 
 def test_a_request_waits_for_as_many_as_came_together_before() -> None:

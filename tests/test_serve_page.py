@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import Browser, missing
 from servers import Server
+from waiting import until
 
 import nnkit
 import nnkit.monitor
@@ -93,12 +93,15 @@ def test_versions_the_card_and_drift_are_shown(tmp_path: Path) -> None:
         shown = browser.until("#versions", HOSTILE)
         assert "champion" in shown and "mse 0.25" in shown
         assert "Linear" in browser.text("#card") and browser.text("#version") == "1"
-        for _ in range(5):
+
+        def drifted() -> bool:
+            """After more rows, of which the server lays so many aside as it has time for."""
             rows = random.random((100, 2)) + [2.0, 0.0]
             assert server.predict({"rows": rows.tolist()})[0] == 200
-            time.sleep(0.5)
+            return server.metric("nnkit_drifted_inputs") == 1
+
+        until(drifted)
         assert "height" in browser.until("#drift", "drifts")
-        assert server.metric("nnkit_drifted_inputs") == 1
         registry.promote("sum", 2)
         browser.until("#version", "2")
         browser.until("#versions tr.current", HOSTILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -15,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import Server, answer, head, until
+from servers import Server, answer, head
+from waiting import HANG, until
 
 import nnkit
 from nnkit import nn
@@ -43,13 +45,29 @@ def saved(path: Path, value: float) -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     path = saved(tmp_path_factory.mktemp("served") / "sum.safetensors", 1.0)
-    with Server(path, "--megabytes", "2", "--seconds", "1.5") as started:
+    with Server(path, "--megabytes", "2", "--seconds", str(HANG)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that lets slow clients go."""
+    path = saved(tmp_path_factory.mktemp("served") / "sum.safetensors", 1.0)
+    with Server(path, "--seconds", "1") as started:
         yield started
 
 
 def well(server: Server) -> bool:
     """Whether it answers as ever."""
     return server.predict({"rows": [[1, 2, 3]]})[1]["outputs"] == [[6.0]]
+
+
+def answers_again(server: Server) -> bool:
+    """The same of one that is hasty: it may let go this client too, where that is stopped while it asks."""
+    try:
+        return well(server)
+    except OSError:
+        return False
 
 
 def chunk(content: bytes) -> bytes:
@@ -107,22 +125,19 @@ def test_a_client_that_is_killed(start: bytes, server: Server) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /predict HT", head(100), head(100) + BODY[:10]])
-def test_a_client_that_is_slow_is_let_go(start: bytes, server: Server) -> None:
-    with server.connect() as connection:
-        connection.sendall(start)
-        begun = time.monotonic()
+def test_a_client_that_is_slow_is_let_go(start: bytes, hasty: Server) -> None:
+    with hasty.connect() as connection:
+        with contextlib.suppress(OSError):  # it may be let go before it has sent this
+            connection.sendall(start)
         assert answer(connection) == b""
-        assert time.monotonic() - begun < 15
-    assert well(server)
+    until(lambda: answers_again(hasty))
 
 
-def test_a_client_that_sends_a_byte_now_and_then_is_let_go(server: Server) -> None:
-    """A byte a tenth of a second keeps no connection open."""
-    with server.connect() as connection, pytest.raises(OSError):
-        for _ in range(150):
-            connection.sendall(b"x")
-            time.sleep(0.1)
-    assert well(server)
+def test_a_client_that_sends_a_byte_now_and_then_is_let_go(hasty: Server) -> None:
+    """Twenty bytes a second keep no connection open."""
+    with hasty.connect() as connection, pytest.raises(OSError):
+        until(lambda: connection.sendall(b"x"))
+    until(lambda: answers_again(hasty))
 
 
 def test_a_head_without_an_end_is_not_kept(server: Server) -> None:
@@ -206,7 +221,7 @@ def test_many_requests_and_killed_clients_leave_nothing_behind(server: Server) -
 
 def test_sigterm_lets_end_what_has_begun_and_refuses_the_rest(tmp_path: Path) -> None:
     with (
-        Server(saved(tmp_path / "sum.safetensors", 1.0)) as server,
+        Server(saved(tmp_path / "sum.safetensors", 1.0), "--seconds", str(HANG), "--grace", str(HANG)) as server,
         server.connect() as begun,
         server.connect() as idle,
     ):
@@ -220,7 +235,7 @@ def test_sigterm_lets_end_what_has_begun_and_refuses_the_rest(tmp_path: Path) ->
         assert idle.recv(10) == b""  # closed, in order
         begun.sendall(BODY[10:])
         assert b"[[6.0]]" in answer(begun)
-        thread.join(20)
+        thread.join(HANG)
         assert ended == [(0, "")]
 
 
@@ -233,11 +248,10 @@ def refuses(server: Server) -> bool:
 
 
 def test_sigterm_does_not_wait_for_ever(tmp_path: Path) -> None:
-    with Server(saved(tmp_path / "sum.safetensors", 1.0), "--grace", "1") as server, server.connect() as connection:
+    limits = ("--grace", "1", "--seconds", str(2 * HANG))  # nothing but its grace ends the connection
+    with Server(saved(tmp_path / "sum.safetensors", 1.0), *limits) as server, server.connect() as connection:
         connection.sendall(head(100) + b"{")
-        begun = time.monotonic()
-        status, _ = server.end()
-        assert status == 0 and time.monotonic() - begun < 10
+        assert server.end()[0] == 0
 
 
 # ---- other versions -------------------------------------------------------------------------------------------------
@@ -248,16 +262,16 @@ def test_a_file_is_followed_and_a_bad_one_leaves_the_old_one_serving(tmp_path: P
     with Server(path) as server:
         first = server.get("/health")["version"]
         saved(path, 2.0)
-        until(lambda: server.get("/health")["version"] != first, 5)
+        until(lambda: server.get("/health")["version"] != first)
         _, told = server.predict({"rows": [[1, 2, 3]]})
         assert told == {"outputs": [[12.0]], "version": server.get("/health")["version"]}
         path.write_bytes(b"no model")
-        until(lambda: server.get("/health")["status"] == "degraded", 5)
+        until(lambda: server.get("/health")["status"] == "degraded")
         assert "ModelFileError" in server.get("/health")["failure"]["error"]
         assert server.metric("nnkit_load_failed") == 1 and server.metric('nnkit_loads_total{result="failed"}') >= 1
         assert server.predict({"rows": [[1, 2, 3]]})[1]["outputs"] == [[12.0]]
         saved(path, 3.0)
-        until(lambda: server.get("/health")["status"] == "ok", 5)
+        until(lambda: server.get("/health")["status"] == "ok")
         assert server.predict({"rows": [[1, 2, 3]]})[1]["outputs"] == [[18.0]]
         assert server.metric("nnkit_load_failed") == 0
         assert server.end() == (0, "")
@@ -284,16 +298,16 @@ def test_an_alias_is_followed(tmp_path: Path) -> None:
     with Server(tmp_path / "registry", "--name", "sum") as server:
         assert "sum, version 1 at" in server.said and answers(server) == ("1", 6.0)
         registry.promote("sum", 2)
-        until(lambda: answers(server) == ("2", 12.0), 10)
+        until(lambda: answers(server) == ("2", 12.0))
         registry.promote("sum", 3)
-        until(lambda: server.get("/health")["status"] == "degraded", 10)
+        until(lambda: server.get("/health")["status"] == "degraded")
         assert "publish it anew" in server.get("/health")["failure"]["error"]
         assert answers(server) == ("2", 12.0) and server.metric("nnkit_load_failed") == 1
         registry.rollback("sum")
-        until(lambda: server.get("/health")["status"] == "ok", 10)
+        until(lambda: server.get("/health")["status"] == "ok")
         assert answers(server) == ("2", 12.0) and server.metric("nnkit_load_failed") == 0
         registry.rollback("sum")
-        until(lambda: answers(server) == ("1", 6.0), 10)
+        until(lambda: answers(server) == ("1", 6.0))
         told = server.get("/models")
         assert [row["number"] for row in told["versions"]] == [3, 2, 1] and told["aliases"] == {"champion": 1}
         assert told["card"]["metrics"] == {"mse": 1.0} and told["versions"][1]["notes"] == "times 2"
@@ -323,7 +337,7 @@ def test_every_request_is_answered_by_one_version_while_versions_change(tmp_path
         for value in (2.0, 3.0, 4.0):
             before = server.get("/health")["version"]
             saved(path, value)
-            until(lambda before=before: server.get("/health")["version"] != before, 10)
+            until(lambda before=before: server.get("/health")["version"] != before)
         stop.set()
         for client in clients:
             client.join()

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,10 +34,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn_modules import Layers
+from waiting import HANG
 
 from nnkit import nn, optim
-from nnkit.sklearn import MLPClassifier, MLPRegressor, NeuralClassifier, NeuralRegressor
-from nnkit.sklearn.turns import taking_turns
+from nnkit.sklearn import MLPClassifier, MLPRegressor, NeuralClassifier, NeuralRegressor, turns
 from nnkit.training import EarlyStopping
 
 X = np.random.default_rng(0).standard_normal((48, 4)).astype(np.float32)
@@ -179,55 +180,64 @@ if __name__ == "__main__":
 def test_processes_record_what_a_script_defines(tmp_path: Path) -> None:
     script = tmp_path / "search.py"
     script.write_text(SCRIPT)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=HANG)
     assert done.stdout == "True\n" and "cannot be replayed" not in done.stderr, done.stderr
 
 
-def test_fits_on_a_gpu_take_turns() -> None:
-    gpu, inside, most, said = SimpleNamespace(type="cuda"), [0], [0], []
+def test_fits_on_a_gpu_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first stays inside until the second has said that it waits, or is inside as well."""
+    gpu, inside, most, met, say = SimpleNamespace(type="cuda"), [0], [0], threading.Event(), turns._say
+
+    def told(name: str) -> None:
+        say(name)
+        met.set()
 
     def fit() -> None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            with taking_turns(gpu):
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-                started.wait(0.2)
-                inside[0] -= 1
-        said.extend(str(w.message) for w in caught)
+        with turns.taking_turns(gpu):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            if inside[0] > 1:
+                met.set()
+            assert met.wait(HANG)
+            inside[0] -= 1
 
-    started = threading.Event()
-    threads = [threading.Thread(target=fit) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1] and len(said) == 1 and "one at a time" in said[0]
+    monkeypatch.setattr(turns, "_warned", set())
+    monkeypatch.setattr(turns, "_say", told)
+    with pytest.warns(UserWarning, match="one at a time") as said, ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(fit) for _ in range(3)]:
+            done.result()
+    assert most == [1] and len(said) == 1
 
 
 TURN = """
-import multiprocessing, sys, time, warnings
+import multiprocessing, sys
 from types import SimpleNamespace
 from nnkit.sklearn import turns
 
+def tell(word):
+    with open(sys.argv[1], "a") as file:
+        file.write(word + " ")
+    print(word, flush=True)
+
+turns._say = lambda name: tell("waits")
 turns.cuda.empty_cache = lambda: None
 multiprocessing.current_process().name = "LokyProcess-1"
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    with turns.taking_turns(SimpleNamespace(type="cuda")):
-        begin = time.time()
-        print("inside", flush=True)
-        time.sleep(float(sys.argv[1]))
-        print(begin, time.time(), len(caught))
+with turns.taking_turns(SimpleNamespace(type="cuda")):
+    tell("inside")
+    sys.stdin.readline()
+    tell("leaves")
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there processes do not wait")
 def test_worker_processes_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    first = subprocess.Popen([sys.executable, "-c", TURN, "3"], stdout=subprocess.PIPE, text=True)
-    assert first.stdout is not None and first.stdout.readline() == "inside\n"
-    second = subprocess.run([sys.executable, "-c", TURN, "0"], capture_output=True, text=True, timeout=120)
-    (_, end, waited), (begin, _, warned) = first.communicate()[0].split(), second.stdout.splitlines()[1].split()
-    assert first.returncode == 0 and float(begin) >= float(end) - 0.1
-    assert (waited, warned) == ("0", "1") or float(begin) >= float(end), "the second came late, or waited and said so"
+    command, pipe = [sys.executable, "-c", TURN, str(tmp_path / "told")], subprocess.PIPE
+    both = []
+    for word in ("inside", "waits"):
+        both.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+        assert both[-1].stdout is not None and both[-1].stdout.readline() == f"{word}\n"
+    for process in both:
+        process.communicate("go\n", timeout=HANG)
+        assert process.returncode == 0
+    assert (tmp_path / "told").read_text() == "inside waits leaves inside leaves "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+from waiting import HANG, until
 
 import nnkit
 from nnkit.backends.cpu import team
@@ -68,7 +68,7 @@ def test_everyone_begins_with_their_own_share() -> None:
     """Four calls and two threads: while both are in their first, these are the helper's first and the runner's."""
     before = nnkit.get_num_threads()
     nnkit.set_num_threads(2)
-    both, firsts = threading.Barrier(2, timeout=30), dict[int, int]()
+    both, firsts = threading.Barrier(2, timeout=HANG), dict[int, int]()
 
     @ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))
     def note(block: Any) -> None:
@@ -108,7 +108,7 @@ def test_many_threads_with_programs_of_their_own(threads: int) -> None:
     for thread in started:
         thread.start()
     for thread in started:
-        thread.join(60)
+        thread.join(HANG)
     for counting in tables:
         counting.assert_ran(2100)
 
@@ -122,10 +122,7 @@ def test_a_helper_that_sleeps_is_woken_and_sleeps_again() -> None:
         helpers = team._current
         assert helpers is not None and helpers.helpers == 1 and helpers.board[ACTIVE] == 0
         for _ in range(3):
-            deadline = time.monotonic() + 30
-            while not helpers.board[HELPERS] and time.monotonic() < deadline:
-                time.sleep(0.001)
-            assert helpers.board[HELPERS] == 1
+            until(lambda: helpers.board[HELPERS] == 1)
             counting.table.run(50)
         counting.assert_ran(151)
     finally:
@@ -138,9 +135,9 @@ def test_without_the_team_a_program_runs_alone() -> None:
     try:
         counting = Counting()
         with ThreadPoolExecutor(1) as another:
-            assert another.submit(team.taken, 0).result(10) is not None and team.taken(0) is None
+            assert another.submit(team.taken, 0).result(HANG) is not None and team.taken(0) is None
             counting.table.run(3)
-            another.submit(team.left).result(10)
+            another.submit(team.left).result(HANG)
         counting.assert_ran(3)
     finally:
         nnkit.set_num_threads(before)

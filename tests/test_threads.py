@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from captured import programs
+from waiting import HANG
 
 import nnkit
 from nnkit import nn, optim
@@ -35,7 +36,7 @@ def together(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> Any:
-        barrier.wait(30)
+        barrier.wait(HANG)
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:
@@ -137,7 +138,7 @@ def test_a_thread_need_not_wait_for_a_recording(device: str, monkeypatch: pytest
 
     def slow(*arguments: Any) -> Any:
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(HANG)
         return guards(*arguments)
 
     monkeypatch.setattr(compiled, "Guards", slow)
@@ -146,7 +147,7 @@ def test_a_thread_need_not_wait_for_a_recording(device: str, monkeypatch: pytest
     double(x)
     recording = threading.Thread(target=double, args=(x,))
     recording.start()
-    assert inside.wait(30)
+    assert inside.wait(HANG)
     assert double(x).tolist() == [2.0] * 3
     go_on.set()
     recording.join()
@@ -160,13 +161,13 @@ def test_nothing_is_collected_until_the_last_recording_has_ended() -> None:
     def other() -> None:
         with uncollected():
             begun.set()
-            end.wait(10)
+            end.wait(HANG)
 
     assert gc.isenabled()
     thread = threading.Thread(target=other)
     with uncollected():
         thread.start()
-        begun.wait(10)
+        begun.wait(HANG)
     assert not gc.isenabled()
     end.set()
     thread.join()

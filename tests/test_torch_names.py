@@ -251,7 +251,7 @@ def test_with_a_gpu_figures_are_true() -> None:
         x = x @ x * 0.0
     end.record()
     torch.cuda.synchronize()
-    assert end.query() and 0.0 < begin.elapsed_time(end) < 10_000.0
+    assert end.query() and begin.elapsed_time(end) > 0.0
     assert x.cuda(0, non_blocking=True).to("cpu", non_blocking=True).device.type == "cpu"
 
 

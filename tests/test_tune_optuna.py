@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import HANG
 
 import nnkit
 from nnkit import nn, tune
@@ -145,7 +146,7 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     for worker in workers:
         assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
     for worker in workers:
-        _, errors = worker.communicate("go\n", timeout=300)
+        _, errors = worker.communicate("go\n", timeout=HANG)
         assert worker.returncode == 0, errors
     trials = shared.trials
     assert len(trials) == 12 and [trial.number for trial in trials] == list(range(12))

@@ -198,7 +198,7 @@ def _forked(sizes: Sizes) -> None:
             status = 0 if "forked" in str(error) else 2
         finally:
             os._exit(status)
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     done = 0, 0
     while not done[0] and time.monotonic() < end:
         done = os.waitpid(child, os.WNOHANG)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from bench.gpu.process import Failed, Over, Process
 
 PASSED, FAILED, SKIPPED, NOT_RUN = "passed", "failed", "skipped", "not run"
+STARTING = 180.0  # seconds in which a process has to begin its first unit: what it imports comes from a disk
 TIME = "time"  # why something was not run: the whole command's time was up
 
 #: From units to a process that works on them.
@@ -47,7 +48,7 @@ class Notes:
 def outcomes(
     start: Start, units: Sequence[str], limit: float, end: float, processes: int = 1, notes: Notes | None = None
 ) -> list[Outcome]:
-    """Those of all units, of which none may be silent for ``limit`` seconds; all are ended at ``end``."""
+    """Those of all units, of which none may be silent for ``limit`` seconds once begun; all are ended at ``end``."""
     told = notes or Notes()
     shares = [units[first::processes] for first in range(min(processes, len(units)))]
     with ThreadPoolExecutor(max(len(shares), 1)) as pool:
@@ -83,7 +84,7 @@ def _follow(
     unit, busy, begun = "", False, time.monotonic()
     try:
         while True:
-            said = process.line(limit)
+            said = process.line(limit if unit else max(limit, STARTING))
             if said is None:
                 raise Failed(process.last_words(), process.printed())
             if "error" in said:

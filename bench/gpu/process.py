@@ -34,6 +34,7 @@ from bench.worker import WorkerError
 
 #: What answers in a process of its own.
 COMMAND = [sys.executable, "-m", "bench.gpu.process"]
+STACKS, QUIET = 10.0, 0.5  # seconds until a process says where its threads are, and after which it has said it all
 PRINTED = 8000  # characters that are kept of what a process printed
 _running: WeakSet[Process] = WeakSet()
 
@@ -176,9 +177,18 @@ class Process:
         if not hasattr(signal, "SIGUSR1"):
             return ""
         with contextlib.suppress(OSError):
+            before = size = self._size()
             os.kill(self._process.pid, signal.SIGUSR1)
-            time.sleep(0.5)
+            end = changed = time.monotonic()
+            while time.monotonic() < end + STACKS and (size == before or time.monotonic() < changed + QUIET):
+                time.sleep(0.05)
+                if self._size() != size:
+                    size, changed = self._size(), time.monotonic()
         return self.printed()
+
+    def _size(self) -> int:
+        """How much it printed; to read it would move the place at which it writes."""
+        return os.fstat(self._printed.fileno()).st_size
 
     def kill(self) -> None:
         """End the process and those that it has started."""

@@ -23,8 +23,8 @@ __all__ = ["TIMEOUT", "Waiting", "Watch", "watch_of"]
 
 #: Seconds that an exchange waits for the slowest process.
 TIMEOUT = 300.0
-#: Seconds between two looks, at most; who was asked has so many of them to answer.
-BEAT, LOOKS = 1.0, 3
+#: Seconds between two looks, at most; who was asked has so many of them to answer, on a machine that is busy, too.
+BEAT, LOOKS = 1.0, 10
 #: Of the ranks that are missing, so many are named.
 NAMED = 4
 #: Where code is that says nothing about what the user's does.
@@ -134,7 +134,8 @@ class Watch:
         else:
             missing = {rank: self._answers.get(rank) for rank in others if not self._is_there(rank, exchange)}
             first = sum(rank < self._rank for rank in others if rank not in missing)  # those speak before this one
-            if time.monotonic() - self._asked[1] > (LOOKS + first) * BEAT:
+            all_told = bool(missing) and None not in missing.values()
+            if time.monotonic() - self._asked[1] > (first + (0 if all_told else LOOKS)) * BEAT:
                 self._end(exchange, timeout, _said(missing))
 
     def _is_there(self, rank: int, exchange: int) -> bool:

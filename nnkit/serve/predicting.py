@@ -23,7 +23,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LINGER = 4 << 20  # bytes of a refused body that are read and thrown away, so that its client reads the answer
-LINGER_SECONDS = 2.0
 
 
 class Gone(Exception):
@@ -63,7 +62,7 @@ class Predicting:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": request.unread})
         if request.unread:
-            await _linger(receive)
+            await _linger(receive, self._limits.seconds)
             await send({"type": "http.response.body", "body": b""})
 
     async def _answer(self, request: _Request) -> bytes:
@@ -131,11 +130,11 @@ class _Request:
                 self.accept = value.decode("latin-1").strip()
 
 
-async def _linger(receive: Receive) -> None:
+async def _linger(receive: Receive, seconds: float) -> None:
     """Throw away what a client still sends: one that is cut off while it sends may never see its answer."""
     thrown = 0
     try:
-        async with asyncio.timeout(LINGER_SECONDS):
+        async with asyncio.timeout(seconds):
             while thrown < LINGER:
                 message = await receive()
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):

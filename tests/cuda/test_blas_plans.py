@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fake_cublaslt import FakeLibrary
 from host_blas import STREAM, array, blas_over, close, empty, exact, host_address, host_memory, run
+from waiting import HANG
 
 from nnkit.backends.cuda import blas as blas_module
 from nnkit.backends.cuda.blas import PRECISIONS, Blas
@@ -132,7 +133,7 @@ def test_threads_share_plans_and_not_pointers(blas: Blas, fake: FakeLibrary) -> 
 
     def work(number: int) -> None:
         b, out = np.full(8, number, np.float32), empty((4, 8))
-        barrier.wait(30)
+        barrier.wait(HANG)
         for _ in range(25):
             product = blas.linear(x, w, b, "identity", None, out)
             assert not isinstance(product, str)
@@ -157,7 +158,7 @@ def test_threads_share_a_workspace(fake: FakeLibrary) -> None:
     blas = Blas(allocate, fake, host_address)
 
     def work(number: int) -> int:
-        barrier.wait(30)
+        barrier.wait(HANG)
         return blas.workspace(STREAM)
 
     with ThreadPoolExecutor(4) as pool:
@@ -241,7 +242,7 @@ def test_threads_that_are_refused_an_algorithm_take_the_next_together(blas: Blas
     def work(number: int) -> None:
         out = empty((6, 6))
         product = blas.matmul(X, Y, out)
-        barrier.wait(30)
+        barrier.wait(HANG)
         run(product)
         close(out, exact(X) @ exact(Y))
 

@@ -14,6 +14,7 @@ import damaged_files
 import kernel_checks
 import pytest
 from damaged_files import with_header
+from waiting import HANG
 
 from nnkit.kernels.cuda import compiler
 from nnkit.kernels.cuda.classification import cross_entropy_step, softmax_grad_step
@@ -234,7 +235,7 @@ assert not hasattr(numpy, "row_stack")
 
 def test_kernels_compile_with_a_numpy_that_has_no_row_stack_and_leave_it_so() -> None:
     kernel_checks.need_compiler()
-    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT_ROW_STACK], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT_ROW_STACK], check=True, timeout=HANG)
 
 
 IMPORTED = """
@@ -248,7 +249,7 @@ print(sorted({"numba", "llvmlite", "cupy", "cuda", "greenlet"} & sys.modules.key
 
 def test_importing_the_kernels_imports_no_compiler() -> None:
     command = [sys.executable, "-W", "error", "-c", IMPORTED]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=HANG)
     assert done.stdout.strip() == "[]"
 
 
@@ -266,7 +267,7 @@ def test_a_later_process_imports_no_compiler(cache: Path) -> None:
     kernel_checks.need_compiler()
     binary = compile_source(SOURCE, "sm_80")
     command = [sys.executable, "-W", "error", "-c", LOADED, repr(tuple(SOURCE))]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=HANG)
     assert done.stdout.split() == [str(len(binary.code)), "False"]
 
 

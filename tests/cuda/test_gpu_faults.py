@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import stand_in
 from stand_in.machine import Machine
+from waiting import HANG
 
 import nnkit
 from nnkit.backends.errors import DeviceFault
@@ -109,7 +110,7 @@ modules.compile = stand_in.compile_source
 x = nnkit.tensor([1.0, 2.0], device="cuda")
 child = os.fork()
 if child == 0:
-    signal.alarm(20)
+    signal.alarm({hang})
     machine.counts.clear()
     for use in (lambda: x + x, x.tolist, lambda: nnkit.ones(2, device="cuda"), lambda: x.to("cpu")):
         try:
@@ -128,8 +129,8 @@ assert (x + x).tolist() == [2.0, 4.0], "the parent goes on"
 
 
 def test_a_forked_child_gets_an_error_and_makes_no_call() -> None:
-    script = FORK.format(here=str(HERE))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    script = FORK.format(here=str(HERE), hang=int(HANG))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == (
         "this process was forked from one that had used the GPU, and CUDA does not survive a fork. Start processes by "

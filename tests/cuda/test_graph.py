@@ -13,6 +13,7 @@ import pytest
 from captured import CALLS, replays, run
 from stand_in.machine import Machine
 from test_captured import LOSSES, OPTIMIZERS
+from waiting import HANG
 
 import nnkit
 from nnkit import backends
@@ -264,7 +265,7 @@ def test_threads_with_streams_of_their_own_share_no_workspace_and_no_lane(device
         def used() -> tuple[int, int]:
             (x @ x).tolist()
             lane = graph.lane_of(0)
-            together.wait(10)
+            together.wait(HANG)
             return blas.workspace(streams.PER_THREAD), id(lane)
 
         with ThreadPoolExecutor(2) as pool:

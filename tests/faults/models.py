@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from waiting import HANG
 
 import nnkit
 from nnkit import nn
@@ -64,7 +65,7 @@ def zipped() -> bytes:
 def run(script: str, *arguments: object, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own; it must end well, unless ``check`` is False."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False, **options)
     assert not check or done.returncode == 0, done.stderr
     return done
 

@@ -29,7 +29,7 @@ NCCL_FLOAT64 = NCCL_DOUBLE = 8
 NCCL_BFLOAT16 = 9
 _VERSION = 22707
 _IDENTITY = 128  # bytes
-PATIENCE = 30.0  # seconds
+PATIENCE = 1800.0  # seconds for the other ranks to come
 
 _TYPES = {
     NCCL_INT8: "i1", NCCL_UINT8: "u1", NCCL_INT32: "i4", NCCL_UINT32: "u4", NCCL_INT64: "i8", NCCL_UINT64: "u8",
