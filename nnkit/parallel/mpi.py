@@ -33,12 +33,14 @@ class MPI:
         batch_statistics: "refuse" batch normalization, whose statistics would be of a part of the batch, take them over
             "all" processes' rows (two small exchanges a layer and step), or let each process normalize by its "own"
             rows; running statistics are then averaged after each epoch.
+        data: each process gives ``fit`` "all" of the data, or its "own" rows: then a batch consists of
+            ``batch_size`` / size rows of each, and which rows are together depends on the number of processes.
         timeout: seconds that the others wait for a process in each exchange, which has to cover what one process does
             alone (rank 0 saves, a callback reads); None: for ever.
 
     An exception that nobody catches in one process ends all, after a line that names the rank; so does a process for
     which the others wait longer than ``timeout``. Raises ImportError where mpirun started this process and mpi4py is
-    missing, ValueError for another ``batch_statistics`` or a timeout that is not greater than 0.
+    missing, ValueError for another ``batch_statistics`` or ``data``, or a timeout that is not greater than 0.
 
     Source: MPI by mpi4py; ``torch.distributed``.
 
@@ -52,13 +54,19 @@ class MPI:
     is_on_the_device = True  # what changes here is memory: a recorded step need not look
 
     def __init__(
-        self, communicator: Any = None, batch_statistics: str = "refuse", timeout: float | None = TIMEOUT
+        self,
+        communicator: Any = None,
+        batch_statistics: str = "refuse",
+        timeout: float | None = TIMEOUT,
+        data: str = "all",
     ) -> None:
         if batch_statistics not in ("refuse", "all", "own"):
             raise ValueError(f"batch_statistics must be 'refuse', 'all' or 'own', got {batch_statistics!r}")
         if timeout is not None and not timeout > 0.0:
             raise ValueError(f"timeout must be a number of seconds greater than 0, or None, got {timeout!r}")
-        self.batch_statistics = batch_statistics
+        if data not in ("all", "own"):
+            raise ValueError(f"data must be 'all' or 'own', got {data!r}: what each process gives to fit")
+        self.batch_statistics, self.data = batch_statistics, data
         self.communicator = world() if communicator is None else communicator
         if self.communicator is not None:
             self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
@@ -79,9 +87,16 @@ class MPI:
         Share(first=0, rows=5, whole=5, statistics='refuse', add_up=None)
         """
         each, more = divmod(rows, self.size)
-        first = self.rank * each + min(self.rank, more)
+        return self.share_of([each + (rank < more) for rank in range(self.size)])
+
+    def share_of(self, counts: Sequence[int]) -> Share:
+        """The rows of a batch that are this process's, where every process has so many of them, in the order of ranks.
+
+        >>> MPI().share_of([5])
+        Share(first=0, rows=5, whole=5, statistics='refuse', add_up=None)
+        """
         add_up = self.add_up if self.batch_statistics == "all" else None
-        return Share(first, each + (self.rank < more), rows, self.batch_statistics, add_up)
+        return Share(sum(counts[: self.rank]), counts[self.rank], sum(counts), self.batch_statistics, add_up)
 
     # ---- what is exchanged --------------------------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nnkit.errors import DataError
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
 from nnkit.parallel import MPI
-from nnkit.training.batches import Batch, Source
+from nnkit.parallel.parts import Parts
+from nnkit.training.batches import ArraySource, Batch, IterableSource, Source
 from nnkit.training.fingerprint import fingerprint
 from nnkit.training.objective import Objective
 from nnkit.training.several import each, named
@@ -20,10 +21,21 @@ __all__ = ["same_batch", "same_data", "same_settings", "same_sizes"]
 FIX = "Give every process all of the data; each takes its rows of every batch"
 #: Of the ranks that have something else, so many are named.
 NAMED = 4
+PLURAL = {"has": "have", "gives": "give"}
 
 
-def same_sizes(mpi: MPI, source: Source) -> None:
-    """Raise DataError, in every process, where one has another number of samples or batches than the first."""
+def same_sizes(mpi: MPI, source: Source, validation: Source | None) -> None:
+    """Raise ValueError or DataError, in every process, where one has another kind, or number of samples or batches than
+    the first. Where the data of each are its own let the batches be of all."""
+    every = mpi.gather((mpi.data, _kind(source), _kind(validation)))
+    who, rank = _others(every, "gives")
+    if who:
+        said = [f"{kind} to train on and {held} to validate on, with data={data!r}" for data, kind, held in every]
+        raise ValueError(f"{who} {said[rank]}; rank 0 {said[0]}. Give every process the same kind of data")
+    if mpi.data == "own":
+        for own in filter(None, (source, validation)):
+            _join(mpi, own)
+        return
     sizes = mpi.gather((source.steps, getattr(source, "rows", None)))
     who, rank = _others(sizes)
     if who:
@@ -32,6 +44,31 @@ def same_sizes(mpi: MPI, source: Source) -> None:
             f"{who} other data than rank 0: {size[1]} samples in {size[0]} batches beside {sizes[0][1]} "
             f"in {sizes[0][0]}. {FIX}"
         )
+
+
+def _kind(source: Source | None) -> str:
+    return "nothing" if source is None else "arrays" if isinstance(source, ArraySource) else "batches"
+
+
+def _join(mpi: MPI, source: Source) -> None:
+    """Let the batches of ``source`` be those of which each process has rows of its own."""
+    if isinstance(source, ArraySource):
+        rows, sizes = zip(*mpi.gather((source.rows, source.batch_size)), strict=True)
+        source.parts = parts = Parts(rows, sizes, mpi.rank)
+        left = [rank for rank, count in enumerate(parts.of_batch(parts.batches - 1)) if not count]
+        if mpi.batch_statistics == "own" and left:
+            raise ValueError(
+                f"batch_statistics='own' needs rows of every process in every batch, and rank {left[0]} has "
+                f"{rows[left[0]]} beside {max(rows)}: take 'all', or parts that give as many batches"
+            )
+    elif isinstance(source, IterableSource):
+        if isinstance(source.batches, Iterator):
+            raise DataError(
+                f"x is a {type(source.batches).__name__}, which can be read only once; with data='own', where a "
+                "process may have fewer batches than another, give arrays, a DataLoader or a list of batches"
+            )
+        steps = mpi.gather(source.steps)
+        source.steps = None if None in steps else max(steps)
 
 
 def same_settings(
@@ -55,11 +92,13 @@ def same_settings(
 
 
 def same_data(mpi: MPI, source: Source, validation: Source | None, where: str) -> None:
-    """Raise DataError, in every process, where one holds other values than the first: a step would be of a batch that
-    nobody has. ``where`` is put behind the names of what is validated on.
+    """Raise DataError, in every process, where one that should hold all data holds other values than the first: a step
+    would be of a batch that nobody has. ``where`` is put behind the names of what is validated on.
 
     Compared are fingerprints: all values of arrays of up to 64 MB, of larger ones blocks that are spread over them.
     """
+    if mpi.data == "own":
+        return
     own: dict[str, Any] = dict(source.fingerprint())
     if validation is not None:
         own |= {name + where: value for name, value in validation.fingerprint().items()}
@@ -112,7 +151,10 @@ def _difference(value: Any, first: Any) -> str:
 def _fix(name: str) -> str:
     if "first batch" in name:
         return "What a loader yields must be the same in every process: shuffle it by one seed, and do not divide it"
-    return f"{FIX}, so read the same files, in the same order, and draw by the same seed"
+    return (
+        f"{FIX}, so read the same files, in the same order, and draw by the same seed; or, where each has rows of its "
+        "own, give parallel=nnkit.parallel.MPI(data='own')"
+    )
 
 
 def _others(
@@ -132,4 +174,4 @@ def _others(
     if len(ranks) == 1:
         return f"rank {first} {verb}", first
     more = f" and {len(ranks) - NAMED} more" if len(ranks) > NAMED else ""
-    return f"ranks {', '.join(map(str, ranks[:NAMED]))}{more} {verb.replace('has', 'have')}", first
+    return f"ranks {', '.join(map(str, ranks[:NAMED]))}{more} {PLURAL.get(verb, verb)}", first

@@ -109,8 +109,9 @@ def fit(
     - ``resume``: a file that a RunCheckpoint wrote: go on there as if the training had not ended, to the bit. All else
       must be as it was then; epochs ``epochs`` - 1 included are run
     - ``parallel``: "mpi" or an ``nnkit.parallel.MPI``: train on all processes that ``mpirun`` started, each on its rows
-      of every batch; the numbers are one process's, but for rounding. Every process must be given the same data and
-      arguments. The weights of rank 0 are the first ones; rank 0 alone speaks and saves. One process without mpirun
+      of every batch; the numbers are one process's, but for rounding. Every process must be given the same data (or,
+      with ``MPI(data="own")``, rows of its own) and arguments. The weights of rank 0 are the first ones; rank 0 alone
+      speaks and saves. One process without mpirun
     - ``seed``: what is drawn (dropout, orders) comes from a stream of its own with this seed, and each epoch's order is
       a function of the seed and its number; without one, from the thread's stream (``nnkit.manual_seed``)
 
@@ -128,7 +129,8 @@ def fit(
     500
     """
     mpi = processes(parallel, precision)
-    plan = Plan(batch_size, shuffle, seed, epochs, steps_per_epoch, validation_data, validation_split)
+    own = mpi if mpi is not None and mpi.data == "own" else None
+    plan = Plan(batch_size, shuffle, seed, epochs, steps_per_epoch, validation_data, validation_split, own)
     run = range(positive_integer(initial_epoch, "initial_epoch", 0), positive_integer(epochs, "epochs"))
     saved = None if resume is None else SavedRun(resume)
     if saved is not None and run.start:
@@ -140,7 +142,7 @@ def fit(
     plan = dataclasses.replace(plan, validation_data=pair_of(model, objective.loss, validation_data))
     with using(None if seed is None else Generator(seed)), quiet(mpi), alone(mpi):
         same_stream(mpi)
-        source, validation = training_sources(Door(model, objective.loss, class_weight), x, y, sample_weight, plan)
+        source, validation = training_sources(Door(model, objective.loss, class_weight, own), x, y, sample_weight, plan)
         refuse_lone_rows(model, source)
         chosen = _optimizer(model, optimizer)
         recorded = compile and recording_enabled()
@@ -148,7 +150,7 @@ def fit(
         computed = precision_of(precision, last.scaler if optimizer is None else None)
         totals = [Totals(measured, objective) for _ in range(2)]
         if mpi is not None:
-            begin(mpi, model, objective, source, totals)
+            begin(mpi, model, objective, source, validation, totals)
             settings = {"seed": seed, "shuffle": shuffle, "epochs": epochs, "initial_epoch": initial_epoch,
                         "clip_norm": clip_norm, "clip_value": clip_value, "precision": str(precision),
                         "class_weight": str(class_weight)}  # fmt: skip

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from nnkit.parallel import MPI
+
 __all__ = ["DEFAULT_BATCH_SIZE", "Plan", "positive_integer"]
 
 #: Where it is larger than the data, it is cut without a warning.
@@ -43,6 +45,7 @@ class Plan:
     steps_per_epoch: int | None = None
     validation_data: Any = None
     validation_split: float = 0.0
+    parts: MPI | None = None  # the processes, where each gives rows of its own
 
     def __post_init__(self) -> None:
         if self.batch_size is not None:
@@ -59,5 +62,13 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Samples of a batch of arrays."""
-        return DEFAULT_BATCH_SIZE if self.batch_size is None else self.batch_size
+        """Samples of a batch of arrays; of those this process's, where its data are its own."""
+        rows = DEFAULT_BATCH_SIZE if self.batch_size is None else self.batch_size
+        if self.parts is None:
+            return rows
+        if rows < self.parts.size:
+            raise ValueError(
+                f"batch_size is {rows} for {self.parts.size} processes with data='own': each gives at least one row to "
+                "every batch"
+            )
+        return self.parts.share(rows).rows

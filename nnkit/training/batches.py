@@ -15,6 +15,7 @@ import numpy as np
 
 from nnkit import ops
 from nnkit.errors import DataError
+from nnkit.parallel.parts import Parts
 from nnkit.tensors import random
 from nnkit.tensors.creation import as_tensor
 from nnkit.tensors.loading import Fit
@@ -25,6 +26,8 @@ from nnkit.training.several import each, named, parts_of
 __all__ = ["ArraySource", "Batch", "IterableSource", "Source"]
 
 _END = object()
+#: Between the seeds of the processes' streams.
+STREAMS = 0x9E3779B97F4A7C15
 #: So many empty batches in a row are taken for data without an end.
 MOST_EMPTY = 1000
 
@@ -62,8 +65,12 @@ class Source(Protocol):
     def epoch(self, number: int, step: int = 0) -> Iterator[Batch]:
         """The batches of the next epoch, which is epoch ``number``, from number ``step`` on."""
 
+    def sample(self) -> Batch:
+        """Rows of the kind that there are; the data have some."""
+
     def recall(self, step: int) -> Batch:
-        """Batch number ``step`` of the present epoch again; it is not older than the last ``forget``."""
+        """Batch number ``step`` of the present epoch again; it is not older than the last ``forget``. Of no rows where
+        only other processes had some."""
 
     def forget(self, step: int) -> None:
         """Batches before number ``step`` will not be asked for again."""
@@ -86,6 +93,8 @@ class ArraySource:
     """
 
     exhausted = False
+    #: What all processes have, where each has rows of its own; batches are numbered by all.
+    parts: Parts | None = None
 
     def __init__(
         self, data: Batch, batch_size: int, shuffle: bool = False, seed: int | None = None, limit: int | None = None
@@ -102,7 +111,7 @@ class ArraySource:
     @property
     def _batches(self) -> int:
         """Of a pass over the data."""
-        return -(-self.rows // self.batch_size)
+        return -(-self.rows // self.batch_size) if self.parts is None else self.parts.batches
 
     @property
     def steps(self) -> int:
@@ -116,10 +125,11 @@ class ArraySource:
         return number // epochs, range(start, min(start + self.steps, self._batches))
 
     def epoch(self, number: int, step: int = 0) -> Iterator[Batch]:
-        """Draw the epoch's order, then yield its batches."""
+        """Draw the epoch's order, then yield its batches, those with rows here."""
         _, part = self.draw(number)
         for batch in part[step:]:
-            yield self._gathered(batch)
+            if batch * self.batch_size < self.rows:
+                yield self._gathered(batch)
 
     def draw(self, number: int) -> tuple[np.ndarray | None, range]:
         """Draw the order for epoch ``number``, the same on every device; None where the rows come as they are.
@@ -133,7 +143,14 @@ class ArraySource:
             key = random.host_state() if self.seed is None else (self.seed, whole)
             self._drawn = whole, list(key)
             self._order = random.permutation(self.rows, self.seed, None if self.seed is None else whole)
+            if self.parts is not None:
+                self._order = self._permuted(*key)
         return self._order, self._part
+
+    def _permuted(self, seed: int, draw: int) -> np.ndarray:
+        """The order by a key; each process that has rows of its own has a stream of its own for them."""
+        rank = 0 if self.parts is None else self.parts.rank
+        return random.permutation(self.rows, seed + rank * STREAMS, draw)
 
     def sample(self) -> Batch:
         """The first rows as they come."""
@@ -141,7 +158,8 @@ class ArraySource:
 
     def recall(self, step: int) -> Batch:
         """Gather batch number ``step`` of the present epoch."""
-        return self._gathered(self._part[step])
+        batch = self._part[step]
+        return self._gathered(batch) if batch * self.batch_size < self.rows else none_of(self.data)
 
     def _gathered(self, batch: int) -> Batch:
         start = batch * self.batch_size
@@ -176,7 +194,7 @@ class ArraySource:
         fit.settle()
         self._drawn = drawn
         if self._drawn is not None:
-            self._order = random.permutation(self.rows, *self._drawn[1])
+            self._order = self._permuted(*self._drawn[1])
 
 
 class IterableSource:
@@ -251,9 +269,15 @@ class IterableSource:
                 step, self.limit, "training ends with this epoch" if self._one_shot else "the epoch is shorter"
             )
 
+    def sample(self) -> Batch:
+        """The last batch that was read; raises DataError before the first."""
+        if self._last is None:
+            raise DataError("the data yielded no batch; expected at least one (x, y) in every process")
+        return self._last
+
     def recall(self, step: int) -> Batch:
         """A batch that was kept since the last ``forget``."""
-        return self._kept[step]
+        return self._kept[step] if step in self._kept else none_of(self.sample())
 
     def forget(self, step: int) -> None:
         """Let go of the batches before ``step``."""
@@ -309,6 +333,11 @@ class IterableSource:
                     f"batch {self._number - 1} is another than before the checkpoint: the data must come in the same "
                     "order and be the same; give the loader a seed of its own, or resume from the end of an epoch"
                 )
+
+
+def none_of(batch: Batch) -> Batch:
+    """No rows, in the form of a batch."""
+    return _each(batch, lambda tensor: tensor[:0])
 
 
 def _warn_of_end(step: int, limit: int, consequence: str) -> None:

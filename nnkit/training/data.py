@@ -29,8 +29,8 @@ def training_sources(door: Door, x: Any, y: Any, weight: Any, plan: Plan) -> tup
     if isinstance(data, HostData):
         if plan.validation_split:
             data, held = _split(data, plan.validation_split)
-        if plan.batch_size is not None and plan.batch_size > len(data):
-            _warn_of_larger(plan.batch_size, len(data))
+        if plan.batch_size is not None and plan.rows > len(data):
+            _warn_of_larger(plan.rows, len(data))
     source = _source_of(data, door.device, plan.rows, plan)
     if held is not None:
         return source, _source_of(held, door.device, plan.rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nnkit import ops
@@ -16,7 +18,7 @@ from nnkit.training.outputs import LossOfOutputs
 from nnkit.training.several import each
 from nnkit.training.streamed import StreamedSource
 
-__all__ = ["divisor_of", "part_of_batch", "part_of_loss"]
+__all__ = ["divisor_of", "own_part", "part_of_batch", "part_of_loss"]
 
 
 def part_of_batch(batch: Batch, ranks: MPI) -> Batch:
@@ -25,6 +27,18 @@ def part_of_batch(batch: Batch, ranks: MPI) -> Batch:
     rows = slice(share.computed.start, share.computed.stop)
     weight = None if batch.weight is None else each(batch.weight, lambda tensor: tensor[rows])
     return Batch(each(batch.x, lambda tensor: tensor[rows]), each(batch.y, lambda tensor: tensor[rows]), weight, share)
+
+
+def own_part(batch: Batch | None, source: Source, ranks: MPI, counts: Sequence[int] | None = None) -> Batch:
+    """The rows that this process, whose data are its own, gives to a batch: ``batch``, or none, of which it then
+    computes a row that counts nothing. Called by all, unless ``counts`` tells how many rows each gives."""
+    rows = 0 if batch is None else batch.rows
+    share = ranks.share_of(ranks.gather(rows) if counts is None else counts)
+    if batch is not None and rows:
+        return replace(batch, share=share)
+    one: Callable[[Any], Any] = lambda side: None if side is None else each(side, lambda tensor: tensor[:1])  # noqa: E731
+    few = source.sample()
+    return Batch(one(few.x), one(few.y), one(few.weight), share)
 
 
 def part_of_loss(loss: BatchLoss, batch: Batch, objective: Objective, ranks: MPI) -> Tensor:

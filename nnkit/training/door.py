@@ -15,6 +15,7 @@ import numpy as np
 
 from nnkit.errors import DataError, ShapeError
 from nnkit.nn.module import Module
+from nnkit.parallel import MPI
 from nnkit.tensors.default_device import resolve
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.checked import HostData
@@ -34,22 +35,27 @@ __all__ = ["CheckedBatches", "Door"]
 class Door:
     """Checks data for ``model`` and ``loss`` (None where there is none).
 
-    ``class_weight`` applies to the training data only: ``checked(..., by_class=True)``.
+    ``class_weight`` applies to the training data only: ``checked(..., by_class=True)``; its classes are those of all
+    ``ranks``, where each has samples of its own.
     """
 
-    def __init__(self, model: Module, loss: Callable[..., Any] | None, class_weight: Any = None) -> None:
+    def __init__(
+        self, model: Module, loss: Callable[..., Any] | None, class_weight: Any = None, ranks: MPI | None = None
+    ) -> None:
         self.model = model
         self.loss = loss
-        self.class_weight = class_weight
+        self.class_weight, self.ranks = class_weight, ranks
         self.device, self.dtype = home(model)
         self._inputs = Inputs(model, self.dtype)
         self._targets: Any = None
 
     def checked(self, given: Arrays | Batches, by_class: bool = False) -> HostData | CheckedBatches:
         """What came in, checked; batches are checked as they come."""
-        return CheckedBatches(self, given, by_class) if isinstance(given, Batches) else self.arrays(given, by_class)
+        if isinstance(given, Batches):
+            return CheckedBatches(self, given, by_class)
+        return self.arrays(given, by_class, self.ranks)
 
-    def arrays(self, given: Arrays, by_class: bool = False) -> HostData:
+    def arrays(self, given: Arrays, by_class: bool = False, ranks: MPI | None = None) -> HostData:
         """Arrays checked against the model, the loss and one another."""
         x_name, y_name, weight_name = (name + given.where for name in ("x", "y", "sample_weight"))
         x = self.inputs(given.x, x_name)
@@ -61,7 +67,8 @@ class Door:
             weight = each(given.weight, lambda part: sample_weights(part, weight_name, self.dtype))
             _check_rows({x_name: x, weight_name: weight})
         if by_class and self.class_weight is not None:
-            factors = class_weights(self.class_weight, y.converted(), self.dtype)
+            own = () if ranks is None else (ranks.gather,)
+            factors = class_weights(self.class_weight, y.converted(), self.dtype, *own)
         return HostData(x, y, weight, factors)
 
     def inputs(self, x: Any, name: str = "x", finite: bool = True) -> Any:

@@ -15,7 +15,7 @@ from nnkit.parallel import MPI
 from nnkit.tensors import random
 from nnkit.tensors.precision import half_type
 from nnkit.training.agreement import same_sizes
-from nnkit.training.batches import Source
+from nnkit.training.batches import IterableSource, Source
 from nnkit.training.blame import bad_gradients
 from nnkit.training.callbacks import Callback
 from nnkit.training.checkpoints import RunCheckpoint
@@ -97,9 +97,11 @@ def same_stream(mpi: MPI | None) -> None:
         random.set_state(mpi.from_first(random.get_state()))
 
 
-def begin(mpi: MPI, model: Module, objective: Objective, source: Source, totals: Sequence[Totals]) -> None:
+def begin(
+    mpi: MPI, model: Module, objective: Objective, source: Source, validation: Source | None, totals: Sequence[Totals]
+) -> None:
     """Give every process the weights of the first, and let loss and results be those of all rows."""
-    same_sizes(mpi, source)
+    same_sizes(mpi, source, validation)
     objective.counted = any(mpi.gather(divisor_of(objective, source)))
     for part in totals:
         part.ranks = mpi
@@ -111,6 +113,13 @@ def trainer_of(mpi: MPI | None, step: TrainingStep, source: Source, validation: 
     """The loop of one process, or of one among several."""
     if mpi is None:
         return Trainer(step, source, validation, callbacks, epochs, runner)
+    if mpi.data == "own" and isinstance(source, IterableSource):
+        for callback in callbacks:
+            if isinstance(callback, RunCheckpoint):
+                raise ValueError(
+                    "RunCheckpoint cannot keep the place in a loader of each process's own data: give arrays, or leave "
+                    "it out (ModelCheckpoint keeps the weights)"
+                )
     return RankedTrainer(mpi, step, source, validation, heard(callbacks, mpi), epochs, runner)
 
 
@@ -206,7 +215,7 @@ class RankedTrainer(Trainer):
     def _blamed(self, last: int, when: str) -> DivergenceError | None:
         """The error that names the process whose rows of batch ``last`` gave a gradient that is not finite, if one
         did with the last finite weights, too."""
-        names = bad_gradients(self.step, self._snapshot, self.source.recall(last))
+        names = bad_gradients(self.step, self._snapshot, self.source, last)
         for rank, name in enumerate(names):
             if name is not None:
                 return DivergenceError(f"rank {rank}: {broken_gradient(name, when, self.learning_rate)}")

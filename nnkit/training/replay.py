@@ -22,11 +22,12 @@ from nnkit.recording.guards import Guards
 from nnkit.recording.observer.frames import observing
 from nnkit.tensors.creation import arange, zeros
 from nnkit.tensors.dtypes import int64
+from nnkit.tensors.shares import Share
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.agreement import same_batch
 from nnkit.training.batches import ArraySource, Batch, Source
-from nnkit.training.divided import part_of_batch
+from nnkit.training.divided import own_part, part_of_batch
 from nnkit.training.places import check_places
 from nnkit.training.plainly import say_plain
 from nnkit.training.second_look import SecondLook
@@ -91,6 +92,7 @@ class Plain:
         self._batch: Batch | None = None
         self._warm = False
         self._first = True  # of the epoch
+        self._counts: list[int] = []
 
     def begin(self, number: int, step: int = 0) -> None:
         """Start epoch ``number``."""
@@ -99,23 +101,46 @@ class Plain:
     def ready(self) -> bool:
         """Whether the source has a further batch."""
         self._batch = next(self._batches, None)
-        if self.ranks is not None:
-            same_batch(self.ranks, self._batch, self._first)
-            self._first = False
+        if self.ranks is None:
+            return self._batch is not None
+        if self.ranks.data == "own":
+            self._counts = self.ranks.gather(0 if self._batch is None else self._batch.rows)
+            return any(self._counts)
+        same_batch(self.ranks, self._batch, self._first)
+        self._first = False
         return self._batch is not None
 
     def run(self, most: int) -> int:
         """Run the next step."""
-        batch = self._batch
-        assert batch is not None
-        self.step.totals.prepare(self.step.model, batch, self.step.totals.samples + batch.rows)
-        if self.ranks is not None and not self._warm:
-            check_places(self.step.model, batch.x)
-        with contextlib.nullcontext() if self._warm else batch.x.backend.batch_of(batch.rows):
-            self.step(batch if self.ranks is None else part_of_batch(batch, self.ranks))
+        batch, ranks = self._part()
+        rows = batch.rows if batch.share is None else batch.share.whole
+        self.step.totals.prepare(self.step.model, batch, self.step.totals.samples + rows)
+        if ranks is not None and not self._warm:
+            check_places(self.step.model, self.source.sample().x)
+        with contextlib.nullcontext() if self._warm else batch.x.backend.batch_of(rows):
+            self.step(batch)
         self._warm = True
-        self.step.totals.count(batch.rows)
+        self.step.totals.count(rows)
         return 1
+
+    def _part(self) -> tuple[Batch, MPI | None]:
+        """What this process computes of the next batch, and the processes."""
+        ranks = self.ranks
+        if ranks is not None and ranks.data == "own":
+            return own_part(self._batch, self.source, ranks, self._counts), ranks
+        assert self._batch is not None
+        return self._batch if ranks is None else part_of_batch(self._batch, ranks), ranks
+
+
+class Cut(NamedTuple):
+    """What a step computes: ``rows`` from ``start`` behind the cursor, which then moves on by ``moved``; they are
+    this process's ``share`` of a batch of ``whole`` rows, None where there is one process."""
+
+    start: int
+    rows: int
+    moved: int
+    whole: int
+    share: Share | None = None
 
 
 class Recorded(NamedTuple):
@@ -137,8 +162,10 @@ class Replay:
         self._order = arange(rows, dtype=int64, device=device)
         self._cursor = zeros(1, dtype=int64, device=device)
         self._done, self._part = 0, range(0)  # batches of this pass over the data that are done; those of the epoch
-        step.totals.prepare(step.model, source.sample(), source.rows)
-        self._programs: dict[int, Recorded] = {}
+        step.totals.prepare(
+            step.model, source.sample(), source.rows if source.parts is None else sum(source.parts.rows)
+        )
+        self._programs: dict[Cut, Recorded] = {}
         self._recordings = 0
         self._restless: Counter[str] = Counter()  # what recordings in a row left otherwise than they found it
         self._look = SecondLook()
@@ -163,15 +190,38 @@ class Replay:
         """Run the next steps of the epoch by a program, or one in Python."""
         size = self.source.batch_size
         left = min(self.source.data.rows, self._part.stop * size) - self._done * size
-        rows = min(size, left)
-        times = min(most, max(left // size, 1))
-        times = self._replay(rows, times) or self._one(rows)
+        return self._run(*self._next(left, most))
+
+    def _run(self, cut: Cut, most: int) -> int:
+        """Run at most so many steps, which are cut alike; returns how many."""
+        times = self._replay(cut, most) or self._one(cut)
         self._done += times
-        self.step.totals.count(rows * times)
+        self.step.totals.count(cut.whole * times)
         return times
 
-    def _replay(self, rows: int, times: int) -> int:
-        found = self._programs.get(rows)
+    def _next(self, left: int, most: int) -> tuple[Cut, int]:
+        """How the next step is cut where so many rows are left, and how many steps in a row are cut so."""
+        parts, ranks = self.source.parts, self.ranks
+        if parts is None or ranks is None:
+            size = self.source.batch_size
+            rows = min(size, left)
+            return self._cut(rows), min(most, max(left // size, 1))
+        counts = parts.of_batch(self._done)
+        share = ranks.share_of(counts)
+        times = min(most, parts.alike(self._done), self._part.stop - self._done)
+        if share.rows:
+            times = min(times, max(left // share.rows, 1))  # of a window
+        return Cut(0, len(share.computed), share.rows, share.whole, share), times
+
+    def _cut(self, rows: int) -> Cut:
+        """Of a batch of so many rows that all processes have."""
+        if self.ranks is None:
+            return Cut(0, rows, rows, rows)
+        share = self.ranks.share(rows)
+        return Cut(share.computed.start, len(share.computed), rows, rows, share)
+
+    def _replay(self, cut: Cut, times: int) -> int:
+        found = self._programs.get(cut)
         if found is None:
             return 0
         program, guards, trace = found
@@ -179,7 +229,7 @@ class Replay:
             self._broken = guards.broken()
             return 0
         if trace is not None and self._look.due():
-            self._look_again(rows, trace)
+            self._look_again(cut, trace)
             return 1
         try:
             for check in program.checks:
@@ -194,30 +244,30 @@ class Replay:
         self._restless.clear()
         return times
 
-    def _look_again(self, rows: int, trace: Trace) -> None:
+    def _look_again(self, cut: Cut, trace: Trace) -> None:
         """One step in Python, recorded anew and compared with the program."""
         with self._look.taken():
-            work, observer = self._record(rows)
+            work, observer = self._record(cut)
         difference = "it calls no code of the user's" if work.trace is None else trace.difference(work.trace)
         if work.obstacles or difference is not None:
             self._run_plainly(work.obstacles[0] if work.obstacles else f"{CHANGED} ({difference})")
         elif observer.lasting() is not None or work.restless() is not None:
-            del self._programs[rows]
+            del self._programs[cut]
 
-    def _one(self, rows: int) -> int:
+    def _one(self, cut: Cut) -> int:
         """One step in Python; recorded, unless it is the first of all or cannot be replayed."""
         if not self._warm:
             self._warm = True
             if self.ranks is not None:
                 check_places(self.step.model, self.source.sample().x)
-            with self._order.backend.batch_of(rows):
-                self._step(rows)
+            with self._order.backend.batch_of(cut.whole):
+                self._step(cut)
             return 1
         if self._plain:
-            self._step(rows)
+            self._step(cut)
             return 1
         self._recordings += 1
-        work, observer = self._record(rows)
+        work, observer = self._record(cut)
         lasting = observer.lasting()
         restless = lasting or work.restless()
         self._restless.update([restless] if restless else [])
@@ -228,27 +278,27 @@ class Replay:
         elif self._recordings > MAXIMUM_RECORDINGS:
             self._run_plainly(restless or f"{self._broken} changes in every step: keep it in a Tensor")
         elif restless is None:
-            self._programs[rows] = Recorded(work.finish(), Guards(work, observer), work.trace)
+            self._programs[cut] = Recorded(work.finish(), Guards(work, observer), work.trace)
         return 1
 
-    def _record(self, rows: int) -> tuple[Any, Any]:
+    def _record(self, cut: Cut) -> tuple[Any, Any]:
         """Run one step, recorded: the recorder, and the observer of the user's code."""
         work = self._order.backend.recorder()
-        with recording(work), self._order.backend.batch_of(rows), observing(work) as observer:
-            self._step(rows)
+        with recording(work), self._order.backend.batch_of(cut.whole), observing(work) as observer:
+            self._step(cut)
         return work, observer
 
-    def _step(self, rows: int) -> None:
-        share = None if self.ranks is None else self.ranks.share(rows)
-        chosen = range(rows) if share is None else share.computed
+    def _step(self, cut: Cut) -> None:
         with no_grad():
-            cursor = self._cursor + chosen.start if chosen.start else self._cursor
-        take: Callable[[Tensor], Tensor] = lambda x: ops.take_batch(x, self._order, cursor, len(chosen))  # noqa: E731
+            cursor = self._cursor + cut.start if cut.start else self._cursor
+            cursor = cursor if cut.moved else cursor * 0  # behind the last row there is none to compute on
+        take: Callable[[Tensor], Tensor] = lambda x: ops.take_batch(x, self._order, cursor, cut.rows)  # noqa: E731
         data = self.source.data
         weight = None if data.weight is None else each(data.weight, take)
-        self.step(Batch(each(data.x, take), each(data.y, take), weight, share))
-        with no_grad():
-            self._cursor.add_(rows)
+        self.step(Batch(each(data.x, take), each(data.y, take), weight, cut.share))
+        if cut.moved:
+            with no_grad():
+                self._cursor.add_(cut.moved)
 
     def _run_plainly(self, reason: str) -> None:
         self._plain = True
@@ -270,13 +320,9 @@ class StreamedReplay(Replay):
     def run(self, most: int) -> int:
         """Run the next steps of the epoch; the next window is fetched when there are none left in this one."""
         if not self._left:
-            self._left = next(self._windows)
+            self._left = next(self._windows, 0)  # none where the others have rows left alone
             self._cursor.backend.fill(0.0, self._cursor.array)
-        size = self.source.batch_size
-        rows = min(size, self._left)
-        times = min(most, max(self._left // size, 1))
-        times = self._replay(rows, times) or self._one(rows)
-        self._left -= rows * times
-        self._done += times
-        self.step.totals.count(rows * times)
+        cut, times = self._next(self._left, most)
+        times = self._run(cut, times)
+        self._left -= cut.moved * times
         return times

@@ -157,10 +157,19 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
 
 
 def _data(trainer: Trainer) -> dict[str, Any]:
-    validation = trainer.validation
-    return {
+    validation, ranks = trainer.validation, trainer.step.ranks
+    found = {
         "training": trainer.source.fingerprint(),
         "validation": {} if validation is None else validation.source.fingerprint(),
+    }
+    if ranks is None or ranks.data == "all":
+        return found
+    every = ranks.gather(found)  # each has rows of its own
+    return {
+        kind: {
+            f"{name} of rank {rank}": value for rank, other in enumerate(every) for name, value in other[kind].items()
+        }
+        for kind in found
     }
 
 

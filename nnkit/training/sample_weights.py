@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,17 @@ def sample_weights(value: Any, name: str, dtype: np.dtype[Any]) -> np.ndarray:
     return weights
 
 
-def class_weights(weights: Mapping[int, float] | Any, labels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+def class_weights(
+    weights: Mapping[int, float] | Any,
+    labels: np.ndarray,
+    dtype: np.dtype[Any],
+    gather: Callable[[Any], list[Any]] = lambda value: [value],
+) -> np.ndarray:
     """The weight of each sample, (n,), by its class: from {label: weight} (others weigh 1), one number per class, or
     "balanced": n / (classes * samples of the class), as scikit-learn's.
 
-    ``labels``: (n,) or (n, 1) class numbers, or (n, C) one-hot rows.
+    ``labels``: (n,) or (n, 1) class numbers, or (n, C) one-hot rows. ``gather`` gives what all have who have labels of
+    their own: classes and counts are those of all.
     Raises DataError for a key that is no class or a negative weight, ShapeError for other targets.
     """
     if labels.ndim == 2 and labels.shape[1] > 1:
@@ -43,11 +49,11 @@ def class_weights(weights: Mapping[int, float] | Any, labels: np.ndarray, dtype:
     labels = labels.reshape(len(labels), -1)
     if labels.shape[1] != 1 or (labels != np.rint(labels)).any():
         raise ShapeError("class_weight needs targets that are class labels: (n,), (n, 1) or one-hot (n, C)")
-    present, counts = np.unique(labels[:, 0], return_counts=True)
+    present, counts = _counted(gather(np.unique(labels[:, 0], return_counts=True)))
     if isinstance(weights, str):
         if weights != "balanced":
             raise UnknownNameError("class_weight", weights, ["balanced"])
-        weights = dict(zip(present.tolist(), len(labels) / (len(present) * counts), strict=True))
+        weights = dict(zip(present.tolist(), counts.sum() / (len(present) * counts), strict=True))
     table = _by_class(weights, present)
     chosen = np.ones(len(labels), dtype=dtype)
     for label, weight in table.items():
@@ -55,6 +61,12 @@ def class_weights(weights: Mapping[int, float] | Any, labels: np.ndarray, dtype:
             raise DataError(f"class_weight[{label!r}] must be a finite number >= 0, got {weight!r}")
         chosen[labels[:, 0] == label] = weight
     return chosen
+
+
+def _counted(parts: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The labels that there are in all parts, and how often each is there."""
+    present, places = np.unique(np.concatenate([labels for labels, _ in parts]), return_inverse=True)
+    return present, np.bincount(places, np.concatenate([counts for _, counts in parts])).astype(np.int64)
 
 
 def _by_class(weights: Mapping[Any, float] | Any, present: np.ndarray) -> dict[Any, Any]:

@@ -275,6 +275,7 @@ class Trainer(Conductor):
 def broken(trainer: Trainer, epoch: int, good: int) -> str:
     """The message where the loss of step ``good`` of an epoch is not finite; the weights are the last finite ones."""
     step, batch = trainer.step, trainer.source.recall(good)
+    batch = batch if batch.rows else trainer.source.sample()
     with step.precision.products():
         when = when_of(epoch, good + 1)
         return broken_loss(step.objective, trainer._snapshot, batch, when, trainer.learning_rate)
