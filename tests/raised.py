@@ -11,6 +11,7 @@ from typing import Any
 
 from raised_further import FURTHER
 from raised_nn import OF_NETWORKS
+from raised_ops import OF_OPS
 
 RAISED: tuple[tuple[str, str, str, str], ...] = (
     ("nnkit.linalg", "ShapeError", "{}(ones(3))", "cond matrix_rank pinv qr svd svdvals"),
@@ -216,7 +217,7 @@ RAISED: tuple[tuple[str, str, str, str], ...] = (
 
 def calls() -> list[tuple[str, str, str, str]]:
     """Module, error, the call, and the name that it calls."""
-    rows = (*RAISED, *OF_NETWORKS, *FURTHER)
+    rows = (*RAISED, *OF_NETWORKS, *OF_OPS, *FURTHER)
     return [(module, error, call.format(name), name) for module, error, call, names in rows for name in names.split()]
 
 

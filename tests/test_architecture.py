@@ -216,7 +216,7 @@ EXCEPTIONS = {
     "nnkit.tensors.random": {"sqrt", "log", "cos", "pi", "arange", "argsort", "uint64"},  # and so are initial weights
     "nnkit.ops.indexing": {"arange", "broadcast_to", "ones", "where"},  # positions of the elements an index chooses
     "nnkit.ops.reductions": {"arange", "eye"},  # places along an axis, and pairs of them
-    "nnkit.ops.images": {"arange"},  # places of planes
+    "nnkit.ops.windows": {"arange"},  # places of planes
     "nnkit.ops.classification": {"argwhere", "arange"},  # the first wrong label
     "nnkit.nn.embedding_functions": {"arange", "where"},  # where bags begin and end
     "nnkit.nn.utils.rnn": {"arange", "argsort", "ascontiguousarray", "divmod", "flatnonzero", "zeros"},  # and rows lie

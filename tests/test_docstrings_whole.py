@@ -13,8 +13,8 @@ from test_public_names import PUBLIC, WITH_EXAMPLES
 MODULES = tuple(dict.fromkeys(("nnkit", *PUBLIC, *WITH_EXAMPLES)))
 #: Modules of which every name's docstring is whole. ``python tests/docstrings.py`` counts what the others lack.
 WHOLE = (
-    "nnkit", "nnkit.nn", "nnkit.nn.functional", "nnkit.linalg", "nnkit.onnx", "nnkit.utils", "nnkit.version",
-    "nnkit.nn.init", "nnkit.nn.utils.rnn", "nnkit.optim.lr_scheduler",
+    "nnkit", "nnkit.nn", "nnkit.nn.functional", "nnkit.linalg", "nnkit.ops", "nnkit.onnx", "nnkit.utils",
+    "nnkit.version", "nnkit.nn.init", "nnkit.nn.utils.rnn", "nnkit.optim.lr_scheduler",
     "nnkit.distributions", "nnkit.io", "nnkit.datasets", "nnkit.errors", "nnkit.random", "nnkit.amp",
     "nnkit.optim", "nnkit.optim.swa_utils", "nnkit.autograd", "nnkit.func", "nnkit.accelerator", "nnkit.nn.utils",
 

@@ -14,7 +14,7 @@ from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.errors import ShapeError, UnknownNameError
 from nnkit.nn.sizes import Sizes, numbers
-from nnkit.ops.images import places_of
+from nnkit.ops.windows import places_of
 from nnkit.tensors.tensor import Tensor
 
 # fmt: off

@@ -202,7 +202,7 @@ from nnkit.ops.gathering import (
     take,
     take_along_dim,
 )  # fmt: skip
-from nnkit.ops.images import conv, conv_pooled, conv_transpose, max_pool, pad_with, patches, sum_patches, sum_pool
+from nnkit.ops.images import conv, conv_pooled, conv_transpose
 from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.joining import (
     atleast_1d,
@@ -362,6 +362,7 @@ from nnkit.ops.sorting import (
     topk,
 )  # fmt: skip
 from nnkit.ops.whole_attention import attention_weights, whole_attention
+from nnkit.ops.windows import max_pool, pad_with, patches, sum_patches, sum_pool
 
 __all__ = [name for name in dir() if not name.startswith("_")]
 

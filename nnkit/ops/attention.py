@@ -100,7 +100,8 @@ def self_attention(
     """``attention`` of queries, keys and values that lie side by side, as one product makes them.
 
     x (B, L, (heads + 2 groups) E) -> (B, L, heads E): first all heads of queries, then of keys, then of values. The
-    gradient is written where the product's gradient reads it.
+    gradient is written where the product's gradient reads it. x is float32 or float64. Raises ShapeError for a width of
+    other parts, DtypeError for whole numbers. Source: Vaswani et al., Attention is all you need, 2017.
 
     >>> import nnkit
     >>> self_attention(nnkit.ones(1, 3, 24), heads=2).shape
@@ -164,7 +165,13 @@ def _gradients_by(name: str, inputs: Sequence[Tensor], again: Again, half: str |
 
 
 def check_room(length: Tensor, more: int, capacity: int) -> None:
-    """Raise ShapeError where ``length``, int64 (1,), and ``more`` rows are more than fit; a replay looks, too."""
+    """Raise ShapeError where ``length``, int64 (1,), and ``more`` rows are more than fit; a replay looks, too.
+
+    Source: nnkit's own, for caches of keys and values.
+
+    >>> import nnkit
+    >>> check_room(nnkit.tensor([2]), 1, capacity=3)
+    """
     backend, at_work = length.backend, recorder()
 
     def test(array: Any) -> bool:
@@ -179,8 +186,13 @@ def check_room(length: Tensor, more: int, capacity: int) -> None:
 def append_rows(memory: Tensor, length: Tensor, rows: Tensor) -> None:
     """Write rows (B, T, width) into ``memory`` (capacity, B, width) from place ``length``, int64 (1,), on.
 
-    The memory is 0 there, and T rows have room. The place is read on the device. Off the tape: raises GradientError
-    for rows that want a gradient.
+    The memory is 0 there, and T rows have room. The place is read on the device. Off the tape: raises GradientError for
+    rows that want a gradient. Source: nnkit's own, for caches of keys and values.
+
+    >>> import nnkit
+    >>> memory, length = nnkit.zeros(3, 1, 1), nnkit.tensor([1])
+    >>> append_rows(memory, length, nnkit.tensor([[[5.0], [6.0]]])); memory.flatten()
+    tensor([0., 5., 6.])
     """
     if open_to_change(memory, rows):
         raise GradientError("a cache of keys and values has no gradient: call the model under nnkit.no_grad()")

@@ -74,7 +74,11 @@ def check_labels(labels: Tensor, rows: tuple[int, ...], classes: int, ignore: in
     """Labels must be integers of shape ``rows`` from 0 to classes - 1, or ``ignore``.
 
     Raises LabelError or ShapeError. Reads the labels on the host, so that a wrong one is found before any kernel runs.
-    Returns whether some are ``ignore``; in a recorded step, whether some may be.
+    Returns whether some are ``ignore``; in a recorded step, whether some may be. Source: nnkit's own.
+
+    >>> import nnkit
+    >>> check_labels(nnkit.tensor([0, 2]), (2,), 3), check_labels(nnkit.tensor([0, -1]), (2,), 3, ignore=-1)
+    (False, True)
     """
     if labels.shape != rows:
         raise ShapeError(f"labels: expected shape {rows}, one class number for each row, got {labels.shape}")
@@ -107,7 +111,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = N
     result (B,).
 
     Each row's loss is multiplied by ``row_weights`` (B,) where given. Raises LabelError for labels out of range, unless
-    ``checked`` says that the caller has seen to that.
+    ``checked`` says that the caller has seen to that. Raises DtypeError for logits of whole numbers, ShapeError where
+    sizes do not fit. Source: nnkit's own, behind ``torch.nn.functional.cross_entropy``.
 
     >>> import nnkit
     >>> cross_entropy(nnkit.zeros(1, 2), nnkit.tensor([1]))
@@ -146,7 +151,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, row_weights: Tensor | None = N
 
 @op
 def nll(log_probabilities: Tensor, labels: Tensor, row_weights: Tensor | None = None, checked: bool = False) -> Tensor:
-    """Per row, -log_probabilities[label]: (B, C), labels int (B,), result (B,)."""
+    """Per row, -log_probabilities[label]: (B, C), labels int (B,), result (B,).
+
+    Floats give floats of their type; each row's is multiplied by ``row_weights`` (B,) where given. Raises LabelError
+    for labels out of range, unless ``checked`` says that the caller has seen to that, ShapeError where sizes do not
+    fit. Source: nnkit's own, behind ``torch.nn.functional.nll_loss``.
+
+    >>> import nnkit
+    >>> nll(nnkit.tensor([[-1.0, -2.0]]), nnkit.tensor([1]))
+    tensor([2.])
+    """
     if log_probabilities.ndim != 2:
         raise ShapeError(f"log_probabilities: expected shape (rows, classes), got {log_probabilities.shape}")
     B, C = log_probabilities.shape

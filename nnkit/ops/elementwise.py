@@ -85,7 +85,8 @@ tanh = _unary("tanh", "hyperbolic_tangent", "The hyperbolic tangent.")
 def activation(x: Tensor, name: str, **scalars: float) -> Tensor:
     """The activation ``name`` of ``kernels.formulas.ACTIVATIONS``, with its scalars by name.
 
-    Raises UnknownNameError for an unknown name or scalar.
+    The result has the shape and dtype of x, a Tensor. Raises UnknownNameError for an unknown name or scalar, TypeError
+    for what is no Tensor. Source: nnkit's own; the formulas are PyTorch's and Keras's.
 
     >>> import nnkit
     >>> activation(nnkit.tensor([-1.0, 2.0]), "leaky_relu", negative_slope=0.5)
@@ -386,8 +387,14 @@ def check_float(name: str, x: Tensor) -> None:
 def elementwise_loss(prediction: Tensor, target: Tensor, name: str, **scalars: float) -> Tensor:
     """The loss of each element by a formula of ``kernels.formulas``, no broadcasting.
 
-    Shapes must be equal, else ShapeError. The gradient reaches the prediction and, where the loss depends on the
-    difference alone, the target. Raises UnknownNameError for an unknown name, DtypeError for a prediction of integers.
+    Both have one shape, which the result has, and the prediction's float type. The gradient reaches the prediction and,
+    where the loss depends on the difference alone, the target. Raises ShapeError for two shapes, DtypeError for a
+    prediction of integers, UnknownNameError for an unknown name. Source: nnkit's own, behind PyTorch's and Keras's
+    losses.
+
+    >>> import nnkit
+    >>> elementwise_loss(nnkit.tensor([1.0, 2.0]), nnkit.tensor([3.0, 2.0]), "squared_error")
+    tensor([4., 0.])
     """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)

@@ -27,7 +27,8 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: int | None = None, c
 
     The gradient takes no more work than the rows that are used, whatever N is; ``padding_idx`` is the number of a row
     that gets none. Raises IndexError for an index out of range, unless ``checked`` says that the caller knows that
-    there is none; DtypeError for other indices, ShapeError for another table.
+    there is none; DtypeError for other indices, ShapeError for another table. Source:
+    ``torch.nn.functional.embedding``.
 
     >>> import nnkit
     >>> embedding(nnkit.tensor([[1.0], [2.0]]), nnkit.tensor([1, 1, 0])).tolist()

@@ -166,8 +166,9 @@ def _host_index(item: Any) -> Any:
 def take_rows(x: Tensor, indices: Tensor, checked: bool = False) -> Tensor:
     """x[indices] along the first axis: x (N, ...), indices of integers (any shape), result indices.shape + (...).
 
-    Negative indices count from the end. Raises IndexError for one out of range, unless ``checked`` says that the
-    caller knows them to lie from 0 to N - 1.
+    Negative indices count from the end. Raises IndexError for one out of range, unless ``checked`` says that the caller
+    knows them to lie from 0 to N - 1, DtypeError for indices of floats. Source: nnkit's own, as PyTorch's
+    ``x[indices]``.
 
     >>> import nnkit
     >>> take_rows(nnkit.tensor([10.0, 20.0]), nnkit.tensor([1, 1, 0]))
@@ -211,7 +212,12 @@ def add_rows(y: Tensor, rows: Tensor, sizes: tuple[int, ...]) -> Tensor:
 def take_batch(x: Tensor, order: Tensor, cursor: Tensor, rows: int) -> Tensor:
     """x[order[cursor : cursor + rows]], off the tape: x (N, ...), order int64, cursor int64 (1,), result (rows, ...).
 
-    The cursor is read on the device. The caller knows that everything lies in range.
+    The cursor is read on the device. The caller knows that everything lies in range. Raises DeviceError for Tensors of
+    several devices. Source: nnkit's own, for ``fit``.
+
+    >>> import nnkit
+    >>> take_batch(nnkit.tensor([10.0, 20.0, 30.0]), nnkit.tensor([2, 0, 1]), nnkit.tensor([1]), 2)
+    tensor([10., 20.])
     """
     backend = same_backend("take_batch", x, order, cursor)
     out = backend.empty((rows, *x.shape[1:]), x.dtype)
@@ -247,7 +253,16 @@ def _some_from_the_end(host: np.ndarray, count: int) -> bool:
 
 @op
 def setitem(x: Tensor, index: Any, value: Any) -> None:
-    """The part of x at an index (see ``getitem``) takes the values of ``value``, broadcast and cast."""
+    """The part of x at an index (see ``getitem``) takes the values of ``value``, broadcast and cast.
+
+    A Tensor of any shape and dtype. Raises IndexError for an index out of range, ShapeError where the value does not
+    broadcast, DtypeError for an index that is none, GradientError for a leaf that requires a gradient. Source:
+    ``torch.Tensor.__setitem__``.
+
+    >>> import nnkit
+    >>> x = nnkit.zeros(3); setitem(x, slice(1, 3), 2.0); x
+    tensor([0., 2., 2.])
+    """
     items = index if isinstance(index, tuple) else (index,)
     if all(_is_basic(item) for item in items):
         # A copy of a tensor: it may be a part of x, which would be overwritten while it is read.

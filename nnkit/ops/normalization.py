@@ -26,6 +26,13 @@ def normalize(
     2015); else for each sample, over that many equal parts of the channels and all places (Wu and He, Group
     Normalization, 2018; one part is Layer Normalization, Ba et al., 2016). Where not ``centred`` the mean is 0 and the
     variance the mean square. Returns the result, the means and the population's variances, which have no gradient.
+
+    All are of one float type, or of a half type x and float32 the rest. Raises DtypeError for whole numbers, ShapeError
+    where sizes do not fit.
+
+    >>> import nnkit
+    >>> y, mean, variance = normalize(nnkit.tensor([[[1.0, 3.0]]]), eps=0.0); y, mean
+    (tensor([[[-1.,  1.]]]), tensor([2.]))
     """
     dtype = _checked("normalize", x, w, b)
     backend = same_backend("normalize", x, *(t for t in (w, b) if t is not None))
@@ -68,7 +75,15 @@ def normalize(
 def normalize_by(
     x: Tensor, mean: Tensor, variance: Tensor, w: Tensor | None = None, b: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """``normalize`` of each channel by given statistics (C,), which get no gradient."""
+    """``normalize`` of each channel by given statistics (C,), which get no gradient.
+
+    x (A, C, L), w and b (C,), of a float type. Raises DtypeError for whole numbers, ShapeError where sizes do not fit.
+    Source: Ioffe and Szegedy, Batch Normalization, 2015.
+
+    >>> import nnkit
+    >>> normalize_by(nnkit.tensor([[[1.0, 3.0]]]), nnkit.tensor([1.0]), nnkit.tensor([4.0]), eps=0.0)
+    tensor([[[0., 1.]]])
+    """
     dtype = _checked("normalize_by", x, w, b)
     for what, statistic in (("mean", mean), ("variance", variance)):
         _check_each_channel("normalize_by", x, what, statistic)

@@ -168,8 +168,9 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None
     """activation(x w^T + b) as one fused primitive: x (..., I), w (O, I), b (O,), result (..., O).
 
     ``activation`` is a name of ``kernels.formulas.ACTIVATIONS``, its scalars come by name. Weight gradients are written
-    straight into their place in the optimizer's flat buffer. Under ``autocast`` x, w and in the gradient dz are
-    rounded where they are multiplied. Raises ShapeError when sizes do not match.
+    straight into their place in the optimizer's flat buffer. Under ``autocast`` x, w and in the gradient dz are rounded
+    where they are multiplied. All are of one float type, or become so. Raises ShapeError when sizes do not match, and
+    for weights of whole numbers. Source: nnkit's own, behind ``torch.nn.functional.linear``.
 
     >>> import nnkit
     >>> linear(nnkit.ones(1, 2), nnkit.ones(3, 2), activation="relu")

@@ -291,7 +291,16 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 
 @op
 def fill_diagonal(input: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
-    """A matrix, or a cube of several axes, with another value on its main diagonal; ``wrap`` begins anew below it."""
+    """A matrix, or a cube of several axes, with another value on its main diagonal; ``wrap`` begins anew below it.
+
+    A Tensor of any dtype, which the result has. Raises ShapeError for one axis, and for more than two of unlike sizes,
+    DtypeError for a value that is no number. Source: ``torch.Tensor.fill_diagonal_``.
+
+    >>> import nnkit
+    >>> fill_diagonal(nnkit.zeros(2, 2), 3.0)
+    tensor([[3., 0.],
+            [0., 3.]])
+    """
     if input.ndim < 2 or (input.ndim > 2 and len(set(input.shape)) > 1):
         raise ShapeError(f"fill_diagonal_: expected a matrix, or axes of one size, got shape {input.shape}")
     step = sum(math.prod(input.shape[i + 1 :]) for i in range(input.ndim))

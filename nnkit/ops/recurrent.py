@@ -68,8 +68,8 @@ def recurrence(
         keep: (B, T), 0 where a row's states stay as they are in a step, and its input is not read.
         reverse: run from the last step to the first.
 
-    Raises ShapeError where sizes do not fit, UnknownNameError for another kind. Definitions are PyTorch's. Gradients
-    of gradients run all steps again as ops of their own.
+    All are of one float type. Raises ShapeError where sizes do not fit, DtypeError for whole numbers, UnknownNameError
+    for another kind. Definitions are PyTorch's. Gradients of gradients run all steps again as ops of their own.
 
     >>> import nnkit
     >>> y, last, _ = recurrence(nnkit.zeros(2, 5, 3), [nnkit.zeros(4, 3), nnkit.zeros(4, 4)], "tanh"); y.shape

@@ -225,7 +225,15 @@ def _float_like(name: str, x: Tensor) -> None:
 
 @op
 def normal_in(x: Tensor, mean: float = 0, std: float = 1, *, generator: Generator | None = None) -> Tensor:
-    """x becomes normal numbers."""
+    """x becomes normal numbers.
+
+    x is a float Tensor of any shape, which changes in place and is returned. Raises DtypeError for whole numbers,
+    ShapeError for std below 0. Source: ``torch.Tensor.normal_``.
+
+    >>> import nnkit
+    >>> nnkit.zeros(2).normal_(5.0, 0.0)
+    tensor([5., 5.])
+    """
     _float_like("normal_", x)
     if not float(std) >= 0:
         raise ShapeError(f"std: expected 0 or more, got {std}")
@@ -237,7 +245,15 @@ def normal_in(x: Tensor, mean: float = 0, std: float = 1, *, generator: Generato
 def uniform_in(
     x: Tensor, from_: float = 0, to: float = 1, *, generator: Generator | None = None, **named: Any
 ) -> Tensor:
-    """x becomes uniform numbers in [from, to); ``from``, a word of Python's, comes by position or in **options."""
+    """x becomes uniform numbers in [from, to); ``from``, a word of Python's, comes by position or in **options.
+
+    x is a float Tensor of any shape, which changes in place and is returned. Raises DtypeError for whole numbers,
+    ShapeError where from is above to, TypeError for an unknown argument. Source: ``torch.Tensor.uniform_``.
+
+    >>> import nnkit
+    >>> nnkit.zeros(2).uniform_(3.0, 3.0)
+    tensor([3., 3.])
+    """
     _float_like("uniform_", x)
     low = named.pop("from", from_)
     if named:
@@ -250,13 +266,29 @@ def uniform_in(
 
 @op
 def bernoulli_in(x: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """x becomes 1 with probability p, a number or a tensor, else 0."""
+    """x becomes 1 with probability p, a number or a tensor, else 0.
+
+    x is a Tensor of any shape and dtype, which changes in place and is returned; p broadcasts with it. Raises
+    ShapeError for a p outside of 0 to 1. Source: ``torch.Tensor.bernoulli_``.
+
+    >>> import nnkit
+    >>> nnkit.zeros(2).bernoulli_(1.0)
+    tensor([1., 1.])
+    """
     return copy_into(x, bernoulli(x.detach(), p, generator=generator))
 
 
 @op
 def exponential_in(x: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
-    """x becomes numbers of the exponential distribution of mean 1 / lambd."""
+    """x becomes numbers of the exponential distribution of mean 1 / lambd.
+
+    x is a float Tensor of any shape, which changes in place and is returned. Raises DtypeError for whole numbers,
+    ShapeError for lambd of 0 or less. Source: ``torch.Tensor.exponential_``.
+
+    >>> import nnkit
+    >>> bool((nnkit.zeros(9).exponential_() >= 0).all())
+    True
+    """
     _float_like("exponential_", x)
     if not lambd > 0:
         raise ShapeError(f"lambd: expected a number above 0, got {lambd}")
@@ -266,7 +298,15 @@ def exponential_in(x: Tensor, lambd: float = 1, *, generator: Generator | None =
 
 @op
 def log_normal_in(x: Tensor, mean: float = 1, std: float = 2, *, generator: Generator | None = None) -> Tensor:
-    """x becomes numbers whose logarithms are normal, with this mean and deviation."""
+    """x becomes numbers whose logarithms are normal, with this mean and deviation.
+
+    x is a float Tensor of any shape, which changes in place and is returned. Raises DtypeError for whole numbers.
+    Source: ``torch.Tensor.log_normal_``.
+
+    >>> import nnkit
+    >>> nnkit.zeros(2).log_normal_(0.0, 0.0)
+    tensor([1., 1.])
+    """
     _float_like("log_normal_", x)
     with random.using(generator):
         return copy_into(x, e.exp(_normal(x) * std + mean))
@@ -274,7 +314,15 @@ def log_normal_in(x: Tensor, mean: float = 1, std: float = 2, *, generator: Gene
 
 @op
 def cauchy_in(x: Tensor, median: float = 0, sigma: float = 1, *, generator: Generator | None = None) -> Tensor:
-    """x becomes numbers of the Cauchy distribution."""
+    """x becomes numbers of the Cauchy distribution.
+
+    x is a float Tensor of any shape, which changes in place and is returned. Raises DtypeError for whole numbers.
+    Source: ``torch.Tensor.cauchy_``.
+
+    >>> import nnkit
+    >>> nnkit.zeros(2).cauchy_(3.0, 0.0)
+    tensor([3., 3.])
+    """
     _float_like("cauchy_", x)
     with random.using(generator):
         angle = (clamp(_uniform(x), min=LEAST) - 0.5) * math.pi
@@ -283,7 +331,15 @@ def cauchy_in(x: Tensor, median: float = 0, sigma: float = 1, *, generator: Gene
 
 @op
 def geometric_in(x: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
-    """x becomes the number of tries to the first success, of probability p: 1, 2, …"""
+    """x becomes the number of tries to the first success, of probability p: 1, 2, …
+
+    x is a Tensor of any shape and of floats or whole numbers, which changes in place and is returned. Raises ShapeError
+    for a p that is not between 0 and 1. Source: ``torch.Tensor.geometric_``.
+
+    >>> import nnkit
+    >>> bool((nnkit.zeros(9).geometric_(0.5) >= 1).all())
+    True
+    """
     if not 0 < p < 1:
         raise ShapeError(f"p: expected a number between 0 and 1, got {p}")
     with random.using(generator):
@@ -299,7 +355,15 @@ WHOLE = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53}
 def random_in(
     x: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None, **named: Any
 ) -> Tensor:
-    """x becomes whole numbers from ``from`` to ``to`` - 1, or from 0 on all that its type holds; one bound is to."""
+    """x becomes whole numbers from ``from`` to ``to`` - 1, or from 0 on all that its type holds; one bound is to.
+
+    x is a Tensor of any shape and dtype, which changes in place and is returned. Raises ShapeError where there is no
+    such number, TypeError for an unknown argument. Source: ``torch.Tensor.random_``.
+
+    >>> import nnkit
+    >>> nnkit.zeros(2).random_(3, 4)
+    tensor([3., 3.])
+    """
     low = named.pop("from", from_)
     if named:
         raise TypeError(f"random_: unknown arguments {', '.join(named)}")

@@ -130,7 +130,16 @@ def transpose(x: Tensor, dim0: int = -2, dim1: int = -1) -> Tensor:
 
 @op
 def expand(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Axes of size 1 and new leading axes repeated to ``shape``; -1 keeps a size; a view."""
+    """Axes of size 1 and new leading axes repeated to ``shape``; -1 keeps a size; a view.
+
+    A Tensor of any dtype, which the result has. Raises ShapeError where an axis of another size than 1 would change,
+    and for fewer axes. Source: ``torch.Tensor.expand``.
+
+    >>> import nnkit
+    >>> expand(nnkit.tensor([[1], [2]]), (-1, 3))
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     lead = len(shape) - x.ndim
     sizes = [operator.index(size) for size in shape]
     target = tuple(x.shape[i - lead] if size == -1 and i >= lead else size for i, size in enumerate(sizes))
@@ -250,7 +259,12 @@ def contiguous(x: Tensor) -> Tensor:
 def to(x: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
     """On another device and/or of another element type; x itself where nothing changes.
 
-    The gradient goes back.
+    The gradient goes back. x is of any shape. Raises DtypeError for an unknown type, ValueError for an unknown device.
+    Source: ``torch.Tensor.to``.
+
+    >>> import nnkit
+    >>> to(nnkit.tensor([1, 2]), dtype="float32")
+    tensor([1., 2.])
     """
     backend = x.backend if device is None else resolve(device)
     target = x.dtype if dtype is None else dtypes.as_dtype(dtype)

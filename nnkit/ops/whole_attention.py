@@ -8,11 +8,11 @@ from typing import Any
 from nnkit.backends.attention import Rule as Weighing
 from nnkit.ops.choice import gt, le, logical_and, where
 from nnkit.ops.classification import dropout, dropped, softmax
-from nnkit.ops.images import pad_with
 from nnkit.ops.indexing import getitem
 from nnkit.ops.products import matmul
 from nnkit.ops.reductions import amax
 from nnkit.ops.shape import reshape, transpose
+from nnkit.ops.windows import pad_with
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, full
 from nnkit.tensors.results import result
@@ -24,7 +24,16 @@ def whole_attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False, scale: float | None = None,
     p: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """``attention`` where the mask wants a gradient, too."""
+    """``attention`` where the mask wants a gradient, too.
+
+    q (B, H, L, E), k (B, G, S, E) and v (B, G, S, F) give (B, H, L, F), float32 or float64; G divides H. Raises
+    ShapeError where widths do not fit. Source: Vaswani et al., Attention is all you need, 2017.
+
+    >>> import nnkit
+    >>> q = k = v = nnkit.ones(1, 1, 2, 3)
+    >>> whole_attention(q, k, v, mask=nnkit.zeros(2, 2, requires_grad=True)).shape
+    (1, 1, 2, 3)
+    """
     return _mean(dropout(attention_weights(q, k, mask, causal, scale, safe=True), p), v)
 
 
@@ -42,6 +51,14 @@ def attention_weights(
     """softmax(scale q k^T + mask): (B, H, L, S).
 
     Rows that see no key are NaN, or where ``safe`` 0.
+
+    q (B, H, L, E) and k (B, G, S, E), float32 or float64, where G divides H; mask bool, or floats to add. Raises
+    ShapeError where widths do not fit. Source: Vaswani et al., Attention is all you need, 2017.
+
+    >>> import nnkit
+    >>> attention_weights(nnkit.ones(1, 1, 2, 3), nnkit.ones(1, 1, 2, 3), causal=True)[0, 0]
+    tensor([[1. , 0. ],
+            [0.5, 0.5]])
     """
     (B, H, L, E), (_, G, S, _) = q.shape, k.shape
     scale = 1.0 / math.sqrt(E) if scale is None else scale

@@ -35,10 +35,8 @@ def codes() -> dict[Any, str]:
         "classification": ("_softmax", "cross_entropy"),
         "products": ("_matmul", "linear"),
         "reductions": ("_mean",),
-        "images": (
-            "conv", "conv_pooled", "conv_transpose", "max_pool", "sum_pool", "spread_pool", "patches", "sum_patches",
-            "pad_with",
-        ),
+        "images": ("conv", "conv_pooled", "conv_transpose"),
+        "windows": ("max_pool", "sum_pool", "spread_pool", "patches", "sum_patches", "pad_with"),
         "normalization": ("normalize", "normalize_by"),
         "attention": ("attention", "self_attention"),
         "recurrent": ("recurrence",),
