@@ -3,7 +3,7 @@ r"""
 ===========
 
 *Key terms: neuron* 神经元, *weight* 权重, *bias* 偏置, *activation function* 激活函数, *layer* 层,
-*hidden layer* 隐藏层
+*hidden layer* 隐藏层, *tensor* 张量, *training* 训练
 
 A neuron takes some numbers, multiplies each by a **weight**, adds them up with a **bias**, and bends the sum by an
 **activation function**:
@@ -22,8 +22,9 @@ a = 1 / (1 + np.exp(-z))  # the sigmoid squeezes any number between 0 and 1
 print(f"z = {z}, a = {a:.4f}")
 
 # %%
-# nnkit calls it ``nn.Linear(2, 1)``: two numbers in, one out. Its weights begin as random numbers, so that we put ours
-# in their place. Rows of ``x`` are samples; all of them are computed at once.
+# nnkit calls it ``nn.Linear(2, 1)``: two numbers in, one out. ``nn.Sequential`` runs its parts one after another. The
+# weights begin as random numbers, so that we put ours in their place. A **tensor** is nnkit's array: here two samples,
+# one in each row, which are computed at once.
 
 import nnkit
 from nnkit import nn
@@ -39,6 +40,10 @@ print(neuron(nnkit.tensor([[1.0, 3.0], [1.0, 0.0]])))
 # Where z = 0 the output is one half: a straight line through the plane of the two inputs. On one side of it the neuron
 # says rather yes, on the other rather no. That is enough for *and* and *or*. For *exclusive or* (one of them, but not
 # both) no straight line will do, however the weights are chosen, so that training ends without success.
+#
+# To train is to change the weights, little by little, until the answers are near those that are wanted. ``fit`` does
+# it; what its words mean is the matter of the next chapters: *loss* and *epochs* of the second, *optimizer* of the
+# fifth.
 
 corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 wanted = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "exclusive or": [0, 1, 1, 0]}
@@ -84,3 +89,4 @@ for axes, model, name in zip(panels, (one, network), ("and", "exclusive or"), st
 panels[0].set_ylabel("second input")
 panels[0].legend(loc="lower left")
 figure.colorbar(colours, label="what it says")
+pyplot.show()

@@ -47,8 +47,8 @@ print("by hand:      ", weights.round(4), round(float(bias), 4))
 # With nnkit
 # ----------
 # ``model.fit`` does the same: it goes through the data in portions (batches), and once through all of them is an
-# **epoch**. With one batch of all 160 rows and plain gradient descent, the numbers are those from above, but for the
-# random weights that ``nn.Linear`` starts from, which 50 steps have made nothing of.
+# **epoch**. With one batch of all 160 rows and plain gradient descent, the numbers are those from above: ``nn.Linear``
+# starts from random weights instead of zeros, but after 50 steps nothing is left of that.
 
 import nnkit
 from nnkit import nn
@@ -83,6 +83,7 @@ for number, rate in enumerate((0.01, 0.1, 0.5, 1.02)):
 left.set(yscale="log", xlabel="step", ylabel="loss", title="Too slow, right, too fast")
 left.legend()
 right.scatter(y_test * 100, model.predict(X_test)[:, 0] * 100, s=20)
-right.plot([100, 500], [100, 500], "k:", label="as it should be")
-right.set(xlabel="price", ylabel="predicted", title="Flats it has not seen")
+right.plot([0, 500], [0, 500], "k:", label="as it should be")
+right.set(xlabel="price in thousands", ylabel="predicted", title="Flats it has not seen")
 right.legend()
+pyplot.show()

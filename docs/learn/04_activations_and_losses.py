@@ -10,6 +10,8 @@ ones, and their slopes, which is what a gradient is multiplied by on its way bac
 
 .. math:: \sigma(x) = \frac{1}{1 + e^{-x}}, \qquad \tanh(x) = \frac{e^x - e^{-x}}{e^x + e^{-x}}, \qquad
           \mathrm{ReLU}(x) = \max(0, x)
+
+GELU is ReLU with its corner rounded off; transformers use it.
 """
 
 import numpy as np
@@ -26,7 +28,7 @@ for axes, (name, function) in zip(panels, functions.items(), strict=True):
     y.sum().backward()
     axes.plot(x.detach().numpy(), y.detach().numpy(), label="value")
     axes.plot(x.detach().numpy(), x.grad.numpy(), "--", label="slope")
-    axes.set(title=name, ylim=(-1.2, 2.5))
+    axes.set(title=name, xlabel="x", ylim=(-1.2, 2.5))
     axes.axhline(0, color="grey", linewidth=0.5)
 panels[0].legend()
 
@@ -66,12 +68,13 @@ print(f"scores, a good answer:         {F.cross_entropy(perfect * 20, nnkit.tens
 
 # %%
 # In Keras's words it is the other way round: ``loss="sparse_categorical_crossentropy"`` expects probabilities unless
-# it is told ``from_logits=True``. Which loss for what:
+# it is told ``from_logits=True``. Which loss for what ("bce" is binary cross-entropy, that of two classes):
 #
 # ============================ ====================== ==================================
 # what is predicted            last layer gives       loss
 # ============================ ====================== ==================================
-# a number                     the number             ``"mse"``, ``"huber"``
+# a number                     the number             ``"mse"`` (mean squared error)
+# a number, some far off       the number             ``"huber"`` (squared only near 0)
 # one of several classes       a score for each       ``"cross_entropy"``
 # yes or no                    one score              ``"bce_with_logits"``
 # several yes-or-no at once    a score for each       ``"bce_with_logits"``
@@ -93,3 +96,4 @@ for name, losses in (
 left.set(title="loss where the answer is yes", xlabel="score")
 right.set(title="its slope", xlabel="score")
 left.legend()
+pyplot.show()

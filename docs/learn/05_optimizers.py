@@ -61,7 +61,9 @@ for axes, (name, places), colour in zip(panels.flat, paths.items(), ("C3", "C0",
     axes.contour(u, v, surface, np.geomspace(0.01, 8, 12), colors="grey", linewidths=0.6)
     axes.plot(*places[:41].T, "o-", color=colour, markersize=3, linewidth=1.2)
     axes.plot(0, 0, "k*", markersize=12)
-    axes.set_title(name)
+    axes.set(title=name, xlabel="u", ylabel="v")
+    axes.label_outer()
+pyplot.show()
 
 # %%
 # On data

@@ -95,6 +95,7 @@ for name, style in (("nothing", "C3-"), ("early stopping", "C0--"), ("200 points
 right.scatter(x, y, s=25, color="black", zorder=3)
 right.set(ylim=(-2.2, 2.8), title="What was learned from the points")
 right.legend(fontsize=8, ncols=2, loc="upper left")
+pyplot.show()
 
 # %%
 # How long to train, how much decay and how large a network are **hyperparameters**: nothing learns them, one tries.

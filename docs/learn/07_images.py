@@ -53,13 +53,14 @@ for name, build in (("dense", dense), ("convolutional", convolutional)):
     print(f"{name:14} {weights} weights, accuracy {straight:.3f}; with all digits moved by a pixel {moved:.3f}")
 
 # %%
-# The convolutional network makes fewer errors. Digits that stand one pixel further right confuse both, since neither
-# has seen any there, but the convolutional one less. Showing moved digits in training is the cure: *data
-# augmentation* (``python examples/images.py --shifts``).
+# The **accuracy** is the share of the digits that were named rightly. The convolutional network makes fewer errors.
+# Digits that stand one pixel further right confuse both, since neither has seen any there, but the convolutional one
+# less. Showing moved digits in training is the cure: *data augmentation* (``python examples/images.py --shifts``).
 #
 # What it got wrong
 # -----------------
-# An average hides which mistakes are made. Rows are what was right, columns what was said:
+# An average hides which mistakes are made; a **confusion matrix** shows it. Rows are what was right, columns what was
+# said:
 
 model = models["convolutional"]
 said = model.predict(x_test).argmax(axis=1)
@@ -89,3 +90,4 @@ colours = LinearSegmentedColormap.from_list("", ["#0072B2", "white", "#D55E00"])
 for values, axes in zip(filters, right.subplots(2, 8).flat, strict=True):
     axes.axis("off")
     axes.imshow(values, cmap=colours, vmin=-most, vmax=most)
+pyplot.show()

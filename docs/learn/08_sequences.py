@@ -75,6 +75,7 @@ axes.plot(np.arange(96), known[WINDOW:], "--", color="C3", linewidth=2, label="f
 axes.axvspan(-WINDOW, 0, color="C5", alpha=0.2, label="what it was shown")
 axes.set(xlabel="hours", ylabel="value", ylim=(-2.2, 3.2))
 axes.legend(ncols=3, loc="upper center")
+pyplot.show()
 
 # %%
 # **Attention** has no state: every place looks at all others at once and takes from each as much as seems to matter.

@@ -94,6 +94,7 @@ right.plot(np.arange(31), throws, color="C3", label="the network")
 right.step([0, 20, 20, 30], [1, 1, 0, 0], "k:", where="post", label="the best player")
 right.set(xlabel="points so far", ylabel="how likely it throws again")
 right.legend()
+pyplot.show()
 
 # %%
 # ``examples/policy_gradient.py`` has a game with more choices and a network for the baseline, ``examples/deep_q.py``

@@ -18,9 +18,11 @@ from nnkit.errors import ShapeError
 from nnkit.ops.elementwise import check_float
 from nnkit.ops.indexing import add_rows
 from nnkit.tensors import dtypes
+from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import OPS, op
-from nnkit.tensors.tape import Gradient, is_grad_enabled
-from nnkit.tensors.tensor import Asked, Tensor, result
+from nnkit.tensors.results import Asked, result
+from nnkit.tensors.tape import is_grad_enabled
+from nnkit.tensors.tensor import Tensor
 
 Shape = tuple[int, ...]
 

@@ -24,7 +24,8 @@ history = model.fit(
 plot.HistoryDisplay.from_history(history)
 
 # %%
-# What was taken for what, and what the first layer looks for:
+# What was taken for what, and what the first layer looks for (each filter's number is that of its row and column
+# together):
 
 plot.ConfusionMatrixDisplay.from_model(model, x_test, y_test)
 plot.FilterDisplay.from_model(model)
@@ -49,6 +50,7 @@ small.fit(
 )
 figure, axes = pyplot.subplots(figsize=(4.5, 4))
 plot.DecisionBoundaryDisplay.from_model(small, places, label, ax=axes)
+pyplot.show()
 
 # %%
 # ``RocCurveDisplay``, ``PrecisionRecallDisplay``, ``PredictionErrorDisplay``, ``WeightDisplay``, ``AttentionDisplay``,
