@@ -209,6 +209,10 @@ FURTHER: tuple[tuple[str, str, str, str], ...] = (
     *((f"nnkit.keras.{family}", "UnknownNameError", "{}('x')", "get deserialize") for family in FAMILIES),
     *((f"nnkit.keras.{family}", "ValueError", "{}(object())", "serialize") for family in FAMILIES[1:]),
     ("nnkit.keras.layers", "UnknownNameError", "{}(output_mode='x')", "StringLookup TextVectorization"),
+    ("nnkit.distributed", "ValueError", "{}()", "barrier get_backend get_rank get_world_size"),
+    ("nnkit.distributed", "ValueError", "{}([1])", "broadcast_object_list"),
+    ("nnkit.distributed", "ValueError", "{}([1], 1)", "all_gather_object"),
+    ("nnkit.distributed", "NotImplementedError", "{}(async_op=True)", "barrier"),
     ("nnkit.keras.ops", "NotImplementedError", "{}(len)", "custom_gradient"),
     ("nnkit.keras.ops", "DtypeError", "{}(1.0)", "bitwise_not"),
     ("nnkit.keras.ops", "DtypeError", "{}(1.0, 2.0)", "bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift"

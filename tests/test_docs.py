@@ -118,9 +118,12 @@ def is_there(name: str) -> bool:
     return value is not None
 
 
-def test_the_chapters_are_numbered_and_each_has_a_picture() -> None:
+def test_the_chapters_are_numbered_and_each_shows_its_pictures() -> None:
     assert [path.name[:2] for path in CHAPTERS] == [f"{number:02}" for number in range(1, len(CHAPTERS) + 1)]
-    assert all("pyplot.subplots" in path.read_text() or "pyplot.figure" in path.read_text() for path in CHAPTERS)
+    for text in (path.read_text(encoding="utf-8") for path in CHAPTERS):
+        drawn = re.findall(r"pyplot\.(?:subplots|figure)\(.*", text)
+        assert drawn and all('layout="constrained"' in call for call in drawn)  # else a window cuts off the labels
+        assert text.rindex("pyplot.show()") > text.rindex(drawn[-1])
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)

@@ -77,7 +77,7 @@ from matplotlib import pyplot
 one = trained(nn.Sequential(nn.Linear(2, 1), nn.Sigmoid()), wanted["and"])
 side = np.linspace(-0.5, 1.5, 81, dtype=np.float32)
 places = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.6), sharey=True)
+figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constrained")
 for axes, model, name in zip(panels, (one, network), ("and", "exclusive or"), strict=True):
     said = model.predict(places).reshape(81, 81)
     colours = axes.pcolormesh(side, side, said, vmin=0, vmax=1, shading="gouraud")

@@ -71,7 +71,7 @@ print("mean squared error on flats it has not seen:", round(model.evaluate(X_tes
 
 from matplotlib import pyplot
 
-figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6))
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for number, rate in enumerate((0.01, 0.1, 0.5, 1.02)):
     weights, bias, losses = np.zeros(2), 0.0, []
     for step in range(40):

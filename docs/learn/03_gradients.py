@@ -80,7 +80,7 @@ print("smallest error where the step is between 1e-7 and 1e-4:", bool(1e-7 <= be
 
 from matplotlib import pyplot
 
-figure, axes = pyplot.subplots(figsize=(6, 3.6))
+figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
 axes.loglog(steps, np.maximum(errors, 1e-17), "o-")
 axes.set(xlabel="step h", ylabel="error of the slope", title="Slopes by trying, beside the chain rule")
 axes.annotate("rounding", (1e-12, 1e-3), ha="left")

@@ -21,7 +21,7 @@ import nnkit
 from nnkit.nn import functional as F
 
 functions = {"sigmoid": nnkit.sigmoid, "tanh": nnkit.tanh, "ReLU": F.relu, "GELU": F.gelu}
-figure, panels = pyplot.subplots(1, 4, figsize=(10, 2.8), sharey=True)
+figure, panels = pyplot.subplots(1, 4, figsize=(10, 2.8), sharey=True, layout="constrained")
 for axes, (name, function) in zip(panels, functions.items(), strict=True):
     x = nnkit.linspace(-4.0, 4.0, 161, requires_grad=True)
     y = function(x)
@@ -85,7 +85,7 @@ print(f"scores, a good answer:         {F.cross_entropy(perfect * 20, nnkit.tens
 
 z = nnkit.linspace(-6.0, 6.0, 121, requires_grad=True)
 target = nnkit.ones(121)
-figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2))
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 for name, losses in (
     ("cross-entropy", F.binary_cross_entropy_with_logits(z, target, reduction="none")),
     ("squared error", (nnkit.sigmoid(z) - target) ** 2),

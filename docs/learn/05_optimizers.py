@@ -56,7 +56,7 @@ from matplotlib import pyplot
 
 u, v = np.meshgrid(np.linspace(-10, 4, 141), np.linspace(-2.6, 2.6, 105))
 surface = 0.5 * (0.05 * u**2 + 2 * v**2)
-figure, panels = pyplot.subplots(2, 2, figsize=(9, 5), sharex=True, sharey=True)
+figure, panels = pyplot.subplots(2, 2, figsize=(9, 5), sharex=True, sharey=True, layout="constrained")
 for axes, (name, places), colour in zip(panels.flat, paths.items(), ("C3", "C0", "C1", "C2"), strict=True):
     axes.contour(u, v, surface, np.geomspace(0.01, 8, 12), colors="grey", linewidths=0.6)
     axes.plot(*places[:41].T, "o-", color=colour, markersize=3, linewidth=1.2)

@@ -82,7 +82,7 @@ for name, model in models.items():
 
 from matplotlib import pyplot
 
-figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8))
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 left.plot(history["loss"], "--", color="C0", label="its own points")
 left.plot(history["val_loss"], color="C3", label="others")
 left.axhline(0.09, color="black", linestyle=":", linewidth=1, label="the noise")

@@ -75,7 +75,7 @@ from matplotlib import pyplot
 wrong = np.flatnonzero(said != y_test)[:8]
 filters = model[0].weight.detach().numpy()[:, 0]
 most = np.abs(filters).max()
-figure = pyplot.figure(figsize=(10, 3))
+figure = pyplot.figure(figsize=(10, 3), layout="constrained")
 left, right = figure.subfigures(1, 2)
 left.suptitle("digits that it got wrong: what it said")
 for place, axes in enumerate(left.subplots(2, 4).flat):

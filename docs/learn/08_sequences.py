@@ -69,7 +69,7 @@ for hour in range(96):
 
 from matplotlib import pyplot
 
-figure, axes = pyplot.subplots(figsize=(9, 3.2))
+figure, axes = pyplot.subplots(figsize=(9, 3.2), layout="constrained")
 axes.plot(np.arange(-WINDOW, 96), series[1100 : 1100 + WINDOW + 96], color="black", linewidth=1, label="what happened")
 axes.plot(np.arange(96), known[WINDOW:], "--", color="C3", linewidth=2, label="forecast from its own forecasts")
 axes.axvspan(-WINDOW, 0, color="C5", alpha=0.2, label="what it was shown")

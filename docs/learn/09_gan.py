@@ -76,7 +76,7 @@ for number, places in pictures.items():
 
 from matplotlib import pyplot
 
-figure, panels = pyplot.subplots(1, 4, figsize=(10, 2.8), sharex=True, sharey=True)
+figure, panels = pyplot.subplots(1, 4, figsize=(10, 2.8), sharex=True, sharey=True, layout="constrained")
 ring = real(400).numpy()
 for axes, (number, places) in zip(panels, pictures.items(), strict=True):
     axes.scatter(*ring.T, s=3, color="C5", label="real")
@@ -88,7 +88,7 @@ panels[0].legend(loc="lower left", markerscale=3, fontsize=8)
 # The two losses do not sink as other losses do: each network's progress is the other's setback. Where the discriminator
 # can tell nothing, its loss is 2 log 2 and the generator's log 2.
 
-figure, axes = pyplot.subplots(figsize=(7, 2.8))
+figure, axes = pyplot.subplots(figsize=(7, 2.8), layout="constrained")
 telling, making = np.array(losses).T
 axes.plot(np.arange(len(telling)) * 20, telling, linewidth=1, label="discriminator")
 axes.plot(np.arange(len(making)) * 20, making, "--", linewidth=1, label="generator")

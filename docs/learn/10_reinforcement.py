@@ -84,7 +84,7 @@ print("the network rather stops from", int(np.flatnonzero(throws < 0.5)[0]), "po
 
 from matplotlib import pyplot
 
-figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2))
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 left.plot(won, linewidth=0.8, color="C5", label="one update's games")
 left.plot(np.arange(9, 200), np.convolve(won, np.ones(10) / 10, "valid"), color="C0", label="average of ten")
 left.axhline(best, color="black", linestyle=":", label="the best player")

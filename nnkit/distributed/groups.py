@@ -24,7 +24,9 @@ BACKENDS = ("mpi", "gloo", "nccl", "cpu:gloo,cuda:nccl", "undefined")
 
 
 class ReduceOp:
-    """What ``all_reduce`` makes of the tensors: their sum, mean, product, least or greatest. Source: PyTorch.
+    """What ``all_reduce`` makes of the tensors: their sum, mean, product, least or greatest.
+
+    Source: PyTorch.
 
     >>> ReduceOp.SUM
     'sum'
@@ -75,6 +77,8 @@ def init_process_group(
 def destroy_process_group(group: Any = None) -> None:
     """Leave the processes; they go on by themselves.
 
+    Raises nothing where ``init_process_group`` was not called. Source: PyTorch.
+
     >>> destroy_process_group(); is_initialized()
     False
     """
@@ -83,6 +87,8 @@ def destroy_process_group(group: Any = None) -> None:
 
 def is_available() -> bool:
     """Whether there is such a module: True.
+
+    Source: PyTorch.
 
     >>> is_available()
     True
@@ -93,6 +99,8 @@ def is_available() -> bool:
 def is_initialized() -> bool:
     """Whether ``init_process_group`` was called.
 
+    Source: PyTorch.
+
     >>> is_initialized()
     False
     """
@@ -100,7 +108,9 @@ def is_initialized() -> bool:
 
 
 def get_backend(group: Any = None) -> str:
-    """ "mpi", whatever was asked for. Raises ValueError before ``init_process_group``.
+    """The name of what the processes speak by: "mpi", whatever was asked for.
+
+    Raises ValueError before ``init_process_group``. Source: PyTorch.
 
     >>> init_process_group()
     >>> get_backend()
@@ -112,7 +122,9 @@ def get_backend(group: Any = None) -> str:
 
 
 def get_rank(group: Any = None) -> int:
-    """This process's number, from 0. Raises ValueError before ``init_process_group``.
+    """This process's number, from 0.
+
+    Raises ValueError before ``init_process_group``. Source: PyTorch.
 
     >>> init_process_group()
     >>> get_rank()
@@ -123,7 +135,9 @@ def get_rank(group: Any = None) -> int:
 
 
 def get_world_size(group: Any = None) -> int:
-    """How many processes there are. Raises ValueError before ``init_process_group``.
+    """How many processes there are.
+
+    Raises ValueError before ``init_process_group``. Source: PyTorch.
 
     >>> init_process_group()
     >>> get_world_size()
@@ -134,7 +148,9 @@ def get_world_size(group: Any = None) -> int:
 
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> None:
-    """Wait for all processes. Raises ValueError before ``init_process_group``. Source: PyTorch.
+    """Wait for all processes.
+
+    Raises ValueError before ``init_process_group``, NotImplementedError for ``async_op``. Source: PyTorch.
 
     >>> init_process_group()
     >>> barrier()
@@ -145,7 +161,7 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -
 
 
 def all_reduce(tensor: Tensor, op: str = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> None:
-    """Let a tensor (any shape, alike everywhere) become its sum over all processes, or what else ``op`` says.
+    """Let a tensor (any shape and dtype, alike everywhere) become its sum over all processes, or what ``op`` says.
 
     Sums and means are part of a recorded step. Raises ValueError for another ``op``, and in every process where their
     tensors are not alike, or not all make this call. Source: PyTorch.
@@ -193,7 +209,7 @@ def broadcast(
 
 
 def all_gather(tensor_list: Sequence[Tensor], tensor: Tensor, group: Any = None, async_op: bool = False) -> None:
-    """Fill ``tensor_list``, one tensor of the same shape for each process, with what each has.
+    """Fill ``tensor_list``, one tensor of the same shape and dtype for each process, with what each has.
 
     Raises ValueError where it has not as many, and in every process where their tensors are not alike, or not all make
     this call. Source: PyTorch.
@@ -214,7 +230,9 @@ def all_gather(tensor_list: Sequence[Tensor], tensor: Tensor, group: Any = None,
 
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
-    """Fill ``object_list`` with what each process has: anything that can be pickled. Source: PyTorch.
+    """Fill ``object_list`` with what each process has: anything that can be pickled.
+
+    Raises ValueError before ``init_process_group``, and in every process where not all make this call. Source: PyTorch.
 
     >>> init_process_group()
     >>> found = [None]; all_gather_object(found, {1}); found
@@ -225,7 +243,9 @@ def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> No
 
 
 def broadcast_object_list(object_list: list[Any], src: int | None = None, group: Any = None, **more: Any) -> None:
-    """Let a list of objects become that of the process ``src`` (0 unless given). Source: PyTorch.
+    """Let a list of objects, which can be pickled, become that of the process ``src`` (0 unless given).
+
+    Raises ValueError before ``init_process_group``, and in every process where not all make this call. Source: PyTorch.
 
     >>> init_process_group()
     >>> found = [1, 2]; broadcast_object_list(found); found

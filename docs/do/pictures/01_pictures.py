@@ -48,7 +48,7 @@ small = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
 small.fit(
     places, label, loss="cross_entropy", optimizer=nnkit.optim.Adam(small.parameters(), lr=0.02), epochs=60, verbose=0
 )
-figure, axes = pyplot.subplots(figsize=(4.5, 4))
+figure, axes = pyplot.subplots(figsize=(4.5, 4), layout="constrained")
 plot.DecisionBoundaryDisplay.from_model(small, places, label, ax=axes)
 pyplot.show()
 
