@@ -71,7 +71,14 @@ class Backend(Attention, Images, Normalization, Recurrent, Places, LinearAlgebra
 
     Dtypes are numpy's in every signature; shapes are tuples of ints. ``array`` means an array of ``xp``, which has to
     have the names in ``NAMESPACE``, and arrays of float32, float64, int64, booleans, and (for random numbers) uint64
-    that take values in place (``x[...] = y``).
+    that take values in place (``x[...] = y``). Its primitives raise ShapeError, DtypeError and NotImplementedError as
+    they say. Raises TypeError where there is no ``xp``.
+
+    >>> import numpy
+    >>> class Mine(Backend):
+    ...     name, xp = "mine", numpy
+    >>> Mine().to_numpy(Mine().zeros((2,), numpy.dtype("float32")))
+    array([0., 0.], dtype=float32)
     """
 
     def __init_subclass__(cls) -> None:

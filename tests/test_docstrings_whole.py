@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from docstrings import described, lacking
 from raised import calls, words
 from test_public_names import PUBLIC, WITH_EXAMPLES
 
+sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
+
+import reference_pages
+
+REFERENCE = [name for names in reference_pages.groups().values() for name in names]
+
 #: ``python tests/docstrings.py`` counts what docstrings lack.
-MODULES = tuple(dict.fromkeys(("nnkit", "nnkit.keras", *PUBLIC, *WITH_EXAMPLES)))
+MODULES = tuple(dict.fromkeys((*REFERENCE, *PUBLIC, *WITH_EXAMPLES)))
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -29,7 +29,8 @@ def jacobian(
     """The slopes of every output element along every input element: shape (*output, *input).
 
     A tuple over the outputs of one over the inputs, where those are tuples. One walk back for each output element;
-    ``vectorize`` and ``strategy`` change nothing here.
+    ``vectorize`` and ``strategy`` change nothing here. Tensors of a float dtype. Raises TypeError for what is no
+    Tensor, GradientError by ``strict``. Source: ``torch.autograd.functional.jacobian``.
 
     >>> import nnkit
     >>> jacobian(lambda x: x * x, nnkit.tensor([1.0, 2.0]))
@@ -65,6 +66,9 @@ def hessian(
 ) -> Any:  # fmt: skip
     """The second slopes of a function that gives one number: shape (*input, *input); of a tuple, a tuple of tuples.
 
+    Tensors of a float dtype. Raises ShapeError for a function that gives more than one number, TypeError for what is no
+    Tensor, GradientError by ``strict``. Source: ``torch.autograd.functional.hessian``.
+
     >>> import nnkit
     >>> hessian(lambda x: (x * x * x).sum(), nnkit.tensor([1.0, 2.0]))
     tensor([[ 6.,  0.],
@@ -83,6 +87,9 @@ def vjp(
 ) -> tuple[Any, Any]:
     """The outputs, and v times the Jacobian: one gradient. ``v`` is 1 where the output is one number.
 
+    Tensors of a float dtype; v has the shapes of the outputs. Raises ShapeError for a v that has others, and for none
+    where there is more than one number, TypeError for what is no Tensor. Source: ``torch.autograd.functional.vjp``.
+
     >>> import nnkit
     >>> vjp(lambda x: x * x, nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 10.0]))[1]
     tensor([ 2., 40.])
@@ -98,7 +105,10 @@ def vjp(
 def jvp(
     func: Function, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """The outputs, and the Jacobian times v: how fast they change along v. By two walks back, as PyTorch does it.
+    """The outputs, and the Jacobian times v: how fast they change along v.
+
+    By two walks back, as PyTorch does it. Tensors of a float dtype; v has the shapes of the inputs. Raises ShapeError
+    for a v that has others, TypeError for what is no Tensor. Source: ``torch.autograd.functional.jvp``.
 
     >>> import nnkit
     >>> jvp(lambda x: x * x, nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 10.0]))[1]
@@ -129,6 +139,9 @@ def hvp(
 ) -> tuple[Any, Any]:
     """The output, one number, and its Hessian times v; here as ``vhp``, for the Hessian is symmetric.
 
+    Tensors of a float dtype; v has the shapes of the inputs. Raises ShapeError for a v that has others, and for a
+    function that gives more than one number. Source: ``torch.autograd.functional.hvp``.
+
     >>> import nnkit
     >>> hvp(lambda x: (x * x * x).sum(), nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 10.0]))[1]
     tensor([  6., 120.])
@@ -139,7 +152,15 @@ def hvp(
 def vhp(
     func: Function, inputs: Tensors, v: Tensors | None = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
-    """The output, one number, and v times its Hessian: the gradient of v times the gradient."""
+    """The output, one number, and v times its Hessian: the gradient of v times the gradient.
+
+    Tensors of a float dtype; v has the shapes of the inputs. Raises ShapeError for a v that has others, and for a
+    function that gives more than one number. Source: ``torch.autograd.functional.vhp``.
+
+    >>> import nnkit
+    >>> vhp(lambda x: (x * x * x).sum(), nnkit.tensor([1.0, 2.0]), nnkit.tensor([1.0, 10.0]))[1]
+    tensor([  6., 120.])
+    """
     with enable_grad():
         given = _fresh(inputs, create_graph)
         output = _number("vhp", func(*given))

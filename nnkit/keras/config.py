@@ -127,43 +127,98 @@ def set_half_type(name: str | None) -> None:
 
 
 def is_interactive_logging_enabled() -> bool:
-    """Whether progress lines are printed."""
+    """Whether progress lines are printed.
+
+    Source: ``keras.config.is_interactive_logging_enabled``.
+
+    >>> is_interactive_logging_enabled()
+    True
+    """
     return bool(_settings["logging"])
 
 
 def enable_interactive_logging() -> None:
-    """Print progress lines: as it is unless disabled."""
+    """Print progress lines: as it is unless disabled.
+
+    Source: ``keras.config.enable_interactive_logging``.
+
+    >>> enable_interactive_logging(); is_interactive_logging_enabled()
+    True
+    """
     _settings["logging"] = True
 
 
 def disable_interactive_logging() -> None:
-    """Print no progress lines, whatever ``verbose`` says."""
+    """Print no progress lines, whatever ``verbose`` says.
+
+    Source: ``keras.config.disable_interactive_logging``.
+
+    >>> disable_interactive_logging(); is_interactive_logging_enabled()
+    False
+    >>> enable_interactive_logging()
+    """
     _settings["logging"] = False
 
 
 def is_traceback_filtering_enabled() -> bool:
-    """What was set; nnkit shows every line of a traceback in any case."""
+    """What was set; nnkit shows every line of a traceback in any case.
+
+    Source: ``keras.config.is_traceback_filtering_enabled``.
+
+    >>> is_traceback_filtering_enabled()
+    True
+    """
     return bool(_settings["filtering"])
 
 
 def enable_traceback_filtering() -> None:
-    """Taken, and without effect: nnkit shows every line of a traceback."""
+    """Taken, and without effect: nnkit shows every line of a traceback.
+
+    Source: ``keras.config.enable_traceback_filtering``.
+
+    >>> enable_traceback_filtering(); is_traceback_filtering_enabled()
+    True
+    """
     _settings["filtering"] = True
 
 
 def disable_traceback_filtering() -> None:
-    """Taken, and without effect: nnkit shows every line of a traceback."""
+    """Taken, and without effect: nnkit shows every line of a traceback.
+
+    Source: ``keras.config.disable_traceback_filtering``.
+
+    >>> disable_traceback_filtering(); is_traceback_filtering_enabled()
+    False
+    >>> enable_traceback_filtering()
+    """
     _settings["filtering"] = False
 
 
 def enable_unsafe_deserialization() -> None:
-    """Refused: nnkit runs no code that a file brings. Raises ValueError."""
+    """Refused: nnkit runs no code that a file brings.
+
+    Raises ValueError. Source: ``keras.config.enable_unsafe_deserialization``.
+
+    >>> enable_unsafe_deserialization()
+    Traceback (most recent call last):
+    ValueError: ...
+    """
     raise ValueError("nnkit runs no code from files: define the function in Python, and register it by its name")
 
 
 def max_epochs() -> None:
-    """None: there is no limit but that of ``fit``."""
+    """None: there is no limit but that of ``fit``.
+
+    Source: ``keras.config.max_epochs``.
+
+    >>> max_epochs()
+    """
 
 
 def max_steps_per_epoch() -> None:
-    """None: there is no limit but that of ``fit``."""
+    """None: there is no limit but that of ``fit``.
+
+    Source: ``keras.config.max_steps_per_epoch``.
+
+    >>> max_steps_per_epoch()
+    """

@@ -86,6 +86,12 @@ def image_dataset_from_directory(
         verbose: whether to say how many files were found.
 
     The result has ``class_names`` and ``file_paths``. Raises ValueError for what does not fit, DataError for no files.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     image_dataset_from_directory(folder)
+    Traceback (most recent call last):
+    nnkit.errors.DataError: ...
     """
     if color_mode not in MODES:
         raise UnknownNameError("color_mode", color_mode, list(MODES))
@@ -103,7 +109,14 @@ def text_dataset_from_directory(
 ) -> Any:  # fmt: skip
     """The .txt files in a folder in batches: arrays of texts, cut at ``max_length`` letters, and labels.
 
-    The other arguments are those of :func:`image_dataset_from_directory`.
+    The other arguments are those of :func:`image_dataset_from_directory`. Raises ValueError for what does not fit,
+    DataError for no files. Source: ``keras.utils.text_dataset_from_directory``.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text_dataset_from_directory(folder)
+    Traceback (most recent call last):
+    nnkit.errors.DataError: ...
     """
     found = _index(directory, labels, label_mode, class_names, (".txt",), follow_links, verbose)
     made = _parts(_Texts, found, label_mode, batch_size, shuffle, seed, validation_split, subset, {})

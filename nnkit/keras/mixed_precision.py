@@ -27,14 +27,25 @@ _global: list[DTypePolicy | None] = [None]
 
 
 def dtype_policy() -> DTypePolicy:
-    """The policy of new models: that of ``floatx`` unless set."""
+    """The policy of new models: that of ``floatx`` unless set.
+
+    Source: ``keras.config.dtype_policy``.
+
+    >>> dtype_policy().name
+    'float32'
+    """
     return _global[0] or DTypePolicy(config.floatx())
 
 
 def set_dtype_policy(policy: Any) -> None:
     """Set the policy of training from now on: a name, or a policy.
 
-    A policy without "mixed_" sets ``floatx`` too. Raises UnknownNameError (a ValueError) for another name.
+    A policy without "mixed_" sets ``floatx`` too. Raises UnknownNameError (a ValueError) for another name. Source:
+    ``keras.config.set_dtype_policy``.
+
+    >>> set_dtype_policy("mixed_bfloat16"); dtype_policy().compute_dtype
+    'bfloat16'
+    >>> set_dtype_policy("float32")
     """
     found = policy if isinstance(policy, DTypePolicy) else DTypePolicy(policy)
     _global[0] = found

@@ -90,7 +90,7 @@ def timeseries_dataset_from_array(
         start_index, end_index: the part of the series to use.
         format: taken, and without effect.
 
-    Raises ValueError for numbers out of range.
+    Raises ValueError for numbers out of range. Source: ``keras.utils.timeseries_dataset_from_array``.
 
     >>> [x.tolist() for x, y in timeseries_dataset_from_array(list(range(6)), [0, 10, 20, 30, 40, 50], 3, batch_size=2)]
     [[[0, 1, 2], [1, 2, 3]], [[2, 3, 4], [3, 4, 5]]]

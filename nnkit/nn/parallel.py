@@ -47,9 +47,9 @@ class DistributedDataParallel(Module):
 
     Each process computes on data of its own (``utils.data.DistributedSampler``). All begin with the weights and buffers
     of rank 0, whose buffers go out again before a forward, where the one before was trained on (``broadcast_buffers``):
-    so every process has to make that forward. Gradients are
-    exchanged in one piece for each dtype; a recorded step has the exchange in it. Other options of PyTorch's change
-    nothing. Raises ValueError before ``init_process_group``. Source: Li et al. 2020; PyTorch.
+    so every process has to make that forward. Gradients are exchanged in one piece for each dtype; a recorded step has
+    the exchange in it. Other options of PyTorch's change nothing. Raises ValueError before ``init_process_group``.
+    Source: Li et al. 2020; PyTorch. Inputs and parameters are of any shape.
 
     >>> import nnkit
     >>> nnkit.distributed.init_process_group("gloo")

@@ -12,7 +12,14 @@ __all__ = ["Measurement", "Timer"]
 
 
 class Measurement:
-    """Seconds that a statement took: ``times`` has one number for each block of runs, for a single run."""
+    """Seconds that a statement took: ``times`` has one number for each block of runs, for a single run.
+
+    Raises StatisticsError, a ValueError, where the mean of no times is asked for. Source:
+    ``torch.utils.benchmark.Measurement``.
+
+    >>> Measurement([0.5, 1.5], 10, "step").mean
+    1.0
+    """
 
     def __init__(self, times: list[float], number_per_run: int, label: str) -> None:
         self.times, self.number_per_run, self.title = times, number_per_run, label
@@ -48,7 +55,8 @@ class Measurement:
 class Timer:
     """Runs the statement ``stmt`` many times, after ``setup``, with the names ``globals``.
 
-    A GPU's work is waited for. ``num_threads`` is accepted and changes nothing: see ``nnkit.set_num_threads``.
+    A GPU's work is waited for. ``num_threads`` is accepted and changes nothing: see ``nnkit.set_num_threads``. Raises
+    ValueError for what is neither a text nor callable. Source: ``torch.utils.benchmark.Timer``.
 
     >>> Timer("x + 1", globals={"x": 1}).timeit(10).mean > 0
     True

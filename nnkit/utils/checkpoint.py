@@ -25,6 +25,9 @@ def checkpoint(
 ) -> Any:
     """``function(*args, **kwargs)``.
 
+    Nothing is computed twice to save memory. Raises TypeError for what cannot be called. Source:
+    ``torch.utils.checkpoint.checkpoint``.
+
     >>> checkpoint(lambda x: x * x, 3.0, use_reentrant=False)
     9.0
     """
@@ -35,7 +38,14 @@ def checkpoint(
 def checkpoint_sequential(
     functions: Sequence[Callable[..., Any]], segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
 ) -> Any:
-    """Each function on the result of the one before it."""
+    """Each function on the result of the one before it.
+
+    Nothing is computed twice to save memory. Raises TypeError for what is no sequence. Source:
+    ``torch.utils.checkpoint.checkpoint_sequential``.
+
+    >>> checkpoint_sequential([abs, float], 1, -3)
+    3.0
+    """
     for function in functions:
         input = call(function, input)
     return input

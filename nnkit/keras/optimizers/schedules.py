@@ -27,7 +27,16 @@ __all__ = [
 
 
 class LearningRateSchedule:
-    """The base class. A schedule defines ``__call__(step)``; ``step`` counts updates from 0."""
+    """The base class: a schedule defines ``__call__(step)``, which gives the rate.
+
+    ``step`` counts updates from 0. Source: ``keras.optimizers.schedules.LearningRateSchedule``.
+
+    >>> class Halved(LearningRateSchedule):
+    ...     def __call__(self, step):
+    ...         return 0.1 * 0.5**step
+    >>> Halved()(1)
+    0.05
+    """
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, step)")
@@ -39,6 +48,8 @@ class LearningRateSchedule:
 
 class ExponentialDecay(LearningRateSchedule):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``; in whole steps with ``staircase``.
+
+    Raises ValueError for ``decay_steps`` of 0 or less. Source: ``keras.optimizers.schedules.ExponentialDecay``.
 
     >>> ExponentialDecay(0.5, decay_steps=10, decay_rate=0.25)(5)
     0.25
@@ -65,6 +76,8 @@ class ExponentialDecay(LearningRateSchedule):
 class InverseTimeDecay(LearningRateSchedule):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
+    Raises ValueError for ``decay_steps`` of 0 or less. Source: ``keras.optimizers.schedules.InverseTimeDecay``.
+
     >>> InverseTimeDecay(0.5, decay_steps=1, decay_rate=1.0)(4)
     0.1
     """
@@ -90,7 +103,8 @@ class InverseTimeDecay(LearningRateSchedule):
 class PolynomialDecay(LearningRateSchedule):
     """From ``initial_learning_rate`` to ``end_learning_rate`` in ``decay_steps``, by a power of the rest.
 
-    With ``cycle`` the way is as many times ``decay_steps`` long as it takes to be longer than the steps so far.
+    With ``cycle`` the way is as many times ``decay_steps`` long as it takes to be longer than the steps so far. Raises
+    ValueError for ``decay_steps`` of 0 or less. Source: ``keras.optimizers.schedules.PolynomialDecay``.
 
     >>> PolynomialDecay(1.0, decay_steps=4, end_learning_rate=0.0)(1)
     0.75
@@ -122,7 +136,8 @@ class CosineDecay(LearningRateSchedule):
     """Half a cosine wave from the initial rate down to ``alpha`` times it (Loshchilov & Hutter, 2016).
 
     With ``warmup_target`` the rate first climbs linearly from ``initial_learning_rate`` to that target in
-    ``warmup_steps`` updates, and decays from there.
+    ``warmup_steps`` updates, and decays from there. Raises ValueError for ``decay_steps`` of 0 or less. Source:
+    ``keras.optimizers.schedules.CosineDecay``.
 
     >>> CosineDecay(0.5, decay_steps=2)(1)
     0.25
@@ -157,7 +172,8 @@ class CosineDecay(LearningRateSchedule):
 class CosineDecayRestarts(LearningRateSchedule):
     """Half cosine waves one after another, each ``t_mul`` times as long and ``m_mul`` times as high as the one before.
 
-    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
+    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017. Raises ValueError for
+    ``first_decay_steps`` of 0 or less. Source: ``keras.optimizers.schedules.CosineDecayRestarts``.
 
     >>> [CosineDecayRestarts(1.0, first_decay_steps=2, m_mul=0.5)(step) for step in (0, 1, 2, 4)]
     [1.0, 0.5, 0.5, 0.25]
@@ -190,6 +206,9 @@ class CosineDecayRestarts(LearningRateSchedule):
 
 class PiecewiseConstantDecay(LearningRateSchedule):
     """``values[i]`` up to and including step ``boundaries[i]``, the last value after that.
+
+    Raises ValueError where there is not one value more than boundaries. Source:
+    ``keras.optimizers.schedules.PiecewiseConstantDecay``.
 
     >>> schedule = PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.1])
     >>> [schedule(step) for step in (10, 11, 20, 21)]
@@ -224,14 +243,24 @@ _BY_NAME: Mapping[str, Callable[..., LearningRateSchedule]] = {
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
-    """``{"class_name": …, "config": …}``, of which :func:`deserialize` makes the schedule again."""
+    """``{"class_name": …, "config": …}``, of which :func:`deserialize` makes the schedule again.
+
+    Raises TypeError for what is no schedule. Source: ``keras.optimizers.schedules.serialize``.
+
+    >>> serialize(InverseTimeDecay(0.5, 1, 1.0))["class_name"]
+    'InverseTimeDecay'
+    """
     return dict(configured(learning_rate_schedule))
 
 
 def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> LearningRateSchedule:
-    """The schedule that ``{"class_name": …, "config": …}`` describes; UnknownNameError for another class.
+    """The schedule that ``{"class_name": …, "config": …}`` describes.
 
-    ``custom_objects`` are further classes by name.
+    ``custom_objects`` are further classes by name. Raises UnknownNameError, a ValueError, for another class. Source:
+    ``keras.optimizers.schedules.deserialize``.
+
+    >>> deserialize(serialize(InverseTimeDecay(0.5, 1, 1.0)))(4)
+    0.1
     """
     return resolve("learning-rate schedule", config, {**_BY_NAME, **(custom_objects or {})})
 

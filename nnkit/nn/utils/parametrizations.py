@@ -57,7 +57,8 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Learn lengths (``original0``) and directions (``original1``) of a weight: Salimans and Kingma, 2016.
 
     The norm is over all axes but ``dim``, or over all where that is None or, as in PyTorch, -1. Returns the module.
-    Source: ``torch.nn.utils.parametrizations.weight_norm``. Call it before making an optimizer.
+    Source: ``torch.nn.utils.parametrizations.weight_norm``. Call it before making an optimizer. Raises ValueError for a
+    module without that weight.
 
     >>> import nnkit
     >>> layer = weight_norm(nnkit.nn.Linear(3, 2)); layer.parametrizations.weight.original0.shape
@@ -115,7 +116,8 @@ def spectral_norm(
 
     ``dim`` is the axis of outputs: 0, and 1 for transposed convolutions, unless given. Each reading in training mode
     makes ``n_power_iterations`` steps from where the last one ended. Returns the module. Source:
-    ``torch.nn.utils.parametrizations.spectral_norm``. Call it before making an optimizer.
+    ``torch.nn.utils.parametrizations.spectral_norm``. Call it before making an optimizer. Raises ValueError for a
+    module without that weight, and for less than one step.
 
     >>> import nnkit
     >>> layer = spectral_norm(nnkit.nn.Linear(3, 2)); [name for name, _ in layer.named_buffers()]
@@ -241,7 +243,8 @@ def orthogonal(
             ``module.weight = Q``: Lezcano-Casado, 2019.
 
     Returns the module. Raises ShapeError for a weight of less than two axes, UnknownNameError for another map. Source:
-    ``torch.nn.utils.parametrizations.orthogonal``. Call it before making an optimizer.
+    ``torch.nn.utils.parametrizations.orthogonal``. Call it before making an optimizer. The weight is float32 or
+    float64.
 
     >>> import nnkit
     >>> layer = orthogonal(nnkit.nn.Linear(3, 2)); (layer.weight @ layer.weight.T).detach().round(decimals=3).abs()

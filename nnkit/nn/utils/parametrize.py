@@ -28,7 +28,14 @@ M = TypeVar("M", bound=Module)
 class ParametrizationList(ModuleList):
     """The modules that compute one weight, one after the other, from ``original`` (or ``original0``, ``original1`` …).
 
-    Made by ``register_parametrization``. The first module's ``right_inverse`` may give several originals.
+    Made by ``register_parametrization``. The first module's ``right_inverse`` may give several originals. The weight is
+    of any shape and dtype. Raises ValueError where ``right_inverse`` gives no Tensor. Source:
+    ``torch.nn.utils.parametrize.ParametrizationList``.
+
+    >>> import nnkit
+    >>> layer = nnkit.nn.utils.parametrizations.weight_norm(nnkit.nn.Linear(3, 2))
+    >>> type(layer.parametrizations.weight).__name__, layer.parametrizations.weight.original0.shape
+    ('ParametrizationList', (2, 1))
     """
 
     def __init__(self, modules: Sequence[Module], original: Tensor, unsafe: bool = False) -> None:
@@ -192,6 +199,8 @@ def _append(module: Module, name: str, parametrization: Module, unsafe: bool) ->
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     """Whether a module computes a weight, or the one of that name.
 
+    Raises AttributeError for what is no Module. Source: ``torch.nn.utils.parametrize.is_parametrized``.
+
     >>> import nnkit
     >>> is_parametrized(nnkit.nn.Linear(2, 2))
     False
@@ -207,7 +216,12 @@ def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: boo
     with the original's.
 
     Returns the module. Raises ValueError for a weight that is not computed, and without ``leave_parametrized`` for one
-    that is computed from several.
+    that is computed from several. Source: ``torch.nn.utils.parametrize.remove_parametrizations``.
+
+    >>> import nnkit
+    >>> layer = nnkit.nn.utils.parametrizations.weight_norm(nnkit.nn.Linear(3, 2))
+    >>> [name for name, _ in remove_parametrizations(layer, "weight").named_parameters()]
+    ['bias', 'weight']
     """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"{type(module).__name__} has no parametrization of {tensor_name!r}")
@@ -235,11 +249,24 @@ def remove_parametrizations(module: M, tensor_name: str, leave_parametrized: boo
 
 
 def type_before_parametrizations(module: Module) -> type:
-    """The class of a module without its parametrizations."""
+    """The class of a module without its parametrizations.
+
+    Raises nothing. Source: ``torch.nn.utils.parametrize.type_before_parametrizations``.
+
+    >>> import nnkit
+    >>> type_before_parametrizations(nnkit.nn.utils.parametrizations.weight_norm(nnkit.nn.Linear(3, 2))).__name__
+    'Linear'
+    """
     return vars(type(module)).get("_before", type(module))
 
 
 @contextlib.contextmanager
 def cached() -> Iterator[None]:
-    """Nothing: weights are computed whenever they are read, inside and outside of this block."""
+    """Nothing: weights are computed whenever they are read, inside and outside of this block.
+
+    Source: ``torch.nn.utils.parametrize.cached``.
+
+    >>> with cached():
+    ...     pass
+    """
     yield

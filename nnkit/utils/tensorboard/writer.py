@@ -26,6 +26,8 @@ class SummaryWriter:
         flush_secs: events are handed over to the operating system at least that often.
         filename_suffix: the end of the file's name.
 
+    Raises OSError for a folder that cannot be made, TypeError for what is no path.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
     ...     for step in range(3): writer.add_scalar("loss", 1.0 / (step + 1), step)
