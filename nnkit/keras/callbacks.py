@@ -75,9 +75,9 @@ class EarlyStopping(Hooks, training.EarlyStopping, Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         super().on_train_end()
-        if self.verbose and self.stopped_epoch is not None:
+        if self.verbose and self.trainer.speaks and self.stopped_epoch is not None:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if self.verbose and self.restore_best_weights and self.best_epoch is not None:
+        if self.verbose and self.trainer.speaks and self.restore_best_weights and self.best_epoch is not None:
             print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
 
 
@@ -125,7 +125,7 @@ class ReduceLROnPlateau(Hooks, training.ReduceLROnPlateau, Callback):
             return
         before = self.trainer.learning_rate
         super().on_epoch_end(epoch, logs)
-        if self.verbose and self.trainer.learning_rate != before:
+        if self.verbose and self.trainer.speaks and self.trainer.learning_rate != before:
             rate = self.trainer.learning_rate
             print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {rate}.")
 
@@ -163,7 +163,7 @@ class LearningRateScheduler(Hooks, training.LearningRateScheduler, Callback):  #
             optimizer: Any = self.trainer.optimizer
             function: Any = self._function
             optimizer.learning_rate = function(epoch, optimizer.learning_rate)
-        if self.verbose:
+        if self.verbose and self.trainer.speaks:
             rate = self.trainer.learning_rate
             print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 

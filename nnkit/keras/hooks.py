@@ -103,6 +103,10 @@ class Hooked(training.Callback):
             self.callback.on_settled(epoch, step)
 
     @property
+    def first_rank_only(self) -> bool:  # type: ignore[override]
+        return bool(getattr(self.callback, "first_rank_only", False))
+
+    @property
     def settle_every(self) -> int | None:  # type: ignore[override]
         return getattr(self.callback, "settle_every", None)
 

@@ -30,6 +30,7 @@ __all__ = [
     "is_simple_model",
     "plain_loss",
     "plain_metrics",
+    "why_by_steps",
 ]
 
 OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "metrics", "get_metrics_result")
@@ -61,18 +62,32 @@ def plain_metrics(plain: Any, weighted: Any) -> list[Metric] | None:
 
 def is_simple_model(model: Any, callbacks: Iterable[Any], kinds: tuple[str, ...] = ("test",)) -> bool:
     """Whether a model leaves training to nnkit, and no callback wants more than that tells."""
+    return why_by_steps(model, callbacks, kinds) is None
+
+
+def why_by_steps(model: Any, callbacks: Iterable[Any], kinds: tuple[str, ...] = ("test",)) -> str | None:
+    """Why a model is trained step by step; None where it leaves that to nnkit."""
     several = model.output_keys is not None
     ready = model._outputs is not None and model._outputs.plain if several else model._loss is not None
-    if model.overrides(*OWN_STEPS) or not ready or model._simple_metrics is None:
-        return False
-    if (model.loss_weights is not None and not several) or not isinstance(model.optimizer, optim.Optimizer):
-        return False
     layers = [part for part in model.modules() if isinstance(part, WithLosses)]
+    own = [name for name in OWN_STEPS if model.overrides(name)]
+    if own:
+        return f"{type(model).__name__} has a {own[0]} of its own"
+    if not ready:
+        return "its loss is none, a list, or one whose reduction is no mean or sum"
+    if model._simple_metrics is None:
+        return "it has metrics that do not add up over batches, that are given by output, or two of one name"
+    if (model.loss_weights is not None and not several) or not isinstance(model.optimizer, optim.Optimizer):
+        return (
+            "it has loss_weights for one output" if model.loss_weights is not None else "its optimizer is not nnkit's"
+        )
     if any(layer._own_metrics() for layer in layers if layer is model or not isinstance(layer, WithSteps)):
-        return False
+        return "its layers follow metrics of their own"
     if model.built and not any(parameter.requires_grad for parameter in model.parameters()):
-        return False
-    return not any(wants(callbacks, kind) for kind in kinds)
+        return "it has no weights to train"
+    if any(wants(callbacks, kind) for kind in kinds):
+        return "a callback has hooks for evaluation"
+    return None
 
 
 def is_simple_data(*parts: Any) -> bool:

@@ -110,7 +110,7 @@ class ModelCheckpoint(Hooks, training.ModelCheckpoint, Callback):
         self._tell(f"{self._improved}saving model to {path}")
 
     def _tell(self, text: str) -> None:
-        if self.verbose:
+        if self.verbose and self.trainer.speaks:
             print(f"\nEpoch {self._epoch + 1}: {text}")
 
 
@@ -208,6 +208,8 @@ class BackupAndRestore(Callback):
         self._write(epoch + 1)
 
     def _write(self, epoch: int) -> None:
+        if not self.trainer.speaks:
+            return
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         has_state = bool(getattr(self.model.optimizer, "param_groups", None))
         optimizer = self.model.optimizer.state_dict() if has_state else None
@@ -215,7 +217,7 @@ class BackupAndRestore(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         failed = self.trainer.history.interrupted or (self.trainer.history.stopped_by or "").endswith("Error")
-        if self.delete_checkpoint and not failed:
+        if self.delete_checkpoint and not failed and self.trainer.speaks:
             self.path.unlink(missing_ok=True)
 
 
@@ -240,6 +242,8 @@ class CSVLogger(Callback):
     ...     file.read().split()[0]
     'epoch,loss'
     """
+
+    first_rank_only = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = os.fspath(filename), separator, append

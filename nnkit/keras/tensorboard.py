@@ -39,6 +39,8 @@ class TensorBoard(Callback):
     ['train']
     """
 
+    first_rank_only = True
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",

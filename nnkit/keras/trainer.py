@@ -22,13 +22,15 @@ from nnkit.keras.pairing import first_inputs
 from nnkit.keras.preparing import WithPreparation
 from nnkit.keras.progbar import Progbar
 from nnkit.keras.progress import in_keras_order, print_run, with_progress
-from nnkit.keras.routes import is_simple_data, is_simple_model
+from nnkit.keras.routes import is_simple_data, is_simple_model, why_by_steps
 from nnkit.keras.sides import inputs_side
+from nnkit.parallel import MPI
 from nnkit.tensors.precision import autocast
 from nnkit.training.arguments import positive_integer
 from nnkit.training.kinds import yields_batches
 from nnkit.training.prediction import recall
 from nnkit.training.progress import style_of
+from nnkit.training.ranked import processes
 from nnkit.training.several import Several
 from nnkit.utils.data import Dataset
 
@@ -89,6 +91,8 @@ class Trainer(WithPreparation):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        *,
+        parallel: str | MPI | None = None,
     ) -> training.History:
         """Train; returns the History, whose ``history`` maps names to one number per epoch.
 
@@ -105,11 +109,15 @@ class Trainer(WithPreparation):
             steps_per_epoch: ends an epoch after that many batches, for data without an end.
             validation_steps: the like of the validation.
             validation_freq: after how many epochs there is one, or the numbers, from 1, of those that have one.
+            parallel: "mpi" or an ``nnkit.parallel.MPI``: train on all processes that ``mpiexec`` started, as
+                ``nnkit.training.fit`` does; Keras has no such argument.
 
-        Raises ValueError where the model is not compiled; DataError, LabelError, ShapeError or DtypeError for bad
+        Raises ValueError where the model is not compiled, or has a step of its own that processes cannot share (with
+        ``parallel``); DataError, LabelError, ShapeError or DtypeError for bad
         data, before anything is trained.
         """
         self._require_compiled("fit")
+        mpi = processes(parallel, config.half_type())
         chosen = self._begin(callbacks)
         epochs_run = range(self._resumed(callbacks, initial_epoch), epochs)
         _refuse_batch_size(batch_size, x, y)
@@ -125,9 +133,11 @@ class Trainer(WithPreparation):
             if simple and is_simple_data(validated) and self._takes(None, *parts[1:], given=parts[:1]):
                 return self._fit_plainly(
                     sided, y, batch_size, epochs_run, verbose, watched, validation_split, validation_data, shuffle,
-                    class_weight, sample_weight, steps_per_epoch,
+                    class_weight, sample_weight, steps_per_epoch, mpi,
                 )  # fmt: skip
             x = sided if is_simple_data(x) else x
+        if mpi is not None:
+            _refuse_processes(why_by_steps(self, chosen), bool(plain))
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
         data = (x, y, sample_weight)
         if validation_split:
@@ -150,7 +160,7 @@ class Trainer(WithPreparation):
     def _fit_plainly(
         self, x: Any, y: Any, batch_size: int | None, epochs: range, verbose: Any, callbacks: list[Any],
         validation_split: float, validation_data: Any, shuffle: bool, class_weight: Any, sample_weight: Any,
-        steps_per_epoch: int | None,
+        steps_per_epoch: int | None, mpi: MPI | None,
     ) -> training.History:  # fmt: skip
         """``nnkit.training.fit``."""
         size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
@@ -180,7 +190,10 @@ class Trainer(WithPreparation):
                 steps_per_epoch=steps_per_epoch,
                 compile=not self.run_eagerly,
                 precision=config.half_type(),
+                parallel=mpi,
             )
+        if mpi is not None:
+            mpi.gather(None)  # what rank 0 has written is there, or gone, before anybody goes on
         self.history.history.pop("lr", None)
         self._put_in_order(self.history)
         return self.history
@@ -288,6 +301,23 @@ def _refuse_batch_size(batch_size: int | None, x: Any, y: Any) -> None:
             f"fit: batch_size={batch_size} goes with arrays; x is a {type(x).__name__}, which yields batches of "
             "its own: leave batch_size out"
         )
+
+
+def _refuse_processes(why: str | None, plain: bool) -> None:
+    """Raise ValueError that says why a training cannot be divided among processes."""
+    if why is None:
+        why = (
+            "validation_steps or validation_freq is given"
+            if plain is False
+            else (
+                "its outputs or its data are in a deeper structure (a PyDataset, dicts and lists of arrays, weights of "
+                "positions, other validation data)"
+            )
+        )
+    raise ValueError(
+        f"fit(parallel=...) cannot divide this training among processes: {why}, so it goes step by step. Leave that "
+        "out, or train by a loop of your own with nnkit.parallel.MPI().optimizer(...)"
+    )
 
 
 def _flat(weight: Any) -> Any:

@@ -66,7 +66,7 @@ class MPI:
             raise ValueError(f"timeout must be a number of seconds greater than 0, or None, got {timeout!r}")
         if data not in ("all", "own"):
             raise ValueError(f"data must be 'all' or 'own', got {data!r}: what each process gives to fit")
-        self.batch_statistics, self.data = batch_statistics, data
+        self.batch_statistics, self.data, self._timeout = batch_statistics, data, timeout
         self.communicator = world() if communicator is None else communicator
         if self.communicator is not None:
             self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
@@ -74,6 +74,12 @@ class MPI:
                 end_together(self.communicator)
                 self._waiting = Waiting(watch_of(self.communicator), timeout)
                 self._exchange = exchange_of(self.communicator, self._waiting)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MPI:
+        return self  # processes are not copied, where an estimator that names them is
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MPI, (None, self.batch_statistics, self._timeout, self.data)  # those that are there where it is read
 
     def __repr__(self) -> str:
         return f"MPI(rank {self.rank} of {self.size})"

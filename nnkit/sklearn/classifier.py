@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from nnkit.parallel import MPI
 from nnkit.sklearn.losses import loss_of, takes_labels
 from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron, stochastic
 from nnkit.sklearn.parameters import ParameterError
@@ -62,6 +63,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         callbacks: a list of ``nnkit.training.Callback``.
         device: where to train and predict: "cpu", "cuda", …; None for nnkit's default device.
         precision: "bfloat16" or "float16" for products in that type.
+        parallel: "mpi" or an ``nnkit.parallel.MPI``: fit on all processes that ``mpiexec`` started, each given the same
+            samples; not for "lbfgs".
 
     Attributes:
         classes_, n_features_in_, feature_names_in_, coefs_, intercepts_, out_activation_, n_layers_, n_outputs_,
@@ -116,6 +119,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         callbacks: Any = None,
         device: str | None = None,
         precision: str | None = None,
+        parallel: str | MPI | None = None,
     ) -> None:
         self._set(locals())
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnkit import nn
 from nnkit.errors import DivergenceError
+from nnkit.parallel import MPI
 from nnkit.recording.compiled import enabled
 from nnkit.sklearn.losses import PenalizedObjective
 from nnkit.sklearn.network import linears
@@ -19,16 +20,19 @@ from nnkit.sklearn.stopping import Stopping
 from nnkit.sklearn.validation import Samples, is_own_metric, score_of
 from nnkit.tensors import random
 from nnkit.training import metrics as metric_table
+from nnkit.training.agreement import same_data, same_settings
 from nnkit.training.callbacks import Callback
 from nnkit.training.evaluation import Evaluation
 from nnkit.training.lone_rows import refuse_lone_rows
 from nnkit.training.precision import precision_of
+from nnkit.training.ranked import alone, begin, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
-from nnkit.training.trainer import Trainer
 
 __all__ = ["NonFiniteWeights", "descend", "objective_of"]
 
+#: Parameters of an estimator that need not be the same in every process.
+APART = {"callbacks", "metrics", "parallel", "random_state", "scoring", "validation_splitter", "verbose"}
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
@@ -57,7 +61,10 @@ def batch_size_of(estimator: Any, rows: int) -> int:
     return int(np.clip(estimator.batch_size, 1, rows))
 
 
-def descend(estimator: Any, train: Samples, held: Samples | None, generator: np.random.RandomState, epochs: int) -> Any:
+def descend(
+    estimator: Any, train: Samples, held: Samples | None, generator: np.random.RandomState, epochs: int,
+    mpi: MPI | None = None,
+) -> Any:  # fmt: skip
     """Train ``estimator.module_`` for at most ``epochs`` epochs; returns the Stopping that ended it, and the History.
 
     ``held`` are the samples of early stopping, or, without it, those whose loss and metrics are noted. Raises
@@ -71,24 +78,32 @@ def descend(estimator: Any, train: Samples, held: Samples | None, generator: np.
     if not hasattr(estimator, "_optimizer"):
         estimator._optimizer = optimizer_of(estimator, list(module.parameters()))
     objective = objective_of(estimator)
+    objective.ranks = mpi
     measured = [metric_table.get(metric, objective.loss) for metric in _metrics(estimator, held)]
     precision = precision_of(estimator.precision, None)
-    step = TrainingStep(module, objective, estimator._optimizer, Totals(measured, objective), precision=precision)
-    validate = None
+    totals = [Totals(measured, objective) for _ in range(2)]
+    rows = None
     stops = estimator.early_stopping
     if held is not None and (not stops or measured or estimator.callbacks or is_own_metric(estimator.scoring)):
         rows = source_of(held.X, held.y, held.weight, min(size, held.X.shape[0]), None, device)
-        validate = Evaluation(
-            EvaluationStep(module, objective, Totals(measured, objective), precision), rows, enabled()
-        )
+    if mpi is not None:
+        begin(mpi, module, objective, source, rows, totals)
+        settings = {name: str(value) for name, value in estimator.get_params().items() if name not in APART}
+        same_settings(mpi, module, objective, totals[0], estimator._optimizer, settings)
+        same_data(mpi, source, rows, " of the validation")
+    step = TrainingStep(module, objective, estimator._optimizer, totals[0], precision=precision, ranks=mpi)
+    validate = None
+    if rows is not None:
+        validate = Evaluation(EvaluationStep(module, objective, totals[1], precision), rows, enabled(), mpi)
     score = score_of(estimator, held) if stops and held is not None else None
     rule = Stopping(estimator, Rate(estimator._optimizer, estimator), source.rows, score)
     callbacks = [rule, *_callbacks(estimator)]
     estimator.n_iter_ = 0
-    trainer = Trainer(step, source, validate, callbacks, range(epochs), runner_of(step, source, enabled()))
+    runner = runner_of(step, source, enabled(), mpi)
+    trainer = trainer_of(mpi, step, source, validate, callbacks, range(epochs), runner)
     stream = random.Generator(int(generator.randint(2**31))) if _draws(module) else None
     try:
-        with random.using(stream):
+        with random.using(stream), alone(mpi):
             history = trainer.run()
     except DivergenceError as error:
         raise NonFiniteWeights(f"{NOT_FINITE} In detail: {error}") from error

@@ -15,8 +15,10 @@ import numpy as np
 
 from nnkit import nn, ops
 from nnkit.nn import losses
+from nnkit.parallel import MPI
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import Batch
+from nnkit.training.divided import sum_of_all
 from nnkit.training.objective import BatchLoss, Objective
 
 __all__ = ["CLASSES", "NUMBERS", "PenalizedObjective", "loss_of", "takes_labels"]
@@ -111,27 +113,32 @@ class PenalizedObjective(Objective):
 
     def __init__(self, model: nn.Module, loss: Callable[..., Any], weights: list[Tensor], alpha: float) -> None:
         super().__init__(model, loss)
+        self.ranks: MPI | None = None
+        self.shown_apart = isinstance(loss, OWN)
         self._weights = weights
         self._half_alpha = 0.5 * alpha
 
     def __call__(self, prediction: Tensor, batch: Batch) -> BatchLoss:
-        count: Any = float(batch.rows)
+        whole = float(batch.rows if batch.share is None else batch.share.whole)
+        count: Any = whole if batch.weight is None else self._sum_of_weights(batch)
         if not isinstance(self.loss, OWN):
-            weight = batch.weight
-            if weight is not None:
-                count = weight.sum()
-                weight = weight * (float(batch.rows) / count)
+            weight = None if batch.weight is None else batch.weight * (whole / count)
             loss = super().__call__(prediction, Batch(batch.x, batch.y, weight))
         else:
             terms = self.loss.parts(prediction, batch.y)
             shown = self.loss.shown(terms.detach())
             if batch.weight is None:
-                loss = BatchLoss(terms.sum() / count, shown.sum())
+                loss = BatchLoss(terms.sum() / float(batch.rows), shown.sum())
             else:
-                count = batch.weight.sum()
-                total = (terms * batch.weight.reshape(-1, 1)).sum()
-                loss = BatchLoss(total / count, (shown * batch.weight).sum() * (float(batch.rows) / count))
+                total = (terms * batch.weight.reshape(-1, 1)).sum() * (whole / float(batch.rows))
+                loss = BatchLoss(total / count, (shown * batch.weight).sum() * (whole / count))
         return self._penalized(loss, count)
+
+    def _sum_of_weights(self, batch: Batch) -> Tensor:
+        """Of the whole batch, of which other processes may have parts."""
+        assert batch.weight is not None
+        own: Tensor = batch.weight.sum()
+        return own if self.ranks is None or batch.share is None else sum_of_all(own, batch.share, self.ranks)
 
     def _penalized(self, loss: BatchLoss, count: Any) -> BatchLoss:
         if not self._half_alpha:

@@ -11,11 +11,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nnkit import training
 from nnkit.errors import NnkitError
+from nnkit.parallel import MPI
 from nnkit.sklearn import network
 from nnkit.sklearn.descent import descend
 from nnkit.sklearn.lbfgs import minimize_loss
@@ -23,8 +23,10 @@ from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.optimizers import solver_names
 from nnkit.sklearn.orders import dense_chunks
 from nnkit.sklearn.parameters import Rule, check_parameters, each, flag, integer, known, name_or, number
+from nnkit.sklearn.processes import generator_of, processes_of
 from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
+from nnkit.training.ranked import quiet
 
 __all__ = ["FLOATS", "SPARSE", "Perceptron", "stochastic"]
 
@@ -121,17 +123,20 @@ class Perceptron(BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         weight = _product(sample_weight, self._class_weights(given, incremental))
-        generator = check_random_state(self.random_state)
+        mpi = processes_of(self)
+        if mpi is not None and self.solver == "lbfgs":
+            raise ValueError("solver='lbfgs' looks at all samples at once: with parallel use 'sgd' or 'adam'")
+        generator = generator_of(self, mpi)
         if first:
             self._initialize(X, targets, generator)
         else:
             self._synchronize()
         samples = self._of_module(Samples(X, targets, weight, given))
-        with taking_turns(self.module_[-1].weight.device):
+        with taking_turns(self.module_[-1].weight.device), quiet(mpi):
             if self.solver == "lbfgs":
                 minimize_loss(self, samples)
             else:
-                self._descend(samples, held, generator, incremental)
+                self._descend(samples, held, generator, incremental, mpi)
         self._link()
         return self
 
@@ -153,7 +158,9 @@ class Perceptron(BaseEstimator):
         self.validation_scores_: list[float] | None = None
         self.best_validation_score_: float | None = None
 
-    def _descend(self, samples: Samples, own: Any, generator: np.random.RandomState, incremental: bool) -> None:
+    def _descend(
+        self, samples: Samples, own: Any, generator: np.random.RandomState, incremental: bool, mpi: MPI | None
+    ) -> None:
         held = None if own is None else self._held(*own)
         if self.early_stopping and held is None:
             samples, held = split(samples, self, generator, self._stratify(samples.y))
@@ -161,7 +168,7 @@ class Perceptron(BaseEstimator):
             self.best_loss_, self.validation_scores_, self.best_validation_score_ = None, [], -math.inf
         if not incremental:
             self.__dict__.pop("_optimizer", None)
-        rule, self.history_ = descend(self, samples, held, generator, 1 if incremental else self.max_iter)
+        rule, self.history_ = descend(self, samples, held, generator, 1 if incremental else self.max_iter, mpi)
         if not incremental and not rule.converged and self.n_iter_ == self.max_iter and rule.diverged is None:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "

@@ -14,10 +14,12 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nnkit import nn, optim, training
 from nnkit.nn import losses
+from nnkit.parallel import MPI
 from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.parameters import ParameterError, Rule, check_parameters, flag, integer, number
 from nnkit.sklearn.prefixed import Prefixed, accepts, options, refuse_strange
 from nnkit.sklearn.prepared import picked_up
+from nnkit.sklearn.processes import generator_of, processes_of
 from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
 from nnkit.tensors import random
@@ -62,6 +64,7 @@ class Neural(Prefixed):
     verbose: Any
     device: Any
     precision: Any
+    parallel: Any
 
     # ---- what subclasses say ------------------------------------------------------------------------------
 
@@ -85,7 +88,8 @@ class Neural(Prefixed):
         """Train for ``epochs``; ``own`` is the caller's validation data; ``reset`` builds the module anew."""
         if reset and sample_weight is None and own is None and picked_up(self, X, y):
             return self
-        job = self._prepare(X, y, sample_weight, own, epochs, reset)
+        mpi = processes_of(self)
+        job = self._prepare(X, y, sample_weight, own, epochs, reset, mpi)
         with random.using(job.stream), taking_turns(home(self.module_)[0]):
             self.history_ = training.fit(
                 self.module_,
@@ -102,6 +106,7 @@ class Neural(Prefixed):
                 shuffle=self.shuffle,
                 verbose=self.verbose,
                 precision=self.precision,
+                parallel=mpi,
             )
         for callback in self.callbacks or ():  # what is kept of them should not hold the data
             vars(callback).pop("trainer", None)
@@ -110,8 +115,9 @@ class Neural(Prefixed):
         return self
 
     def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, own: tuple[Any, Any, Any] | None, epochs: int, reset: bool
-    ) -> Job:
+        self, X: Any, y: Any, sample_weight: Any, own: tuple[Any, Any, Any] | None, epochs: int, reset: bool,
+        mpi: MPI | None = None,
+    ) -> Job:  # fmt: skip
         """All that comes before the training: data checked, the module built."""
         self._refuse_unknown()
         check_parameters(self, RULES)
@@ -126,7 +132,7 @@ class Neural(Prefixed):
             if own is not None:
                 held = self._shaped(self._weighed(self._encoded(own[0], own[1], False), own[2]))
             elif self.train_split is not None:
-                samples, held = self._split(samples)
+                samples, held = self._split(samples, mpi)
         return Job(samples, held, stream, epochs, min(self.batch_size, len(samples.X)))
 
     def _stream(self) -> random.Generator | None:
@@ -206,10 +212,10 @@ class Neural(Prefixed):
         column = self._raw(samples.X[:1]).ndim == 2
         return Samples(samples.X, samples.y.reshape(-1, 1) if column else samples.y, samples.weight, samples.given)
 
-    def _split(self, samples: Samples) -> tuple[Samples, Samples]:
+    def _split(self, samples: Samples, mpi: MPI | None = None) -> tuple[Samples, Samples]:
         share = self.train_split
         settings = _Split(share) if hasattr(share, "split") else _Split(None, share)
-        generator = check_random_state(self.random_state)
+        generator = generator_of(self, mpi)
         return split(samples, settings, generator, self._stratify(samples))
 
     def _stratify(self, samples: Samples) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from nnkit import nn
 from nnkit.errors import UnknownNameError
+from nnkit.parallel import MPI
 from nnkit.sklearn.classifier import probabilities
 from nnkit.sklearn.losses import takes_labels
 from nnkit.sklearn.multilayer import FLOATS
@@ -45,7 +46,7 @@ class NeuralClassifier(ClassifierMixin, Neural):
         class_weight: {class: weight} or "balanced".
         warm_start: whether ``fit`` goes on with the weights that it finds.
         random_state: an int makes the weights and the order repeatable.
-        verbose, device, precision: as in ``nnkit.fit`` and ``Module.to``.
+        verbose, device, precision, parallel: as in ``nnkit.fit`` and ``Module.to``.
         further: ``module__name``, ``optimizer__name`` and ``criterion__name``, each for that part's constructor.
 
     Attributes:
@@ -88,6 +89,7 @@ class NeuralClassifier(ClassifierMixin, Neural):
         verbose: int | str = 0,
         device: str | None = None,
         precision: str | None = None,
+        parallel: str | MPI | None = None,
         **further: Any,
     ) -> None:
         self._set(locals(), further)
@@ -207,6 +209,7 @@ class NeuralRegressor(RegressorMixin, Neural):
         verbose: int | str = 0,
         device: str | None = None,
         precision: str | None = None,
+        parallel: str | MPI | None = None,
         **further: Any,
     ) -> None:
         self._set(locals(), further)
@@ -276,6 +279,7 @@ class NeuralTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Neura
         verbose: int | str = 0,
         device: str | None = None,
         precision: str | None = None,
+        parallel: str | MPI | None = None,
         **further: Any,
     ) -> None:
         self._set(locals(), further)

@@ -16,6 +16,7 @@ from nnkit.tensors.default_device import resolve
 from nnkit.tensors.tensor import Tensor
 from nnkit.training.batches import ArraySource, Batch
 from nnkit.training.checked import Checked, HostData
+from nnkit.training.fingerprint import fingerprint
 from nnkit.training.streamed import WINDOW, StreamedSource
 
 __all__ = ["dense_chunks", "is_sparse", "source_of"]
@@ -82,6 +83,11 @@ class SparseStream(_Drawn, StreamedSource):
         self._places = [self._backend.zeros((self.window, *shape), dtype) for shape, dtype in shapes]
         ArraySource.__init__(self, Batch(*(Tensor(place, self._backend) for place in self._places)), batch_size)
         self.rows, self.generator = X.shape[0], generator
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The sparse rows as they are kept, targets and weights."""
+        parts = {"x": self._sparse.data, "x's columns": self._sparse.indices, "x's rows": self._sparse.indptr}
+        return fingerprint({**parts, **dict(zip(("y", "sample_weight"), self._others, strict=False))})
 
     def _at(self, rows: np.ndarray) -> list[np.ndarray]:
         """The rows, dense, with their targets and weights."""

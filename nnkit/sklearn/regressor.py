@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from nnkit.parallel import MPI
 from nnkit.sklearn.losses import loss_of
 from nnkit.sklearn.multilayer import FLOATS, SPARSE, Perceptron, stochastic
 from nnkit.sklearn.parameters import ParameterError
@@ -72,6 +73,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         callbacks: Any = None,
         device: str | None = None,
         precision: str | None = None,
+        parallel: str | MPI | None = None,
     ) -> None:
         self._set(locals())
 

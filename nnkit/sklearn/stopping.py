@@ -43,7 +43,7 @@ class Stopping(Callback):
         of.t_ += self._rows
         of.loss_ = logs["loss"]
         of.loss_curve_.append(of.loss_)
-        if of.verbose:
+        if of.verbose and self.trainer.speaks:
             print(f"Iteration {of.n_iter_}, loss = {of.loss_:.8f}")
         self._count(logs)
         self._rate.after_epoch(of.t_)
@@ -54,7 +54,7 @@ class Stopping(Callback):
         of = self._of
         what = "Training loss" if self._score is None else "Validation score"
         message = f"{what} did not improve more than tol={of.tol:f} for {of.n_iter_no_change} consecutive epochs."
-        ends = self._rate.ends(message, of.verbose)
+        ends = self._rate.ends(message, of.verbose and self.trainer.speaks)
         if not ends:
             of._no_improvement_count = 0
         return ends
@@ -78,7 +78,7 @@ class Stopping(Callback):
     def _note(self, score: float) -> None:
         self._of.validation_scores_.append(score)
         self.trainer.history.history.setdefault("validation_score", []).append(score)
-        if self._of.verbose:
+        if self._of.verbose and self.trainer.speaks:
             print(f"Validation score: {score:f}")
 
     def on_divergence(self, message: str) -> bool:

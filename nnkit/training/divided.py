@@ -18,7 +18,7 @@ from nnkit.training.outputs import LossOfOutputs
 from nnkit.training.several import each
 from nnkit.training.streamed import StreamedSource
 
-__all__ = ["divisor_of", "own_part", "part_of_batch", "part_of_loss"]
+__all__ = ["divisor_of", "own_part", "part_of_batch", "part_of_loss", "sum_of_all"]
 
 
 def part_of_batch(batch: Batch, ranks: MPI) -> Batch:
@@ -45,7 +45,7 @@ def part_of_loss(loss: BatchLoss, batch: Batch, objective: Objective, ranks: MPI
     """What these rows add to the loss of the whole batch: over all processes the sum is that loss."""
     share: Share = batch.share
     part = share.rows / share.whole
-    if loss.total is None:
+    if loss.total is None or objective.shown_apart:
         return loss.value * part
     own = loss.total if share.rows else loss.total * 0.0
     if not objective.summed:
@@ -58,11 +58,16 @@ def _divisor(loss: BatchLoss, share: Share, ranks: MPI) -> Tensor:
     assert loss.total is not None
     with no_grad():
         own = loss.total.detach() * 0.0 if loss.excess is None else loss.excess.detach()
-        own = (own + float(share.rows)) if share.rows else own * 0.0
-        count = own.double().reshape(1).clone()
-        ranks.add_up(count.backend, count.array)
-        found = count.to(loss.total.dtype).reshape(())
+        found = sum_of_all(own + float(share.rows), share, ranks)
         return ops.where(ops.eq(found, 0.0), 1.0, found)
+
+
+def sum_of_all(own: Tensor, share: Share, ranks: MPI) -> Tensor:
+    """The sum of a scalar of every process's rows; of one without rows it counts nothing."""
+    with no_grad():
+        count = (own.detach() if share.rows else own.detach() * 0.0).double().reshape(1).clone()
+        ranks.add_up(count.backend, count.array)
+        return count.to(own.dtype).reshape(())
 
 
 def divisor_of(objective: Objective, source: Source) -> bool:

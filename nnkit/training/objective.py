@@ -41,6 +41,9 @@ class Objective:
     ``per_sample(prediction, target) -> (B,)``, which every loss of ``nnkit.nn`` has.
     """
 
+    #: Whether the ``total`` that is told is of another number than the one that is made small.
+    shown_apart = False
+
     def __init__(self, model: Module, loss: Callable[..., Tensor]) -> None:
         self.model = model
         self.loss = loss

@@ -211,7 +211,9 @@ def _trial(number: int, estimator: Any, X: Any, y: np.ndarray, rows: np.ndarray)
 def _is_simple(estimator: Neural) -> bool:
     """Whether its fit is nothing but a training over rows of the data."""
     seeded = isinstance(estimator.random_state, (int, np.integer))
-    plain = not estimator.callbacks and estimator.train_split is None and estimator.precision is None
+    plain = (
+        not estimator.callbacks and estimator.train_split is None and estimator.precision is estimator.parallel is None
+    )
     return seeded and plain and not estimator.warm_start and not estimator.verbose
 
 
