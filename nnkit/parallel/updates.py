@@ -37,7 +37,7 @@ def is_elementwise(optimizer: Optimizer) -> bool:
     """Whether a step is made of formulas, which are of one element each, and of nothing else.
 
     >>> from nnkit import nn, optim
-    >>> [is_elementwise(kind(nn.Linear(2, 2).parameters())) for kind in (optim.Adam, optim.Muon)]
+    >>> [is_elementwise(kind(nn.Linear(2, 2, bias=False).parameters())) for kind in (optim.Adam, optim.Muon)]
     [True, False]
     """
     steps = [vars(kind)["step"] for kind in type(optimizer).__mro__ if kind is not Exchanging and "step" in vars(kind)]
