@@ -30,11 +30,28 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "stride and dilation": (lambda: nn.Conv2d(8, 20, 3, stride=2, dilation=2, padding=2), (8, 33, 31)),
     "groups": (lambda: nn.Conv2d(8, 16, 3, groups=4), (8, 24, 24)),
     "depthwise": (lambda: nn.Conv2d(32, 32, 3, groups=32, padding=1), (32, 24, 24)),
+    "single places": (lambda: nn.Conv2d(20, 36, 1), (20, 12, 13)),
     "transposed": (lambda: nn.ConvTranspose2d(16, 8, 3, stride=2), (16, 15, 15)),
     "signals": (lambda: nn.Conv1d(8, 32, 9, padding="same"), (8, 500)),
     "normalized": (lambda: nn.GroupNorm(2, 8), (8, 40, 40)),
     "greatest": (lambda: nn.MaxPool2d(3, 2, 1), (16, 40, 40)),
 }
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("name", ["plain", "single places"])
+def test_threads_change_no_gradient_of_few_images(name: str, images: int, threads: Callable[[int], None]) -> None:
+    make, shape = LAYERS[name]
+    nnkit.manual_seed(0)
+    layer, x = make().to("numba"), np.random.default_rng(0).normal(size=(images, *shape)).astype(np.float32)
+    found = []
+    for count in (1, 2, 5):
+        threads(count)
+        layer.zero_grad()
+        given = nnkit.tensor(x, device="numba", requires_grad=True)
+        layer(given).square().sum().backward()
+        found.append([leaf.grad.tolist() for leaf in (given, *layer.parameters())])  # type: ignore[union-attr]
+    assert found[1] == found[0] and found[2] == found[0]
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -69,10 +69,10 @@ def test_dot(dtype: str, processor: None) -> None:
         for kernel in (dot, small) if K <= products.SMALL else (dot,):
             padded = np.full(M * N + 2, 7.0, dtype)
             y = padded[1:-1].reshape(M, N)
-            for bias in (0, b):
-                run(kernel, x, w, y, M, N, K, K, K, N, bias, outer)
-                added = np.zeros(N, dtype) if bias is not b else b
-                assert_product(y, np.hstack([x, np.ones((M, 1), dtype)]), np.vstack([w.T, added]))
+            for bias, add in [(0, 0), (b, 0), (0, 1)][: 3 if kernel is dot else 2]:
+                before = y.copy() if add else np.zeros((M, N), dtype) + bias
+                run(kernel, x, w, y, M, N, K, K, K, N, bias, outer, add)
+                assert_product(y, np.hstack([x, before]), np.vstack([w.T, np.eye(N, dtype=dtype)]))
                 assert padded[0] == padded[-1] == 7.0
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnkit.backends.cpu import elementwise, winograd
+from nnkit.backends.cpu import elementwise, pointwise, winograd
 from nnkit.backends.cpu.axes import AXES, Steps, of_three_axes, steps_of, three
 from nnkit.backends.cpu.launch import FLOATS, Call, Launch, address, address_or_0, new_call, shares
 from nnkit.backends.cpu.planes import Planes, Sum, backward_layout, forward_layout, table
@@ -20,6 +20,7 @@ from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import convolution as kernels
 from nnkit.kernels.cpu.planes import planes_kernel
+from nnkit.kernels.cpu.runner import runner_kernel
 from nnkit.kernels.cpu.target import second_cache
 from nnkit.kernels.cpu.vectors import lanes
 from nnkit.kernels.formulas import ACTIVATIONS
@@ -151,6 +152,14 @@ class _Building:
         self.alive.append(made)
         return made
 
+    def in_turn(self, calls: Sequence[Call]) -> Call:
+        """One call that makes these, one after the other."""
+        stages, table = (ctypes.c_int64 * 2)(0, len(calls)), (ctypes.c_int64 * (2 * len(calls)))()
+        for k, made in enumerate(calls):
+            table[2 * k : 2 * k + 2] = [made.kernel.address, ctypes.addressof(made.block)]
+        self.alive += [stages, table, *calls]
+        return new_call(runner_kernel(), [ctypes.addressof(stages), ctypes.addressof(table), 1, 1, 0])
+
     def packed(self, w: np.ndarray, groups: int, channels: int, total: Sum, steps: tuple[int, int]) -> _Job:
         """Weights in the order of tiles; ``steps`` are those from group to group and from channel to channel."""
         R, K = kernels.rows_for(channels), total.offsets.size
@@ -245,6 +254,9 @@ def conv_grad(
         launch.stages += [list(stage) for stage in made.stages]
         launch.alive.append(made)
     wide = of_three_axes(window)
+    if pointwise.fits(window, groups, x, dz, dx):
+        pointwise.gradients(launch, x, w, dz, dx, dw, db, add, PARTS)
+        return launch.launch(f"conv_grad_{activation}_{dtype}")
     if dw is not None or db is not None:
         _weights(launch, x, dz, wide, groups, w.shape, dw, db, add)
     if dx is not None:

@@ -86,7 +86,7 @@ def _dot(x: int, w: int, y: int, sizes: tuple[int, int, int], dtype: str, rooms:
     for i, rows, j, columns in _pieces(M, N, K, by_units=M < K):
         places = [x + i * K * size, w + j * K * size, y + (i * N + j) * size]
         bias = b + j * size if b else 0
-        calls.append(new_call(kernel, [*places, rows, columns, K, K, K, N, bias, outer]))
+        calls.append(new_call(kernel, [*places, rows, columns, K, K, K, N, bias, outer, 0]))
     return calls
 
 

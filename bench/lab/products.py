@@ -102,7 +102,7 @@ def contenders(product: Product) -> dict[str, tuple[Callable[[], None], np.ndarr
     if kind == "dot":
         small = K <= products.SMALL
         tiles = products.small_dot_kernel("float32") if small else products.dot_kernel("float32")
-        rest = [K, K, N, 0, products.outer_kernel("float32").address]
+        rest = [K, K, N, 0, products.outer_kernel("float32").address, 0]
     else:
         tiles, rest = products.outer_kernel("float32"), [*((1, M) if kind == "grad" else (K, 1)), N, N, 0, 0]
 

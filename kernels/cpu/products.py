@@ -173,7 +173,7 @@ def _transpose(v: Vectors, w: Any, b: Any, j: Any, N: Any, k: Any, K: Any, *step
         v.store(b, v.plus(v.times(v.plus(k, c), ldb), n), column)
 
 
-# Block: [x, w, y, M, N, K, ldx, ldw, ldy, b or 0]: y (M, N) = x w^T + b, x (M, K), w (N, K), b (N,).
+# Block: [x, w, y, M, N, K, ldx, ldw, ldy, b or 0, 0, add]: y (M, N) (+)= x w^T + b, x (M, K), w (N, K), b (N,).
 DOT = """
 def kernel(block):
     x, w, y, b = pointer(block[0]), pointer(block[1]), pointer(block[2]), pointer(block[9])
@@ -182,7 +182,7 @@ def kernel(block):
     if K > {long} * 3 // 2:
         length = {long}
     for k in range(0, K, length):
-        count, add, biased = min(length, K - k), int(k > 0), int(k == 0 and block[9] != 0)
+        count, add, biased = min(length, K - k), int(k > 0 or block[11] != 0), int(k == 0 and block[9] != 0)
         whole = N
         if M > 1 and N % {columns} <= {narrow}:
             whole = N - N % {columns}
@@ -244,8 +244,8 @@ def copy_columns(b, ldb, out, count, width):
     return out
 """
 
-# Block: as DOT, K at most SMALL, and then the address of the kernel ``outer``, which is given rows of w transposed: as
-# many at a time as there is room for on the stack.
+# Block: as DOT, K at most SMALL, but in place of the 0 the address of the kernel ``outer``, which is given rows of w
+# transposed: as many at a time as there is room for on the stack. It adds nothing.
 SMALL_DOT = """
 def kernel(block):
     M, N, K, ldx, ldw, ldy = block[3], block[4], block[5], block[6], block[7], block[8]
