@@ -496,6 +496,7 @@ FATES: dict[str, Callable[[], None]] = {
     "raises": raises,
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exits": lambda: sys.exit(3),
+    "exits at once": lambda: os._exit(3),
 }
 
 TOLD: dict[str, Callable[[], None]] = {

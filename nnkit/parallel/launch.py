@@ -7,10 +7,11 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-__all__ = ["abort", "end_all", "end_together", "world"]
+__all__ = ["abort", "before_all_end", "end_all", "end_together", "world"]
 
 #: What launchers of MPI (Hydra, Open MPI, PMIx, Slurm's and Cray's) tell each process that they start.
 LAUNCHED = (
@@ -67,9 +68,15 @@ def abort(communicator: Any, kind: Any, error: Any, trace: Any, before: Any = No
         end_all(communicator, f"rank {communicator.Get_rank()}: {said}", whole)
 
 
+#: What is called before every process ends because of one of them.
+before_all_end: list[Callable[[], None]] = []
+
+
 def end_all(communicator: Any, said: str, before: str = "") -> None:
     """End every process, after a line that says why."""
     try:
+        for call in before_all_end:
+            call()
         sys.stderr.write(f"{before}{said}; all ranks end\n")
         sys.stderr.flush()
         sys.stdout.flush()

@@ -16,6 +16,7 @@ from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
 from nnkit.parallel.exchange import Weight, exchange_of
 from nnkit.parallel.exchanging import exchanging
+from nnkit.parallel.guard import look_after
 from nnkit.parallel.launch import abort, end_together, world
 from nnkit.parallel.watch import TIMEOUT, Waiting, watch_of
 from nnkit.tensors.shares import Share
@@ -158,6 +159,8 @@ class MPI:
         """
         if self.size == 1:
             return
+        with self._waiting:
+            look_after(self.communicator)
         tensors = [*model.parameters(), *model.buffers()]
         shapes = self.gather([tuple(tensor.shape) for tensor in tensors])
         for rank, other in enumerate(shapes):
