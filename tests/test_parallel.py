@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import parallel_cases
+import parallel_fates
 import pytest
 from captured import programs
 from parallel_cases import CASES
 from twin import check_fit, check_loop
-from waiting import HANG
+from waiting import HANG, until
 
 import nnkit
 from nnkit import nn
@@ -51,19 +51,17 @@ needs_mpi = pytest.mark.skipif(
 )
 
 
-def run(
-    size: int, folder: Path, *words: str, script: str = parallel_cases.__file__
-) -> subprocess.CompletedProcess[str]:
+def run(size: int, folder: Path, *words: str, script: str = "") -> subprocess.CompletedProcess[str]:
     assert LAUNCHER is not None
     library = Path(LAUNCHER).parent.parent / "lib"
     paths = os.pathsep.join([str(library), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
-    environment = {**os.environ, "NNKIT_NUM_THREADS": "1", "LD_LIBRARY_PATH": paths}
+    environment = {**os.environ, "NNKIT_NUM_THREADS": "1", "LD_LIBRARY_PATH": paths, "NNKIT_TEST_RUN": str(folder)}
     command = [
         LAUNCHER,
         "-n",
         str(size),
         sys.executable,
-        script,
+        script or (parallel_fates if words else parallel_cases).__file__,
         str(folder),
         *words,
     ]
@@ -191,22 +189,22 @@ def test_a_rank_that_ends_without_a_word_is_named(word: str, size: int, tmp_path
     done = run(size, tmp_path, word)
     assert done.returncode != 0
     assert len(re.findall(r"rank 1 \(pid \d+\) ended first, without a word", done.stderr)) == 1, done.stderr[-2000:]
-    assert not left_behind()
+    until(lambda: not left_behind(tmp_path))
 
 
 @needs_mpi
 def test_nothing_is_said_or_left_behind_where_all_end_well(ranks: Any) -> None:
-    assert "without a word" not in ranks[1] and not left_behind()
+    assert "without a word" not in ranks[1]
+    until(lambda: not left_behind(ranks[2]))
 
 
-def left_behind() -> list[str]:
-    """Processes that look after others, some time after these have ended."""
-    for _ in range(100):
-        found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if b"parallel/sentry.py" in read(path)]
-        if not found:
-            return []
-        time.sleep(0.1)
-    return [str(path) for path in found]
+def left_behind(folder: Path) -> list[str]:
+    """Processes that look after those of a run."""
+    return [
+        path.parent.name
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"parallel/sentry.py" in read(path) and str(folder).encode() in read(path.with_name("environ"))
+    ]
 
 
 def read(path: Path) -> bytes:
@@ -266,8 +264,8 @@ def test_a_checkpoint_is_whole_though_rank_0_is_killed_while_it_writes_the_next(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("sleeps", r"rank 1 has not come, it is at .*parallel_cases\.py:\d+ in sleeps; all ranks end"),
-        ("sleeps_before_a_step", r"rank 1 has not come, it is at .*parallel_cases\.py:\d+ in sleeps_before_a_step;"),
+        ("sleeps", r"rank 1 has not come, it is at .*parallel_fates\.py:\d+ in sleeps; all ranks end"),
+        ("sleeps_before_a_step", r"rank 1 has not come, it is at .*parallel_fates\.py:\d+ in sleeps_before_a_step;"),
         ("stopped_by_hand", "rank 1 does not answer: it has ended, was killed or stopped"),
     ],
 )

@@ -74,6 +74,14 @@ def test_all_draw_what_rank_0_draws(ranks: Any) -> None:
 
 
 @needs_mpi
+def test_keras_trains_on_rows_of_each_rank_s_own(ranks: Any) -> None:
+    for rank in ranks[0]:
+        for name, expected in rank["parts"]["expected"].items():
+            for key in (name, f"val_{name}"):
+                np.testing.assert_allclose(rank["parts"]["found"][key], [expected], rtol=1e-5, err_msg=key)
+
+
+@needs_mpi
 def test_rank_0_alone_speaks_and_writes_and_callbacks_of_ones_own_run_everywhere(ranks: Any) -> None:
     found, printed, folder = ranks
     assert all(rank["saved"] == {"seen": [0, 1]} for rank in found)

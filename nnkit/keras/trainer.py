@@ -113,8 +113,7 @@ class Trainer(WithPreparation):
                 ``nnkit.training.fit`` does; Keras has no such argument.
 
         Raises ValueError where the model is not compiled, or has a step of its own that processes cannot share (with
-        ``parallel``); DataError, LabelError, ShapeError or DtypeError for bad
-        data, before anything is trained.
+        ``parallel``); DataError, LabelError, ShapeError or DtypeError for bad data, before anything is trained.
         """
         self._require_compiled("fit")
         mpi = processes(parallel, config.half_type())
@@ -136,7 +135,7 @@ class Trainer(WithPreparation):
                     class_weight, sample_weight, steps_per_epoch, mpi,
                 )  # fmt: skip
             x = sided if is_simple_data(x) else x
-        if mpi is not None:
+        if mpi is not None and epochs_run:
             _refuse_processes(why_by_steps(self, chosen), bool(plain))
         size = DEFAULT_BATCH_SIZE if batch_size is None else positive_integer(batch_size, "batch_size")
         data = (x, y, sample_weight)
