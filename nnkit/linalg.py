@@ -6,18 +6,17 @@ from typing import Any
 
 from nnkit.ops import contracting, rearranging
 from nnkit.ops.contracting import multi_dot
+from nnkit.ops.determinants import det, slogdet
 from nnkit.ops.docstrings import describe
 from nnkit.ops.examples import OF_LINALG, show_examples
 from nnkit.ops.families import LINALG
 from nnkit.ops.linear_algebra import (
     cholesky,
-    det,
     eigh,
     eigvalsh,
     inv,
     matrix_power,
     qr,
-    slogdet,
     solve,
     solve_triangular,
     svd,

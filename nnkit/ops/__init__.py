@@ -101,6 +101,7 @@ from nnkit.ops.counting import (
     unique_consecutive,
     var_mean,
 )  # fmt: skip
+from nnkit.ops.determinants import det, logdet, slogdet
 from nnkit.ops.docstrings import describe as _describe
 from nnkit.ops.elementary import (
     acos,
@@ -188,20 +189,7 @@ from nnkit.ops.elementwise import (
 from nnkit.ops.embedding import embedding
 from nnkit.ops.examples import show_examples as _show_examples
 from nnkit.ops.families import OPS as _OPS
-from nnkit.ops.gathering import (
-    gather,
-    index_add,
-    index_copy,
-    index_fill,
-    index_put,
-    index_select,
-    put,
-    scatter,
-    scatter_add,
-    scatter_reduce,
-    take,
-    take_along_dim,
-)  # fmt: skip
+from nnkit.ops.gathering import gather, index_select, take, take_along_dim
 from nnkit.ops.images import conv, conv_pooled, conv_transpose
 from nnkit.ops.indexing import getitem, setitem, take_batch, take_rows
 from nnkit.ops.joining import (
@@ -231,14 +219,11 @@ from nnkit.ops.joining import (
 from nnkit.ops.linear_algebra import (
     cholesky,
     cholesky_solve,
-    det,
     eigh,
     eigvalsh,
     inv,
-    logdet,
     matrix_power,
     qr,
-    slogdet,
     solve,
     solve_triangular,
     svd,
@@ -333,6 +318,7 @@ from nnkit.ops.scanning import (
     trapezoid,
     trapz,
 )  # fmt: skip
+from nnkit.ops.scattering import index_add, index_copy, index_fill, index_put, put, scatter, scatter_add, scatter_reduce
 from nnkit.ops.shape import (
     cat,
     clone,

@@ -12,10 +12,11 @@ import numpy as np
 from nnkit.backends import Backend
 from nnkit.backends.recording import recorder
 from nnkit.errors import LabelError, ShapeError
+from nnkit.ops.axes import axes_of
 from nnkit.ops.choice import eq
 from nnkit.ops.elementwise import check_float, exp
 from nnkit.ops.indexing import take_rows
-from nnkit.ops.reductions import axes_of, sum
+from nnkit.ops.reductions import sum
 from nnkit.ops.shape import reshape, transpose
 from nnkit.tensors import dtypes, random
 from nnkit.tensors.memory import Gradient

@@ -10,11 +10,12 @@ from nnkit.ops import reductions, shape
 from nnkit.ops.choice import where
 from nnkit.ops.contracting import outer
 from nnkit.ops.elementary import isnan
-from nnkit.ops.gathering import axis_of, index_select, scatter_add, scatter_reduce
+from nnkit.ops.gathering import axis_of, index_select
 from nnkit.ops.indexing import getitem
 from nnkit.ops.masking import nonzero
 from nnkit.ops.products import matmul
 from nnkit.ops.scanning import cumsum
+from nnkit.ops.scattering import scatter_add, scatter_reduce
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, zeros
 from nnkit.tensors.methods import Dims, op

@@ -1,4 +1,4 @@
-"""Inverses, solutions, determinants and factors of matrices (..., M, N), and their gradients. PyTorch's names.
+"""Inverses, solutions and factors of matrices (..., M, N), and their gradients. PyTorch's names.
 
 Computed by the device's own LAPACK; MatrixError says where there is no result. Formulas of the gradients: M. Giles,
 Collected matrix derivative results for forward and reverse mode algorithmic differentiation, 2008.
@@ -28,7 +28,7 @@ Pulled = Callable[..., Sequence[Tensor]]
 Again = Callable[[Tensor], Sequence[Tensor]]
 
 
-def _floats(name: str, *matrices: Tensor) -> None:
+def require_floats(name: str, *matrices: Tensor) -> None:
     for x in matrices:
         if x.dtype not in (dtypes.float32, dtypes.float64):
             raise DtypeError(f"{name}: expected float32 or float64, got {x.dtype}; convert it with .float()")
@@ -36,13 +36,13 @@ def _floats(name: str, *matrices: Tensor) -> None:
             raise ShapeError(f"{name}: expected matrices, of at least two axes, got shape {x.shape}")
 
 
-def _square(name: str, x: Tensor) -> None:
-    _floats(name, x)
+def require_square(name: str, x: Tensor) -> None:
+    require_floats(name, x)
     if x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{name}: expected square matrices, got shape {x.shape}")
 
 
-def _factors(kind: str, inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+def factors_of(kind: str, inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """What the primitive writes, off the tape."""
     backend, dtype = inputs[0].backend, inputs[0].dtype
     arrays = [backend.empty(size, dtype) for size in shapes]
@@ -54,7 +54,7 @@ def _factors(kind: str, inputs: Sequence[Tensor], shapes: Sequence[tuple[int, ..
     return [Tensor(array, backend) for array in arrays]
 
 
-def _on_tape(
+def on_tape(
     name: str, out: Tensor, inputs: Sequence[Tensor], pulled: Pulled, kept: Sequence[Tensor], again: Again,
     reads_inputs: bool = True,
 ) -> Tensor:  # fmt: skip
@@ -74,7 +74,7 @@ def _on_tape(
     return result(name, out.array, backend, inputs, pullback, (reads,) * len(inputs), rule)
 
 
-def _mT(x: Tensor) -> Tensor:
+def mT(x: Tensor) -> Tensor:
     return shape.transpose(x, -2, -1)
 
 
@@ -92,25 +92,25 @@ def inv(A: Tensor) -> Tensor:
     tensor([[0.5 , 0.  ],
             [0.  , 0.25]])
     """
-    _square("inv", A)
-    (x,) = _factors("inv", [A.detach()], [A.shape])
-    return _on_tape("inv", x, (A,), _of_inv, (x,), lambda y: (y,), reads_inputs=False)
+    require_square("inv", A)
+    (x,) = factors_of("inv", [A.detach()], [A.shape])
+    return on_tape("inv", x, (A,), _of_inv, (x,), lambda y: (y,), reads_inputs=False)
 
 
 def _of_inv(dx: Tensor, x: Tensor) -> Sequence[Tensor]:
-    return (-matmul(_mT(x), matmul(dx, _mT(x))),)
+    return (-matmul(mT(x), matmul(dx, mT(x))),)
 
 
 @op
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """The X of A X = B (of X A = B where not ``left``); B holds columns, or is one vector for each matrix."""
-    _square("solve", A)
+    require_square("solve", A)
     if A.dtype != B.dtype:
         raise DtypeError(f"solve: expected A and B of one type, got {A.dtype} and {B.dtype}")
     if left and (B.ndim == 1 or (A.ndim > 2 and B.shape == A.shape[:-1])):
         return shape.squeeze(solve(A, shape.unsqueeze(B, -1)), -1)
     if not left:
-        return _mT(solve(_mT(A), _mT(B)))
+        return mT(solve(mT(A), mT(B)))
     if B.shape[-2] != A.shape[-1]:
         raise ShapeError(f"solve: A of shape {A.shape} takes {A.shape[-1]} rows, B has shape {B.shape}")
     batch = _batch("solve", A, B)
@@ -127,14 +127,14 @@ def _batch(name: str, x: Tensor, y: Tensor) -> tuple[int, ...]:
 
 def _solve(A: Tensor, B: Tensor) -> Tensor:
     a = A.detach()
-    (x,) = _factors("solve", [a, B.detach()], [B.shape])
+    (x,) = factors_of("solve", [a, B.detach()], [B.shape])
 
-    return _on_tape("solve", x, (A, B), _of_solve, (a, x), lambda y: (A, y))
+    return on_tape("solve", x, (A, B), _of_solve, (a, x), lambda y: (A, y))
 
 
 def _of_solve(dx: Tensor, a: Tensor, x: Tensor) -> Sequence[Tensor]:
-    db = _solve(_mT(a), dx)
-    return -matmul(db, _mT(x)), db
+    db = _solve(mT(a), dx)
+    return -matmul(db, mT(x)), db
 
 
 @op
@@ -153,8 +153,8 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     B has shape (N, K), L (N, N), float32 or float64. Raises ShapeError where sizes do not fit, DtypeError for whole
     numbers. As ``torch.cholesky_solve``.
     """
-    factor = _mT(L) if upper else L
-    return solve_triangular(_mT(factor), solve_triangular(factor, B, upper=False), upper=True)
+    factor = mT(L) if upper else L
+    return solve_triangular(mT(factor), solve_triangular(factor, B, upper=False), upper=True)
 
 
 @op
@@ -163,7 +163,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 
     Raises MatrixError where that has none.
     """
-    _square("matrix_power", A)
+    require_square("matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)
     out = shape.expand(eye(A.shape[-1], dtype=A.dtype, device=A.device), A.shape) if n == 0 else None
@@ -180,66 +180,6 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 # ---- determinants ---------------------------------------------------------------------------------------------------
 
 
-@op
-def det(A: Tensor) -> Tensor:
-    """The determinant; its gradient, the cofactors, is exact for singular matrices too.
-
-    With ``create_graph`` it is made by the inverse, and a singular matrix raises MatrixError.
-    """
-    _square("det", A)
-    a = A.detach()
-    (y,) = _factors("det", [a], [A.shape[:-2]])
-
-    def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        u, s, vh = _svd(a, True)
-        sign = (_determinant(u) * _determinant(vh)).sign()
-        size = s.shape[-1]
-        others = where(eye(size, dtype=dtypes.bool_, device=a.device), 1.0, shape.unsqueeze(s, -2)).prod(-1)
-        scaled = u * shape.unsqueeze(others * shape.unsqueeze(Tensor(dy, a.backend) * sign, -1), -2)
-        return (matmul(scaled, vh).array,)
-
-    def rule(dy: Tensor, asked: Asked) -> Sequence[Tensor]:
-        return _of_logarithm(dy * asked.output(y.array), A)
-
-    return result("det", y.array, a.backend, (A,), pullback, ((A, OUTPUT),), rule)
-
-
-def _determinant(a: Tensor) -> Tensor:
-    return _factors("det", [a], [a.shape[:-2]])[0]
-
-
-class SignAndLogarithm(NamedTuple):
-    """A determinant as its sign and the logarithm of its absolute value."""
-
-    sign: Tensor
-    logabsdet: Tensor
-
-
-@op
-def slogdet(A: Tensor) -> SignAndLogarithm:
-    """The sign of the determinant, and the logarithm of its absolute value, which does not overflow."""
-    _square("slogdet", A)
-    a = A.detach()
-    sign, logarithm = _factors("slogdet", [a], [A.shape[:-2]] * 2)
-
-    return SignAndLogarithm(sign, _on_tape("slogdet", logarithm, (A,), _of_logarithm, (a,), lambda y: (A,)))
-
-
-def _of_logarithm(dy: Tensor, a: Tensor) -> Sequence[Tensor]:
-    return (shape.unsqueeze(shape.unsqueeze(dy, -1), -1) * _mT(inv(a)),)
-
-
-@op
-def logdet(input: Tensor) -> Tensor:
-    """The logarithm of the determinant; NaN where that is negative.
-
-    Of matrices (..., N, N), float32 or float64. Raises ShapeError for what is not square, DtypeError for whole numbers.
-    As ``torch.logdet``.
-    """
-    sign, logarithm = slogdet(input)
-    return where(sign < 0, float("nan"), logarithm)
-
-
 # ---- factors --------------------------------------------------------------------------------------------------------
 
 
@@ -249,19 +189,19 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 
     Raises MatrixError where A is not positive definite.
     """
-    _square("cholesky", A)
-    (lower,) = _factors("cholesky", [A.detach()], [A.shape])
+    require_square("cholesky", A)
+    (lower,) = factors_of("cholesky", [A.detach()], [A.shape])
 
-    factor = _on_tape("cholesky", lower, (A,), _of_cholesky, (lower,), lambda y: (y,), reads_inputs=False)
-    return _mT(factor) if upper else factor
+    factor = on_tape("cholesky", lower, (A,), _of_cholesky, (lower,), lambda y: (y,), reads_inputs=False)
+    return mT(factor) if upper else factor
 
 
 def _of_cholesky(dl: Tensor, lower: Tensor) -> Sequence[Tensor]:
-    inner = tril(matmul(_mT(lower), tril(dl)))
+    inner = tril(matmul(mT(lower), tril(dl)))
     inner = inner - diag_embed(diagonal(inner, 0, -2, -1)) * 0.5
     inverse = inv(lower)
-    whole = matmul(matmul(_mT(inverse), inner), inverse)
-    return ((whole + _mT(whole)) * 0.5,)
+    whole = matmul(matmul(mT(inverse), inner), inverse)
+    return ((whole + mT(whole)) * 0.5,)
 
 
 class Eigen(NamedTuple):
@@ -277,25 +217,25 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
 
     The gradient of the vectors is infinite where two values are equal.
     """
-    _square("eigh", A)
+    require_square("eigh", A)
     a = A.detach()
-    lower = tril(a) if UPLO == "L" else _mT(triu(a))
-    symmetric = lower + _mT(tril(lower, -1))
-    w, v = _factors("eigh", [symmetric], [A.shape[:-1], A.shape])
+    lower = tril(a) if UPLO == "L" else mT(triu(a))
+    symmetric = lower + mT(tril(lower, -1))
+    w, v = factors_of("eigh", [symmetric], [A.shape[:-1], A.shape])
 
     again: Again = lambda y: eigh(A, UPLO)  # noqa: E731
-    values = _on_tape("eigh", w, (A,), _of_eigenvalues, (w, v), again)
-    return Eigen(values, _on_tape("eigh", v, (A,), _of_eigenvectors, (w, v), again))
+    values = on_tape("eigh", w, (A,), _of_eigenvalues, (w, v), again)
+    return Eigen(values, on_tape("eigh", v, (A,), _of_eigenvectors, (w, v), again))
 
 
 def _of_eigenvalues(dw: Tensor, w: Tensor, v: Tensor) -> Sequence[Tensor]:
-    return (matmul(v * shape.unsqueeze(dw, -2), _mT(v)),)
+    return (matmul(v * shape.unsqueeze(dw, -2), mT(v)),)
 
 
 def _of_eigenvectors(dv: Tensor, w: Tensor, v: Tensor) -> Sequence[Tensor]:
-    inner = matmul(_mT(v), dv) / _gaps(w)
-    whole = matmul(v, matmul(inner, _mT(v)))
-    return ((whole + _mT(whole)) * 0.5,)
+    inner = matmul(mT(v), dv) / _gaps(w)
+    whole = matmul(v, matmul(inner, mT(v)))
+    return ((whole + mT(whole)) * 0.5,)
 
 
 def _gaps(w: Tensor) -> Tensor:
@@ -323,29 +263,29 @@ def qr(A: Tensor, mode: str = "reduced") -> Orthogonal:
 
     There is a gradient where mode is reduced and A has no fewer rows than columns, or is complete and A square.
     """
-    _floats("qr", A)
+    require_floats("qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise ShapeError(f"mode: expected 'reduced', 'complete' or 'r', got {mode!r}")
     batch, (m, n) = A.shape[:-2], A.shape[-2:]
     k = m if mode == "complete" else min(m, n)
     kind = "qr_complete" if mode == "complete" else "qr"
-    q, r = _factors(kind, [A.detach()], [(*batch, m, k), (*batch, k, n)])
+    q, r = factors_of(kind, [A.detach()], [(*batch, m, k), (*batch, k, n)])
     if m < n or (mode == "complete" and m != n):
         return Orthogonal(q, r)
     again: Again = lambda y: qr(A, "reduced")  # noqa: E731
-    triangle = _on_tape("qr", r, (A,), lambda dr, q, r: _of_qr(q, r, None, dr), (q, r), again)
+    triangle = on_tape("qr", r, (A,), lambda dr, q, r: _of_qr(q, r, None, dr), (q, r), again)
     if mode == "r":
         return Orthogonal(A.new_empty((0,)), triangle)
-    return Orthogonal(_on_tape("qr", q, (A,), lambda dq, q, r: _of_qr(q, r, dq, None), (q, r), again), triangle)
+    return Orthogonal(on_tape("qr", q, (A,), lambda dq, q, r: _of_qr(q, r, dq, None), (q, r), again), triangle)
 
 
 def _of_qr(q: Tensor, r: Tensor, dq: Tensor | None, dr: Tensor | None) -> Sequence[Tensor]:
     """S. Walter and L. Lehmann, Algorithmic differentiation of linear algebra functions, 2010."""
-    inner = -matmul(_mT(dq), q) if dq is not None else matmul(r, _mT(dr))  # type: ignore[arg-type]
+    inner = -matmul(mT(dq), q) if dq is not None else matmul(r, mT(dr))  # type: ignore[arg-type]
     lower = tril(inner, -1)
-    symmetric = lower + _mT(lower) + diag_embed(diagonal(inner, 0, -2, -1))
+    symmetric = lower + mT(lower) + diag_embed(diagonal(inner, 0, -2, -1))
     left = matmul(q, symmetric) if dq is None else dq + matmul(q, symmetric)
-    return (_mT(_solve(r, _mT(left))),)
+    return (mT(_solve(r, mT(left))),)
 
 
 class Singular(NamedTuple):
@@ -356,11 +296,11 @@ class Singular(NamedTuple):
     Vh: Tensor
 
 
-def _svd(a: Tensor, full: bool) -> list[Tensor]:
+def svd_factors(a: Tensor, full: bool) -> list[Tensor]:
     batch, (m, n) = a.shape[:-2], a.shape[-2:]
     k = min(m, n)
     shapes = [(*batch, m, m if full else k), (*batch, k), (*batch, n if full else k, n)]
-    return _factors("svd_full" if full else "svd", [a.detach()], shapes)
+    return factors_of("svd_full" if full else "svd", [a.detach()], shapes)
 
 
 @op
@@ -369,13 +309,13 @@ def svd(A: Tensor, full_matrices: bool = True) -> Singular:
 
     The gradient of U and Vh is that of the first min(M, N) columns and rows; infinite where two values are equal.
     """
-    _floats("svd", A)
-    U, s, Vh = _svd(A, full_matrices)
+    require_floats("svd", A)
+    U, s, Vh = svd_factors(A, full_matrices)
     kept = _first(U, s, Vh)
     again: Again = lambda y: _first(*svd(A, full_matrices))  # noqa: E731
     return Singular(
-        _on_tape("svd", U, (A,), _of_left, kept, again), _on_tape("svd", s, (A,), _of_singular_values, kept, again),
-        _on_tape("svd", Vh, (A,), _of_right, kept, again),
+        on_tape("svd", U, (A,), _of_left, kept, again), on_tape("svd", s, (A,), _of_singular_values, kept, again),
+        on_tape("svd", Vh, (A,), _of_right, kept, again),
     )  # fmt: skip
 
 
@@ -392,10 +332,10 @@ def _of_singular_values(ds: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequenc
 def _of_left(du: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequence[Tensor]:
     k = s.shape[-1]
     du = getitem(du, (Ellipsis, slice(0, k)))
-    inner = matmul(_mT(u), du) / _gaps(s * s)
-    dx = matmul(matmul(u, (inner + _mT(inner)) * shape.unsqueeze(s, -2)), vh)
+    inner = matmul(mT(u), du) / _gaps(s * s)
+    dx = matmul(matmul(u, (inner + mT(inner)) * shape.unsqueeze(s, -2)), vh)
     if u.shape[-2] > k:
-        rest = du - matmul(u, matmul(_mT(u), du))
+        rest = du - matmul(u, matmul(mT(u), du))
         dx = dx + matmul(rest / shape.unsqueeze(s, -2), vh)
     return (dx,)
 
@@ -403,10 +343,10 @@ def _of_left(du: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequence[Tensor]:
 def _of_right(dvh: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Sequence[Tensor]:
     k = s.shape[-1]
     dvh = getitem(dvh, (Ellipsis, slice(0, k), slice(None)))
-    inner = matmul(vh, _mT(dvh)) / _gaps(s * s)
-    dx = matmul(matmul(u, shape.unsqueeze(s, -1) * (inner + _mT(inner))), vh)
+    inner = matmul(vh, mT(dvh)) / _gaps(s * s)
+    dx = matmul(matmul(u, shape.unsqueeze(s, -1) * (inner + mT(inner))), vh)
     if vh.shape[-1] > k:
-        rest = dvh - matmul(matmul(dvh, _mT(vh)), vh)
+        rest = dvh - matmul(matmul(dvh, mT(vh)), vh)
         dx = dx + matmul(u / shape.unsqueeze(s, -2), rest)
     return (dx,)
 

@@ -12,7 +12,7 @@ from nnkit.ops import elementwise as e
 from nnkit.ops import reductions, shape
 from nnkit.ops.choice import where
 from nnkit.ops.gathering import axis_of
-from nnkit.ops.linear_algebra import _floats, _mT, _on_tape, _svd, inv, svdvals
+from nnkit.ops.linear_algebra import inv, mT, on_tape, require_floats, svd_factors, svdvals
 from nnkit.ops.products import matmul
 from nnkit.ops.rearranging import movedim
 from nnkit.tensors import dtypes
@@ -80,24 +80,24 @@ def pinv(A: Tensor, atol: float | None = None, rtol: float | None = None, hermit
 
     rtol is max(M, N) times the distance from 1 to the next number, unless given. Gradient: Golub and Pereyra, 1973.
     """
-    _floats("pinv", A)
+    require_floats("pinv", A)
     a = A.detach()
-    u, s, vh = _svd(a, False)
+    u, s, vh = svd_factors(a, False)
     inverse = where(s > _bound(a, s, atol, rtol), 1.0 / s, 0.0)
-    x = matmul(_mT(vh) * shape.unsqueeze(inverse, -2), _mT(u))
+    x = matmul(mT(vh) * shape.unsqueeze(inverse, -2), mT(u))
 
-    return _on_tape("pinv", x, (A,), _of_pinv, (a, x), lambda y: (A, y))
+    return on_tape("pinv", x, (A,), _of_pinv, (a, x), lambda y: (A, y))
 
 
 def _of_pinv(dx: Tensor, a: Tensor, x: Tensor) -> Sequence[Tensor]:
-    g = _mT(dx)
+    g = mT(dx)
     if a.shape[-2] <= a.shape[-1]:
         k = matmul(g, x)
-        kx = matmul(k, _mT(x))
-        return (-_mT(matmul(x, k)) + kx - matmul(matmul(a, x), kx) + matmul(matmul(_mT(x), x), g - matmul(k, a)),)
+        kx = matmul(k, mT(x))
+        return (-mT(matmul(x, k)) + kx - matmul(matmul(a, x), kx) + matmul(matmul(mT(x), x), g - matmul(k, a)),)
     k = matmul(x, g)
-    xk = matmul(_mT(x), k)
-    return (-_mT(matmul(k, x)) + matmul(matmul(g - matmul(a, k), x), _mT(x)) + xk - matmul(matmul(xk, x), a),)
+    xk = matmul(mT(x), k)
+    return (-mT(matmul(k, x)) + matmul(matmul(g - matmul(a, k), x), mT(x)) + xk - matmul(matmul(xk, x), a),)
 
 
 def _bound(a: Tensor, s: Tensor, atol: float | None, rtol: float | None) -> Tensor:
@@ -111,8 +111,8 @@ def _bound(a: Tensor, s: Tensor, atol: float | None, rtol: float | None) -> Tens
 @op
 def matrix_rank(A: Tensor, atol: float | None = None, rtol: float | None = None, hermitian: bool = False) -> Tensor:
     """How many singular values do not count as 0, int64: see ``pinv``."""
-    _floats("matrix_rank", A)
-    _, s, _ = _svd(A.detach(), False)
+    require_floats("matrix_rank", A)
+    _, s, _ = svd_factors(A.detach(), False)
     return (s > _bound(A, s, atol, rtol)).sum(-1)
 
 
@@ -137,7 +137,7 @@ class LeastSquares(NamedTuple):
 
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LeastSquares:
     """The X for which |A X - B| is least, of several the shortest; squared distances where A has full column rank."""
-    _floats("lstsq", A)
+    require_floats("lstsq", A)
     columns = shape.unsqueeze(B, -1) if B.ndim == 1 or (A.ndim > 2 and B.shape == A.shape[:-1]) else B
     if columns.shape[-2] != A.shape[-2]:
         raise ShapeError(f"lstsq: A of shape {A.shape} takes {A.shape[-2]} rows, B has shape {B.shape}")
@@ -152,7 +152,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 @op
 def matrix_exp(A: Tensor) -> Tensor:
     """The exponential of square matrices: its series for a part of the matrix small enough, squared again and again."""
-    _floats("matrix_exp", A)
+    require_floats("matrix_exp", A)
     greatest = e.abs(A.detach()).sum(-1).amax() if A.numel() else A.new_zeros(())
     one = eye(A.shape[-1], dtype=A.dtype, device=A.device)
     if recorder() is not None:

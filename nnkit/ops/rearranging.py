@@ -11,11 +11,11 @@ from typing import Any
 
 from nnkit.errors import ShapeError
 from nnkit.ops import shape
+from nnkit.ops.axes import axes_of
 from nnkit.ops.choice import where
 from nnkit.ops.gathering import axis_of, index_select
 from nnkit.ops.in_place import copy_into
 from nnkit.ops.indexing import getitem, take_rows
-from nnkit.ops.reductions import axes_of
 from nnkit.tensors import dtypes
 from nnkit.tensors.creation import arange, tensor, zeros_like
 from nnkit.tensors.methods import op

@@ -7,16 +7,16 @@ axes with size 1.
 from __future__ import annotations
 
 import builtins
-import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnkit.backends.precision import is_half
 from nnkit.errors import ShapeError
 from nnkit.ops import elementwise as e
+from nnkit.ops.axes import axes_of, dropped_shape, floats, in_float32, kept_shape, reduced, spread, spread_tensor
 from nnkit.ops.choice import ne, where
 from nnkit.ops.mapped import mapped
 from nnkit.tensors import dtypes
@@ -24,8 +24,6 @@ from nnkit.tensors.memory import Gradient
 from nnkit.tensors.methods import Dims, op
 from nnkit.tensors.results import OUTPUT, Asked, result
 from nnkit.tensors.tensor import Tensor
-
-F = TypeVar("F", bound=Callable[..., Tensor])
 
 
 class Extreme(NamedTuple):
@@ -42,61 +40,6 @@ class MinMax(NamedTuple):
     max: Tensor
 
 
-def axes_of(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
-    """``dim`` as sorted axes from 0. Raises ShapeError when one is out of range or comes twice."""
-    if dim is None:
-        return tuple(range(x.ndim))
-    given = (dim,) if isinstance(dim, int) else tuple(dim)
-    rank = builtins.max(x.ndim, 1)
-    for axis in given:
-        if not -rank <= axis < rank:
-            raise ShapeError(f"{name}: dim {axis} is out of range for a tensor of shape {x.shape}")
-    axes = tuple(sorted(axis % rank for axis in given))
-    if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: dim {given} names an axis twice")
-    return axes if x.ndim else ()
-
-
-def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(1 if i in axes else size for i, size in enumerate(shape))
-
-
-def _dropped(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for i, size in enumerate(shape) if i not in axes)
-
-
-def _reduced(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool, dtype: np.dtype) -> Any:
-    out = x.backend.empty((_kept if keepdim else _dropped)(x.shape, axes), dtype)
-    x.backend.reduce(kind, x.array, axes, out)
-    return out
-
-
-def _spread(x: Tensor, dy: Any, axes: tuple[int, ...]) -> Any:
-    """A gradient of a reduced tensor, repeated over the axes that were reduced; a view."""
-    return x.backend.broadcast_to(x.backend.reshape(dy, _kept(x.shape, axes)), x.shape)
-
-
-def _spread_out(x: Tensor, dy: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """``_spread`` of a tensor, on the tape."""
-    return dy.reshape(_kept(x.shape, axes)).expand(x.shape)
-
-
-def _in_float32(function: F) -> F:
-    """Half types are computed in float32, as PyTorch does: their sums and squares would soon be infinite."""
-
-    @functools.wraps(function)
-    def computed(x: Tensor, *args: Any, **options: Any) -> Tensor:
-        if not is_half(x.dtype):
-            return function(x, *args, **options)
-        return function(x.to(dtypes.float32), *args, **options).to(x.dtype)
-
-    return computed  # type: ignore[return-value]
-
-
-def _floats(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.to(dtypes.get_default_dtype())
-
-
 @op
 def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, dtype: Any = None) -> Tensor:
     """The sum, of the elements as ``dtype`` where given; else integers and booleans are summed as int64.
@@ -107,14 +50,14 @@ def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, d
     """
     axes = axes_of(x, dim if axis is None else axis, "sum")
     x = x.to(dtype=dtype) if dtype is not None else x if x.is_floating_point() else x.to(dtypes.int64)
-    y = _reduced("sum", x, axes, keepdim, x.dtype)
+    y = reduced("sum", x, axes, keepdim, x.dtype)
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = x.backend.empty(x.shape, x.dtype)
-        x.backend.copy(_spread(x, dy, axes), dx)
+        x.backend.copy(spread(x, dy, axes), dx)
         return (dx,)
 
-    return result("sum", y, x.backend, (x,), pullback, (), lambda dy, asked: (_spread_out(x, dy, axes),))
+    return result("sum", y, x.backend, (x,), pullback, (), lambda dy, asked: (spread_tensor(x, dy, axes),))
 
 
 @op
@@ -123,23 +66,23 @@ def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, 
 
     Integers and booleans are averaged as the default float type; PyTorch refuses them.
     """
-    x = _floats(x if dtype is None else x.to(dtype=dtype))
+    x = floats(x if dtype is None else x.to(dtype=dtype))
     return _mean(x, axes_of(x, dim if axis is None else axis, "mean"), keepdim)
 
 
-@_in_float32
+@in_float32
 def _mean(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     count = math.prod(x.shape[i] for i in axes)
-    y = _reduced("sum", x, axes, keepdim, x.dtype)
+    y = reduced("sum", x, axes, keepdim, x.dtype)
     x.backend.map("divide_by", (y,), (y,), (float(count),))
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = x.backend.empty(x.shape, x.dtype)
-        x.backend.map("divide_by_grad", (_spread(x, dy, axes),), (dx,), (float(count),))
+        x.backend.map("divide_by_grad", (spread(x, dy, axes),), (dx,), (float(count),))
         return (dx,)
 
     def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
-        return (_spread_out(x, mapped("divide_by_grad", (dy,), (float(count),)), axes),)
+        return (spread_tensor(x, mapped("divide_by_grad", (dy,), (float(count),)), axes),)
 
     return result("mean", y, x.backend, (x,), pullback, (), rule)
 
@@ -168,7 +111,7 @@ def std(
     return _variance(x, "std", dim if axis is None else axis, correction, keepdim, unbiased)
 
 
-@_in_float32
+@in_float32
 def _variance(
     x: Tensor, kind: str, dim: Dims | bool, correction: float, keepdim: bool, unbiased: bool | None
 ) -> Tensor:
@@ -192,11 +135,11 @@ def norm(x: Tensor, p: float | str | None = 2, dim: Dims = None, keepdim: bool =
     order = 2.0 if p is None or p == "fro" else p
     if isinstance(order, str) or order != order:
         raise ShapeError(f"p: expected a number, infinity or 'fro', got {p!r}")
-    x = _floats(x if dtype is None else x.to(dtype=dtype))
+    x = floats(x if dtype is None else x.to(dtype=dtype))
     return _norm(x, float(order), axes_of(x, dim, "norm"), keepdim)
 
 
-@_in_float32
+@in_float32
 def _norm(x: Tensor, order: float, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     if math.isinf(order):
         return _extreme_value("max" if order > 0 else "min", e.abs(x), axes, keepdim)
@@ -210,7 +153,7 @@ def _norm(x: Tensor, order: float, axes: tuple[int, ...], keepdim: bool) -> Tens
         backend.map("square", (values,), (powers,))
     else:
         backend.map("magnitude_power", (values,), (powers,), (order,))
-    y = _reduced("sum", Tensor(powers, backend), axes, keepdim, x.dtype)
+    y = reduced("sum", Tensor(powers, backend), axes, keepdim, x.dtype)
     if order == 2.0:
         backend.map("square_root", (y,), (y,))
     else:
@@ -219,13 +162,13 @@ def _norm(x: Tensor, order: float, axes: tuple[int, ...], keepdim: bool) -> Tens
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         dx = backend.empty(x.shape, x.dtype)
         formula, scalars = ("norm_grad", ()) if order == 2.0 else ("norm_of_order_grad", (order,))
-        backend.map(formula, (_spread(x, dy, axes), values, _spread(x, y, axes)), (dx,), scalars)
+        backend.map(formula, (spread(x, dy, axes), values, spread(x, y, axes)), (dx,), scalars)
         return (dx,)
 
     def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
         formula, scalars = ("norm_grad", ()) if order == 2.0 else ("norm_of_order_grad", (order,))
-        own = _spread_out(x, asked.output(y), axes)
-        return (mapped(formula, (_spread_out(x, dy, axes), x, own), scalars),)
+        own = spread_tensor(x, asked.output(y), axes)
+        return (mapped(formula, (spread_tensor(x, dy, axes), x, own), scalars),)
 
     return result("norm", y, backend, (x,), pullback, ((x, OUTPUT),), rule)
 
@@ -233,15 +176,15 @@ def _norm(x: Tensor, order: float, axes: tuple[int, ...], keepdim: bool) -> Tens
 @op
 def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow."""
-    return _logsumexp(_floats(x), axes_of(x, dim, "logsumexp"), keepdim)
+    return _logsumexp(floats(x), axes_of(x, dim, "logsumexp"), keepdim)
 
 
-@_in_float32
+@in_float32
 def _logsumexp(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     top = _extreme_value("max", x.detach(), axes, True)
     top = where(e.abs(top) == math.inf, 0.0, top)
     total = e.log(sum(e.exp(x - top), axes, True)) + top
-    return total if keepdim else total.reshape(_dropped(x.shape, axes))
+    return total if keepdim else total.reshape(dropped_shape(x.shape, axes))
 
 
 @op
@@ -251,18 +194,18 @@ def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None, 
     Its gradient is exact at zeros: each element's is the product of the others."""
     axes = axes_of(x, dim if axis is None else axis, "prod")
     x = x.to(dtype=dtype) if dtype is not None else x if x.is_floating_point() else x.to(dtypes.int64)
-    backend, y = x.backend, _reduced("prod", x, axes, keepdim, x.dtype)
+    backend, y = x.backend, reduced("prod", x, axes, keepdim, x.dtype)
     values = x.array
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         parts = []
         for formula, kind in (("nonzero", "prod"), ("is_zero", "sum")):
-            each, whole = backend.empty(x.shape, x.dtype), backend.empty(_kept(x.shape, axes), x.dtype)
+            each, whole = backend.empty(x.shape, x.dtype), backend.empty(kept_shape(x.shape, axes), x.dtype)
             backend.map(formula, (values,), (each,))
             backend.reduce(kind, each, axes, whole)
-            parts.append(_spread(x, whole, axes))
+            parts.append(spread(x, whole, axes))
         dx = backend.empty(x.shape, x.dtype)
-        backend.map("prod_grad", (_spread(x, dy, axes), values, *parts), (dx,))
+        backend.map("prod_grad", (spread(x, dy, axes), values, *parts), (dx,))
         return (dx,)
 
     return result("prod", y, backend, (x,), pullback, ((x,),), lambda dy, asked: (_others(x, dy, axes),))
@@ -276,7 +219,7 @@ def _others(x: Tensor, dy: Tensor, axes: tuple[int, ...]) -> Tensor:
     rows = x.permute(order).reshape(-1, 1, count)
     own = Tensor(x.backend.asarray(np.eye(count, dtype=np.bool_)), x.backend)
     others = prod(where(own, 1.0, rows), -1).reshape([x.shape[i] for i in order])
-    return others.permute([order.index(i) for i in range(x.ndim)]) * _spread_out(x, dy, axes)
+    return others.permute([order.index(i) for i in range(x.ndim)]) * spread_tensor(x, dy, axes)
 
 
 def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -286,22 +229,22 @@ def _extreme_value(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
         hit = backend.empty(x.shape, dtypes.bool_)
-        backend.map("at_extreme", (values, _spread(x, y, axes)), (hit,))
+        backend.map("at_extreme", (values, spread(x, y, axes)), (hit,))
         # The sum of a half type must count more than it holds.
-        count = backend.empty(_kept(x.shape, axes), dtypes.float32 if is_half(x.dtype) else x.dtype)
+        count = backend.empty(kept_shape(x.shape, axes), dtypes.float32 if is_half(x.dtype) else x.dtype)
         ones = backend.empty(x.shape, backend.dtype_of(count))
         backend.copy(hit, ones)
         backend.reduce("sum", ones, axes, count)
-        share = backend.empty(_kept(x.shape, axes), x.dtype)
+        share = backend.empty(kept_shape(x.shape, axes), x.dtype)
         backend.map("div", (backend.reshape(dy, share.shape), count), (share,))
         return (_where_hit(x, hit, backend.broadcast_to(share, x.shape)),)
 
     def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
         hit = backend.empty(x.shape, dtypes.bool_)
-        backend.map("at_extreme", (values, _spread(x, y, axes)), (hit,))
+        backend.map("at_extreme", (values, spread(x, y, axes)), (hit,))
         hits = Tensor(hit, backend)
         count = sum(hits.to(dtypes.float32 if is_half(x.dtype) else x.dtype), axes, True).to(x.dtype)
-        return (where(hits, _spread_out(x, dy, axes) / count, 0.0),)
+        return (where(hits, spread_tensor(x, dy, axes) / count, 0.0),)
 
     return result(kind, y, backend, (x,), pullback, ((x, OUTPUT),), rule)
 
@@ -311,7 +254,7 @@ def _extreme_array(kind: str, x: Tensor, axes: tuple[int, ...], keepdim: bool) -
         raise ShapeError(f"{kind}: expected at least one element along the reduced axes, got shape {x.shape}")
     if x.dtype == dtypes.bool_:
         kind = {"max": "any", "min": "all"}[kind]
-    return _reduced(kind, x, axes, keepdim, x.dtype)
+    return reduced(kind, x, axes, keepdim, x.dtype)
 
 
 def _where_hit(x: Tensor, hit: Any, dy: Any) -> Any:
@@ -332,14 +275,14 @@ def _extreme_along(kind: str, x: Tensor, dim: int, keepdim: bool) -> Extreme:
         size, behind = x.shape[axes[0]], (1,) * (x.ndim - axes[0] - 1)
         places = backend.reshape(backend.asarray(np.arange(size, dtype=np.int64)), (size, *behind))
         hit = backend.empty(x.shape, dtypes.bool_)
-        backend.map("equal", (places, _spread(x, where_it_is, axes)), (hit,))
+        backend.map("equal", (places, spread(x, where_it_is, axes)), (hit,))
         return hit
 
     def pullback(dy: Any, into: Sequence[Gradient | None]) -> tuple[Any]:
-        return (_where_hit(x, found(), _spread(x, dy, axes)) if axes else dy,)
+        return (_where_hit(x, found(), spread(x, dy, axes)) if axes else dy,)
 
     def rule(dy: Tensor, asked: Asked) -> tuple[Tensor]:
-        return (where(Tensor(found(), backend), _spread_out(x, dy, axes), 0.0) if axes else dy,)
+        return (where(Tensor(found(), backend), spread_tensor(x, dy, axes), 0.0) if axes else dy,)
 
     return Extreme(result(kind, y, backend, (x,), pullback, ((indices,),), rule), indices)
 
@@ -395,7 +338,7 @@ def _where_extreme(kind: str, x: Tensor, dim: int | None, keepdim: bool) -> Tens
         source = source.to(dtypes.uint8)
     if source.shape[axis] == 0:
         raise ShapeError(f"{kind}: expected at least one element along the axis, got shape {x.shape}")
-    shape = _kept(source.shape, (axis,)) if keepdim else _dropped(source.shape, (axis,))
+    shape = kept_shape(source.shape, (axis,)) if keepdim else dropped_shape(source.shape, (axis,))
     shape = ((1,) * x.ndim if keepdim else ()) if dim is None else shape
     out = backend.empty(shape, dtypes.int64)
     backend.arg_reduce(kind, source.array, axis, out)
@@ -418,11 +361,11 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False, axis: int |
 def any(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) -> Tensor:
     """Whether some element is not 0."""
     axes = axes_of(x, dim if axis is None else axis, "any")
-    return Tensor(_reduced("any", x.bool(), axes, keepdim, dtypes.bool_), x.backend)
+    return Tensor(reduced("any", x.bool(), axes, keepdim, dtypes.bool_), x.backend)
 
 
 @op
 def all(x: Tensor, dim: Dims = None, keepdim: bool = False, axis: Dims = None) -> Tensor:
     """Whether every element is not 0."""
     axes = axes_of(x, dim if axis is None else axis, "all")
-    return Tensor(_reduced("all", x.bool(), axes, keepdim, dtypes.bool_), x.backend)
+    return Tensor(reduced("all", x.bool(), axes, keepdim, dtypes.bool_), x.backend)

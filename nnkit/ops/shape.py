@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from nnkit.errors import ShapeError
+from nnkit.ops.axes import axes_of
 from nnkit.ops.mapped import sum_to, unbroadcast
-from nnkit.ops.reductions import axes_of
 from nnkit.tensors import dtypes
 from nnkit.tensors.default_device import resolve
 from nnkit.tensors.memory import Gradient
