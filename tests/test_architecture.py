@@ -30,15 +30,20 @@ FOLDERS = {
 
 
 @cache
-def modules() -> dict[str, ast.Module]:
-    """Every module of the library: dotted name -> its syntax tree."""
-    found: dict[str, ast.Module] = {}
+def paths() -> dict[str, Path]:
+    """Every file of the library: dotted name of its module -> where it is."""
+    found: dict[str, Path] = {}
     for package, folder in FOLDERS.items():
         for path in sorted(folder.rglob("*.py")):
             parts = path.relative_to(folder).with_suffix("").parts
-            name = ".".join([package, *parts]).removesuffix(".__init__")
-            found.setdefault(name, ast.parse(path.read_text()))
+            found.setdefault(".".join([package, *parts]).removesuffix(".__init__"), path)
     return found
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module of the library: dotted name -> its syntax tree."""
+    return {name: ast.parse(path.read_text()) for name, path in paths().items()}
 
 
 def is_for_types_only(node: ast.AST) -> bool:
@@ -74,6 +79,28 @@ def floor(name: str) -> str:
     """The part of the house that a module belongs to: a room, or one of the parts below that others may know alone."""
     known_alone = [part for part in KNOWN_ALONE if name == part or name.startswith(f"{part}.")]
     return known_alone[0] if known_alone else ".".join(name.split(".")[:2])
+
+
+# ---- a screen, and a few of them -----------------------------------------------------------------------------------
+
+#: Lines that a file has at most, and that a function has, beside its signature and docstring.
+FILE, FUNCTION = 400, 60
+
+
+def test_files_are_of_a_few_hundred_lines() -> None:
+    lengths = {name: len(path.read_text().splitlines()) for name, path in paths().items()}
+    assert not {name: length for name, length in lengths.items() if length > FILE}, "where does another subject begin?"
+
+
+def test_functions_fit_a_screen() -> None:
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                assert lines <= FUNCTION, (
+                    f"{name}.{node.name} has {lines} lines: which of them are a step of their own?"
+                )
 
 
 # ---- the arrow ----------------------------------------------------------------------------------------------------

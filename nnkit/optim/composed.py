@@ -9,7 +9,7 @@ from typing import Any
 from nnkit.errors import ModelFileError
 from nnkit.optim.optimizer import Optimizer
 from nnkit.optim.plateau import ReduceLROnPlateau
-from nnkit.optim.schedules import LRScheduler
+from nnkit.optim.schedule import LRScheduler
 
 
 class Composed(LRScheduler):

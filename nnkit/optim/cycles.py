@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from nnkit.optim.groups import ParameterGroup
 from nnkit.optim.optimizer import Optimizer
-from nnkit.optim.schedules import LRScheduler, positive_int
+from nnkit.optim.schedule import LRScheduler
+from nnkit.optim.schedules import positive_int
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):

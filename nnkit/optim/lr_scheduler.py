@@ -4,6 +4,7 @@ from nnkit.optim.composed import ChainedScheduler, SequentialLR
 from nnkit.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR
 from nnkit.optim.one_cycle import OneCycleLR
 from nnkit.optim.plateau import ReduceLROnPlateau
+from nnkit.optim.schedule import LRScheduler
 from nnkit.optim.schedules import (
     ConstantLR,
     CosineAnnealingLR,
@@ -11,7 +12,6 @@ from nnkit.optim.schedules import (
     InverseTimeLR,
     LambdaLR,
     LinearLR,
-    LRScheduler,
     MultiplicativeLR,
     MultiStepLR,
     PolynomialLR,

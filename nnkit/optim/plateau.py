@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import SupportsFloat
 
 from nnkit.optim.optimizer import Optimizer
-from nnkit.optim.schedules import LRScheduler
+from nnkit.optim.schedule import LRScheduler
 
 
 class ReduceLROnPlateau(LRScheduler):

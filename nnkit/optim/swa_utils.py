@@ -12,7 +12,7 @@ from typing import Any
 
 from nnkit import ops
 from nnkit.optim.optimizer import Optimizer
-from nnkit.optim.schedules import LRScheduler
+from nnkit.optim.schedule import LRScheduler
 from nnkit.recording.observer import call
 from nnkit.tensors.tape import no_grad
 from nnkit.tensors.tensor import Tensor
