@@ -13,7 +13,7 @@ from nnkit import ops
 from nnkit.backends.windows import Window
 from nnkit.kernels.formulas import ACTIVATIONS
 from nnkit.nn import functional as F
-from nnkit.ops.elementwise import LOSSES
+from nnkit.ops.elementwise_losses import LOSSES
 from nnkit.testing import check_gradient
 
 Case = tuple[Callable[..., Any], Sequence[Any]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nnkit.errors import DtypeError, ShapeError
 from nnkit.nn.loss_options import check_reduction
-from nnkit.ops.elementwise import check_float, shapes_differ
+from nnkit.ops.elementwise import check_float
+from nnkit.ops.elementwise_losses import shapes_differ
 from nnkit.tensors.tensor import Tensor
 
 __all__ = ["matched", "reduced", "tensors"]

@@ -161,7 +161,6 @@ from nnkit.ops.elementwise import (
     add,
     cos,
     div,
-    elementwise_loss,
     erf,
     exp,
     expm1,
@@ -186,6 +185,7 @@ from nnkit.ops.elementwise import (
     sub,
     tanh,
 )  # fmt: skip
+from nnkit.ops.elementwise_losses import elementwise_loss
 from nnkit.ops.embedding import embedding
 from nnkit.ops.examples import show_examples as _show_examples
 from nnkit.ops.families import OPS as _OPS
