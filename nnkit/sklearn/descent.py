@@ -25,7 +25,7 @@ from nnkit.training.callbacks import Callback
 from nnkit.training.evaluation import Evaluation
 from nnkit.training.lone_rows import refuse_lone_rows
 from nnkit.training.precision import precision_of
-from nnkit.training.ranked import alone, begin, trainer_of
+from nnkit.training.ranked import begin, trainer_of
 from nnkit.training.replay import runner_of
 from nnkit.training.steps import EvaluationStep, Totals, TrainingStep
 
@@ -103,7 +103,7 @@ def descend(
     trainer = trainer_of(mpi, step, source, validate, callbacks, range(epochs), runner)
     stream = random.Generator(int(generator.randint(2**31))) if _draws(module) else None
     try:
-        with random.using(stream), alone(mpi):
+        with random.using(stream):
             history = trainer.run()
     except DivergenceError as error:
         raise NonFiniteWeights(f"{NOT_FINITE} In detail: {error}") from error

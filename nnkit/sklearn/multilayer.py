@@ -26,7 +26,7 @@ from nnkit.sklearn.parameters import Rule, check_parameters, each, flag, integer
 from nnkit.sklearn.processes import generator_of, processes_of
 from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
-from nnkit.training.ranked import quiet
+from nnkit.training.ranked import alone, quiet
 
 __all__ = ["FLOATS", "SPARSE", "Perceptron", "stochastic"]
 
@@ -126,17 +126,18 @@ class Perceptron(BaseEstimator):
         mpi = processes_of(self)
         if mpi is not None and self.solver == "lbfgs":
             raise ValueError("solver='lbfgs' looks at all samples at once: with parallel use 'sgd' or 'adam'")
-        generator = generator_of(self, mpi)
-        if first:
-            self._initialize(X, targets, generator)
-        else:
-            self._synchronize()
-        samples = self._of_module(Samples(X, targets, weight, given))
-        with taking_turns(self.module_[-1].weight.device), quiet(mpi):
-            if self.solver == "lbfgs":
-                minimize_loss(self, samples)
+        with alone(mpi), quiet(mpi):
+            generator = generator_of(self, mpi)
+            if first:
+                self._initialize(X, targets, generator)
             else:
-                self._descend(samples, held, generator, incremental, mpi)
+                self._synchronize()
+            samples = self._of_module(Samples(X, targets, weight, given))
+            with taking_turns(self.module_[-1].weight.device):
+                if self.solver == "lbfgs":
+                    minimize_loss(self, samples)
+                else:
+                    self._descend(samples, held, generator, incremental, mpi)
         self._link()
         return self
 

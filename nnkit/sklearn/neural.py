@@ -24,6 +24,7 @@ from nnkit.sklearn.turns import taking_turns
 from nnkit.sklearn.validation import Samples, split
 from nnkit.tensors import random
 from nnkit.training.home import home
+from nnkit.training.ranked import alone
 
 __all__ = ["Job", "Neural"]
 
@@ -89,25 +90,26 @@ class Neural(Prefixed):
         if reset and sample_weight is None and own is None and picked_up(self, X, y):
             return self
         mpi = processes_of(self)
-        job = self._prepare(X, y, sample_weight, own, epochs, reset, mpi)
-        with random.using(job.stream), taking_turns(home(self.module_)[0]):
-            self.history_ = training.fit(
-                self.module_,
-                job.samples.X,
-                job.samples.y,
-                loss=self.criterion_,
-                optimizer=self.optimizer_,
-                epochs=job.epochs,
-                batch_size=job.batch_size,
-                validation_data=None if job.held is None else _parts(job.held),
-                metrics=list(self.metrics or ()),
-                callbacks=list(self.callbacks or ()),
-                sample_weight=job.samples.weight,
-                shuffle=self.shuffle,
-                verbose=self.verbose,
-                precision=self.precision,
-                parallel=mpi,
-            )
+        with alone(mpi):
+            job = self._prepare(X, y, sample_weight, own, epochs, reset, mpi)
+            with random.using(job.stream), taking_turns(home(self.module_)[0]):
+                self.history_ = training.fit(
+                    self.module_,
+                    job.samples.X,
+                    job.samples.y,
+                    loss=self.criterion_,
+                    optimizer=self.optimizer_,
+                    epochs=job.epochs,
+                    batch_size=job.batch_size,
+                    validation_data=None if job.held is None else _parts(job.held),
+                    metrics=list(self.metrics or ()),
+                    callbacks=list(self.callbacks or ()),
+                    sample_weight=job.samples.weight,
+                    shuffle=self.shuffle,
+                    verbose=self.verbose,
+                    precision=self.precision,
+                    parallel=mpi,
+                )
         for callback in self.callbacks or ():  # what is kept of them should not hold the data
             vars(callback).pop("trainer", None)
             vars(callback).pop("model", None)
