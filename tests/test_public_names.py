@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import pickle
 import types
 
 import pytest
@@ -118,3 +119,22 @@ def test_examples_of_a_table_run(name: str) -> None:
             for examples in finder.find(function, word, globs=dict(function.__globals__)):
                 tried += runner.run(examples).attempted
     assert tried > 20 and runner.summarize(verbose=False).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("nnkit.nn.loss_functions", "cross_entropy"),
+        ("nnkit.nn.loss_functions", "nll_loss"),
+        ("nnkit.nn.functional", "dropout"),
+        ("nnkit.nn.module", "IncompatibleKeys"),
+        ("nnkit.training.metrics", "FunctionMetric"),
+        ("nnkit.keras.recurrent", "LSTM"),
+        ("nnkit.keras.backend", "dot"),
+        ("nnkit.optim.schedules", "LRScheduler"),
+    ],
+)
+def test_what_pickles_of_before_name_is_found(module: str, name: str) -> None:
+    """Files were split since; a pickle has the name of a module in it."""
+    found = pickle.loads(f"c{module}\n{name}\n.".encode())  # a name, in pickle's oldest form
+    assert found.__name__ == name

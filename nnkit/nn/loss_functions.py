@@ -1,5 +1,5 @@
 """The losses of each element as functions: PyTorch's definitions, names and defaults. The classes in ``losses`` call
-them; those of class scores are in ``class_losses``.
+them; those of class scores are in ``class_losses``, and found here too, where pickles of before look for them.
 
 Every loss is computed per element and then reduced: "mean", "sum", or "none" for no reduction. Shapes must be equal: a
 prediction (n, 1) beside a target (n,) would broadcast to n x n numbers and train on nonsense, so it is refused.
@@ -12,6 +12,7 @@ import math
 from nnkit import ops
 from nnkit.backends.recording import recorder
 from nnkit.errors import DtypeError, ShapeError
+from nnkit.nn.class_losses import cross_entropy, nll_loss
 from nnkit.nn.loss_options import check_beta, check_delta, check_reduction, chosen_reduction
 from nnkit.nn.loss_terms import reduced
 from nnkit.tensors.creation import ones_like, zeros_like
@@ -20,7 +21,7 @@ from nnkit.tensors.tensor import Tensor
 # fmt: off
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "check_beta", "check_delta",
-    "check_reduction", "huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss",
+    "check_reduction", "cross_entropy", "huber_loss", "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss",
 ]
 # fmt: on
 
