@@ -17,8 +17,10 @@ from nnkit.kernels import (
     elementary,
     formulas,
     further_updates,
+    gamma,
     keras_updates,
     recurrences,
+    rounding,
     special,
     updates,
     vocabulary,
@@ -30,7 +32,7 @@ UPDATES: dict[str, Formula] = table_of(updates) | table_of(further_updates) | ta
 #: name -> plain Python function, for every formula that ``map`` knows.
 FORMULAS: dict[str, Formula] = {
     name: formula
-    for module in (arithmetic, elementary, formulas, recurrences)
+    for module in (arithmetic, elementary, gamma, formulas, rounding, recurrences)
     for name, formula in table_of(module).items()
 } | UPDATES
 

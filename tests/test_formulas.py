@@ -20,8 +20,10 @@ from nnkit.kernels import (
     elementary,
     formulas,
     further_updates,
+    gamma,
     keras_updates,
     recurrences,
+    rounding,
     special,
     updates,
     vocabulary,
@@ -57,7 +59,8 @@ def statements(formula: Callable[..., Any]) -> list[ast.stmt]:
 
 
 @pytest.mark.parametrize(
-    "module", [arithmetic, elementary, formulas, recurrences, updates, further_updates, keras_updates, special]
+    "module",
+    [arithmetic, elementary, gamma, formulas, rounding, recurrences, updates, further_updates, keras_updates, special],
 )
 def test_formulas_use_operators_float_literals_and_the_vocabulary_only(module: Any) -> None:
     siblings = table_of(module)

@@ -14,6 +14,16 @@ from nnkit.backends.cpu.products import SHARED, UNEVEN
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.kernels.cpu import attention as kernels
+from nnkit.kernels.cpu.attention_parts import (
+    BACKWARD_FIELDS,
+    BOOLEANS,
+    FORWARD_FIELDS,
+    NUMBERS,
+    SMALL,
+    TALL,
+    WIDE,
+    part_kernel,
+)
 from nnkit.kernels.cpu.compiler import Kernel
 from nnkit.kernels.cpu.products import outer_kernel
 from nnkit.kernels.cpu.thin import thin_kernel
@@ -35,9 +45,9 @@ def attention(
     kernel, calls = kernels.forward_kernel(dtype), []
     B, H, L, E = q.shape
     F = v.shape[3]
-    for first, count in shares(B * H * -(-L // kernels.TALL), 1, _pieces(B * H * L * k.shape[2] * (E + F))):
+    for first, count in shares(B * H * -(-L // TALL), 1, _pieces(B * H * L * k.shape[2] * (E + F))):
         fields |= {"FIRST": first, "COUNT": count, "ROOM": rooms.take(_room(dtype, E))}
-        calls.append(_call(kernel, fields, kernels.FORWARD_FIELDS))
+        calls.append(_call(kernel, fields, FORWARD_FIELDS))
     return Launch(kernel.name, [calls], boxes, rooms)
 
 
@@ -59,7 +69,7 @@ def attention_grad(
     threads = _pieces(3 * B * H * L * S * (E + F))
     for part in _parts(B * k.shape[1], L, S, threads):
         room = rooms.take(_room(dtype, E) + _room(dtype, F))
-        calls.append(_call(kernel, fields | {"ROOM": room} | part, kernels.BACKWARD_FIELDS))
+        calls.append(_call(kernel, fields | {"ROOM": room} | part, BACKWARD_FIELDS))
     return Launch(kernel.name, [calls], boxes, rooms)
 
 
@@ -71,9 +81,9 @@ def _parts(units: int, L: int, S: int, pieces: int) -> Iterator[Fields]:
             yield whole | {"FIRST": first, "COUNT": count}
         return
     whole |= {"FIRST": 0, "COUNT": units}
-    for i, rows in shares(L, kernels.TALL, pieces):
+    for i, rows in shares(L, TALL, pieces):
         yield whole | {"Q_FIRST": i, "Q_END": i + rows, "DK": 0, "DV": 0}
-    for j, columns in shares(S, kernels.WIDE, pieces):
+    for j, columns in shares(S, WIDE, pieces):
         yield whole | {"K_FIRST": j, "K_END": j + columns, "DQ": 0}
 
 
@@ -87,7 +97,7 @@ def _pieces(products: int) -> int:
 
 def _room(dtype: str, width: int) -> int:
     """Bytes of a block of keys transposed, whose last register may reach beyond it."""
-    return (width + lanes(dtype)) * kernels.WIDE * np.dtype(dtype).itemsize
+    return (width + lanes(dtype)) * WIDE * np.dtype(dtype).itemsize
 
 
 def _unfit(mask: np.ndarray | None, lse: np.ndarray, *arrays: np.ndarray) -> str | None:
@@ -123,15 +133,15 @@ def _fields(
     at = ctypes.addressof(boxes)
     fields = {"HEADS": H, "GROUP": H // G, "QUERIES": L, "KEYS": S, "WIDTH": E, "VALUES": F, "LSE": address(lse)}
     fields |= {"SCALE": at, "DROPOUT": at + 8, "KEEP": at + 16, "CAUSAL": int(rule.causal)}
-    fields |= {"OUTER": outer_kernel(dtype).address, "THIN": thin_kernel(dtype).address if L <= kernels.SMALL else 0}
-    parts = ("turn", "shut", "soften", "weigh") + ("few",) * (L <= kernels.SMALL) + ("draw",) * (key is not None)
-    fields |= {"FEW": 0, "DRAW": 0} | {name.upper(): kernels.part_kernel(name, dtype).address for name in parts}
+    fields |= {"OUTER": outer_kernel(dtype).address, "THIN": thin_kernel(dtype).address if L <= SMALL else 0}
+    parts = ("turn", "shut", "soften", "weigh") + ("few",) * (L <= SMALL) + ("draw",) * (key is not None)
+    fields |= {"FEW": 0, "DRAW": 0} | {name.upper(): part_kernel(name, dtype).address for name in parts}
     fields |= {"PAST": address_or_0(past), "KEY": address_or_0(key)}
     fields |= _places("Q", q) | _places("K", k) | _places("V", v) | _places("OUT", out)
     fields |= dict.fromkeys(("MASK", "MASK_BATCH", "MASK_HEAD", "MASK_ROW", "MASK_STEP", "MASK_KIND"), 0)
     if mask is not None:
         fields |= _places("MASK", mask)
-        fields["MASK_KIND"] = kernels.BOOLEANS if mask.dtype == np.bool_ else kernels.NUMBERS
+        fields["MASK_KIND"] = BOOLEANS if mask.dtype == np.bool_ else NUMBERS
     return fields, boxes
 
 

@@ -8,7 +8,8 @@ from nnkit.backends.cuda.arrays import FLOATS, aligned, scratch, why_not
 from nnkit.backends.cuda.strided import after, in_order
 from nnkit.backends.cuda.work import Chain, Launch, Work
 from nnkit.kernels.cuda import normalization as kernels
-from nnkit.kernels.cuda.normalization import Totals, Types
+from nnkit.kernels.cuda.normalization import Totals
+from nnkit.kernels.cuda.normalization_texts import Types
 from nnkit.kernels.cuda.texts import Step, computed
 
 Array = Any

@@ -2,28 +2,45 @@
 
 Statistics of groups of a sample's channels are those of a row of memory, which lanes of a warp or a block go over
 twice: for the sums, and, from a cache, for the result. Those of a channel come from rows of places, or, where these
-are short, from columns of memory, and a second kernel folds what was found. Means and sums of squares of differences
-from them are kept up to date (Welford, Note on a method for calculating corrected sums of squares and products, 1962)
-and put together (Chan, Golub and LeVeque, Algorithms for computing the sample variance, 1983), so that a mean far from
-0 costs no digits. Every order depends on sizes alone.
+are short, from columns of memory, and a second kernel folds what was found; ``normalization_texts`` says what is kept
+of values and how it is put together. Every order depends on sizes alone.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from nnkit.kernels.cuda.compiler import Source
+from nnkit.kernels.cuda.normalization_texts import (
+    MOMENTS,
+    SUMS,
+    THREADS,
+    UNROLL,
+    Types,
+    affine,
+    cast,
+    factor_text,
+    fold,
+    fold_columns,
+    given,
+    kernel_of,
+    lanes_for,
+    own_row,
+    quotient,
+    row_grid,
+    starts,
+    statistics_of,
+    together,
+    updated,
+)
 from nnkit.kernels.cuda.reductions import parts_of
 from nnkit.kernels.cuda.texts import (
     Step,
     computed,
-    exchange,
-    indented,
     inside,
     load,
-    pointer,
     power_of_two_from,
     read,
     rounds,
@@ -31,163 +48,11 @@ from nnkit.kernels.cuda.texts import (
     write,
 )
 
-THREADS = 256
-WARP_ROW = 256  # the longest row that a warp takes
-SHARE = 4  # elements of a lane, where a warp is more than a row needs
-UNROLL = 4  # elements that a thread has under way at a time
 SHORT = 32  # places of a channel below which columns are gone over instead of rows
 LONG = 4096  # places of a row from which it is split where there are few
 MANY = 1024  # blocks that keep a GPU busy
 COLUMN = 64  # samples that a part of a column has, at least
 MOST = 2**32 - 1
-
-#: What a thread keeps: of values, how many, their mean and the sum of squares of differences; or two sums.
-MOMENTS = ("count", "first", "second")
-SUMS = ("first", "second")
-
-
-class Types(NamedTuple):
-    """Element types: of x, dy and the result; of w and b, or of dw and db, which there need not be; of statistics."""
-
-    x: str
-    w: str | None
-    b: str | None
-    statistics: str
-
-    def name(self) -> str:
-        return "_".join([self.x, self.w or "none", self.b or "none", self.statistics])
-
-
-# ---- states -------------------------------------------------------------------------------------------------------
-
-
-def _starts(state: Sequence[str], T: str) -> list[str]:
-    return [f"{value} = to_{T}(0)" for value in state]
-
-
-def _updated(state: Sequence[str], centred: bool, T: str, value: str, made: str) -> list[str]:
-    """Lines that take a value into a state; of sums, the second is that of its products with ``made``."""
-    if state == SUMS:
-        return [f"first = first + {value}", f"second = second + {value} * {made}"]
-    if not centred:
-        return [f"count = count + to_{T}(1)", f"second = second + {value} * {value}"]
-    return [
-        f"count = count + to_{T}(1)",
-        f"delta = {value} - first",
-        "first = first + delta / count",
-        f"second = second + delta * ({value} - first)",
-    ]
-
-
-def _together(state: Sequence[str], T: str) -> list[str]:
-    """Lines that put another state, other_count, other_first, …, into this one; either may be of nothing."""
-    if state == SUMS:
-        return ["first = first + other_first", "second = second + other_second"]
-    return [
-        "both = count + other_count",
-        f"share = other_count / max(both, to_{T}(1))",
-        "delta = other_first - first",
-        "first = first + delta * share",
-        "second = second + other_second + delta * (delta * (count * share))",
-        "count = both",
-    ]
-
-
-def _fold_lanes(state: Sequence[str], T: str, lanes: int) -> list[str]:
-    lines, mask = [], lanes // 2
-    while mask:
-        lines += [f"other_{value} = shuffle_xor({value}, {mask})" for value in state]
-        lines += _together(state, T)
-        mask //= 2
-    return lines
-
-
-def _fold(state: Sequence[str], T: str, lanes: int) -> list[str]:
-    """Lines after which every thread of a row has the state of all of it."""
-    if lanes <= 32:
-        return _fold_lanes(state, T, lanes)
-    warps = lanes // 32
-    return [*_fold_lanes(state, T, 32), *exchange(list(state), lanes, T), *_fold_lanes(state, T, warps)]
-
-
-def _fold_columns(state: Sequence[str], T: str, width: int) -> list[str]:
-    """Lines after which the first ``width`` threads have the states of their columns."""
-    lines = [f"{value}_of = shared({THREADS}, {T})" for value in state]
-    half = THREADS // 2
-    while half >= width:
-        lines += [*(f"{value}_of[thread()] = {value}" for value in state), "barrier()", f"if thread() < {half}:"]
-        lines += inside([f"other_{value} = {value}_of[thread() + {half}]" for value in state])
-        lines += inside(_together(state, T))
-        lines.append("barrier()")
-        half //= 2
-    return lines
-
-
-# ---- texts ----------------------------------------------------------------------------------------------------------
-
-
-def _quotient(a: str, b: str) -> str:
-    """Places are found in 32 bits, because dividing longer numbers is slow."""
-    return f"to_int64(to_uint32(to_uint32({a}) // to_uint32({b})))"
-
-
-def _kernel(
-    name: str, arrays: Sequence[tuple[str, str]], sizes: Sequence[str], lines: list[str], T: str, eps: bool = True
-) -> Source:
-    """A kernel over arrays, eps where it takes one, and sizes."""
-    scalars = ["eps"] * eps
-    text = f"def kernel({', '.join([*(array for array, _ in arrays), *scalars, *sizes])}):\n{indented(lines)}\n"
-    parameters = (*(pointer(stored) for _, stored in arrays), *["float64"] * eps, *["int64"] * len(sizes))
-    return Source(name, text, parameters, T, THREADS)
-
-
-def lanes_for(N: int) -> int:
-    """How many threads take a row of N elements."""
-    return THREADS if N > WARP_ROW else min(power_of_two_from(-(-N // SHARE)), 32)
-
-
-def _row_grid(R: int, N: int) -> int:
-    return -(-R // (THREADS // lanes_for(N)))
-
-
-def _row(lanes: int) -> list[str]:
-    """Lines after which a thread knows its row of R, and its place there. Threads behind the last row read that one."""
-    own = f"block() * {THREADS // lanes} + (thread() >> {lanes.bit_length() - 1})"
-    return [f"row = {own}", f"place = thread() & {lanes - 1}", "mine = row < R", "row = min(row, R - 1)"]
-
-
-def _factor(T: str) -> str:
-    return f"to_{T}(1) / square_root(variance + number(eps))"
-
-
-def _statistics(types: Types, index: str) -> list[str]:
-    return [
-        f"mean = element({read(types.statistics, f'means[{index}]')})",
-        f"variance = element({read(types.statistics, f'variances[{index}]')})",
-        f"factor = {_factor(computed(types.x))}",
-    ]
-
-
-def _cast(stored: str, value: str, T: str) -> str:
-    """The text that stores a value of type T."""
-    return write(stored, value if computed(stored) == T else f"to_{computed(stored)}({value})")
-
-
-def _affine(types: Types, values: list[str], channel: str) -> list[str]:
-    """Lines that multiply by w and add b."""
-    lines = []
-    if types.w:
-        lines.append(f"scale = element({read(types.w, f'w[{channel}]')})")
-        lines += [f"{value} = {value} * scale" for value in values]
-    if types.b:
-        lines.append(f"shift = element({read(types.b, f'b[{channel}]')})")
-        lines += [f"{value} = {value} + shift" for value in values]
-    return lines
-
-
-def _given(types: Types) -> list[tuple[str, str]]:
-    """w and b, where there are such."""
-    return [(letter, stored) for letter, stored in (("w", types.w), ("b", types.b)) if stored]
 
 
 # ---- statistics of a row --------------------------------------------------------------------------------------------
@@ -197,7 +62,7 @@ def rows_step(types: Types, centred: bool, sizes: tuple[int, int, int], groups: 
     """``normalize`` in groups. Arguments: x, w, b (where types say so), means, variances, out, eps, ``*step.sizes``."""
     A, C, L = sizes
     R, N = A * groups, C // groups * L
-    return Step(_rows_kernel(types, centred, lanes_for(N)), _row_grid(R, N), (R, N, L, groups))
+    return Step(_rows_kernel(types, centred, lanes_for(N)), row_grid(R, N), (R, N, L, groups))
 
 
 @functools.cache
@@ -206,31 +71,31 @@ def _rows_kernel(types: Types, centred: bool, lanes: int) -> Source:
 
     def seen(places: list[str]) -> list[str]:
         loads = [f"v{k} = {read(types.x, f'x[at + {place}]')}" for k, place in enumerate(places)]
-        return [*loads, *(line for k in range(len(places)) for line in _updated(MOMENTS, centred, T, f"v{k}", ""))]
+        return [*loads, *(line for k in range(len(places)) for line in updated(MOMENTS, centred, T, f"v{k}", ""))]
 
     result = [f"v = ({read(types.x, 'x[at + j]')} - mean) * factor"]
     if types.w or types.b:
-        result += [f"channel = begin + {_quotient('j', 'L')}", *_affine(types, ["v"], "channel")]
+        result += [f"channel = begin + {quotient('j', 'L')}", *affine(types, ["v"], "channel")]
     lines = [
-        *_row(lanes), "at = row * N", f"begin = (row - {_quotient('row', 'G')} * G) * {_quotient('N', 'L')}",
-        *_starts(MOMENTS, T), "end = N", "j = place", *rounds(seen, UNROLL, str(lanes)), *_fold(MOMENTS, T, lanes),
-        "mean = first", f"variance = second / to_{T}(N)", f"factor = {_factor(T)}", "if mine:",
+        *own_row(lanes), "at = row * N", f"begin = (row - {quotient('row', 'G')} * G) * {quotient('N', 'L')}",
+        *starts(MOMENTS, T), "end = N", "j = place", *rounds(seen, UNROLL, str(lanes)), *fold(MOMENTS, T, lanes),
+        "mean = first", f"variance = second / to_{T}(N)", f"factor = {factor_text(T)}", "if mine:",
         *inside([
-            "if place == 0:", f"    means[row] = {_cast(types.statistics, 'mean', T)}",
-            f"    variances[row] = {_cast(types.statistics, 'variance', T)}",
+            "if place == 0:", f"    means[row] = {cast(types.statistics, 'mean', T)}",
+            f"    variances[row] = {cast(types.statistics, 'variance', T)}",
             f"for j in range(place, N, {lanes}):", *inside([*result, f"out[at + j] = {write(types.x, 'v')}"]),
         ]),
     ]  # fmt: skip
-    arrays = [("x", types.x), *_given(types), ("means", types.statistics), ("variances", types.statistics)]
+    arrays = [("x", types.x), *given(types), ("means", types.statistics), ("variances", types.statistics)]
     name = f"normalize_rows{lanes}{'' if centred else '_mean_square'}_{types.name()}"
-    return _kernel(name, [*arrays, ("out", types.x)], ["R", "N", "L", "G"], lines, T)
+    return kernel_of(name, [*arrays, ("out", types.x)], ["R", "N", "L", "G"], lines, T)
 
 
 def rows_grad_step(types: Types, centred: bool, sizes: tuple[int, int, int], groups: int) -> Step:
     """dx of ``rows_step``; types have no b. Arguments: x, dy, w, means, variances, dx, eps, ``*step.sizes``."""
     A, C, L = sizes
     R, N = A * groups, C // groups * L
-    return Step(_rows_grad_kernel(types, centred, lanes_for(N)), _row_grid(R, N), (R, N, L, groups))
+    return Step(_rows_grad_kernel(types, centred, lanes_for(N)), row_grid(R, N), (R, N, L, groups))
 
 
 @functools.cache
@@ -243,26 +108,26 @@ def _rows_grad_kernel(types: Types, centred: bool, lanes: int) -> Source:
         for k, place in enumerate(places):
             lines += [f"g{k} = {read(types.x, f'dy[at + {place}]')}", f"v{k} = {read(types.x, f'x[at + {place}]')}"]
             if types.w:
-                scale = read(types.w, f"w[begin + {_quotient(place, 'L')}]")
+                scale = read(types.w, f"w[begin + {quotient(place, 'L')}]")
                 lines += [f"g{k} = g{k} * element({scale})"]
         return [*lines, *(f"v{k} = (v{k} - mean) * factor" for k in range(len(places)))]
 
     def seen(places: list[str]) -> list[str]:
-        sums = [line for k in range(len(places)) for line in _updated(SUMS, centred, T, f"g{k}", f"v{k}")]
+        sums = [line for k in range(len(places)) for line in updated(SUMS, centred, T, f"g{k}", f"v{k}")]
         return [*loaded(places), *sums]
 
     rest = f"(g0 - v0 * along{' - middle' * centred}) * factor"
     lines = [
-        *_row(lanes), "at = row * N", f"begin = (row - {_quotient('row', 'G')} * G) * {_quotient('N', 'L')}",
-        *_statistics(types, "row"), *_starts(SUMS, T), "end = N", "j = place", *rounds(seen, UNROLL, str(lanes)),
-        *_fold(SUMS, T, lanes), f"middle = first / to_{T}(N)", f"along = second / to_{T}(N)", "if mine:",
+        *own_row(lanes), "at = row * N", f"begin = (row - {quotient('row', 'G')} * G) * {quotient('N', 'L')}",
+        *statistics_of(types, "row"), *starts(SUMS, T), "end = N", "j = place", *rounds(seen, UNROLL, str(lanes)),
+        *fold(SUMS, T, lanes), f"middle = first / to_{T}(N)", f"along = second / to_{T}(N)", "if mine:",
         f"    for j in range(place, N, {lanes}):", *inside(inside(loaded(["j"]))),
         f"        dx[at + j] = {write(types.x, rest)}",
     ]  # fmt: skip
-    arrays = [("x", types.x), ("dy", types.x), *_given(types), ("means", types.statistics)]
+    arrays = [("x", types.x), ("dy", types.x), *given(types), ("means", types.statistics)]
     arrays += [("variances", types.statistics), ("dx", types.x)]
     name = f"normalize_rows{lanes}_grad{'' if centred else '_mean_square'}_{types.name()}"
-    return _kernel(name, arrays, ["R", "N", "L", "G"], lines, T)
+    return kernel_of(name, arrays, ["R", "N", "L", "G"], lines, T)
 
 
 # ---- what belongs to a channel -------------------------------------------------------------------------------------
@@ -306,7 +171,7 @@ def parts_step(types: Types, sums: bool, centred: bool, sizes: tuple[int, int, i
     if parts.rows:
         R = A * C * parts.R
         source = _row_parts_kernel(types, sums, centred, groups > 0, lanes_for(parts.rows))
-        return Step(source, _row_grid(R, parts.rows), (R, parts.rows, C, parts.R, max(groups, 1)))
+        return Step(source, row_grid(R, parts.rows), (R, parts.rows, C, parts.R, max(groups, 1)))
     width = min(power_of_two_from(C * L), 32)
     grid = -(-C * L // width) * parts.Q
     source = _column_parts_kernel(types, sums, centred, groups > 0, width)
@@ -315,7 +180,7 @@ def parts_step(types: Types, sums: bool, centred: bool, sizes: tuple[int, int, i
 
 def _group_of(sample: str) -> str:
     """Where the statistics are of a channel's group in a sample."""
-    return f"{sample} * G + {_quotient('channel', _quotient('C', 'G'))}"
+    return f"{sample} * G + {quotient('channel', quotient('C', 'G'))}"
 
 
 def _part_body(types: Types, sums: bool, centred: bool, at: str, before: list[str]) -> Callable[[list[str]], list[str]]:
@@ -330,7 +195,7 @@ def _part_body(types: Types, sums: bool, centred: bool, at: str, before: list[st
             if sums:
                 lines += [line.format(j=f"({place})") for line in before]
             value, made = (f"g{k}", f"((v{k} - mean) * factor)") if sums else (f"v{k}", "")
-            lines += _updated(state, centred, T, value, made)
+            lines += updated(state, centred, T, value, made)
         return lines
 
     return body
@@ -344,34 +209,34 @@ def _part_arrays(types: Types, sums: bool, T: str) -> list[tuple[str, str]]:
 @functools.cache
 def _row_parts_kernel(types: Types, sums: bool, centred: bool, grouped: bool, lanes: int) -> Source:
     T, state = computed(types.x), SUMS if sums else MOMENTS
-    outer = [f"outer = {_quotient('row', 'S')}", f"sample = {_quotient('outer', 'C')}", "channel = outer - sample * C"]
-    statistics = [*outer, *_statistics(types, _group_of("sample") if grouped else "channel")] if sums else []
+    outer = [f"outer = {quotient('row', 'S')}", f"sample = {quotient('outer', 'C')}", "channel = outer - sample * C"]
+    statistics = [*outer, *statistics_of(types, _group_of("sample") if grouped else "channel")] if sums else []
     lines = [
-        *_row(lanes), "at = row * N", *statistics, *_starts(state, T), "end = N", "j = place",
+        *own_row(lanes), "at = row * N", *statistics, *starts(state, T), "end = N", "j = place",
         *rounds(_part_body(types, sums, centred, "at + {j}", []), UNROLL, str(lanes)),
-        *_fold(state, T, lanes), "if mine and place == 0:", "    partials[row] = first",
+        *fold(state, T, lanes), "if mine and place == 0:", "    partials[row] = first",
         "    partials[R + row] = second",
     ]  # fmt: skip
     name = f"{_part_name(sums, centred, grouped)}_rows{lanes}_{types.x}_{types.statistics}"
-    return _kernel(name, _part_arrays(types, sums, T), ["R", "N", "C", "S", "G"], lines, T, sums)
+    return kernel_of(name, _part_arrays(types, sums, T), ["R", "N", "C", "S", "G"], lines, T, sums)
 
 
 @functools.cache
 def _column_parts_kernel(types: Types, sums: bool, centred: bool, grouped: bool, width: int) -> Source:
     T, state, own = computed(types.x), SUMS if sums else MOMENTS, f"(thread() & {width - 1})"
-    statistics = _statistics(types, _group_of("{j}") if grouped else "channel")
-    channel = [f"channel = {_quotient('at', 'L')}", *([] if grouped else statistics)] if sums else []
+    statistics = statistics_of(types, _group_of("{j}") if grouped else "channel")
+    channel = [f"channel = {quotient('at', 'L')}", *([] if grouped else statistics)] if sums else []
     body = _part_body(types, sums, centred, "({j}) * M + at", statistics if grouped else [])
     lines = [
         "M = C * L", f"tiles = (M + {width - 1}) // {width}", f"column = block() % tiles * {width} + {own}",
-        "slab = block() // tiles", "at = min(column, M - 1)", *channel, *_starts(state, T),
+        "slab = block() // tiles", "at = min(column, M - 1)", *channel, *starts(state, T),
         "end = min(slab * span + span, A)", f"j = slab * span + (thread() >> {width.bit_length() - 1})",
-        *rounds(body, UNROLL, str(THREADS // width)), *_fold_columns(state, T, width),
+        *rounds(body, UNROLL, str(THREADS // width)), *fold_columns(state, T, width),
         f"if thread() < {width} and column < M:", "    partials[slab * M + column] = first",
         "    partials[(Q + slab) * M + column] = second",
     ]  # fmt: skip
     name = f"{_part_name(sums, centred, grouped)}_columns{width}_{types.x}_{types.statistics}"
-    return _kernel(name, _part_arrays(types, sums, T), ["A", "C", "L", "Q", "span", "G"], lines, T, sums)
+    return kernel_of(name, _part_arrays(types, sums, T), ["A", "C", "L", "Q", "span", "G"], lines, T, sums)
 
 
 def _part_name(sums: bool, centred: bool, grouped: bool) -> str:
@@ -395,20 +260,20 @@ def fold_step(stored: str, totals: Totals | None, sizes: tuple[int, int, int], T
     C, parts = sizes[1], parts_for(*sizes)
     N = parts.Q * parts.R
     source = _fold_kernel(stored, totals, lanes_for(N), T)
-    return Step(source, _row_grid(C, N), (C, N, parts.R, parts.span, parts.whole))
+    return Step(source, row_grid(C, N), (C, N, parts.R, parts.span, parts.whole))
 
 
 @functools.cache
 def _fold_kernel(stored: str, totals: Totals | None, lanes: int, T: str) -> Source:
     state = SUMS if totals else MOMENTS
-    taken = [f"q = {_quotient('k', 'S')}", "there = (q * R + row) * S + k - q * S"]
+    taken = [f"q = {quotient('k', 'S')}", "there = (q * R + row) * S + k - q * S"]
     taken += ["other_first = partials[there]", "other_second = partials[R * N + there]"]
     taken += [] if totals else [f"other_count = to_{T}(min(span, whole - q * span))"]
     arrays = [("partials", T)]
     if totals is None:
         arrays += [("means", stored), ("variances", stored)]
-        ends = [f"means[row] = {_cast(stored, 'first', T)}"]
-        ends.append(f"variances[row] = {_cast(stored, 'second / count', T)}")
+        ends = [f"means[row] = {cast(stored, 'first', T)}"]
+        ends.append(f"variances[row] = {cast(stored, 'second / count', T)}")
         name = f"normalize_fold{lanes}_{T}_{stored}"
     else:
         ends, name = [], f"normalize_fold{lanes}_sums_{T}"
@@ -417,18 +282,18 @@ def _fold_kernel(stored: str, totals: Totals | None, lanes: int, T: str) -> Sour
             if kind:
                 arrays.append((array, kind))
                 whole = f"element({read(kind, f'{array}[row]')}) + {value}" if add else value
-                ends.append(f"{array}[row] = {_cast(kind, whole, T)}")
+                ends.append(f"{array}[row] = {cast(kind, whole, T)}")
                 name += f"_{'add_' * add}{array}_{kind}"
         if totals.kept:
             arrays.append(("sums", T))
             ends += ["sums[row] = first", "sums[R + row] = second"]
             name += "_kept"
     lines = [
-        *_row(lanes), *_starts(state, T), f"for k in range(place, N, {lanes}):", *inside(taken),
-        *inside(_together(state, T)),
-        *_fold(state, T, lanes), "if mine and place == 0:", *inside(ends),
+        *own_row(lanes), *starts(state, T), f"for k in range(place, N, {lanes}):", *inside(taken),
+        *inside(together(state, T)),
+        *fold(state, T, lanes), "if mine and place == 0:", *inside(ends),
     ]  # fmt: skip
-    return _kernel(name, arrays, ["R", "N", "S", "span", "whole"], lines, T, False)
+    return kernel_of(name, arrays, ["R", "N", "S", "span", "whole"], lines, T, False)
 
 
 # ---- by the statistics of channels -----------------------------------------------------------------------------------
@@ -462,18 +327,18 @@ def _shared_out(types: Types, wide: bool, sizes: tuple[int, int, int]) -> tuple[
     return width, -(-n // THREADS), (n, C, L // width)
 
 
-OWN_CHANNEL = f"row = {_quotient('i', 'L')}", f"channel = row - {_quotient('row', 'C')} * C"
+OWN_CHANNEL = f"row = {quotient('i', 'L')}", f"channel = row - {quotient('row', 'C')} * C"
 
 
 @functools.cache
 def _apply_kernel(types: Types, width: int) -> Source:
     values, T = [f"v{k}" for k in range(width)], computed(types.x)
-    lines = [*OWN_CHANNEL, *_statistics(types, "channel"), *load(types.x, values, "x", "i")]
+    lines = [*OWN_CHANNEL, *statistics_of(types, "channel"), *load(types.x, values, "x", "i")]
     lines += [f"{v} = ({v} - mean) * factor" for v in values]
-    lines += [*_affine(types, values, "channel"), *store(types.x, values, "out", "i")]
-    arrays = [("x", types.x), *_given(types), ("means", types.statistics), ("variances", types.statistics)]
+    lines += [*affine(types, values, "channel"), *store(types.x, values, "out", "i")]
+    arrays = [("x", types.x), *given(types), ("means", types.statistics), ("variances", types.statistics)]
     body = ["i = grid_thread()", "if i < n:", *inside(lines)]
-    return _kernel(
+    return kernel_of(
         f"normalize_by_{width}_{types.name()}", [*arrays, ("out", types.x)], ["n", "C", "L"], body, T
     )  # fmt: skip
 
@@ -481,16 +346,16 @@ def _apply_kernel(types: Types, width: int) -> Source:
 @functools.cache
 def _apply_grad_kernel(types: Types, own: bool, centred: bool, width: int) -> Source:
     values, gradients, T = [f"v{k}" for k in range(width)], [f"g{k}" for k in range(width)], computed(types.x)
-    lines = [*OWN_CHANNEL, *_statistics(types, "channel"), *load(types.x, gradients, "dy", "i")]
+    lines = [*OWN_CHANNEL, *statistics_of(types, "channel"), *load(types.x, gradients, "dy", "i")]
     if own:
         lines += [*load(types.x, values, "x", "i"), f"along = sums[C + channel] / to_{T}(count)"]
         lines += [f"{g} = {g} - ({v} - mean) * factor * along" for g, v in zip(gradients, values, strict=True)]
         if centred:
             lines += [f"middle = sums[channel] / to_{T}(count)", *(f"{g} = {g} - middle" for g in gradients)]
     lines += [f"{g} = {g} * factor" for g in gradients]
-    lines += [*_affine(types._replace(b=None), gradients, "channel"), *store(types.x, gradients, "dx", "i")]
+    lines += [*affine(types._replace(b=None), gradients, "channel"), *store(types.x, gradients, "dx", "i")]
     arrays = [("x", types.x), ("dy", types.x), ("sums", T)] if own else [("dy", types.x)]
-    arrays += [*_given(types), ("means", types.statistics), ("variances", types.statistics), ("dx", types.x)]
+    arrays += [*given(types), ("means", types.statistics), ("variances", types.statistics), ("dx", types.x)]
     name = f"normalize_by_grad{'_own' * own}{'' if centred else '_mean_square'}_{width}_{types.name()}"
     body = ["i = grid_thread()", "if i < n:", *inside(lines)]
-    return _kernel(name, arrays, ["n", "C", "L", "count"], body, T)
+    return kernel_of(name, arrays, ["n", "C", "L", "count"], body, T)

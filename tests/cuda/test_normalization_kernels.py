@@ -12,7 +12,8 @@ from kernel_checks import ARCHITECTURES, results
 from nnkit.backends import get
 from nnkit.kernels.cuda import normalization as kernels
 from nnkit.kernels.cuda.compiler import Source
-from nnkit.kernels.cuda.normalization import Totals, Types
+from nnkit.kernels.cuda.normalization import Totals
+from nnkit.kernels.cuda.normalization_texts import Types
 from nnkit.kernels.cuda.texts import Step, computed
 from nnkit.tensors.dtypes import as_dtype
 
