@@ -30,7 +30,8 @@ def codes() -> dict[Any, str]:
     functions = {
         "shape": ("reshape", "permute", "expand", "cat", "clone", "to"),
         "indexing": ("getitem", "_slice", "take_rows", "setitem"),
-        "gathering": ("_scattered", "_folded_otherwise"),
+        "gathering": ("scattered",),
+        "scattering": ("_folded_otherwise",),
         "embedding": ("embedding",),
         "classification": ("_softmax", "cross_entropy"),
         "products": ("_matmul", "linear"),
