@@ -19,6 +19,7 @@ from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu import convolution as kernels
+from nnkit.kernels.cpu.deep import sum_kernel
 from nnkit.kernels.cpu.planes import planes_kernel
 from nnkit.kernels.cpu.runner import runner_kernel
 from nnkit.kernels.cpu.target import second_cache
@@ -101,12 +102,16 @@ def _conv(
         before = wide.padding[1][0], wide.padding[2][0]
         winograd.forward(launch, steps_of(x), sizes, before, weights, written, places, len(x))
         return launch.launch(name)
+    source = steps_of(x)
+    if not written.pooled and pointwise.fits(window, 1, x, out):  # all places as one row
+        sizes = places = (1, 1, math.prod(places))
+        source, written = source.as_rows(), written._replace(out=written.out.as_rows())
     planes, total = forward_layout(wide, per, sizes, places)
     if written.pooled and (written.out.axes[2] != 1 or 2 * planes.pitches[1] > kernels.CHUNK):
         return "results whose rows are too long, or whose places lie apart"
     job = launch.packed(w, groups, O // groups, total, (O // groups * total.offsets.size, total.offsets.size))
     work = len(x) * O * math.prod(places) * total.offsets.size
-    launch.sums(steps_of(x), planes, per, groups, [job], written, len(x), work)
+    launch.sums(source, planes, per, groups, [job], written, len(x), work)
     return launch.launch(name)
 
 
@@ -189,7 +194,9 @@ class _Building:
         if images < threads:
             parts = list(shares(jobs[0].channels, kernels.rows_for(jobs[0].channels), -(-threads // images)))
         pieces = list(shares(images, 1, 2 * threads if images >= 4 * threads else threads))
-        room = self.table(len(pieces) * len(parts), planes.size(channels, self.dtype) * self.size)
+        calls, room = len(pieces) * len(parts), 0
+        if not planes.are(x, self.dtype):
+            room = self.table(calls, planes.size(channels, self.dtype) * self.size)
         self.stages.append([
             self._images(
                 x._replace(at=x.at + piece[0] * x.sample * self.size), planes, channels, groups, jobs, written, piece,
@@ -307,12 +314,12 @@ def _weights(
         _products(
             launch, steps_of(x), sizes, steps_of(dz), places, into, window, groups, (O // groups, shape[1], K), bias
         )
-    together, ends = kernels.together_kernel(launch.dtype), []
+    adding, ends = sum_kernel(launch.dtype), []
     for out, first, n, added in ((dw, 0, O * K, add[0]), (db, O * K, O, add[1])):
         if out is not None:
             for begin, count in shares(n, 64, launch.threads(n * len(pieces) * TOGETHER)):
-                to = address(out) + begin * launch.size
-                ends.append(new_call(together, [parts, len(pieces), step, count, to, int(added), first + begin]))
+                at, to = parts + (first + begin) * launch.size, address(out) + begin * launch.size
+                ends.append(new_call(adding, [at, to, len(pieces), count, step, int(added)]))
     launch.stages.append(ends)
 
 

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnkit.backends.cpu.axes import Steps
 from nnkit.backends.windows import Sizes, Window
 from nnkit.kernels.cpu.convolution import slack
+from nnkit.kernels.cpu.vectors import lanes
 
 
 class Planes(NamedTuple):
@@ -27,6 +29,16 @@ class Planes(NamedTuple):
     def pitches(self) -> Sizes:
         """From one place to the next along each axis of a plane."""
         return self.plane[1] * self.plane[2], self.plane[2], 1
+
+    def are(self, x: Steps, dtype: str) -> bool:
+        """Whether an array's channels, rows of whole registers, lie as these planes would: then none need be made."""
+        n, ones = self.sizes[2], (1, 1, 1)
+        same = self.sizes == self.plane == (1, 1, n) and (self.before, self.stride, self.kept) == (
+            (0, 0, 0),
+            ones,
+            ones,
+        )
+        return same and x.axes[2] == 1 and x.channel == self.channel == n and n % lanes(dtype) == 0
 
     def size(self, channels: int, dtype: str) -> int:
         """Elements of an image, with what a tile may read behind it."""

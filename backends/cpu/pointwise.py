@@ -14,7 +14,6 @@ import numpy as np
 from nnkit.backends.cpu.launch import Call, address, new_call, shares
 from nnkit.backends.windows import Window
 from nnkit.kernels.cpu import deep, products, reductions
-from nnkit.kernels.cpu.convolution import together_kernel
 from nnkit.kernels.cpu.linear import bias_grad_kernel
 
 #: Places from which on a row of them fills tiles well.
@@ -53,9 +52,9 @@ def gradients(
     launch.stages.append(stage)
     ends = []
     if dw is not None:
-        kernel = together_kernel(launch.dtype)
+        kernel, size = deep.sum_kernel(launch.dtype), launch.size
         ends += [
-            new_call(kernel, [sums, len(parts), O * C, n, address(dw) + i * launch.size, int(add[0]), i])
+            new_call(kernel, [sums + i * size, address(dw) + i * size, len(parts), n, O * C, int(add[0])])
             for i, n in shares(O * C, 64, launch.threads(O * C * len(parts)))
         ]
     if db is not None:

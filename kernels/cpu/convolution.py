@@ -252,21 +252,27 @@ def _forward_words(dtype: str, rows: str) -> dict[str, Any]:
 
 
 # Block: [planes kernel, its block, jobs, number of jobs, images, groups, bytes from image to image and from group to
-# group in x, table of rooms for planes]. A job is five numbers: kernel, block, and in bytes from image to image and
-# from group to group in ``out`` and from group to group of its weights; then from group to group of its bias.
+# group in x, table of rooms for planes, or 0 where the images lie as planes do]. A job is five numbers: kernel, block,
+# and in bytes from image to image and from group to group in ``out`` and from group to group of its weights; then from
+# group to group of its bias.
 IMAGES = """
 def kernel(block):
     planes, jobs = labels(block[1]), labels(block[2])
-    x, room = planes[0], taken(block[8])
-    planes[1] = room
+    x, room = planes[0], 0
+    if block[8] != 0:
+        room = taken(block[8])
+        planes[1] = room
     for b in range(block[4]):
         for g in range(block[5]):
-            planes[0], planes[21] = x + b * block[6] + g * block[7], b == 0 and g == 0
-            call(block[0], block[1])
+            image = x + b * block[6] + g * block[7]
+            if room != 0:
+                planes[0], planes[21] = image, b == 0 and g == 0
+                call(block[0], block[1])
+                image = room
             for n in range(block[3]):
                 job = 6 * n
                 own = labels(jobs[job + 1])
-                own[0] = room
+                own[0] = image
                 weights, out, z, bias = own[1], own[4], own[5], own[16]
                 own[1] = weights + g * jobs[job + 4]
                 own[4] = out + b * jobs[job + 2] + g * jobs[job + 3]
@@ -277,7 +283,8 @@ def kernel(block):
                 call(jobs[job], jobs[job + 1])
                 own[1], own[4], own[5], own[16] = weights, out, z, bias
     planes[0] = x
-    given_back(block[8], room)
+    if room != 0:
+        given_back(block[8], room)
 """
 
 
@@ -375,24 +382,3 @@ def weights_kernel(dtype: str, R: int) -> Kernel:
 def _weights_words(dtype: str, rows: str) -> dict[str, Any]:
     tile = tile_word(dtype, 3, 10, _products(int(rows), weight_columns(int(rows))))
     return memory_words(dtype) | control_words() | room_words() | {"tile": tile, "zero": np.dtype(dtype).type(0)}
-
-
-# Block: [parts, number of parts, from part to part, n, out or 0, add, first]: out (+)= the sum of the parts, from
-# element ``first`` of each on.
-TOGETHER = """
-def kernel(block):
-    parts, out, count, step, n, first = pointer(block[0]), pointer(block[4]), block[1], block[2], block[3], block[6]
-    for k in range(n):
-        total = parts[first + k]
-        for part in range(1, count):
-            total = total + parts[first + k + part * step]
-        if block[5] != 0:
-            total = out[k] + total
-        out[k] = total
-"""
-
-
-@functools.cache
-def together_kernel(dtype: str) -> Kernel:
-    """Add up the parts of a gradient, in their order."""
-    return load(Source(f"conv_together_{dtype}", TOGETHER, memory_words, (dtype,)))
