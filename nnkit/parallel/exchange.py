@@ -212,12 +212,11 @@ _made: list[Exchange] = []
 
 
 def exchange_of(communicator: Any, waiting: Waiting) -> Exchange:
-    """The one of this communicator, which waits so from now on: shared memory is made once."""
+    """The one of this communicator, which waits so where it is new: shared memory is made once."""
     found = next((made for made in _made if made.communicator == communicator), None)
     if found is None:
         found = Exchange(communicator, waiting)
         _made.append(found)
-    found.waiting = waiting
     return found
 
 

@@ -14,7 +14,7 @@ from nnkit.backends import Backend
 from nnkit.backends.recording import recorder
 from nnkit.nn.module import Module
 from nnkit.optim import Optimizer
-from nnkit.parallel.exchange import Weight, exchange_of
+from nnkit.parallel.exchange import Exchange, Weight, exchange_of
 from nnkit.parallel.exchanging import exchanging
 from nnkit.parallel.guard import look_after
 from nnkit.parallel.launch import abort, end_together, world
@@ -142,7 +142,12 @@ class MPI:
     def add_up(self, backend: Backend, *arrays: Any) -> None:
         """Let each contiguous array become its sum over all processes; part of a recorded step."""
         if self.size > 1:
-            self._exchange.add_up(backend, *arrays)
+            self._exchange_now().add_up(backend, *arrays)
+
+    def _exchange_now(self) -> Exchange:
+        """The communicator's exchange, which waits as long as this MPI says: another one may have used it since."""
+        self._exchange.waiting = self._waiting
+        return self._exchange
 
     def fail(self, error: BaseException) -> None:
         """End every process because of ``error`` in this one, after a line that names its rank."""
@@ -200,13 +205,13 @@ class MPI:
     def exchange(self, optimizer: Optimizer) -> None:
         """Let the optimizer's gradients become their sums over all processes; part of a recorded step."""
         if self.size > 1:
-            self._exchange.gradients(optimizer)
+            self._exchange_now().gradients(optimizer)
 
     def mean(self, optimizer: Optimizer, samples: int | None = None) -> None:
         """Let them become their means, to which a process counts by its number of ``samples``, where it is given."""
         if self.size > 1:
             weight = Weight(1.0, float(self.size)) if samples is None else Weight(float(samples), None)
-            self._exchange.gradients(optimizer, weight)
+            self._exchange_now().gradients(optimizer, weight)
 
     def divided(self, optimizer: Optimizer) -> AbstractContextManager[None]:
         """Inside, after an exchange in all processes, ``optimizer.step()`` of all is divided among those of a machine.
@@ -219,7 +224,7 @@ class MPI:
         >>> with MPI().divided(optimizer):
         ...     optimizer.step()
         """
-        return self._exchange.divided(optimizer) if self.size > 1 else contextlib.nullcontext()
+        return self._exchange_now().divided(optimizer) if self.size > 1 else contextlib.nullcontext()
 
 
 def _outside_a_step(what: str) -> None:
