@@ -57,6 +57,13 @@ class Residual(nn.Module):
         return self.last(h + self.second(h).sigmoid())
 
 
+IMAGES = np.random.default_rng(5).normal(size=(70, 3, 8, 8)).astype(np.float32)
+
+
+def images(width: int, *layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width, 2))
+
+
 class Signs(nnkit.optim.Optimizer):
     def __init__(self, params: Any, lr: float = 0.01) -> None:
         super().__init__(params, {"lr": lr})
@@ -117,6 +124,17 @@ CASES: dict[str, tuple[Callable[..., nn.Module], list[dict[str, Any]], dict[str,
     "folds": (perceptron, RATES, {"rows": [np.arange(0, 60), np.arange(10, 70), [*range(30), *range(40, 70)]]}, True),
     "folds in order": (perceptron, SEEDS, {"rows": [range(k, 40 + k) for k in range(3)], "shuffle": False}, True),
     "unequal folds": (perceptron, SEEDS, {"rows": [range(50), np.arange(70) < 60, None]}, False),
+    "images": (lambda: images(128, nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2)), SEEDS, {"x": IMAGES}, True),
+    "images by tiles": (
+        lambda: images(576, nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1)), SEEDS, {"x": IMAGES},
+        True,
+    ),
+    "images by single places": (
+        lambda: images(256, nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1)), SEEDS, {"x": IMAGES}, True,
+    ),
+    "images by groups": (
+        lambda: images(6, nn.Conv2d(3, 6, 3, stride=2, groups=3), nn.AvgPool2d(2)), SEEDS, {"x": IMAGES}, True,
+    ),
     "float64": (
         lambda: perceptron().double(), SEEDS, {"x": X.astype(np.float64), "y": NUMBERS.astype(np.float64)}, True,
     ),

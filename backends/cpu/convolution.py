@@ -13,7 +13,7 @@ import numpy as np
 from nnkit.backends.cpu import elementwise, pointwise, winograd
 from nnkit.backends.cpu.axes import AXES, Steps, of_three_axes, steps_of, three
 from nnkit.backends.cpu.launch import FLOATS, Call, Launch, address, address_or_0, new_call, shares
-from nnkit.backends.cpu.planes import Planes, Sum, backward_layout, forward_layout, table
+from nnkit.backends.cpu.planes import Planes, Sum, backward_layout, forward_layout
 from nnkit.backends.cpu.products import SHARED
 from nnkit.backends.cpu.rooms import Rooms
 from nnkit.backends.threads import get_num_threads
@@ -230,10 +230,10 @@ class _Building:
             group = -(-job.channels // R) * R * K * self.size
             rows += [kernel.address, ctypes.addressof(own.block), out.sample * self.size]
             rows += [job.channels * out.channel * self.size, group, job.channels * self.size]
-        found = table(rows)
+        found = (ctypes.c_int64 * len(rows))(*rows)  # a block, not an array: it has addresses of blocks
         self.alive.append(found)
         return new_call(kernels.images_kernel(), [
-            copy.kernel.address, ctypes.addressof(copy.block), address(found), len(jobs), images[1], groups,
+            copy.kernel.address, ctypes.addressof(copy.block), ctypes.addressof(found), len(jobs), images[1], groups,
             x.sample * self.size, channels * x.channel * self.size, room,
         ])  # fmt: skip
 

@@ -57,6 +57,9 @@ class Copies:
         # A call in a block: any kernel of this process, which no launch need name.
         stays += [(kernel.address, 1) for kernel in compiler._loader().kernels.values()]
         self._blocks += moved.steps(self._blocks[0], stays)
+        tables = [array for array in found.arrays if array.dtype == np.int64]
+        if any(moved.steps(table.reshape(-1), stays).any() for table in tables):
+            raise CannotCopy("an array, which copies have as it is, leads to memory of the program's")
         self._tables(launches, at)
 
     # ---- memory of their own ------------------------------------------------------------------------------
