@@ -32,13 +32,9 @@ class Planes(NamedTuple):
 
     def are(self, x: Steps, dtype: str) -> bool:
         """Whether an array's channels, rows of whole registers, lie as these planes would: then none need be made."""
-        n, ones = self.sizes[2], (1, 1, 1)
-        same = self.sizes == self.plane == (1, 1, n) and (self.before, self.stride, self.kept) == (
-            (0, 0, 0),
-            ones,
-            ones,
-        )
-        return same and x.axes[2] == 1 and x.channel == self.channel == n and n % lanes(dtype) == 0
+        n = self.sizes[2]
+        copied = Planes((1, 1, n), (0, 0, 0), (1, 1, 1), (1, 1, n), n)
+        return self == copied and x.axes[2] == 1 and x.channel == n and n % lanes(dtype) == 0
 
     def size(self, channels: int, dtype: str) -> int:
         """Elements of an image, with what a tile may read behind it."""
