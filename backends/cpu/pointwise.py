@@ -1,6 +1,6 @@
-"""Gradients of convolutions by single places: an image is a matrix of channels by places, so they are its products.
+"""Convolutions by single places: an image is a matrix of channels by places, so their gradients are its products.
 
-They are made by the tiles of ``kernels.cpu.products``, out of the images as they lie; the planes of ``convolution``
+These are made by the tiles of ``kernels.cpu.products``, out of the images as they lie; the planes of ``convolution``
 would be copies of them.
 """
 
@@ -21,7 +21,7 @@ PLACES = 64
 
 
 def fits(window: Window, groups: int, *images: np.ndarray | None) -> bool:
-    """Whether the products of these arrays, (B, channels, *places), are those of a convolution's gradients."""
+    """Whether a convolution of these arrays, (B, channels, *places), is one of matrices as they lie."""
     given = [a for a in images if a is not None]
     if groups != 1 or {*window.kernel, *window.stride} != {1} or any(n for pair in window.padding for n in pair):
         return False
@@ -37,8 +37,8 @@ def gradients(
     parts = list(shares(B, 1, most))
     threads = launch.threads(dz.size * C)
     cuts = 1 if len(parts) >= threads else threads
-    sums = launch.rooms.take(len(parts) * O * C * launch.size)
-    rows = launch.rooms.take(B * O * launch.size)
+    sums = 0 if dw is None else launch.rooms.take(len(parts) * O * C * launch.size)
+    rows = 0 if db is None else launch.rooms.take(B * O * launch.size)
     stage = []
     for number, (first, count) in enumerate(parts):
         own = sums + number * O * C * launch.size
